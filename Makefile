@@ -1,0 +1,45 @@
+# Two commands: `make demo` and `make test`; each sets up what it needs in .venv. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types layers pytest clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# One stamp file says that the environment fits pyproject.toml.
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed ## install everything into .venv
+
+demo: setup ## export the committed weights to four models, then measure them
+	$(BIN)/fer-export --int8 --out out $(if $(FER2013),--data '$(FER2013)' --split validation)
+	$(BIN)/fer-bench --model out/fer_int8.tflite --model out/fer_float.tflite --model out/fer_int8.onnx --model out/fer_float.onnx $(if $(FER2013),--data '$(FER2013)' --split validation) --json out/bench.json
+
+test: setup lint types layers pytest ## run all checks
+
+lint: setup ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## rewrite to the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## static types
+	$(BIN)/mypy
+
+layers: setup ## who may import whom
+	$(BIN)/lint-imports
+
+pytest: setup ## the tests
+	$(BIN)/python -m pytest
+
+clean: ## remove what was built, not what was trained
+	rm -rf out dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,63 @@
+"""ONNX models by ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.classifier import ClassifierBase, TensorSpec
+from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.preprocess import INPUT_SCALE
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
+OUTPUT_SCALE = 1.0 / 256.0
+OUTPUT_ZERO_POINT = -128
+
+
+def _spec(node: Any, scale: float, zero_point: int) -> TensorSpec:
+    dtype = np.dtype(_DTYPES.get(node.type, np.object_))
+    shape = tuple(n if isinstance(n, int) else 1 for n in node.shape)  # a named (dynamic) batch axis is 1 for us
+    return TensorSpec(node.name, shape, dtype, *((scale, zero_point) if dtype != np.float32 else (0.0, 0)))
+
+
+class OnnxClassifier(ClassifierBase):
+    """One ONNX model in one ONNX Runtime session.
+
+    ONNX keeps no quantisation of a model's ends; those of the contract are taken (input scale 1/128 and zero point 0,
+    output scale 1/256 and zero point -128).
+    """
+
+    backend = "onnx"
+
+    def __init__(self, model_path: Path, *, threads: int = 1) -> None:
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"onnxruntime cannot be imported ({error}); install it with: pip install onnxruntime"
+            ) from error
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = ort.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"{model_path} cannot be loaded as ONNX, truncated or damaged? {reason}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(
+                f"{model_path}: expected one input and one output, the model has {len(inputs)} and {len(outputs)}"
+            )
+        input_spec = _spec(inputs[0], INPUT_SCALE, 0)
+        output_spec = _spec(outputs[0], OUTPUT_SCALE, OUTPUT_ZERO_POINT)
+        super().__init__(model_path, input_spec, output_spec, f"onnxruntime {ort.__version__}")
+
+    def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Bare network: ``(1, S, S, 3)`` to ``(1, 7)``, both in the model's own dtypes."""
+        result: npt.NDArray[Any] = self._session.run(None, {self.input_spec.name: tensor})[0]
+        return result

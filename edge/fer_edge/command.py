@@ -1,0 +1,55 @@
+"""What the command lines of all four packages share: one-line errors and the exit codes of the contract."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from fer_edge.errors import FerError, UsageError
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class CommandParser(argparse.ArgumentParser):
+    """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse; an unknown option is an error that suggests the nearest known one."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unknown argument {unknown[0]}{hint}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage, which would bury the message."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def run_command(name: str, body: Callable[[], int]) -> int:
+    """Run ``body`` and turn every expected failure into one or two lines on stderr and an exit code.
+
+    Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
+    """
+    try:
+        return body()
+    except FerError as error:
+        sys.stderr.write(f"{name}: error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{name}: interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a full disk, a missing permission: the system's words are the clearest
+        where = f" {error.filename}:" if error.filename else ""
+        sys.stderr.write(f"{name}: error:{where} {error.strerror or error}\n")
+        return 2

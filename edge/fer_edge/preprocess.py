@@ -1,0 +1,120 @@
+"""From a camera frame to the model's input tensor: the only copy in the toolkit.
+
+Training, export, benchmark and device all come through here, so that a network sees the same numbers everywhere.
+The steps are integer arithmetic and bit-identical on every processor:
+
+1. square crop around the face box, with a margin, edges replicated (:func:`crop_square`);
+2. grey by OpenCV's fixed-point BT.601 weights (:func:`to_gray`);
+3. resize with ``INTER_LINEAR_EXACT`` (:func:`resize_gray`): plain ``INTER_LINEAR`` differs by up to 4 grey levels
+   between x86 and Arm, this one by none;
+4. ``x = (p - 128) / 128`` in three equal channels (:func:`to_float_input`), which for the quantised models, with
+   scale 1/128 and zero point 0, is exactly ``p - 128`` (:func:`to_int8_input`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import InputError
+
+GrayImage = npt.NDArray[np.uint8]
+FloatTensor = npt.NDArray[np.float32]
+Int8Tensor = npt.NDArray[np.int8]
+
+PIXEL_ZERO: Final[int] = 128
+"""The grey value that the network sees as 0."""
+INPUT_SCALE: Final[float] = 1.0 / 128.0
+"""Quantisation step of the input: one grey level. ``p / 127.5 - 1`` would put every level on a rounding tie."""
+INPUT_MIN: Final[float] = -1.0
+INPUT_MAX: Final[float] = 127.0 / 128.0
+
+DEFAULT_MARGIN: Final[float] = 0.0
+"""Extra space around a detected face, as a fraction of the box's longer side, on each side."""
+
+
+def to_gray(image: npt.NDArray[np.uint8]) -> GrayImage:
+    """Grey image ``(H, W)`` uint8 from ``(H, W)``, ``(H, W, 1)``, BGR ``(H, W, 3)`` or BGRA ``(H, W, 4)`` uint8.
+
+    Raises :class:`InputError` for any other dtype or shape.
+    """
+    if image.dtype != np.uint8:
+        raise InputError(f"expected an image of dtype uint8, got {image.dtype}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim == 2:
+        return image
+    if image.ndim == 3 and image.shape[2] in (3, 4):
+        code = cv2.COLOR_BGR2GRAY if image.shape[2] == 3 else cv2.COLOR_BGRA2GRAY
+        return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)
+    raise InputError(f"expected an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {image.shape}")
+
+
+def resize_gray(gray: GrayImage, size: int) -> GrayImage:
+    """Resize a grey ``(H, W)`` uint8 image to ``(size, size)``, bit-identical on every processor."""
+    if gray.shape == (size, size):
+        return gray
+    height, width = gray.shape
+    # Shrinking by more than 2 with a two-tap filter skips pixels; area averaging by whole numbers first does not,
+    # and is exact integer arithmetic too (a mean of k*k bytes, rounded half up).
+    k = min(height, width) // (2 * size)
+    if k >= 2:
+        gray = _box_mean(gray, k)
+    return np.asarray(cv2.resize(gray, (size, size), interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
+
+
+def _box_mean(gray: GrayImage, k: int) -> GrayImage:
+    height, width = (gray.shape[0] // k) * k, (gray.shape[1] // k) * k
+    blocks = gray[:height, :width].reshape(height // k, k, width // k, k)
+    means: GrayImage = ((blocks.sum(axis=(1, 3), dtype=np.uint32) + k * k // 2) // (k * k)).astype(np.uint8)
+    return means
+
+
+def crop_square(
+    image: npt.NDArray[np.uint8], box_xywh: tuple[int, int, int, int] | npt.NDArray[Any], margin: float = DEFAULT_MARGIN
+) -> npt.NDArray[np.uint8]:
+    """Square crop centred on a face box, side ``max(w, h) * (1 + 2 * margin)`` pixels; edges are replicated.
+
+    ``box_xywh`` is ``(x, y, w, h)`` in pixels of ``image``; it may reach beyond the image, but must touch it.
+    Raises :class:`InputError` for an empty box or one that lies outside.
+    """
+    x, y, w, h = (int(value) for value in box_xywh)
+    image_height, image_width = image.shape[:2]
+    if w <= 0 or h <= 0 or x >= image_width or y >= image_height or x + w <= 0 or y + h <= 0:
+        raise InputError(f"face box {(x, y, w, h)} does not lie in an image of {image_width}x{image_height} pixels")
+    side = max(1, round(max(w, h) * (1.0 + 2.0 * margin)))
+    left = x + (w - side) // 2
+    top = y + (h - side) // 2
+    inner = image[max(top, 0) : min(top + side, image_height), max(left, 0) : min(left + side, image_width)]
+    before_y, before_x = max(-top, 0), max(-left, 0)
+    after_y, after_x = max(top + side - image_height, 0), max(left + side - image_width, 0)
+    if before_y or before_x or after_y or after_x:
+        padded = cv2.copyMakeBorder(inner, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+        return np.asarray(padded, dtype=np.uint8)
+    return inner
+
+
+def preprocess_face(
+    image: npt.NDArray[np.uint8],
+    size: int,
+    box_xywh: tuple[int, int, int, int] | npt.NDArray[Any] | None = None,
+    margin: float = DEFAULT_MARGIN,
+) -> GrayImage:
+    """Grey ``(size, size)`` uint8 face from a frame and a box, or from a whole image that already is a face."""
+    crop = image if box_xywh is None else crop_square(image, box_xywh, margin)
+    return resize_gray(to_gray(crop), size)
+
+
+def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128]."""
+    values = (faces.astype(np.float32) - np.float32(PIXEL_ZERO)) * np.float32(INPUT_SCALE)
+    return np.repeat(values[..., None], 3, axis=-1)
+
+
+def to_int8_input(faces: npt.NDArray[np.uint8]) -> Int8Tensor:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``."""
+    # Flipping the top bit of a byte is the subtraction of 128 in two's complement.
+    return np.repeat((faces ^ np.uint8(0x80)).view(np.int8)[..., None], 3, axis=-1)

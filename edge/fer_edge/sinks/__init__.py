@@ -1,0 +1,1 @@
+"""Where recognised faces go: one file an output."""

@@ -1,0 +1,1 @@
+"""Training, quantisation-aware training and evaluation of FER models."""
