@@ -1,0 +1,34 @@
+"""Zip archives from strangers: opened with one-line errors, refused when they try to leave their folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from fer_edge.errors import DataError
+
+
+def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
+    """A zip archive for reading. Raises :class:`DataError` when it is truncated or no zip at all."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a zip archive or is truncated ({error}); download it again") from error
+
+
+def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str]) -> None:
+    """Raise :class:`DataError` for a member that is a link or whose path leaves the archive's folder."""
+    for info in infos:
+        path = PurePosixPath(info.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in info.orig_filename or ":" in path.parts[0]:
+            raise DataError(f"{where}: refused, the member {info.orig_filename!r} has a path that climbs out")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise DataError(f"{where}: refused, the member {info.filename!r} is a link")
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file ends like a zip archive, whatever its name."""
+    return path.is_file() and zipfile.is_zipfile(path)

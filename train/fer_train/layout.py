@@ -1,0 +1,128 @@
+"""Which split and which class an image belongs to, by where it lies: the split rules of the toolkit, once.
+
+``train/<class>/*``, ``test/<class>/*`` and optionally ``validation/`` or ``val/``, at the top of a folder or a zip or
+below any number of wrapping folders. In ``test/``, names that begin with ``PublicTest_`` are split *validation* and
+``PrivateTest_`` split *test*, as FER-2013's authors meant them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from fer_edge.errors import DataError
+from fer_edge.labels import EMOTIONS
+
+SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+SPLIT_FOLDERS: Final[dict[str, str]] = {
+    "train": "train",
+    "test": "test",
+    "validation": "validation",
+    "val": "validation",
+}
+IMAGE_SUFFIXES: Final[frozenset[str]] = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm"})
+_IGNORED_NAMES: Final[frozenset[str]] = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_EXPECTED: Final[str] = "expected train/<class>/, test/<class>/ and optionally validation/<class>/"
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One image file of a data set. ``name`` is its path below the data set's root, with forward slashes."""
+
+    name: str
+    split: str
+    label: int
+
+
+def is_clutter(path: PurePosixPath) -> bool:
+    """Whether operating systems, and not people, put this file there (``.DS_Store``, ``Thumbs.db``, ``__MACOSX``)."""
+    return any(part.startswith(".") or part.lower() in _IGNORED_NAMES for part in path.parts)
+
+
+def find_root(paths: Iterable[PurePosixPath], where: str) -> PurePosixPath:
+    """The folder that holds ``train/`` or ``test/``, however deep it is wrapped; ``.`` when it is the top.
+
+    Raises :class:`DataError` when there is none or more than one.
+    """
+    roots: set[PurePosixPath] = set()
+    for path in paths:
+        folders = path.parts[:-1]
+        for depth, part in enumerate(folders):
+            if part.lower() in SPLIT_FOLDERS:
+                roots.add(PurePosixPath(*folders[:depth]))
+                break
+    if not roots:
+        raise DataError(f"{where} holds no data set: {_EXPECTED}")
+    shallowest = min(len(root.parts) for root in roots)
+    roots = {root for root in roots if len(root.parts) == shallowest}
+    if len(roots) > 1:
+        names = ", ".join(sorted(str(root) for root in roots))
+        raise DataError(f"{where} holds more than one data set ({names}); give one of them")
+    return roots.pop()
+
+
+def class_of(folder: str, where: str) -> int:
+    """Label of a class folder (any letter case). Raises :class:`DataError` for a folder that is none of the seven."""
+    try:
+        return EMOTIONS.index(folder.lower())
+    except ValueError:
+        near = difflib.get_close_matches(folder.lower(), EMOTIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(EMOTIONS)}"
+        raise DataError(
+            f"{where} is not one of the seven class folders; {hint} (`fer-data import` maps other spellings)"
+        ) from None
+
+
+def assign(paths: Iterable[PurePosixPath], where: str) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Entries of all image files, sorted by name, and ``(name, reason)`` of the files that are no images.
+
+    ``paths`` are relative file paths. Raises :class:`DataError` for an unknown folder or no data set at all.
+    """
+    files = [path for path in paths if not is_clutter(path)]
+    root = find_root(files, where)
+    entries: list[Entry] = []
+    skipped: list[tuple[str, str]] = []
+    for path in files:
+        if root.parts and path.parts[: len(root.parts)] != root.parts:
+            continue  # beside the data set, for example a licence file
+        parts = path.parts[len(root.parts) :]
+        if len(parts) == 1:
+            continue  # a README or a CSV beside train/
+        folder = parts[0].lower()
+        is_image = path.suffix.lower() in IMAGE_SUFFIXES
+        if folder not in SPLIT_FOLDERS:
+            if is_image:
+                raise DataError(f"{where}: unknown folder {'/'.join(path.parts[:-1])}; {_EXPECTED}")
+            continue
+        if len(parts) == 2:
+            if is_image:
+                raise DataError(f"{where}: {path} lies outside a class folder; {_EXPECTED}")
+            continue
+        name = "/".join(parts)
+        label = class_of(parts[1], f"{where}: folder {parts[0]}/{parts[1]}")
+        if is_image:
+            entries.append(Entry(name, _split_of(SPLIT_FOLDERS[folder], path.name), label))
+        else:
+            skipped.append((name, f"not an image file (expected {', '.join(sorted(IMAGE_SUFFIXES))})"))
+    entries.sort()
+    skipped.sort()
+    return entries, skipped
+
+
+def _split_of(folder_split: str, file_name: str) -> str:
+    if folder_split == "test" and file_name.startswith("PublicTest_"):
+        return "validation"
+    return folder_split
+
+
+def require_classes(counts: dict[str, list[int]], where: str) -> None:
+    """Raise :class:`DataError` when a split has images but none of some class. ``counts``: split -> seven counts."""
+    if not any(sum(classes) for classes in counts.values()):
+        raise DataError(f"{where} holds no readable image")
+    for split, classes in counts.items():
+        missing = [name for name, count in zip(EMOTIONS, classes, strict=True) if count == 0]
+        if sum(classes) and missing:
+            raise DataError(f"{where}: split {split} has no image of class {', '.join(missing)}; all seven are needed")
