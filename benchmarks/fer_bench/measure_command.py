@@ -1,0 +1,194 @@
+"""``fer-bench [options]``: measure models and print, write and draw the result."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
+from fer_bench.assemble import assemble
+from fer_bench.latency import measure
+from fer_bench.machine import read_machine, usable_cpus
+from fer_bench.remote import Target
+from fer_bench.result import SCHEMA, Report, Result, Settings, write_report
+from fer_bench.targets import choose_targets
+from fer_bench.validity import MIN_RUNS, Recorder
+from fer_edge.command import CommandParser
+from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+
+CHUNK_MS = 40.0
+DISCARDED_RUNS = 2
+Progress = Callable[[float, str], None]
+
+
+def parser() -> CommandParser:
+    """The options of a measurement."""
+    p = CommandParser(
+        prog="fer-bench",
+        description="Measure latency, memory, load time and accuracy of models, interleaved, one process a model.",
+        epilog="fer-bench compare A.json B.json compares two measurements; see fer-bench compare --help.",
+    )
+    p.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
+        "runtime; repeat for several (default: the INT8 model that comes with the package)",
+    )
+    p.add_argument("--all", action="store_true", help="every model that is found, on every runtime that is installed")
+    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
+    p.add_argument(
+        "--runtime-python",
+        action="append",
+        default=[],
+        metavar="BACKEND=PYTHON",
+        help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
+    )
+    p.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads of one inference (1)")
+    p.add_argument("--scaling", action="store_true", help="also throughput at 1, 2, 4 ... threads up to all CPUs")
+    p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed seconds a model (3)")
+    p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="fresh processes a model (3)")
+    p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
+    p.add_argument("--split", default="validation", help="train, validation or test (validation)")
+    p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
+    p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
+    p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
+    return p
+
+
+def positive_int(text: str) -> int:
+    """A whole number above 0."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return value
+
+
+def measure_main(arguments: Sequence[str]) -> int:
+    """Run the measurement that ``arguments`` ask for; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        from fer_bench.table import console, print_report, scaling_table
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("rich", "bench") from error
+    out = console()
+    targets = choose_targets(
+        options.model,
+        options.backend,
+        options.threads,
+        everything=options.all,
+        pythons=_pythons(options.runtime_python),
+    )
+    for asked, target in targets:
+        out.print(f"model {asked}: {target.path} on {target.backend}", markup=False)
+    chosen = [target for _, target in targets]
+    if options.verify:
+        _verify(chosen, out.print)
+    faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed)
+    if faces is not None and faces.split == SYNTHETIC_SPLIT:
+        out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
+    report = run(chosen, options, faces, ["fer-bench", *arguments])
+    print_report(report, out)
+    if options.scaling:
+        out.print(scaling_table(report.results))
+    if options.json:
+        write_report(report, options.json)
+        out.print(f"wrote {options.json}", markup=False)
+    return _verdict(report.results, options.require_valid)
+
+
+def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
+    """Measure speed, then accuracy, and put it all together."""
+    settings = Settings(
+        seconds_per_model=options.seconds,
+        n_processes=options.processes,
+        chunk_ms=CHUNK_MS,
+        n_discarded_runs_per_chunk=DISCARDED_RUNS,
+        threads=options.threads,
+        interleaved=len(targets) > 1,
+        seed=options.seed,
+    )
+    created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    with progress_bar() as progress:
+        recorder = Recorder()
+        series = measure(targets, settings, min_runs=MIN_RUNS, on_progress=progress)
+        scaling = _scaling(targets, settings, progress) if options.scaling else None
+        conditions = recorder.stop()
+        evaluations = None if faces is None else evaluate_targets(targets, faces, progress)
+    results = assemble(series, conditions, evaluations, scaling)
+    return Report(SCHEMA, created, [shlex.join(command)], read_machine(), conditions, settings, results)
+
+
+def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> list[dict[str, float]]:
+    """Inferences a second of each target at 1, 2, 4 ... threads, one after the other."""
+    import dataclasses
+
+    counts = sorted({min(2**power, usable_cpus()) for power in range(usable_cpus().bit_length() + 1)})
+    wide = [dataclasses.replace(target, threads=count) for target in targets for count in counts]
+    short = dataclasses.replace(settings, n_processes=1, seconds_per_model=settings.seconds_per_model / 3)
+    # One process at a time: worker threads of an idle runtime keep spinning for a while and would be neighbours.
+    series = [measure([target], short, min_runs=1, on_progress=progress)[0] for target in wide]
+    rates = [len(item.samples_ms) / item.wall_s for item in series]
+    return [
+        {str(count): rates[index * len(counts) + column] for column, count in enumerate(counts)}
+        for index in range(len(targets))
+    ]
+
+
+def _verify(targets: Sequence[Target], say: Callable[[str], None]) -> None:
+    from fer_edge.verify import verify
+
+    for target in targets:
+        report = verify(target.path, backend=target.backend, threads=target.threads)
+        say(f"golden vectors on {target.backend}: {report}")
+
+
+def _pythons(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        backend, equals, python = pair.partition("=")
+        if not equals or not python:
+            raise UsageError(
+                f"--runtime-python {pair}: expected BACKEND=PYTHON, for example tflite-runtime=/opt/bin/python"
+            )
+        found[backend] = python
+    return found
+
+
+def _verdict(results: Sequence[Result], require_valid: bool) -> int:
+    invalid = [result for result in results if not result.valid]
+    if not invalid:
+        return 0
+    text = f"{len(invalid)} of {len(results)} speed measurements are invalid; do not quote them (reasons above)"
+    if require_valid:
+        raise CheckFailedError(text)
+    sys.stderr.write(f"fer-bench: {text}\n")
+    return 0
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr, with the time left; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    # Redrawn rarely: the bar must not become the busy neighbour of what it reports on.
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda fraction, what: bar.update(task, completed=fraction, description=what)
