@@ -32,7 +32,7 @@ class Split:
     labels: npt.NDArray[np.int64]
     """``(N,)``, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`."""
     names: tuple[str, ...]
-    """Path below the data set's root (``train/happy/Training_1.jpg``), or ``Training_<row>`` from a CSV."""
+    """Path below the data set's root (``train/happy/Training_1.jpg``), or ``Training_row00000`` from a CSV."""
 
     def __post_init__(self) -> None:
         if not len(self.images) == len(self.labels) == len(self.names):

@@ -301,20 +301,19 @@ class FacePainter:
         e = self.expression
         gap = max(0.0, e.mouth_open)
         t = np.linspace(-1.0, 1.0, 25)
-        fall = np.abs(t) ** 2 if e.mouth_square <= 2.0 else np.abs(t) ** round(e.mouth_square)
+        fall = _power(np.abs(t), max(2, round(e.mouth_square)))
         x = e.mouth_width * t
         lift = 0.5 * e.mouth_corner
         corner_y = _MOUTH_Y - lift - e.mouth_skew * 0.5 * t
         bend = t * t
         middle_upper = _MOUTH_Y + lift - 0.35 * gap - e.lip_raise
         middle_lower = _MOUTH_Y + lift + 0.65 * gap
-        corner_shape = np.maximum(fall, bend) if e.mouth_square <= 2.0 else fall
         # A raised corner bends the line of the lips; the gap opens along the exponent.
         line = corner_y * bend + (_MOUTH_Y + lift) * (1.0 - bend)
         sneer = e.mouth_skew * np.maximum(0.0, t if e.mouth_skew > 0 else -t) * (1.0 - bend) * 1.2
         sneer = np.abs(sneer)
-        upper = line + (middle_upper - _MOUTH_Y - lift) * (1.0 - corner_shape) - sneer
-        lower = line + (middle_lower - _MOUTH_Y - lift) * (1.0 - corner_shape)
+        upper = line + (middle_upper - _MOUTH_Y - lift) * (1.0 - fall) - sneer
+        lower = line + (middle_lower - _MOUTH_Y - lift) * (1.0 - fall)
         lower = np.maximum(lower, upper)
         thin = 1.0 - 0.75 * min(1.0, e.lip_press)
         arc = np.sqrt(np.maximum(0.0, 1.0 - bend))
@@ -383,6 +382,14 @@ class FacePainter:
 
     def _area(self, x: Points, top: Points, bottom: Points, color: Color) -> None:
         fill(self.image, self._project(_between(x, top, bottom)), color)
+
+
+def _power(x: Points, exponent: int) -> Points:
+    """``x ** exponent`` by multiplication: numpy's own power differs between processors in the last bit."""
+    product = x
+    for _ in range(exponent - 1):
+        product = product * x
+    return product
 
 
 def _between(x: Points, top: Points, bottom: Points) -> Points:

@@ -280,7 +280,7 @@ class CsvSource:
         return digest.hexdigest()
 
     def records(self) -> Iterator[Record]:
-        """Images in the order of the rows; the name is ``<Usage>_<row>``, rows counted from 0 after the header.
+        """Images in the order of the rows; the name is ``<Usage>_row<row>``, rows counted from 0 after the header.
 
         Raises :class:`DataError` when the last row breaks off.
         """
@@ -318,7 +318,7 @@ class CsvSource:
             raise BrokenImageError(f"Usage {usage.decode(errors='replace')!r} is none of {', '.join(CSV_SPLITS)}")
         if not emotion.isdigit() or int(emotion) >= len(CSV_LABELS):
             raise BrokenImageError(f"emotion {emotion.decode(errors='replace')!r} is not 0 to 6")
-        name = f"{usage.decode()}_{row:05d}"
+        name = f"{usage.decode()}_row{row:05d}"
         return Record(Entry(name, split, CSV_LABELS[int(emotion)]), _PixelsDecoder(pixels), position)
 
 
