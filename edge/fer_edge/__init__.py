@@ -1,8 +1,31 @@
-"""Facial emotion recognition on small devices: numpy, OpenCV and one TFLite runtime, nothing else."""
+"""Facial emotion recognition on small devices: numpy, OpenCV and one TFLite runtime, nothing else.
+
+In five lines::
+
+    from fer_edge import FacePipeline, open_classifier
+
+    for result in FacePipeline("video.mp4", open_classifier()):
+        for face in result.faces:
+            print(result.time_s, face.track_id, face.emotion, face.box)
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.classifier import Classifier, Prediction, open_classifier
 from fer_edge.labels import EMOTIONS
 
-__all__ = ["EMOTIONS", "Classifier", "Prediction", "open_classifier"]
+if TYPE_CHECKING:
+    from fer_edge.pipeline import Face, FacePipeline, Result
+
+__all__ = ["EMOTIONS", "Classifier", "Face", "FacePipeline", "Prediction", "Result", "open_classifier"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the camera side only when it is used: training and benchmarks import this package, too."""
+    if name in ("Face", "FacePipeline", "Result"):
+        from fer_edge import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

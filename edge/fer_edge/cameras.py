@@ -1,0 +1,248 @@
+"""Live sources through OpenCV: V4L2 cameras (webcams on other systems), RTSP and HTTP streams.
+
+A camera that is unplugged or a stream that breaks off is opened again, with growing pauses; meanwhile ``state`` says
+so, and everything behind the source just sees no new frames.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import DeviceError, SourceError
+from fer_edge.sources import CaptureOptions, Frame, Source, VideoFile
+
+RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses before the attempts to open a lost source again; the last one repeats."""
+OPEN_TIMEOUT_MS: Final[int] = 8_000
+READ_TIMEOUT_MS: Final[int] = 8_000
+
+
+class Capture(Protocol):
+    """The part of ``cv2.VideoCapture`` that is used here."""
+
+    def isOpened(self) -> bool:  # noqa: D102, N802
+        ...
+
+    def read(self) -> tuple[bool, Any]:  # noqa: D102
+        ...
+
+    def get(self, prop: int, /) -> float:  # noqa: D102
+        ...
+
+    def release(self) -> None:  # noqa: D102
+        ...
+
+
+class LiveCapture:
+    """Frames of a capture that may break off and come back.
+
+    ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with.
+    """
+
+    live = True
+    continuous = True
+
+    def __init__(
+        self,
+        description: str,
+        open_capture: Callable[[], Capture],
+        first: Capture,
+        *,
+        on_notice: Callable[[str], None] = lambda _: None,
+        retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
+    ) -> None:
+        self.description = description
+        self._open = open_capture
+        self._capture: Capture | None = first
+        self._on_notice = on_notice
+        self._pauses = retry_pauses_s
+        self._stopped = threading.Event()
+        self._state = "running"
+        self._attempts = 0
+        fps = first.get(cv2.CAP_PROP_FPS)
+        self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
+
+    @property
+    def state(self) -> str:
+        """``running``, or ``lost, trying again in N s``."""
+        return self._state
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames until :meth:`stop`; a loss is waited out."""
+        index = 0
+        began = 0.0
+        try:
+            while not self._stopped.is_set():
+                if self._capture is None and not self._reopen():
+                    return
+                assert self._capture is not None
+                got, image = self._capture.read()
+                now = time.monotonic()
+                if not got or image is None:
+                    self._capture.release()
+                    self._capture = None
+                    continue
+                if index == 0:
+                    began = now
+                if self._state != "running":
+                    self._state = "running"
+                    self._on_notice(f"{self.description} is back")
+                yield Frame(np.asarray(image, dtype=np.uint8), index, now - began, now)
+                index += 1
+        finally:
+            if self._capture is not None:
+                self._capture.release()
+                self._capture = None
+
+    def _reopen(self) -> bool:
+        """Try until the source is open again (True) or we are asked to stop (False)."""
+        # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
+        if self._state == "running":
+            self._on_notice(f"{self.description} is lost; trying again until it is back")
+            self._attempts = 0
+        while True:
+            pause = self._pauses[min(self._attempts, len(self._pauses) - 1)]
+            self._attempts += 1
+            self._state = f"lost, trying again every {pause:g} s"
+            if self._stopped.wait(pause):
+                return False
+            capture = self._open()
+            if capture.isOpened():
+                self._capture = capture
+                return True
+            capture.release()
+
+    def stop(self) -> None:
+        """See :meth:`Source.stop`."""
+        self._stopped.set()
+
+
+def open_camera(
+    name: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None
+) -> LiveCapture:
+    """The camera with this number, or this ``/dev/videoN``; raises :class:`DeviceError` if there is none."""
+    linux = sys.platform.startswith("linux")
+    device: str | int = int(name) if name.isdigit() else name
+    if linux:
+        path = Path(f"/dev/video{name}") if name.isdigit() else Path(name)
+        if not path.exists():
+            known = ", ".join(f"{camera.number} ({camera.name})" for camera in list_cameras())
+            raise DeviceError(f"no camera {path}; cameras here: {known or 'none'}")
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DeviceError(f"{path} may not be opened by this user; add it to the group video, then log in again")
+    parameters = _camera_parameters(options)
+
+    def open_capture() -> Capture:
+        capture = cv2.VideoCapture(device, cv2.CAP_V4L2 if linux else cv2.CAP_ANY)
+        for prop, value in parameters:  # one by one: a camera that refuses one property still gets the others
+            capture.set(prop, value)
+        opened: Capture = capture
+        return opened
+
+    first = open_capture()
+    if not first.isOpened():
+        first.release()
+        raise DeviceError(f"camera {name} cannot be opened; is another program using it? See fer-camera --list-cameras")
+    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice)
+
+
+def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
+    """OpenCV properties in the order in which V4L2 drivers want them: format, size, rate."""
+    parameters: list[tuple[int, float]] = []
+    if options.mjpg:
+        parameters.append((cv2.CAP_PROP_FOURCC, float(cv2.VideoWriter.fourcc(*"MJPG"))))
+    if options.width is not None:
+        parameters.append((cv2.CAP_PROP_FRAME_WIDTH, float(options.width)))
+    if options.height is not None:
+        parameters.append((cv2.CAP_PROP_FRAME_HEIGHT, float(options.height)))
+    if options.fps is not None:
+        parameters.append((cv2.CAP_PROP_FPS, options.fps))
+    parameters.append((cv2.CAP_PROP_BUFFERSIZE, 1.0))  # old frames in a driver's queue are delay
+    return parameters
+
+
+def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
+    """An RTSP, HTTP or other stream by FFmpeg; a finite file behind an HTTP address is read like a local one.
+
+    Raises :class:`SourceError` when it cannot be opened.
+    """
+    shown = without_password(address)
+
+    def open_capture() -> Capture:
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+        opened: Capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        return opened
+
+    first = open_capture()
+    if not first.isOpened():
+        first.release()
+        raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
+    if address.lower().startswith(("http://", "https://")) and first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        first.release()
+        return VideoFile(address, realtime=options.realtime, description=shown)
+    return LiveCapture(shown, open_capture, first, on_notice=on_notice)
+
+
+def without_password(address: str) -> str:
+    """The address with ``user:password@`` reduced to ``user:***@``."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", address)
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """A camera as ``--list-cameras`` shows it."""
+
+    number: int
+    name: str
+
+
+_QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h: _IOR('V', 0, struct v4l2_capability)
+_CAPABILITIES_SIZE = 104
+_DEVICE_CAPS_OFFSET = 88
+_CAN_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
+
+
+def list_cameras(system: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[CameraInfo]:
+    """The V4L2 cameras of this machine. Nodes that deliver no pictures (metadata, outputs) are left out.
+
+    Empty on other systems than Linux: there is no way to ask without opening the cameras.
+    """
+    cameras = []
+    for folder in system.glob("video*") if system.is_dir() else ():
+        number = folder.name.removeprefix("video")
+        if number.isdigit() and _captures(devices / folder.name):
+            name_file = folder / "name"
+            name = name_file.read_text(encoding="utf-8", errors="replace").strip() if name_file.is_file() else "camera"
+            cameras.append(CameraInfo(int(number), name))
+    return sorted(cameras, key=lambda camera: camera.number)
+
+
+def _captures(device: Path) -> bool:
+    """Whether a V4L2 node delivers pictures; a node that may not be opened counts as one, to be shown."""
+    import fcntl  # not on Windows
+
+    answer = bytearray(_CAPABILITIES_SIZE)
+    try:
+        descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(descriptor, _QUERY_CAPABILITIES, answer)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(int.from_bytes(answer[_DEVICE_CAPS_OFFSET : _DEVICE_CAPS_OFFSET + 4], sys.byteorder) & _CAN_CAPTURE)

@@ -1,0 +1,73 @@
+"""A bounded queue between two threads that knows two policies: wait when full, or let the oldest item go."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class ChannelClosed(Exception):  # noqa: N818 - the end of a stream, as StopIteration is
+    """Nothing more will come, and nothing more is taken."""
+
+
+class Channel(Generic[Item]):
+    """Bounded first-in first-out queue with an end.
+
+    ``size`` is the most items that wait. With ``drop_oldest`` a full channel loses its oldest item to the new one and
+    :meth:`put` never waits: what arrives at the other end is always fresh. Without it :meth:`put` waits.
+    """
+
+    def __init__(self, size: int, *, drop_oldest: bool = False) -> None:
+        if size < 1:
+            raise ValueError(f"a channel holds at least one item, not {size}")
+        self._size = size
+        self._drop_oldest = drop_oldest
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._error: BaseException | None = None
+        self.dropped = 0
+        """Items that were let go because the channel was full."""
+
+    def put(self, item: Item) -> None:
+        """Add an item; raises :class:`ChannelClosed` when the channel has been closed."""
+        with self._changed:
+            while not self._closed and not self._drop_oldest and len(self._items) >= self._size:
+                self._changed.wait()
+            if self._closed:
+                raise ChannelClosed
+            if len(self._items) >= self._size:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self, timeout: float | None = None) -> Item:
+        """Take the oldest item.
+
+        Raises :class:`TimeoutError` when none comes within ``timeout`` seconds; at the end, when all items are taken,
+        the error that the channel was closed with, or :class:`ChannelClosed`.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items or self._closed, timeout):
+                raise TimeoutError
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            raise ChannelClosed
+
+    def close(self, error: BaseException | None = None, *, discard: bool = False) -> None:
+        """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any."""
+        with self._changed:
+            if not self._closed:
+                self._closed = True
+                self._error = error
+            if discard:
+                self._items.clear()
+            self._changed.notify_all()

@@ -1,0 +1,94 @@
+"""All options of ``fer-camera`` from one TOML file: the same names, the same checks."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import UsageError
+
+_NOT_IN_A_FILE = frozenset({"help", "version", "config", "print_config", "list_cameras", "fetch", "verify"})
+
+
+def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
+    """The options in a TOML file, as command-line arguments: so that every value passes the same checks.
+
+    Keys are the long options without their dashes (``detect-every = 3``, ``headless = true``). Raises
+    :class:`UsageError` for a file that is missing or no TOML, and for keys that are no options.
+    """
+    if sys.version_info < (3, 11):
+        raise UsageError(f"--config needs Python 3.11 or newer, this is {sys.version.split()[0]}; give options instead")
+    import tomllib  # new in 3.11
+
+    try:
+        with path.open("rb") as handle:
+            table = tomllib.load(handle)
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from error
+    options = file_options(parser)
+    arguments = []
+    for key, value in table.items():
+        action = options.get(key.replace("_", "-"))
+        if action is None:
+            near = difflib.get_close_matches(key.replace("_", "-"), options, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
+        arguments.append(_argument(path, key, action, value))
+    return arguments
+
+
+def file_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """``{long option without dashes: its action}`` for all options that a file may hold."""
+    return {
+        action.option_strings[-1 if len(action.option_strings) == 1 else 0].removeprefix("--"): action
+        for action in parser._actions
+        if action.option_strings and action.dest not in _NOT_IN_A_FILE
+    }
+
+
+def _argument(path: Path, key: str, action: argparse.Action, value: Any) -> str:
+    option = f"--{key.replace('_', '-')}"
+    is_switch = isinstance(action, argparse.BooleanOptionalAction)
+    if isinstance(value, bool):
+        if not is_switch:
+            raise UsageError(f"--config {path}: {key} wants a value, not true or false")
+        return option if value else f"--no-{option.removeprefix('--')}"
+    if is_switch:
+        raise UsageError(f"--config {path}: {key} wants true or false, not {value!r}")
+    if isinstance(value, list) and key == "cores":
+        return f"{option}={','.join(str(item) for item in value)}"
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"--config {path}: {key} wants a single value, not {value!r}")
+    return f"{option}={value}"
+
+
+def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
+    """A TOML file that holds ``arguments``; options that are not set stand in it as comments."""
+    lines = [
+        "# Options of fer-camera; use with: fer-camera --config FILE",
+        "# What stands on the command line counts more than what stands here.",
+        "",
+    ]
+    for name, action in file_options(parser).items():
+        text = " ".join((action.help or "").split()).replace("%%", "%")
+        lines.append(f"# {text}")
+        value = getattr(arguments, action.dest)
+        lines.append(f"# {name} = ..." if value is None else f"{name} = {_toml(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(str(value), ensure_ascii=False)  # TOML's basic strings have JSON's escapes

@@ -1,0 +1,108 @@
+"""The file of the YuNet face detector: fetched once over https, checked, and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fer_edge.errors import MissingDependencyError
+from fer_edge.files import sha256_of, write_bytes
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """A file on the net of which content and length are known beforehand."""
+
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The bare file name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+YUNET: Final = PinnedFile(
+    # MIT licence. Runs on OpenCV 4.8 to 5.0; the same boxes on both.
+    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+    "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    232_589,
+)
+STALL_S: Final[float] = 5.0
+"""Longest wait for the connection and between two pieces of the answer."""
+TOTAL_S: Final[float] = 30.0
+"""Longest wait for the whole file."""
+_PIECE = 1 << 16
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of this toolkit, after the custom of the system; it need not exist yet."""
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "fer-edge"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "fer-edge"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "fer-edge"
+    return Path.home() / ".cache" / "fer-edge"
+
+
+def yunet_file(pinned: PinnedFile = YUNET) -> Path:
+    """Path of YuNet's file in the cache folder; fetched if it is not there, or is there but damaged.
+
+    Raises :class:`MissingDependencyError` when it cannot be fetched, saying why.
+    """
+    path = cache_folder() / pinned.name
+    try:
+        if path.stat().st_size == pinned.size and sha256_of(path) == pinned.sha256:
+            return path
+    except OSError:
+        pass  # not there, or not readable: both are cured by fetching, or explained by its error
+    content = download(pinned)
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise MissingDependencyError(
+            f"YuNet was fetched but cannot be kept in {path.parent}: {error.strerror}"
+        ) from error
+    return path
+
+
+def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = TOTAL_S) -> bytes:
+    """Fetch a pinned file into memory: at most ``pinned.size`` bytes, at most ``total_s`` seconds.
+
+    Raises :class:`MissingDependencyError` for no network, a time-out, another length and another checksum.
+    """
+    import http.client  # late: with ssl these cost more than a tenth of a second
+    import urllib.request
+
+    advice = "; get the file on another machine and give it with --detector-model"
+    began = time.monotonic()
+    content = b""
+    try:
+        with urllib.request.urlopen(pinned.url, timeout=stall_s) as answer:
+            # One byte more than expected tells a longer file from the right one.
+            while len(content) <= pinned.size and (piece := answer.read1(_PIECE)):
+                content += piece
+                if time.monotonic() - began > total_s:
+                    raise TimeoutError
+    except TimeoutError as error:
+        waited = time.monotonic() - began
+        raise MissingDependencyError(f"{pinned.url}: no complete answer in {waited:.0f} s{advice}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = getattr(error, "reason", None) or error
+        raise MissingDependencyError(f"{pinned.url} cannot be fetched: {cause}{advice}") from error
+    if len(content) != pinned.size:
+        came = "more" if len(content) > pinned.size else str(len(content))
+        raise MissingDependencyError(f"{pinned.url}: expected {pinned.size} bytes, got {came}{advice}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != pinned.sha256:
+        raise MissingDependencyError(
+            f"{pinned.url}: expected sha256 {pinned.sha256[:12]}..., got {digest[:12]}...; the file is not used{advice}"
+        )
+    return content

@@ -1,0 +1,345 @@
+"""Capture, detect, classify: three threads that overlap, and results in order for whoever iterates.
+
+In five lines::
+
+    from fer_edge import FacePipeline, open_classifier
+
+    for result in FacePipeline("talking_head.mp4", open_classifier()):
+        for face in result.faces:
+            print(result.time_s, face.track_id, face.emotion, face.box)
+
+Queues between the threads are short. From a file every frame comes out; from a live source the newest frame wins and
+older ones are dropped before they cost anything, so that no delay builds up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.classifier import Classifier, open_classifier
+from fer_edge.faces import Box, DetectedFace, FaceDetector, open_detector
+from fer_edge.flow import BoxFlow
+from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+from fer_edge.preprocess import DEFAULT_MARGIN, preprocess_face
+from fer_edge.sources import Frame, Source, open_source
+from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
+
+STAGES: Final = ("capture", "detect", "classify", "rest")
+QUEUE_FRAMES: Final[int] = 3
+AGES_KEPT: Final[int] = 2_000
+POLL_S: Final[float] = 0.2
+JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame, and what it shows."""
+
+    track_id: int
+    """The same number as long as the face can be followed; starts at 1, never used again."""
+    box: Box
+    """``(x, y, w, h)`` in pixels of the source frame, inside it."""
+    score: float
+    """The detector's confidence, in [0, 1]."""
+    emotion: str | None
+    """One of :data:`fer_edge.labels.EMOTIONS`; None when the answer is uncertain."""
+    probabilities: npt.NDArray[np.float32]
+    """``(7,)``, averaged over time."""
+    raw: npt.NDArray[np.float32]
+    """``(7,)``, of this frame alone."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in a JSON line."""
+        return {
+            "track_id": self.track_id,
+            "box": list(self.box),
+            "score": round(self.score, 3),
+            "emotion": self.emotion,
+            "probabilities": _named(self.probabilities),
+            "raw": _named(self.raw),
+        }
+
+
+def _named(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+    return {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame and the faces in it, from left to right as they were detected."""
+
+    source: Frame
+    faces: tuple[Face, ...]
+    done_at: float
+    """``time.monotonic()`` when the result was complete."""
+
+    @property
+    def frame(self) -> int:
+        """Number of the frame in its source, from 0."""
+        return self.source.index
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the source's first frame, by the source's clock."""
+        return self.source.time_s
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The frame, ``(H, W, 3)`` BGR uint8. Shared by all outputs: copy before drawing."""
+        return self.source.image
+
+    @property
+    def age_s(self) -> float:
+        """Seconds from capture to result."""
+        return self.done_at - self.source.captured_at
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in a JSON line; ``file`` only where the source is a folder of images."""
+        line: dict[str, Any] = {"frame": self.frame, "time_s": round(self.time_s, 4)}
+        if self.source.path is not None:
+            line["file"] = str(self.source.path)
+        line["faces"] = [face.as_dict() for face in self.faces]
+        return line
+
+
+@dataclass
+class PipelineStats:
+    """Counts and times so far; written by the pipeline's threads, to be read by anyone."""
+
+    frames: int = 0
+    faces: int = 0
+    busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    """Seconds that each stage worked, waiting for its neighbours left out (``capture`` of a camera is mostly waiting
+    for the camera): ``classify`` is the network alone, ``rest`` crop, resize and
+    tracking."""
+    dropped: int = 0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    ages_s: deque[float] = field(default_factory=lambda: deque(maxlen=AGES_KEPT))
+    """Seconds from capture to result, of the latest frames."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first frame was asked for, until the last result if it has come."""
+        if not self.started_at:
+            return 0.0
+        return (self.ended_at or time.monotonic()) - self.started_at
+
+    @property
+    def fps(self) -> float:
+        """Results a second so far."""
+        return self.frames / self.elapsed_s if self.elapsed_s > 0.0 else 0.0
+
+    def age_percentiles_ms(self, *percents: float) -> list[float]:
+        """Percentiles of capture-to-result age in milliseconds; NaN before the first result."""
+        ages = list(self.ages_s)
+        return [float(np.percentile(ages, p)) * 1e3 if ages else float("nan") for p in percents]
+
+
+@dataclass
+class _Found:
+    frame: Frame
+    faces: list[DetectedFace]
+
+
+class FacePipeline:
+    """Iterate it once for the results; leaving the loop, however, ends its threads.
+
+    Args:
+        source: what :func:`fer_edge.sources.open_source` takes, or an open source.
+        classifier: None opens the packaged INT8 model.
+        detector: None is YuNet where it is at hand, else Haar.
+        detect_every: search faces in every N-th frame and follow their boxes in between.
+        margin: extra space around a face, as a fraction of its box.
+        smoothing_s: time constant of the averaged probabilities; 0 gives raw ones.
+        hysteresis: lead in probability that a new label needs.
+        min_confidence: below it the emotion is None.
+        max_frames: end after so many results.
+        on_notice: gets one line for what is worth knowing (fallback, lost camera).
+    """
+
+    def __init__(
+        self,
+        source: Source | str | int | os.PathLike[str],
+        classifier: Classifier | None = None,
+        detector: FaceDetector | None = None,
+        *,
+        detect_every: int = 1,
+        margin: float = DEFAULT_MARGIN,
+        smoothing_s: float = DEFAULT_SMOOTHING_S,
+        hysteresis: float = DEFAULT_HYSTERESIS,
+        min_confidence: float = 0.0,
+        max_frames: int | None = None,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if detect_every < 1:
+            raise ValueError(f"detect_every must be 1 or more, not {detect_every}")
+        self.source = (
+            open_source(source, on_notice=on_notice) if isinstance(source, str | int | os.PathLike) else source
+        )
+        self.classifier = classifier if classifier is not None else open_classifier()
+        self.detector = detector if detector is not None else open_detector(on_notice=on_notice)
+        self.detect_every = detect_every if self.source.continuous else 1
+        self.margin = margin
+        self.max_frames = max_frames
+        self.stats = PipelineStats()
+        self._tracker = Tracker(
+            smoothing_s=smoothing_s if self.source.continuous else 0.0,
+            hysteresis=hysteresis,
+            min_confidence=min_confidence,
+            follow=self.source.continuous,
+        )
+        live = self.source.live
+        self._frames: Channel[Frame] = Channel(1 if live else QUEUE_FRAMES, drop_oldest=live)
+        self._found: Channel[_Found] = Channel(1 if live else QUEUE_FRAMES)
+        self._results: Channel[Result] = Channel(1 if live else QUEUE_FRAMES)
+        self._threads: list[threading.Thread] = []
+        self._stop_asked = False
+
+    def __iter__(self) -> Iterator[Result]:
+        """The results, in order; raises what the source or the model raised."""
+        try:
+            for result in self.poll(POLL_S):
+                if result is not None:
+                    yield result
+        finally:
+            self.close()
+
+    def poll(self, timeout_s: float) -> Iterator[Result | None]:
+        """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too."""
+        self._start()
+        try:
+            while not self._stop_asked and (self.max_frames is None or self.stats.frames < self.max_frames):
+                try:
+                    result = self._results.get(timeout_s)
+                except TimeoutError:
+                    yield None
+                    continue
+                except ChannelClosed:
+                    break
+                self.stats.frames += 1
+                self.stats.faces += len(result.faces)
+                self.stats.ages_s.append(result.age_s)
+                self.stats.dropped = self._frames.dropped
+                yield result
+        finally:
+            self.stats.ended_at = time.monotonic()
+            self.close()
+
+    def request_stop(self) -> None:
+        """Ask the loop to end after the present result. Takes no lock, so a signal handler may call it."""
+        self._stop_asked = True
+
+    def close(self) -> None:
+        """End the threads and the source. Called by itself at the end of the iteration."""
+        self._stop_asked = True
+        self.source.stop()
+        for channel in (self._frames, self._found, self._results):
+            channel.close(discard=True)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(JOIN_S)
+
+    def __enter__(self) -> FacePipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        if self._threads:
+            raise RuntimeError("a FacePipeline can be iterated only once; make a new one")
+        self.stats.started_at = time.monotonic()
+        stages: list[tuple[str, Callable[[], None], Channel[Any]]] = [
+            ("fer-capture", self._capture, self._frames),
+            ("fer-detect", self._detect, self._found),
+            ("fer-classify", self._classify, self._results),
+        ]
+        for name, body, output in stages:
+            thread = threading.Thread(target=_stage, args=(body, output), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _capture(self) -> None:
+        busy = self.stats.busy_s
+        # Closed here, in the thread that reads: a capture released while another thread reads it would crash.
+        with contextlib.closing(_generator(self.source.frames())) as frames:
+            began = time.perf_counter()
+            for frame in frames:
+                busy["capture"] += time.perf_counter() - began
+                self._frames.put(frame)
+                began = time.perf_counter()
+
+    def _detect(self) -> None:
+        busy = self.stats.busy_s
+        flow = BoxFlow()
+        faces: list[DetectedFace] = []
+        count = 0
+        while True:
+            frame = self._frames.get()
+            began = time.perf_counter()
+            if count % self.detect_every == 0:
+                faces = self.detector.detect(frame.image, frame.small)
+                if self.detect_every > 1:
+                    flow.see(frame.image, frame.small)
+            else:
+                faces = flow.follow(faces, frame.image, frame.small)
+            count += 1
+            busy["detect"] += time.perf_counter() - began
+            self._found.put(_Found(frame, faces))
+
+    def _classify(self) -> None:
+        busy = self.stats.busy_s
+        size = self.classifier.input_size
+        empty = np.zeros((0, NUM_EMOTIONS), np.float32)
+        while True:
+            found = self._found.get()
+            image = found.frame.image
+            began = time.perf_counter()
+            raw = empty
+            network_s = 0.0
+            if found.faces:
+                crops = np.stack([preprocess_face(image, size, face.box, self.margin) for face in found.faces])
+                network_began = time.perf_counter()
+                raw = self.classifier.predict(crops)
+                network_s = time.perf_counter() - network_began
+            answers = self._tracker.update(found.frame.time_s, [face.box for face in found.faces], raw)
+            faces = tuple(map(_face, found.faces, answers, raw))
+            busy["classify"] += network_s
+            busy["rest"] += time.perf_counter() - began - network_s
+            self._results.put(Result(found.frame, faces, time.monotonic()))
+
+
+def _face(found: DetectedFace, answer: TrackedAnswer, raw: npt.NDArray[np.float32]) -> Face:
+    return Face(answer.track_id, found.box, found.score, answer.emotion, answer.probabilities, raw)
+
+
+def _generator(frames: Iterator[Frame]) -> Any:
+    """The iterator itself, if it can be closed, else a generator around it."""
+    return frames if hasattr(frames, "close") else (frame for frame in frames)
+
+
+def _stage(body: Callable[[], None], output: Channel[Any]) -> None:
+    """Run one stage until its input ends; hand the end, or the error that ended it, on to the next."""
+    try:
+        body()
+    except ChannelClosed:
+        output.close()
+    except BaseException as error:
+        output.close(error)
+    else:
+        output.close()

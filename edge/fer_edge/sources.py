@@ -1,0 +1,249 @@
+"""Frames from whatever ``--source`` means: a camera, a stream, a video file, an image, a folder.
+
+A source that is not ``live`` gives every frame, as fast as it is asked; a live one goes on without being asked, so its
+reader should take the newest frame. Cameras and streams are in ``cameras.py`` and imported only when one is opened.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import SourceError, UsageError
+
+Image = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SECONDS_PER_IMAGE: Final[float] = 1.0
+"""Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
+STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture and where it comes from."""
+
+    image: Image
+    """``(H, W, 3)`` BGR uint8."""
+    index: int
+    """0, 1, 2, ... as the source delivered them, dropped ones counted."""
+    time_s: float
+    """Seconds since the first frame by the source's clock: media time of a file, monotonic time of a camera."""
+    captured_at: float
+    """``time.monotonic()`` when the frame was there."""
+    path: Path | None = None
+    """The image file, where the source is a folder of them."""
+    small: Image | None = None
+    """The same picture at fewer pixels, where the camera delivers one beside the full one."""
+
+
+@dataclass(frozen=True)
+class CaptureOptions:
+    """What may be asked of a source; None leaves it to the source. Files know only ``realtime``."""
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    mjpg: bool = False
+    """Ask a USB camera for compressed frames: most give their higher sizes and rates only so."""
+    realtime: bool = False
+    """Play a video file at its own pace, as if it were a camera."""
+
+
+class Source(Protocol):
+    """Delivers frames, once. Open one with :func:`open_source`."""
+
+    description: str
+    """For messages; no passwords."""
+    live: bool
+    """Frames come at their own time; a late reader should skip to the newest."""
+    continuous: bool
+    """Neighbouring frames show the same scene, so that faces can be followed from one to the next."""
+    fps: float | None
+    """Nominal frames a second, if known."""
+
+    @property
+    def state(self) -> str:
+        """``running``, or what a live source is waiting for."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, in order. To be iterated once, by one thread.
+
+        Raises :class:`SourceError` for a file that turns out unreadable.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask :meth:`frames` to end soon; may be called from any thread, any number of times."""
+        ...
+
+
+class ImageFiles:
+    """One image or several, in the order given."""
+
+    live = False
+    continuous = False
+    fps: float | None = 1.0 / SECONDS_PER_IMAGE
+    state = "running"
+
+    def __init__(self, paths: list[Path], description: str, on_notice: Callable[[str], None] = lambda _: None) -> None:
+        self.paths = paths
+        self.description = description
+        self._on_notice = on_notice
+        self._stopped = False
+
+    def frames(self) -> Iterator[Frame]:
+        """See :meth:`Source.frames`; of several images, unreadable ones are noticed and skipped."""
+        index = 0
+        for path in self.paths:
+            if self._stopped:
+                return
+            try:
+                image = read_image(path)
+            except SourceError as error:
+                if len(self.paths) == 1:
+                    raise
+                self._on_notice(f"skipped: {error}")
+                continue
+            shown_path = None if len(self.paths) == 1 else path
+            yield Frame(image, index, index * SECONDS_PER_IMAGE, time.monotonic(), shown_path)
+            index += 1
+        if index == 0 and not self._stopped:
+            raise SourceError(f"{self.description}: none of the {len(self.paths)} images can be read")
+
+    def stop(self) -> None:
+        """See :meth:`Source.stop`."""
+        self._stopped = True
+
+
+def read_image(path: Path) -> Image:
+    """Decode an image file to ``(H, W, 3)`` BGR uint8, turned upright; raises :class:`SourceError` if it is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise SourceError(f"{path} is empty; expected an image")
+    # From memory, because OpenCV cannot open every path that Python can.
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # for example more pixels than OpenCV is ready to decode
+        image = None
+    if image is None:
+        raise SourceError(f"{path} cannot be decoded as an image; damaged, or another kind of file?")
+    return np.asarray(image, dtype=np.uint8)
+
+
+class VideoFile:
+    """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live."""
+
+    continuous = True
+    state = "running"
+
+    def __init__(self, path: str | os.PathLike[str], *, realtime: bool = False, description: str | None = None) -> None:
+        self.description = description or str(path)
+        self.live = realtime
+        self._stopped = threading.Event()
+        # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
+
+    def frames(self) -> Iterator[Frame]:
+        """See :meth:`Source.frames`."""
+        began = time.monotonic()
+        first_ms, last_s = 0.0, -1.0
+        index = 0
+        try:
+            while not self._stopped.is_set():
+                got, image = self._capture.read()
+                if not got:
+                    break
+                position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+                if index == 0:
+                    first_ms = position_ms
+                time_s = (position_ms - first_ms) / 1000.0
+                if time_s <= last_s:  # some containers have no usable times: then the frame rate is the clock
+                    time_s = last_s + 1.0 / (self.fps or 25.0)
+                last_s = max(time_s, 0.0)
+                if self.live and self._stopped.wait(max(0.0, began + last_s - time.monotonic())):
+                    break
+                yield Frame(np.asarray(image, dtype=np.uint8), index, last_s, time.monotonic())
+                index += 1
+        finally:
+            self._capture.release()
+        if index == 0 and not self._stopped.is_set():
+            raise SourceError(f"{self.description} holds no readable video frame; truncated?")
+
+    def stop(self) -> None:
+        """See :meth:`Source.stop`."""
+        self._stopped.set()
+
+
+def open_source(
+    source: str | int | os.PathLike[str],
+    options: CaptureOptions | None = None,
+    *,
+    on_notice: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Open what ``source`` names.
+
+    A number or ``/dev/videoN`` is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
+    ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
+    a folder of images, or a pattern such as ``'shots/*.jpg'``.
+
+    Raises :class:`SourceError` for a file that is missing or not what its name says, :class:`DeviceError` for a camera
+    that is missing, :class:`MissingDependencyError` when Picamera2 is not installed.
+    """
+    options = options or CaptureOptions()
+    text = os.fspath(source) if not isinstance(source, int) else str(source)
+    if not text:
+        raise UsageError("--source is empty; expected a camera number, an address, a file or a folder")
+    if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
+        from fer_edge.cameras import open_camera
+
+        return open_camera(text, options, on_notice=on_notice)
+    if text == "picamera" or text.startswith("picamera:"):
+        from fer_edge.picamera import open_picamera
+
+        return open_picamera(text, options, on_notice=on_notice)
+    if text.lower().startswith(STREAM_SCHEMES):
+        from fer_edge.cameras import open_stream
+
+        return open_stream(text, options, on_notice=on_notice)
+    return _open_files(text, options, on_notice)
+
+
+def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+    path = Path(text)
+    if path.is_dir():
+        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        if not images:
+            raise SourceError(f"no images in the folder {path}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
+        return ImageFiles(images, text, on_notice)
+    if path.exists():
+        if path.is_file() and path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty; expected an image or a video")
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return ImageFiles([path], text, on_notice)
+        return VideoFile(path, realtime=options.realtime)
+    if glob.has_magic(text):
+        matches = sorted(Path(p) for p in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns, too
+        images = [p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+        if not images:
+            raise SourceError(f"no images match {text}")
+        return ImageFiles(images, text, on_notice)
+    raise SourceError(f"no source {text}; expected a camera number, picamera, an address, a file or a folder")

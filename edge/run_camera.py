@@ -1,0 +1,10 @@
+"""``fer-camera`` for a copied ``edge/`` folder: ``python run_camera.py --help``; needs ``requirements.txt`` only."""
+
+from __future__ import annotations
+
+import sys
+
+from fer_edge.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
