@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from fer_edge.errors import DataError
+
+DAMAGED_MEMBER: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+"""What reading a damaged, encrypted or exotic member raises."""
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
@@ -17,6 +22,19 @@ def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a zip archive or is truncated ({error}); download it again") from error
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Content of a member, never more than its declared size, checked against its CRC.
+
+    Raises one of :data:`DAMAGED_MEMBER`.
+    """
+    with archive.open(info) as handle:
+        # A length keeps zipfile from inflating beyond it, which a plain read() of a lying member would do.
+        content = handle.read(info.file_size) if info.file_size else b""
+    if len(content) != info.file_size:
+        raise EOFError("shorter than declared")
+    return content
 
 
 def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str]) -> None:

@@ -14,9 +14,8 @@ import json
 import os
 import shutil
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +28,7 @@ from fer_edge.errors import DataError, InputError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray
 from fer_train.layout import SPLITS, require_classes
+from fer_train.parallel import ordered_map
 from fer_train.sources import BrokenImageError, ImageSource, Record
 
 Progress = Callable[[int, int], None]
@@ -136,7 +136,7 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     writers = {split: _SplitWriter(folder, split) for split in SPLITS}
     broken: list[tuple[str, str]] = []
     try:
-        for record, image in decode_all(source.records(), side):
+        for record, image in ordered_map(lambda record: (record, _decode(record, side)), source.records()):
             if isinstance(image, str):
                 broken.append((record.entry.name, image))
             else:
@@ -171,33 +171,11 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     }
 
 
-def decode_all(
-    records: Iterator[Record], side: int | None, workers: int | None = None
-) -> Iterator[tuple[Record, GrayImage | str]]:
-    """Decode on all cores, in order, with a bounded number of images in flight; a broken one gives its reason.
-
-    ``side`` is the side in pixels that every image is brought to; None leaves the sizes as they are.
-    """
-    workers = workers or max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[list[tuple[Record, GrayImage | str]]]] = deque()
-        while True:
-            while len(pending) < 2 * workers and (batch := list(islice(records, BATCH))):
-                pending.append(pool.submit(_decode_batch, batch, side))
-            if not pending:
-                return
-            yield from pending.popleft().result()
-
-
-def _decode_batch(batch: list[Record], side: int | None) -> list[tuple[Record, GrayImage | str]]:
-    results: list[tuple[Record, GrayImage | str]] = []
-    for record in batch:
-        try:
-            image = record.decode()
-            results.append((record, image if side is None else to_square(image, side)))
-        except InputError as error:
-            results.append((record, str(error)))
-    return results
+def _decode(record: Record, side: int) -> GrayImage | str:
+    try:
+        return to_square(record.image.decode(), side)
+    except InputError as error:
+        return str(error)
 
 
 def to_square(image: GrayImage, side: int) -> GrayImage:
@@ -213,7 +191,7 @@ def _common_side(source: ImageSource) -> int:
     # A CSV cannot be entered in the middle, and all its images are alike: its first rows are the sample.
     for record in islice(source.records(), 0, None if every > 1 else _SAMPLE, every):
         try:
-            sides[max(record.decode().shape)] += 1
+            sides[max(record.image.decode().shape)] += 1
         except BrokenImageError:
             continue
     if not sides:

@@ -8,8 +8,8 @@ below any number of wrapping folders. In ``test/``, names that begin with ``Publ
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -25,16 +25,35 @@ SPLIT_FOLDERS: Final[dict[str, str]] = {
 }
 IMAGE_SUFFIXES: Final[frozenset[str]] = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm"})
 _IGNORED_NAMES: Final[frozenset[str]] = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+NOT_AN_IMAGE: Final[str] = f"not an image file ({', '.join(sorted(IMAGE_SUFFIXES))})"
 _EXPECTED: Final[str] = "expected train/<class>/, test/<class>/ and optionally validation/<class>/"
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One image file of a data set. ``name`` is its path below the data set's root, with forward slashes."""
+    """One image of a data set. Entries sort by name."""
 
     name: str
+    """Path below the data set's root, with forward slashes."""
     split: str
     label: int
+    path: PurePosixPath = field(default=PurePosixPath(), compare=False)
+    """Path below the folder or the archive that was given, which may wrap the root."""
+
+
+@dataclass
+class Layout:
+    """What a folder or an archive holds."""
+
+    entries: list[Entry] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """``(name, reason)`` of files that are no images."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Images of classes that the toolkit does not know, counted by class."""
+
+
+LayoutRule = Callable[[Iterable[PurePosixPath], str], Layout]
+"""Takes relative file paths and the name of the whole for error messages."""
 
 
 def is_clutter(path: PurePosixPath) -> bool:
@@ -76,43 +95,39 @@ def class_of(folder: str, where: str) -> int:
         ) from None
 
 
-def assign(paths: Iterable[PurePosixPath], where: str) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Entries of all image files, sorted by name, and ``(name, reason)`` of the files that are no images.
+def assign(paths: Iterable[PurePosixPath], where: str) -> Layout:
+    """The layout of files in class folders named like the seven emotions.
 
     ``paths`` are relative file paths. Raises :class:`DataError` for an unknown folder or no data set at all.
     """
     files = [path for path in paths if not is_clutter(path)]
     root = find_root(files, where)
-    entries: list[Entry] = []
-    skipped: list[tuple[str, str]] = []
+    layout = Layout()
     for path in files:
         if root.parts and path.parts[: len(root.parts)] != root.parts:
             continue  # beside the data set, for example a licence file
         parts = path.parts[len(root.parts) :]
-        if len(parts) == 1:
-            continue  # a README or a CSV beside train/
-        folder = parts[0].lower()
         is_image = path.suffix.lower() in IMAGE_SUFFIXES
-        if folder not in SPLIT_FOLDERS:
-            if is_image:
-                raise DataError(f"{where}: unknown folder {'/'.join(path.parts[:-1])}; {_EXPECTED}")
-            continue
+        if len(parts) == 1 or (not is_image and (len(parts) == 2 or parts[0].lower() not in SPLIT_FOLDERS)):
+            continue  # a README or a CSV beside train/
+        if parts[0].lower() not in SPLIT_FOLDERS:
+            raise DataError(f"{where}: unknown folder {'/'.join(path.parts[:-1])}; {_EXPECTED}")
         if len(parts) == 2:
-            if is_image:
-                raise DataError(f"{where}: {path} lies outside a class folder; {_EXPECTED}")
-            continue
+            raise DataError(f"{where}: {path} lies outside a class folder; {_EXPECTED}")
         name = "/".join(parts)
         label = class_of(parts[1], f"{where}: folder {parts[0]}/{parts[1]}")
         if is_image:
-            entries.append(Entry(name, _split_of(SPLIT_FOLDERS[folder], path.name), label))
+            split = split_of_file(SPLIT_FOLDERS[parts[0].lower()], path.name)
+            layout.entries.append(Entry(name, split, label, path))
         else:
-            skipped.append((name, f"not an image file (expected {', '.join(sorted(IMAGE_SUFFIXES))})"))
-    entries.sort()
-    skipped.sort()
-    return entries, skipped
+            layout.skipped.append((name, NOT_AN_IMAGE))
+    layout.entries.sort()
+    layout.skipped.sort()
+    return layout
 
 
-def _split_of(folder_split: str, file_name: str) -> str:
+def split_of_file(folder_split: str, file_name: str) -> str:
+    """Split of a file in the folder of ``folder_split``: FER-2013's PublicTest lies in ``test/``."""
     if folder_split == "test" and file_name.startswith("PublicTest_"):
         return "validation"
     return folder_split

@@ -10,9 +10,8 @@ import csv
 import hashlib
 import os
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
 
@@ -22,11 +21,13 @@ import numpy.typing as npt
 
 from fer_edge.errors import DataError, InputError
 from fer_edge.preprocess import GrayImage, to_gray
-from fer_train.archive import check_members, open_zip
-from fer_train.layout import Entry, assign, require_classes
+from fer_train.archive import DAMAGED_MEMBER, check_members, open_zip, read_member
+from fer_train.layout import Entry, LayoutRule, assign, require_classes
 
 MAX_IMAGE_BYTES: Final[int] = 64 << 20
 """An encoded image larger than this is taken for damage or malice, not for a face."""
+MAX_IMAGE_PIXELS: Final[int] = 1 << 26
+"""Nor is one with more pixels decoded: a small file can claim enough of them to fill the memory."""
 
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
@@ -37,12 +38,24 @@ class BrokenImageError(InputError):
     """One image cannot be decoded; the message is the reason."""
 
 
+class StoredImage(Protocol):
+    """One image where it lies; reading is put off until it is asked for."""
+
+    def encoded(self) -> bytes:
+        """The content of an image file. Raises :class:`BrokenImageError`."""
+        ...
+
+    def decode(self) -> GrayImage:
+        """Grey ``(H, W)`` uint8. Raises :class:`BrokenImageError`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Record:
-    """One labelled image, not decoded yet: ``decode`` gives grey ``(H, W)`` uint8 or raises BrokenImageError."""
+    """One labelled image."""
 
     entry: Entry
-    decode: Callable[[], GrayImage]
+    image: StoredImage
     position: int
     """How far reading has come, in the unit of the source's ``total``."""
 
@@ -54,6 +67,9 @@ class ImageSource(Protocol):
     total: int
     """Length of the whole, in images or in bytes: the denominator of progress."""
     skipped: list[tuple[str, str]]
+    """``(name, reason)`` of what is no image; complete once the records were read to their end."""
+    dropped: dict[str, int]
+    """Images of unknown classes, by class; only import rules drop any."""
 
     def key(self) -> str:
         """What changes when the content changes; cheap to compute."""
@@ -68,11 +84,11 @@ class ImageSource(Protocol):
         ...
 
 
-def open_source(path: str | os.PathLike[str]) -> ImageSource:
+def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageSource:
     """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""
     source = Path(path)
     if source.is_dir():
-        return FolderSource(source)
+        return FolderSource(source, rule)
     if not source.exists():
         raise DataError(f"no data set at {source}; expected a folder, a zip or a fer2013.csv")
     if source.stat().st_size == 0:
@@ -80,7 +96,7 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     if source.suffix.lower() == ".csv":
         return CsvSource(source)
     if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
-        return ZipSource(source)
+        return ZipSource(source, rule)
     raise DataError(f"{source} is not a data set; expected a folder, a zip or a fer2013.csv")
 
 
@@ -93,6 +109,9 @@ def decode_image(content: bytes) -> GrayImage:
     # Some OpenCV versions fill the missing part of a truncated file with grey and say nothing.
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
         raise BrokenImageError("truncated JPEG")
+    pixels = declared_pixels(content)
+    if pixels > MAX_IMAGE_PIXELS:
+        raise BrokenImageError(f"{pixels >> 20} million pixels, more than {MAX_IMAGE_PIXELS >> 20}")
     if content[:4] == b"\x89PNG" and b"IEND" not in content[-4096:]:
         raise BrokenImageError("truncated PNG")
     try:
@@ -104,38 +123,38 @@ def decode_image(content: bytes) -> GrayImage:
     return to_gray(np.asarray(image, dtype=np.uint8))
 
 
-@dataclass
+def declared_pixels(content: bytes) -> int:
+    """Width times height as the header of a PNG or a JPEG says, without decoding; 0 when it says nothing."""
+    if content[:4] == b"\x89PNG" and len(content) >= 24:
+        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
+    if content[:2] != b"\xff\xd8":
+        return 0
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        # SOF0 to SOF15 hold the size; C4, C8 and CC in their midst are tables.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(content[at + 5 : at + 7], "big") * int.from_bytes(content[at + 7 : at + 9], "big")
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0
+
+
 class FolderSource:
     """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""
 
-    path: Path
-    total: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    _entries: list[Entry] = field(default_factory=list)
-    _files: dict[str, Path] = field(default_factory=dict)
-    _key: str = ""
-
-    def __post_init__(self) -> None:
-        paths: list[PurePosixPath] = []
-        stats: dict[PurePosixPath, tuple[int, int]] = {}
-        for file, stat in _walk(self.path):
-            relative = PurePosixPath(file.relative_to(self.path).as_posix())
-            paths.append(relative)
-            stats[relative] = (stat.st_size, stat.st_mtime_ns)
-        self._entries, self.skipped = assign(paths, str(self.path))
-        _require(self._entries, self.path)
-        tails = {entry.name for entry in self._entries}
-        for path in paths:
-            # The root may be wrapped in folders: an entry's name is the tail of exactly one path.
-            for cut in range(len(path.parts)):
-                tail = "/".join(path.parts[cut:])
-                if tail in tails:
-                    self._files.setdefault(tail, self.path / path)
-                    break
-        digest = hashlib.sha256(str(self.path.resolve()).encode())
-        for path in sorted(stats):
-            digest.update(f"{path}\0{stats[path]}\0".encode())
+    def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
+        self.path = path
+        digest = hashlib.sha256(str(path.resolve()).encode())
+        stats = {
+            PurePosixPath(file.relative_to(path).as_posix()): (stat.st_size, stat.st_mtime_ns)
+            for file, stat in _walk(path)
+        }
+        for name in sorted(stats):
+            digest.update(f"{name}\0{stats[name]}\0".encode(errors="surrogateescape"))
         self._key = digest.hexdigest()
+        layout = rule(stats, str(path))
+        _require(layout.entries, path)
+        self._entries, self.skipped, self.dropped = layout.entries, layout.skipped, layout.dropped
         self.total = len(self._entries)
 
     def key(self) -> str:
@@ -145,24 +164,26 @@ class FolderSource:
     def records(self) -> Iterator[Record]:
         """Images sorted by name."""
         for position, entry in enumerate(self._entries, start=1):
-            yield Record(entry, _FileDecoder(self._files[entry.name]), position)
+            yield Record(entry, _ImageFile(self.path / entry.path), position)
 
     def close(self) -> None:
         """Nothing stays open between files."""
 
 
 @dataclass(frozen=True)
-class _FileDecoder:
+class _ImageFile:
     file: Path
 
-    def __call__(self) -> GrayImage:
+    def encoded(self) -> bytes:
         try:
             if self.file.stat().st_size > MAX_IMAGE_BYTES:
                 raise BrokenImageError(f"more than {MAX_IMAGE_BYTES >> 20} MiB")
-            content = self.file.read_bytes()
+            return self.file.read_bytes()
         except OSError as error:
             raise BrokenImageError(f"not readable ({error.strerror})") from error
-        return decode_image(content)
+
+    def decode(self) -> GrayImage:
+        return decode_image(self.encoded())
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -176,45 +197,29 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield Path(item.path), item.stat()
 
 
-@dataclass
 class ZipSource:
     """The same layout inside a zip, read in place without unpacking."""
 
-    path: Path
-    total: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    _members: list[tuple[Entry, zipfile.ZipInfo]] = field(default_factory=list)
-    _key: str = ""
-
-    def __post_init__(self) -> None:
-        self._archive = open_zip(self.path)
+    def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
+        self.path = path
+        self._archive = open_zip(path)
         try:
-            self._read_directory()
+            infos = [info for info in self._archive.infolist() if not info.is_dir()]
+            check_members(infos, path)
+            by_path = {PurePosixPath(info.filename): info for info in infos}
+            if len(by_path) != len(infos):
+                raise DataError(f"{path} holds two files of the same name; pack it again")
+            layout = rule(by_path, str(path))
+            _require(layout.entries, path)
         except BaseException:
             self.close()
             raise
-
-    def _read_directory(self) -> None:
-        infos = [info for info in self._archive.infolist() if not info.is_dir()]
-        check_members(infos, self.path)
-        by_path = {PurePosixPath(info.filename): info for info in infos}
-        if len(by_path) != len(infos):
-            raise DataError(f"{self.path} holds two files of the same name; pack it again")
-        entries, self.skipped = assign(by_path, str(self.path))
-        _require(entries, self.path)
-        names = {entry.name: entry for entry in entries}
-        found: dict[str, zipfile.ZipInfo] = {}
-        for path, info in by_path.items():
-            for cut in range(len(path.parts)):
-                tail = "/".join(path.parts[cut:])
-                if tail in names:
-                    found.setdefault(tail, info)
-                    break
-        self._members = [(entry, found[entry.name]) for entry in entries]
+        self.skipped, self.dropped = layout.skipped, layout.dropped
+        self._members = [(entry, by_path[entry.path]) for entry in layout.entries]
         # The central directory holds a checksum of every member: content is known without reading 53 MB.
         digest = hashlib.sha256()
         for info in sorted(infos, key=lambda info: info.filename):
-            digest.update(f"{info.filename}\0{info.CRC}\0{info.file_size}\0".encode())
+            digest.update(f"{info.filename}\0{info.CRC}\0{info.file_size}\0".encode(errors="surrogateescape"))
         self._key = digest.hexdigest()
         self.total = len(self._members)
 
@@ -225,7 +230,7 @@ class ZipSource:
     def records(self) -> Iterator[Record]:
         """Images sorted by name."""
         for position, (entry, info) in enumerate(self._members, start=1):
-            yield Record(entry, _MemberDecoder(self._archive, info), position)
+            yield Record(entry, _ZipMember(self._archive, info), position)
 
     def close(self) -> None:
         """Close the archive."""
@@ -233,31 +238,30 @@ class ZipSource:
 
 
 @dataclass(frozen=True)
-class _MemberDecoder:
+class _ZipMember:
     archive: zipfile.ZipFile  # safe to read from several threads: zipfile locks the file position
     info: zipfile.ZipInfo
 
-    def __call__(self) -> GrayImage:
+    def encoded(self) -> bytes:
         if self.info.file_size > MAX_IMAGE_BYTES:
             raise BrokenImageError(f"{self.info.file_size >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
         try:
-            content = self.archive.read(self.info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            return read_member(self.archive, self.info)
+        except DAMAGED_MEMBER as error:
             raise BrokenImageError(f"damaged in the archive ({error})") from error
-        return decode_image(content)
+
+    def decode(self) -> GrayImage:
+        return decode_image(self.encoded())
 
 
-@dataclass
 class CsvSource:
     """The original ``fer2013.csv``: columns ``emotion, pixels, Usage``; read row by row, never as a whole."""
 
-    path: Path
-    total: int = 0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    _columns: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.total = self.path.stat().st_size
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.total = path.stat().st_size
+        self.skipped: list[tuple[str, str]] = []
+        self.dropped: dict[str, int] = {}
         with self.path.open("rb") as handle:
             head = handle.readline(4096)
         try:
@@ -319,14 +323,20 @@ class CsvSource:
         if not emotion.isdigit() or int(emotion) >= len(CSV_LABELS):
             raise BrokenImageError(f"emotion {emotion.decode(errors='replace')!r} is not 0 to 6")
         name = f"{usage.decode()}_row{row:05d}"
-        return Record(Entry(name, split, CSV_LABELS[int(emotion)]), _PixelsDecoder(pixels), position)
+        return Record(Entry(name, split, CSV_LABELS[int(emotion)]), _PixelText(pixels), position)
 
 
 @dataclass(frozen=True)
-class _PixelsDecoder:
+class _PixelText:
     pixels: bytes
 
-    def __call__(self) -> GrayImage:
+    def encoded(self) -> bytes:
+        done, content = cv2.imencode(".png", self.decode())
+        if not done:
+            raise BrokenImageError("not encodable as PNG")
+        return content.tobytes()
+
+    def decode(self) -> GrayImage:
         values = parse_pixels(self.pixels)
         side = round(len(values) ** 0.5)
         if side == 0 or side * side != len(values):
