@@ -27,6 +27,11 @@ class PinnedFile:
         """The bare file name."""
         return self.url.rsplit("/", 1)[-1]
 
+    @property
+    def origin(self) -> str:
+        """Name and host, for messages: the whole address would fill a line."""
+        return f"{self.name} from {self.url.split('/')[2]}"
+
 
 YUNET: Final = PinnedFile(
     # MIT licence. Runs on OpenCV 4.8 to 5.0; the same boxes on both.
@@ -81,7 +86,8 @@ def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = T
     import http.client  # late: with ssl these cost more than a tenth of a second
     import urllib.request
 
-    advice = "; get the file on another machine and give it with --detector-model"
+    advice = "; get it on another machine and give it with --detector-model"
+    failed = f"cannot fetch {pinned.origin}"
     began = time.monotonic()
     content = b""
     try:
@@ -93,16 +99,17 @@ def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = T
                     raise TimeoutError
     except TimeoutError as error:
         waited = time.monotonic() - began
-        raise MissingDependencyError(f"{pinned.url}: no complete answer in {waited:.0f} s{advice}") from error
+        raise MissingDependencyError(f"{failed}: no complete answer in {waited:.0f} s{advice}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = getattr(error, "reason", None) or error
-        raise MissingDependencyError(f"{pinned.url} cannot be fetched: {cause}{advice}") from error
+        cause = getattr(error, "reason", None) or error  # URLError wraps what the system said
+        reason = getattr(cause, "strerror", None) or cause
+        raise MissingDependencyError(f"{failed}: {reason}{advice}") from error
     if len(content) != pinned.size:
         came = "more" if len(content) > pinned.size else str(len(content))
-        raise MissingDependencyError(f"{pinned.url}: expected {pinned.size} bytes, got {came}{advice}")
+        raise MissingDependencyError(f"{failed}: expected {pinned.size} bytes, got {came}{advice}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != pinned.sha256:
         raise MissingDependencyError(
-            f"{pinned.url}: expected sha256 {pinned.sha256[:12]}..., got {digest[:12]}...; the file is not used{advice}"
+            f"{failed}: expected sha256 {pinned.sha256[:12]}..., got {digest[:12]}..., so it is not used{advice}"
         )
     return content

@@ -210,5 +210,5 @@ def open_detector(
             haar = HaarDetector(width=width)
         except MissingDependencyError:
             raise error from None
-        on_notice(f"YuNet is not at hand, so faces are found by Haar: slower, and with false ones ({error})")
+        on_notice(f"faces are found by Haar, slower and with false ones: {error}")
         return haar

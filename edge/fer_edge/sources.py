@@ -90,7 +90,7 @@ class Source(Protocol):
 
 
 class ImageFiles:
-    """One image or several, in the order given."""
+    """One image or several, in the order given. Raises :class:`SourceError` for a single one that is broken."""
 
     live = False
     continuous = False
@@ -102,6 +102,7 @@ class ImageFiles:
         self.description = description
         self._on_notice = on_notice
         self._stopped = False
+        self._single = read_image(paths[0]) if len(paths) == 1 else None  # a broken one is told at once
 
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`; of several images, unreadable ones are noticed and skipped."""
@@ -110,10 +111,8 @@ class ImageFiles:
             if self._stopped:
                 return
             try:
-                image = read_image(path)
+                image = read_image(path) if self._single is None else self._single
             except SourceError as error:
-                if len(self.paths) == 1:
-                    raise
                 self._on_notice(f"skipped: {error}")
                 continue
             shown_path = None if len(self.paths) == 1 else path

@@ -29,11 +29,10 @@ class JsonLines:
         self.path = None if os.fspath(target) == STDOUT else Path(target)
         self._max_bytes = max_bytes
         self._written = 0
-        if self.path is None:
-            self._stream: TextIO = sys.stdout
-        else:
+        # A file is opened for its first line: a source that gives nothing then leaves the old file alone.
+        self._stream: TextIO | None = None
+        if self.path is not None:
             make_folder(self.path)
-            self._stream = self._open(self.path)
 
     def _open(self, path: Path) -> TextIO:
         stream = path.open("w" if self._max_bytes is None else "a", encoding="utf-8")
@@ -42,25 +41,27 @@ class JsonLines:
 
     def write(self, result: Result) -> None:
         """One line; flushed, so that the reader of a pipe has it at once."""
+        if self._stream is None:
+            self._stream = sys.stdout if self.path is None else self._open(self.path)
         line = json.dumps(result.as_dict(), separators=(", ", ": ")) + "\n"
         if self.path is not None and self._max_bytes is not None and 0 < self._written > self._max_bytes - len(line):
-            self._rotate(self.path)
+            self._stream.close()
+            self._stream = self._rotate(self.path)
         self._stream.write(line)
         self._stream.flush()
         self._written += len(line)
 
-    def _rotate(self, path: Path) -> None:
-        self._stream.close()
+    def _rotate(self, path: Path) -> TextIO:
         for number in range(KEPT_FILES - 1, 0, -1):
             older = path.with_name(f"{path.name}.{number}")
             if older.exists():
                 older.replace(path.with_name(f"{path.name}.{number + 1}"))
         path.replace(path.with_name(f"{path.name}.1"))
-        self._stream = self._open(path)
+        return self._open(path)
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self.path is not None:
+        if self.path is not None and self._stream is not None:
             self._stream.close()
 
 
@@ -72,3 +73,5 @@ def make_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.filename}: {error.strerror}") from error
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: permission denied")
