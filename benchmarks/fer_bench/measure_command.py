@@ -59,6 +59,7 @@ def parser() -> CommandParser:
     p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
     p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
     return p
 
@@ -109,6 +110,11 @@ def measure_main(arguments: Sequence[str]) -> int:
     if options.json:
         write_report(report, options.json)
         out.print(f"wrote {options.json}", markup=False)
+    if options.html:
+        from fer_bench.page import write_page
+
+        write_page(report, options.html)
+        out.print(f"wrote {options.html}", markup=False)
     return _verdict(report.results, options.require_valid)
 
 

@@ -1,0 +1,215 @@
+"""``fer-bench compare A.json B.json``: is the second measurement slower or less accurate, and surely so?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fer_bench.result import Interval, Report, Result, read_report
+from fer_bench.statistic import unpaired_ratio
+from fer_edge.command import CommandParser
+from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
+from fer_edge.files import write_text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model on one runtime in two measurements."""
+
+    model: str
+    backend: str
+    threads: int
+    before_p50_ms: float
+    after_p50_ms: float
+    ratio: float
+    """Median of the round medians, after over before; above 1 is slower."""
+    ratio_ci95: Interval
+    accuracy_change_points: float | None
+    """Accuracy after minus before, in percentage points; None unless both are on the same split and image count."""
+    accuracy_p_value: float | None
+    """Two-sided, of the hypothesis that both accuracies are the same (pooled two-proportion z-test; conservative here,
+    because both saw the same images)."""
+    same_file: bool
+    """Whether the model file is the same, byte for byte."""
+
+    @property
+    def is_slower(self) -> bool:
+        """Surely slower: the whole interval lies above 1."""
+        return self.ratio_ci95[0] > 1
+
+    @property
+    def is_faster(self) -> bool:
+        """Surely faster: the whole interval lies below 1."""
+        return self.ratio_ci95[1] < 1
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.is_slower:
+            return f"slower by {100 * (self.ratio - 1):.1f} %"
+        if self.is_faster:
+            return f"faster by {100 * (1 - self.ratio):.1f} %"
+        return "none shown"
+
+
+def compare_reports(before: Report, after: Report, models: Sequence[str] = ()) -> list[Comparison]:
+    """Results that stand in both reports, matched by model, runtime and threads; ``models`` limits them to names.
+
+    Raises :class:`InputError` when there are none in common, or when one of those compared is invalid.
+    """
+    earlier = {_key(result): result for result in before.results}
+    pairs = [
+        (earlier[_key(result)], result)
+        for result in after.results
+        if _key(result) in earlier and (not models or result.model in models)
+    ]
+    if not pairs:
+        raise InputError(f"nothing to compare: {_names(before)} in the first file, {_names(after)} in the second")
+    for place, results in (("first", [a for a, _ in pairs]), ("second", [b for _, b in pairs])):
+        for result in results:
+            if not result.valid:
+                reason = result.invalid_reasons[0]
+                raise InputError(f"refused: {result.name} in the {place} file is an invalid measurement ({reason})")
+    return [_compare(a, b) for a, b in pairs]
+
+
+def _key(result: Result) -> tuple[str, str, int, int]:
+    return result.model, result.backend, result.threads, result.input_size_px
+
+
+def _names(report: Report) -> str:
+    return ", ".join(result.name for result in report.results) or "nothing"
+
+
+def _compare(before: Result, after: Result) -> Comparison:
+    ratio, interval = unpaired_ratio(after.round_p50_ms, before.round_p50_ms)
+    change, p_value = _accuracy_change(before, after)
+    return Comparison(
+        model=after.model,
+        backend=after.backend,
+        threads=after.threads,
+        before_p50_ms=before.latency_ms.p50,
+        after_p50_ms=after.latency_ms.p50,
+        ratio=ratio,
+        ratio_ci95=list(interval),
+        accuracy_change_points=change,
+        accuracy_p_value=p_value,
+        same_file=before.sha256 == after.sha256,
+    )
+
+
+def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float | None]:
+    if before.accuracy is None or after.accuracy is None or not before.n_images:
+        return None, None
+    if (before.split, before.n_images) != (after.split, after.n_images):
+        return None, None
+    change = after.accuracy - before.accuracy
+    pooled = (after.accuracy + before.accuracy) / 2
+    deviation = math.sqrt(2 * pooled * (1 - pooled) / before.n_images)
+    p_value = math.erfc(abs(change) / deviation / math.sqrt(2)) if deviation else float(change == 0)
+    return 100 * change, p_value
+
+
+def percent(text: str) -> float:
+    """``5%`` or ``5`` as 5.0."""
+    value = float(text.removesuffix("%"))
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a percentage of at least 0, got {text}")
+    return value
+
+
+def parser() -> CommandParser:
+    """The options of a comparison."""
+    p = CommandParser(
+        prog="fer-bench compare",
+        description="Compare two measurements of the same models; invalid ones are refused.",
+        epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
+    )
+    p.add_argument("before", type=Path, metavar="A.json", help="the reference")
+    p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
+    p.add_argument("--model", action="append", default=[], metavar="M", help="only this model; repeat for several")
+    p.add_argument(
+        "--fail-if-slower",
+        type=percent,
+        metavar="5%%",
+        help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
+    )
+    p.add_argument(
+        "--fail-if-less-accurate",
+        type=percent,
+        metavar="POINTS",
+        help="exit 1 when a model lost more than this many percentage points of accuracy on the same split",
+    )
+    p.add_argument("--other-machine", action="store_true", help="allow measurements of two different machines")
+    p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
+    return p
+
+
+def compare_main(arguments: Sequence[str]) -> int:
+    """Run the comparison that ``arguments`` ask for; returns the exit code."""
+    options = parser().parse_args(arguments)
+    before, after = read_report(options.before), read_report(options.after)
+    _check_machines(before, after, options.other_machine)
+    comparisons = compare_reports(before, after, options.model)
+    _print(comparisons)
+    if options.json:
+        content = [asdict(comparison) | {"verdict": comparison.verdict} for comparison in comparisons]
+        write_text(options.json, json.dumps({"comparisons": content}, indent=1) + "\n")
+    failures = _failures(comparisons, options.fail_if_slower, options.fail_if_less_accurate)
+    if failures:
+        raise CheckFailedError("; ".join(failures))
+    return 0
+
+
+def _failures(comparisons: Sequence[Comparison], slower_percent: float | None, points: float | None) -> list[str]:
+    failures = []
+    for one in comparisons:
+        if slower_percent is not None and one.is_slower and one.ratio > 1 + slower_percent / 100:
+            failures.append(f"{one.model} on {one.backend} is {one.verdict} (limit {slower_percent:g} %)")
+        lost = -(one.accuracy_change_points or 0.0)
+        if points is not None and lost > points:
+            failures.append(f"{one.model} on {one.backend} lost {lost:.2f} points of accuracy (limit {points:g})")
+    return failures
+
+
+def _check_machines(before: Report, after: Report, allowed: bool) -> None:
+    first, second = (f"{r.machine.board or r.machine.cpu_model}, {r.machine.n_cpus} CPUs" for r in (before, after))
+    if first != second and not allowed:
+        raise InputError(f"different machines: {first} and {second}; --other-machine compares them all the same")
+
+
+def _print(comparisons: Sequence[Comparison]) -> None:
+    try:
+        from rich import box
+        from rich.table import Table
+
+        from fer_bench.table import console
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("rich", "bench") from error
+    table = Table(title="B against A; points of accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    for heading in ("A p50 ms", "B p50 ms", "B/A (95 %)", "points (p)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("difference", no_wrap=True)
+    table.add_column("file")
+    for one in comparisons:
+        low, high = one.ratio_ci95
+        accuracy = "-"
+        if one.accuracy_change_points is not None:
+            accuracy = f"{one.accuracy_change_points:+.2f} ({one.accuracy_p_value:.2f})"
+        table.add_row(
+            one.model,
+            one.backend if one.threads == 1 else f"{one.backend} x{one.threads}",
+            f"{one.before_p50_ms:.3f}",
+            f"{one.after_p50_ms:.3f}",
+            f"{one.ratio:.3f} ({low:.3f}-{high:.3f})",
+            accuracy,
+            one.verdict,
+            "same" if one.same_file else "changed",
+        )
+    console().print(table)

@@ -1,0 +1,181 @@
+"""The HTML page: one file, nothing loaded from elsewhere, invalid measurements marked wherever they appear."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+
+from fer_bench.pictures import accuracy_against_latency, latency_distributions, latency_over_time
+from fer_bench.result import Report, Result
+from fer_edge.files import write_text
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1060px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.1em; margin: 1.8em 0 .4em; }
+.where, figcaption, .how { color: #555; } .how { font-size: .9em; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .3em .55em; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
+th { font-weight: 600; vertical-align: bottom; } th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+tr.invalid td.speed { color: #999; text-decoration: line-through; } .bad { color: #b00020; font-weight: 600; }
+.banner { background: #fdecee; border-left: 4px solid #b00020; padding: .6em 1em; margin: 1em 0; }
+.best { font-weight: 700; }
+.wide { overflow-x: auto; }
+figure { margin: .6em 0; } svg { max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
+"""
+
+
+def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[str] = ()) -> None:
+    """Write the page of ``report`` atomically; ``sections`` is further HTML to put at the end."""
+    write_text(path, page(report, sections))
+
+
+def page(report: Report, sections: Sequence[str] = ()) -> str:
+    """The page of ``report`` as text."""
+    machine, results = report.machine, report.results
+    place = html.escape(machine.board or machine.cpu_model)
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>fer-bench: {place}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>Facial emotion recognition on {place}</h1>",
+        f'<p class="where">{_where(report)}</p>',
+        _banner(results),
+    ]
+    if any(result.accuracy is not None for result in results):
+        parts.append(
+            _section("Accuracy against latency", accuracy_against_latency(results), _accuracy_caption(results))
+        )
+    parts += [
+        f'<div class="wide">{_table(results)}</div>',
+        _section(
+            "Latency distributions",
+            latency_distributions(results),
+            "How many of all timed runs were done within a time. Steep is steady; the tail to the right is what a "
+            "camera notices.",
+        ),
+        _section(
+            "Latency over time",
+            latency_over_time(results),
+            "Each point is the median of one turn of a model; grey lines part the processes. Flat is trustworthy, "
+            "rising is a machine that heats up.",
+        ),
+        *sections,
+        _how(report),
+        "</body></html>",
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _where(report: Report) -> str:
+    machine, conditions = report.machine, report.conditions
+    facts = [
+        f"{machine.n_cpus} CPUs",
+        ", ".join(machine.cpu_features) or None,
+        "virtual machine" if machine.virtual_machine else None,
+        machine.operating_system,
+        f"Linux {machine.kernel}" if machine.kernel else None,
+        f"Python {machine.python}",
+        f"governor {conditions.governor or 'unknown'}",
+        _temperature(conditions.temperature_before_c, conditions.temperature_after_c),
+        report.created_utc,
+    ]
+    return html.escape(" · ".join(fact for fact in facts if fact))
+
+
+def _temperature(before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return "temperature unknown"
+    return f"{before:.0f} °C before, {after:.0f} °C after"
+
+
+def _banner(results: Sequence[Result]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        for reason in result.invalid_reasons:
+            reasons.setdefault(reason, []).append(result.name)
+    if not reasons:
+        return ""
+    items = "".join(
+        f"<li>{html.escape(reason)} <i>({_who(names, results)})</i></li>" for reason, names in reasons.items()
+    )
+    return (
+        '<div class="banner"><span class="bad">Invalid timings.</span> Do not quote the struck-out figures; accuracy '
+        f"is not affected.<ul>{items}</ul></div>"
+    )
+
+
+def _who(names: Sequence[str], results: Sequence[Result]) -> str:
+    return "all" if len(names) == len(results) else html.escape(", ".join(names))
+
+
+def _accuracy_caption(results: Sequence[Result]) -> str:
+    shown = next(result for result in results if result.accuracy is not None)
+    drawn = " Drawn faces: says nothing about real ones." if shown.split == "synthetic" else ""
+    return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{drawn}"
+
+
+def _section(title: str, picture: str, caption: str) -> str:
+    return f"<h2>{html.escape(title)}</h2><figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _table(results: Sequence[Result]) -> str:
+    headings = (
+        "model", "on", "p50 ms", "p90", "p99", "× float", "× best", "faces/s", "load ms", "first ms", "peak MiB",
+        "file KiB", "accuracy", "agrees",
+    )  # fmt: skip
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    valid = [result.latency_ms.p50 for result in results if result.valid]
+    best = min(valid, default=None)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(r, best) for r in results)}</tbody></table>"
+
+
+def _row(result: Result, best_p50_ms: float | None) -> str:
+    times, (low, high) = result.latency_ms, result.latency_ci95_ms.p50
+    speed = [
+        f"{times.p50:.3f} ± {(high - low) / 2:.3f}",
+        f"{times.p90:.3f}",
+        f"{times.p99:.3f}",
+        _or_dash(result.ratio_to_float, "{:.2f}"),
+        _or_dash(result.ratio_to_best, "{:.2f}"),
+        f"{result.throughput_fps:.0f}",
+        f"{result.load_ms:.0f}",
+        f"{result.first_inference_ms:.1f}",
+    ]
+    other = [
+        _or_dash(result.peak_rss_mib, "{:.0f}"),
+        f"{result.file_bytes / 1024:.0f}",
+        _percent(result.accuracy, 2),
+        _percent(result.agreement_with_reference, 1),
+    ]
+    classes = ["" if result.valid else "invalid", "best" if result.valid and times.p50 == best_p50_ms else ""]
+    mark = "" if result.valid else ' <span class="bad">invalid</span>'
+    threads = f" ×{result.threads}" if result.threads != 1 else ""
+    cells = [f"<td>{html.escape(result.model)}{mark}</td><td>{html.escape(result.backend)}{threads}</td>"]
+    cells += [f'<td class="speed">{cell}</td>' for cell in speed]
+    cells += [f"<td>{cell}</td>" for cell in other]
+    return f'<tr class="{" ".join(classes).strip()}">{"".join(cells)}</tr>'
+
+
+def _how(report: Report) -> str:
+    settings, machine = report.settings, report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    models = "; ".join(f"{result.model} {result.sha256[:12]}" for result in report.results)
+    text = (
+        f"One inference at a time on {settings.threads} thread(s): copy in, compute, copy out. "
+        f"{settings.n_processes} fresh processes a model, {settings.seconds_per_model:g} s timed each in all; the "
+        f"models take turns of {settings.chunk_ms:g} ms in random order, after a warm-up until run times settle. "
+        "Intervals are 95 %, by a bootstrap over processes and rounds. "
+        f"{versions}; commit {machine.commit or 'unknown'}. "
+        f"Model sha256: {models}. Command: {' '.join(report.command)}"
+    )
+    return f'<h2>How it was measured</h2><p class="how">{html.escape(text)}</p>'
+
+
+def _percent(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

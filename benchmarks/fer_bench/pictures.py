@@ -1,0 +1,192 @@
+"""The pictures of the page, as SVG: accuracy against latency, latency distributions, latency over time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from fer_bench.result import Result
+from fer_edge.errors import MissingDependencyError
+
+COLOURS: Final[tuple[str, ...]] = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#7f6a00",
+    "#444444",
+)
+"""Okabe and Ito's palette, which colour-blind people can tell apart."""
+INVALID: Final[str] = "#999999"
+
+
+def accuracy_against_latency(results: Sequence[Result]) -> str:
+    """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are grey and hollow."""
+    figure, axes = _figure(7.2, 4.2)
+    shown = [result for result in results if result.accuracy is not None and result.accuracy_ci95]
+    for index, result in enumerate(shown):
+        accuracy, interval = 100 * (result.accuracy or 0.0), result.accuracy_ci95 or [0.0, 0.0]
+        low, high = result.latency_ci95_ms.p50
+        p50 = result.latency_ms.p50
+        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
+        axes.errorbar(
+            p50,
+            accuracy,
+            xerr=[[p50 - low], [high - p50]],
+            yerr=[[accuracy - 100 * interval[0]], [100 * interval[1] - accuracy]],
+            fmt="o",
+            markersize=9,
+            color=colour,
+            ecolor=colour,
+            elinewidth=1,
+            capsize=0,
+            markerfacecolor=colour if result.valid else "white",
+        )
+    _label_points(axes, shown)
+    axes.set_xscale("log")
+    _plain_log_axis(axes, [result.latency_ms.p50 for result in shown])
+    axes.set_xlabel("median latency of one face, ms (left is better)")
+    axes.set_ylabel(f"accuracy on {shown[0].split}, %" if shown else "accuracy, %")
+    return _svg(figure)
+
+
+def _label_points(axes: Any, results: Sequence[Result]) -> None:
+    """Names beside the points; those of points that lie close together are moved apart by a line each."""
+    placed: list[tuple[float, float]] = []
+    for result in sorted(results, key=lambda one: -(one.accuracy or 0.0)):
+        x, y = float(np.log(result.latency_ms.p50)), 100 * (result.accuracy or 0.0)
+        near = sum(abs(x - other_x) < 0.5 and abs(y - other_y) < 1.0 for other_x, other_y in placed)
+        placed.append((x, y))
+        note = result.name if result.valid else f"{result.name} (invalid timing)"
+        axes.annotate(
+            note,
+            (result.latency_ms.p50, y),
+            xytext=(10, 8 - 14 * near),
+            textcoords="offset points",
+            fontsize=9,
+            color="#222222" if result.valid else INVALID,
+        )
+
+
+def latency_distributions(results: Sequence[Result]) -> str:
+    """Fraction of runs that were done within a time, one curve a model."""
+    figure, axes = _figure(7.2, 3.8)
+    share = np.linspace(0, 100, len(results[0].latency_quantiles_ms))
+    for index, result in enumerate(results):
+        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
+        style = "-" if result.valid else "--"
+        axes.step(result.latency_quantiles_ms, share, where="post", color=colour, linestyle=style, linewidth=1.8)
+        axes.annotate(
+            result.name if result.valid else f"{result.name} (invalid)",
+            (result.latency_ms.p50, 50),
+            xytext=(6, -12 * (index % 3)),
+            textcoords="offset points",
+            fontsize=9,
+            color=colour,
+        )
+    axes.set_xscale("log")
+    right = max(result.latency_ms.p99 for result in results) * 1.3
+    axes.set_xlim(min(result.latency_ms.min for result in results) * 0.95, right)
+    _plain_log_axis(axes, [result.latency_ms.min for result in results] + [right])
+    axes.set_yticks([0, 50, 90, 99])
+    axes.set_xlabel("latency of one face, ms")
+    axes.set_ylabel("runs done within, %")
+    return _svg(figure)
+
+
+def latency_over_time(results: Sequence[Result]) -> str:
+    """Median of each round in the order of time; grey lines part the processes. A valid run is flat."""
+    figure, axes = _figure(7.2, 3.4)
+    for index, result in enumerate(results):
+        rounds = [value for process in result.round_p50_ms for value in process]
+        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
+        axes.plot(range(1, len(rounds) + 1), rounds, ".-", markersize=3, linewidth=0.8, color=colour)
+        axes.annotate(
+            result.name, (len(rounds), rounds[-1]), xytext=(6, 0), textcoords="offset points", fontsize=9, color=colour
+        )
+    for border in np.cumsum([len(process) for process in results[0].round_p50_ms])[:-1]:
+        axes.axvline(border + 0.5, color="#cccccc", linewidth=0.8)
+    longest = max(sum(len(process) for process in result.round_p50_ms) for result in results)
+    axes.set_xlim(0, longest * 1.35)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("round (about a second of wall-clock time for every few rounds)")
+    axes.set_ylabel("median of the round, ms")
+    return _svg(figure)
+
+
+def bars(labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str) -> str:
+    """Horizontal bars, first on top, with a note at the end of each."""
+    figure, axes = _figure(7.2, 0.9 + 0.22 * len(labels))
+    places = np.arange(len(labels))[::-1]
+    axes.barh(places, values, color=COLOURS[0], height=0.75)
+    for place, value, note in zip(places, values, notes, strict=True):
+        axes.annotate(note, (value, place), xytext=(4, -3), textcoords="offset points", fontsize=7, color="#444444")
+    axes.set_yticks(places, labels, fontsize=7)
+    axes.set_xlim(0, max(values, default=1.0) * 1.35)
+    axes.set_ylim(-0.8, len(labels) - 0.2)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(xlabel)
+    return _svg(figure)
+
+
+def lines(
+    series: Sequence[tuple[str, Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, from_zero: bool = False
+) -> str:
+    """Lines with their names at the end; ``series`` holds ``(name, x, y)``."""
+    figure, axes = _figure(7.2, 2.8)
+    for index, (name, x, y) in enumerate(series):
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(x, y, color=colour, linewidth=1.4)
+        if len(x):
+            axes.annotate(name, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", fontsize=9, color=colour)
+    if series and len(series[0][1]):
+        axes.set_xlim(0, max(max(x) for _, x, _ in series) * 1.15)
+    if from_zero:
+        axes.set_ylim(0, None)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return _svg(figure)
+
+
+def _plain_log_axis(axes: Any, values: Sequence[float]) -> None:
+    """Ticks at 1, 2, 5 times powers of ten, written as plain numbers."""
+    low, high = min(values, default=1.0) * 0.7, max(values, default=1.0) * 1.6
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    if axes.get_xlim()[1] < high or axes.get_xlim()[0] > low:
+        axes.set_xlim(low, high)
+    axes.set_xticks([], minor=True)
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+    axes.set_xticklabels([f"{tick:g}" for tick in ticks if low <= tick <= high])
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("matplotlib", "bench") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.grid(color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    """The figure as an ``<svg>`` element, its text in the page's own font."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer-bench"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
