@@ -20,7 +20,11 @@ GRID: Final[int] = 6
 WINDOW: Final[int] = 11  # pixels around a point that must look alike in the next frame
 LEVELS: Final[int] = 2
 MIN_POINTS: Final[int] = 8
-"""Fewer points found again than this, of ``GRID**2``: the face is lost until it is detected again."""
+"""Fewer points found again together than this, of ``GRID**2``: the face is lost until it is detected again."""
+MAX_DIFFERENCE: Final[float] = 25.0
+"""Mean difference in grey levels between the windows around a point and around where it is thought to have gone."""
+MAX_STRAY: Final[float] = 0.1
+"""How far from the median a point may have gone, as a fraction of the box."""
 
 
 class BoxFlow:
@@ -47,22 +51,25 @@ class BoxFlow:
             return []
         scale = image.shape[1] / after.shape[1]
         starts = np.concatenate([_grid(face) for face in faces]) / np.float32(scale)
-        ends, found, _ = cv2.calcOpticalFlowPyrLK(
+        ends, found, difference = cv2.calcOpticalFlowPyrLK(
             before,
             after,
             starts[:, None],
-            None,
+            None,  # type: ignore[call-overload]
             winSize=(WINDOW, WINDOW),
-            maxLevel=LEVELS,  # type: ignore[call-overload]
+            maxLevel=LEVELS,
         )
         ways = (ends[:, 0] - starts).reshape(len(faces), -1, 2) * scale
-        valid = found.reshape(len(faces), -1).astype(bool)
+        alike = (found.astype(bool) & (difference < MAX_DIFFERENCE)).reshape(len(faces), -1)
         moved = []
-        for face, way, ok in zip(faces, ways, valid, strict=True):
+        for face, way, ok in zip(faces, ways, alike, strict=True):
             if np.count_nonzero(ok) < MIN_POINTS:
                 continue
             x, y, w, h = face.box
             shift = np.median(way[ok], axis=0)
+            together = np.abs(way[ok] - shift).max(axis=1) < MAX_STRAY * max(w, h)
+            if np.count_nonzero(together) < MIN_POINTS:
+                continue
             box = clip_box((x + float(shift[0]), y + float(shift[1]), w, h), image.shape[1], image.shape[0])
             if box is not None:
                 landmarks = None if face.landmarks is None else (face.landmarks + shift).astype(np.float32)
