@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import EXIT_INTERRUPTED, run_command
-from fer_edge.errors import FerError, UsageError
+from fer_edge.errors import CheckFailedError, FerError, UsageError
 
 if TYPE_CHECKING:
     from fer_edge.pipeline import FacePipeline
@@ -114,7 +114,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     from fer_edge.verify import verify
 
     report = verify(arguments.model, backend=arguments.backend, threads=arguments.threads)
-    print(report)
+    *stages, summary = report.lines()
+    print("\n".join(stages))
+    if not report.passed:
+        raise CheckFailedError(summary)
+    print(summary)
     return 0
 
 

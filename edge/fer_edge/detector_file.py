@@ -84,6 +84,7 @@ def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = T
     Raises :class:`MissingDependencyError` for no network, a time-out, another length and another checksum.
     """
     import http.client  # late: with ssl these cost more than a tenth of a second
+    import urllib.error
     import urllib.request
 
     advice = "; get it on another machine and give it with --detector-model"
@@ -101,6 +102,8 @@ def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = T
         waited = time.monotonic() - began
         raise MissingDependencyError(f"{failed}: no complete answer in {waited:.0f} s{advice}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         cause = getattr(error, "reason", None) or error  # URLError wraps what the system said
         reason = getattr(cause, "strerror", None) or cause
         raise MissingDependencyError(f"{failed}: {reason}{advice}") from error
