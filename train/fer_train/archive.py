@@ -47,6 +47,25 @@ def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str
             raise DataError(f"{where}: refused, the member {info.filename!r} is a link")
 
 
-def is_zip(path: Path) -> bool:
-    """Whether a file ends like a zip archive, whatever its name."""
-    return path.is_file() and zipfile.is_zipfile(path)
+def check_size(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str], max_bytes: int) -> None:
+    """Raise :class:`DataError` when the archive says that it unpacks to more than ``max_bytes``."""
+    total = sum(info.file_size for info in infos)
+    if total > max_bytes:
+        raise DataError(
+            f"{where}: refused, it unpacks to {total / 2**30:.1f} GiB, more than {max_bytes / 2**30:.1f}; "
+            "raise the limit with --max-size"
+        )
+
+
+def extract_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: Path, where: str | os.PathLike[str]) -> None:
+    """Unpack one member to the file ``to``, in pieces and never beyond its declared size."""
+    left = info.file_size
+    try:
+        with archive.open(info) as member, to.open("wb") as output:
+            while left > 0 and (piece := member.read(min(left, 1 << 20))):
+                output.write(piece)
+                left -= len(piece)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{where}: {info.filename} is damaged ({error}); download it again") from error
+    if left:
+        raise DataError(f"{where}: {info.filename} is shorter than declared; download it again")

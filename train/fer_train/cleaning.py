@@ -53,16 +53,25 @@ def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
     train = dataset.split("train")
     others = [split for name, split in dataset.splits.items() if name != "train"]
     groups, *other_groups = group_copies(train.images, *(split.images for split in others))
-    evaluated = np.unique(np.concatenate(other_groups)) if other_groups else np.empty(0, dtype=np.int64)
+    evaluated = np.concatenate(other_groups) if other_groups else np.empty(0, dtype=np.int64)
+    return clean_groups(groups, train.labels, evaluated)
+
+
+def clean_groups(
+    groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], CleanReport]:
+    """The rule of :func:`clean_train` on group numbers: ``(N,)`` of train, its ``(N,)`` labels, ``(M,)`` of the rest.
+
+    Images are exact copies of each other iff their group numbers are equal.
+    """
     leaked = np.isin(groups, evaluated)
-    conflicting = conflicting_mask(groups, train.labels)
-    first = np.zeros(len(train), dtype=bool)
+    conflicting = conflicting_mask(groups, labels)
+    first = np.zeros(len(groups), dtype=bool)
     first[np.unique(groups, return_index=True)[1]] = True
-    keep = first & ~leaked & ~conflicting
-    kept = np.flatnonzero(keep).astype(np.int64)
-    per_class = np.bincount(train.labels[kept], minlength=NUM_EMOTIONS)
+    kept = np.flatnonzero(first & ~leaked & ~conflicting).astype(np.int64)
+    per_class = np.bincount(labels[kept], minlength=NUM_EMOTIONS)
     report = CleanReport(
-        n_train=len(train),
+        n_train=len(groups),
         n_kept=len(kept),
         in_evaluation=int(leaked.sum()),
         conflicting=int((conflicting & ~leaked).sum()),

@@ -1,0 +1,88 @@
+"""A folder that appears whole or not at all, and whose making can be taken up again after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import DataError
+from fer_edge.files import write_text
+
+MANIFEST: Final[str] = "manifest.json"
+_JOURNAL: Final[str] = ".journal.json"
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Raise :class:`DataError` when ``target`` holds something that must not be replaced.
+
+    Even with ``force`` only a folder that one of our commands made (it holds our manifest) is replaced.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise DataError(f"{target} is a file; give a folder with --to")
+    if not any(target.iterdir()) or (force and (target / MANIFEST).is_file()):
+        return
+    hint = f"--force replaces only folders with a {MANIFEST} of ours" if force else "or --force to replace it"
+    raise DataError(f"{target} is not empty; give another folder with --to ({hint})")
+
+
+@contextlib.contextmanager
+def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder beside ``target``; on success it is renamed to ``target``.
+
+    After an expected error it is removed. After a kill it stays, and the next call with an equal ``job`` is given the
+    same folder with what is already in it; another ``job`` starts with an empty one.
+    """
+    check_target(target, force)
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.partial")
+    journal = staging / _JOURNAL
+    if staging.exists() and _read_job(journal) != job:
+        shutil.rmtree(staging)
+    staging.mkdir(exist_ok=True)
+    write_text(journal, json.dumps(job))
+    try:
+        yield staging
+    except KeyboardInterrupt:
+        raise  # what was done so far is kept for the next call
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    journal.unlink()
+    replaced = None
+    if target.exists():
+        replaced = target.with_name(f".{target.name}.replaced.{os.getpid()}")
+        target.rename(replaced)
+    staging.rename(target)
+    if replaced is not None:
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _read_job(journal: Path) -> Any:
+    try:
+        return json.loads(journal.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file so that a kill never leaves half of it under its name; what is already there and equal stays.
+
+    Unlike :func:`fer_edge.files.write_bytes` it does not wait for the disk, which for 30,000 files would take minutes;
+    after a power cut the comparison with the source finds and replaces what was lost.
+    """
+    try:
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+    except OSError:
+        pass
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
