@@ -1,0 +1,182 @@
+"""``fer-train``: from a data set to trained float and QAT weights, with curves and confusion matrices."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import DataError, MissingDependencyError, UsageError
+from fer_train.config import TrainConfig, load_config
+from fer_train.model import INPUT_SIZES, NUM_BLOCKS
+from fer_train.run_folder import RunFolder
+
+DEFAULTS = TrainConfig()
+
+
+def build_parser() -> CommandParser:
+    """All options; those that were not given are absent from the result, so that ``--resume`` can tell."""
+    parser = CommandParser(
+        prog="fer-train",
+        description="Train MobileNetV2 on seven emotions: a float stage, then quantisation-aware training.",
+        argument_default=argparse.SUPPRESS,
+    )
+    need = parser.add_argument_group("what and where")
+    need.add_argument("--data", help="folder, zip or fer2013.csv")
+    need.add_argument("--run", required=True, help="folder of this run, for example runs/first")
+    need.add_argument("--resume", action="store_true", help="go on after the last complete epoch of --run")
+    need.add_argument("--cache-dir", help="where decoded images are kept (default: the user's cache folder)")
+    need.add_argument("--seed", type=int, help=f"of order, augmentation and initialisation (default {DEFAULTS.seed})")
+    need.add_argument("--clean", action="store_true", help="leave duplicates, conflicts and leaks out of train")
+
+    net = parser.add_argument_group("network")
+    net.add_argument("--input-size", type=int, choices=INPUT_SIZES, help=f"pixels (default {DEFAULTS.input_size})")
+    net.add_argument("--backbone", help="'imagenet' (downloads), 'none', or a weights file (default imagenet)")
+    net.add_argument(
+        "--trainable-blocks",
+        type=int,
+        help=f"how many of the last of {NUM_BLOCKS} blocks are fine-tuned; 0: the head only (default all)",
+    )
+    net.add_argument("--dropout", type=float, help=f"before the dense layer (default {DEFAULTS.dropout})")
+    net.add_argument("--bn-momentum", type=float, help=f"of BatchNorm statistics (default {DEFAULTS.bn_momentum})")
+
+    stage = parser.add_argument_group("float stage")
+    stage.add_argument("--epochs", type=int, help=f"head-only and fine-tuning together (default {DEFAULTS.epochs})")
+    stage.add_argument("--head-epochs", type=int, help=f"with frozen backbone (default {DEFAULTS.head_epochs})")
+    stage.add_argument("--batch-size", type=int, help=f"(default {DEFAULTS.batch_size})")
+    stage.add_argument("--learning-rate", type=float, help=f"peak of AdamW (default {DEFAULTS.learning_rate})")
+    stage.add_argument("--head-learning-rate", type=float, help=f"(default {DEFAULTS.head_learning_rate})")
+    stage.add_argument("--warmup-epochs", type=float, help=f"(default {DEFAULTS.warmup_epochs})")
+    stage.add_argument("--weight-decay", type=float, help=f"of kernels (default {DEFAULTS.weight_decay})")
+    stage.add_argument("--label-smoothing", type=float, help=f"(default {DEFAULTS.label_smoothing})")
+    stage.add_argument("--class-weighting", type=float, help="0 none to 1 balanced (default 0)")
+    stage.add_argument("--ema-decay", type=float, help="average weights over steps, for example 0.999 (default off)")
+    stage.add_argument(
+        "--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"), help="(default auto)"
+    )
+    stage.add_argument("--progressive-size", type=int, help="smaller input in the first epochs, for example 64 (off)")
+    stage.add_argument(
+        "--progressive-fraction", type=float, help=f"of the epochs (default {DEFAULTS.progressive_fraction})"
+    )
+
+    more = parser.add_argument_group("soft targets")
+    more.add_argument("--soft-labels", metavar="CSV", help="FER+ votes, blended with the labels")
+    more.add_argument("--soft-label-weight", type=float, help="share of the votes in the target (default 0.3 if given)")
+    more.add_argument("--teacher", metavar="NPZ", help="stored logits of a teacher (see --write-logits)")
+    more.add_argument("--teacher-weight", type=float, help=f"(default {DEFAULTS.teacher_weight})")
+    more.add_argument("--teacher-temperature", type=float, help=f"(default {DEFAULTS.teacher_temperature})")
+    more.add_argument(
+        "--write-logits", metavar="NPZ", help="at the end, write this model's logits of train, for --teacher"
+    )
+
+    change = parser.add_argument_group("augmentation (largest change, drawn anew for every image)")
+    for name, text in (
+        ("flip", "probability of mirroring"),
+        ("rotation-degrees", "rotation"),
+        ("zoom", "natural logarithm of the scale"),
+        ("shift", "fraction of the side"),
+        ("brightness", "fraction of the range"),
+        ("contrast", "natural logarithm of the gain"),
+        ("erase", "probability of random erasing"),
+    ):
+        change.add_argument(
+            f"--{name}", type=float, help=f"{text} (default {getattr(DEFAULTS, name.replace('-', '_'))})"
+        )
+
+    qat = parser.add_argument_group("QAT stage")
+    qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
+    qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
+    qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
+    qat.add_argument("--calibration-images", type=int, help=f"(default {DEFAULTS.calibration_images})")
+    return parser
+
+
+def recipe_from(options: dict[str, Any]) -> TrainConfig:
+    """The recipe that the given options make, checked. Raises :class:`UsageError` for values that make no sense."""
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    values = {key: value for key, value in options.items() if key in known}
+    if values.get("backbone") == "none":
+        values["backbone"] = None
+    if "soft_labels" in values:
+        values.setdefault("soft_label_weight", 0.3)
+    config = TrainConfig(**values)
+    problems = [
+        f"--{name.replace('_', '-')} must be {rule}, got {getattr(config, name)}"
+        for name, valid, rule in (
+            ("epochs", config.epochs >= 1, "at least 1"),
+            ("head_epochs", config.head_epochs >= 0, "at least 0"),
+            ("qat_epochs", config.qat_epochs >= 0, "at least 0"),
+            ("batch_size", config.batch_size >= 1, "at least 1"),
+            ("learning_rate", config.learning_rate > 0, "positive"),
+            ("trainable_blocks", 0 <= config.trainable_blocks <= NUM_BLOCKS, f"0 to {NUM_BLOCKS}"),
+            ("dropout", 0 <= config.dropout < 1, "0 to below 1"),
+            ("label_smoothing", 0 <= config.label_smoothing < 1, "0 to below 1"),
+            ("ema_decay", 0 <= config.ema_decay < 1, "0 to below 1"),
+            (
+                "progressive_size",
+                config.progressive_size % 32 == 0 and config.progressive_size >= 0,
+                "a multiple of 32",
+            ),
+            ("progressive_fraction", 0 <= config.progressive_fraction <= 1, "0 to 1"),
+            ("soft_label_weight", 0 <= config.soft_label_weight <= 1, "0 to 1"),
+            ("teacher_weight", 0 <= config.teacher_weight <= 1, "0 to 1"),
+            ("teacher_temperature", config.teacher_temperature > 0, "positive"),
+            ("qat_distill", 0 <= config.qat_distill <= 1, "0 to 1"),
+            ("calibration_images", config.calibration_images >= 1, "at least 1"),
+        )
+        if not valid
+    ]
+    if problems:
+        raise UsageError("; ".join(problems))
+    return config
+
+
+def _resumed_recipe(options: dict[str, Any], folder: RunFolder) -> TrainConfig:
+    saved = load_config(folder.config)
+    given = recipe_from({"data": saved.data} | options)
+    names = {field.name for field in dataclasses.fields(TrainConfig)} & options.keys() - {"data"}
+    changed = [name for name in sorted(names) if getattr(given, name) != getattr(saved, name)]
+    if changed:
+        raise UsageError(
+            f"--resume goes on with the recipe in {folder.config}; changed: {', '.join(changed)}. "
+            "Leave these options out, or start another --run"
+        )
+    return dataclasses.replace(saved, data=given.data)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``fer-train``; returns the exit code of the contract."""
+
+    def body() -> int:
+        options = vars(build_parser().parse_args(argv))
+        folder = RunFolder(Path(options["run"]))
+        resume = bool(options.get("resume")) and folder.config.exists()
+        config = _resumed_recipe(options, folder) if resume else recipe_from(options)
+        if not config.data:
+            raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
+        if not resume and folder.float_checkpoint.exists():
+            raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        try:
+            from fer_train.session import train
+        except ImportError as error:
+            raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
+        with folder.locked():
+            return train(
+                config,
+                folder,
+                resume=resume,
+                cache_dir=options.get("cache_dir"),
+                write_logits=options.get("write_logits"),
+            )
+
+    return run_command("fer-train", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Everything that defines a training run, as one record that is written to ``config.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import ModelError
+from fer_edge.files import write_text
+from fer_edge.labels import EMOTIONS
+from fer_train.model import DEFAULT_BN_MOMENTUM, NUM_BLOCKS
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe; the defaults are the recommended one. Rates and amounts are explained in ``train/README.md``."""
+
+    # What is trained on
+    data: str = ""
+    data_fingerprint: str = ""
+    soft_labels: str | None = None
+    soft_label_weight: float = 0.0
+    teacher: str | None = None
+    teacher_weight: float = 0.7
+    teacher_temperature: float = 2.0
+    clean: bool = False
+    # The network
+    input_size: int = 96
+    backbone: str | None = "imagenet"
+    dropout: float = 0.2
+    bn_momentum: float = DEFAULT_BN_MOMENTUM
+    trainable_blocks: int = NUM_BLOCKS
+    # The float stage
+    epochs: int = 30
+    head_epochs: int = 1
+    batch_size: int = 64
+    head_learning_rate: float = 1e-3
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 0.5
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    class_weighting: float = 0.0
+    ema_decay: float = 0.0
+    precision: str = "auto"
+    progressive_size: int = 0
+    progressive_fraction: float = 0.5
+    # Augmentation: amounts are maxima, drawn uniformly for each image
+    flip: float = 0.5
+    rotation_degrees: float = 12.0
+    zoom: float = 0.12
+    shift: float = 0.08
+    brightness: float = 0.15
+    contrast: float = 0.2
+    erase: float = 0.0
+    # The QAT stage
+    qat_epochs: int = 2
+    qat_learning_rate: float = 1e-3
+    qat_distill: float = 0.5
+    calibration_images: int = 1024
+    seed: int = 0
+
+    def as_json(self) -> str:
+        """The record as JSON text, with what is needed to rebuild the network."""
+        record = {"format": FORMAT_VERSION, "architecture": "mobilenetv2-1.0", "labels": list(EMOTIONS)}
+        return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write ``config.json`` atomically."""
+        write_text(path, self.as_json())
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read ``config.json``; unknown keys of newer versions are passed over.
+
+    Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
+    """
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"no {path.name} in {path.parent}; expected a run folder of fer-train") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("labels") != list(EMOTIONS):
+        raise ModelError(f"{path} does not describe a model with the labels {', '.join(EMOTIONS)}")
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    try:
+        return TrainConfig(**{key: value for key, value in record.items() if key in known})
+    except TypeError as error:
+        raise ModelError(f"{path} is not a valid configuration: {error}") from error

@@ -1,0 +1,271 @@
+"""The float stage: Keras 3 on any of its engines; the head alone first, then the backbone too."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import CheckFailedError, UsageError
+from fer_edge.files import atomic_path
+from fer_train.augment import Augment
+from fer_train.batches import Batches
+from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
+from fer_train.config import TrainConfig
+from fer_train.evaluate import Evaluation, evaluate
+from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
+from fer_train.keras_classifier import KerasClassifier
+from fer_train.model import build_network, set_trainable_blocks
+from fer_train.progress import StageProgress, stage_progress
+from fer_train.run_folder import RunFolder
+
+FloatArray = npt.NDArray[np.float32]
+HEAD, FINE_TUNE = "head", "fine-tune"
+EVALUATION_BATCH = 128
+_LOSS_CHECK_STEPS = 50
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Images and targets to learn from, and the validation split to choose by."""
+
+    images: npt.NDArray[np.uint8]
+    """``(N, H, H)`` grey."""
+    labels: npt.NDArray[np.int64]
+    targets: FloatArray
+    """``(N, 7)``, rows sum to 1."""
+    weights: FloatArray
+    """``(N,)``, mean 1."""
+    validation_images: npt.NDArray[np.uint8]
+    validation_labels: npt.NDArray[np.int64]
+
+
+def choose_precision(precision: str) -> str:
+    """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
+    if precision != "auto":
+        return precision
+    return "mixed_bfloat16" if keras.distribution.list_devices("gpu") else "float32"
+
+
+def cross_entropy(evaluation: Evaluation) -> float:
+    """Mean negative log-likelihood of the labels in nats."""
+    chosen = evaluation.probabilities[np.arange(evaluation.n_images), evaluation.labels]
+    return float(-np.log(np.maximum(chosen, 1e-7)).mean())
+
+
+class FloatStage:
+    """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on."""
+
+    def __init__(self, config: TrainConfig, data: TrainingData, folder: RunFolder) -> None:
+        self.config, self.data, self.folder = config, data, folder
+        keras.utils.set_random_seed(config.seed)
+        keras.config.set_dtype_policy(choose_precision(config.precision))
+        self.size = self._size_at(0)
+        self.network, self.trainer = self._build(self.size, config.backbone)
+        self.history: list[EpochMetrics] = []
+        self.best_accuracy = -1.0
+        self.phase = ""
+        self.steps = len(self._batches(0))
+        if self.steps == 0:
+            raise UsageError("the train split has no images")
+
+    def run(self, *, resume: bool) -> None:
+        """Train the remaining epochs. Leaves ``float.weights.h5`` of the best epoch and ``metrics.csv``."""
+        checkpoint = load_checkpoint(self.folder.float_checkpoint) if resume and self._has_checkpoint() else None
+        start = 0
+        if checkpoint is not None:
+            start = int(checkpoint.record["epochs_done"])
+            self.history = rows_from_json(checkpoint.record["history"])
+            self.best_accuracy = float(checkpoint.record["best_accuracy"])
+        if start >= self.config.epochs:
+            return
+        log = TensorBoardLog(self.folder.tensorboard, "float")
+        with stage_progress("float", self.config.epochs, self.steps, start, self.config.batch_size) as progress:
+            if start:
+                progress.say(f"float stage goes on after epoch {start} of {self.config.epochs}")
+            for epoch in range(start, self.config.epochs):
+                self._enter(epoch, checkpoint)
+                checkpoint = None
+                row = self._epoch(epoch, progress)
+                self._keep(row)
+                log.add(row)
+                progress.say(
+                    f"float {epoch + 1:3d}/{self.config.epochs} {row.phase:9s} loss {row.loss:.3f} "
+                    f"accuracy {row.accuracy:.1%}  validation loss {row.val_loss:.3f} accuracy {row.val_accuracy:.2%} "
+                    f"(best {self.best_accuracy:.2%})  {row.seconds:.0f} s, "
+                    f"{self.steps * self.config.batch_size / row.seconds:.0f} images/s"
+                )
+        log.close()
+
+    def evaluate(self) -> Evaluation:
+        """The network as it is now, over the validation split."""
+        return evaluate(
+            KerasClassifier(self.network),
+            self.data.validation_images,
+            self.data.validation_labels,
+            "validation",
+            batch=EVALUATION_BATCH,
+        )
+
+    def _build(self, size: int, backbone: str | None) -> tuple[Any, Any]:
+        """The network, and the model that is trained: raw grey faces in, augmentation and network behind."""
+        config = self.config
+        network = build_network(keras, size, backbone=backbone, dropout=config.dropout, bn_momentum=config.bn_momentum)
+        # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
+        raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
+        return network, keras.Model(raw, network(Augment(config)(raw)), name="trainer")
+
+    def _size_at(self, epoch: int) -> int:
+        """Input size of an epoch: smaller, and so faster, in the first ones when the recipe says so."""
+        config = self.config
+        if config.progressive_size and epoch < round(config.progressive_fraction * config.epochs):
+            return min(config.progressive_size, config.input_size)
+        return config.input_size
+
+    def _enter_size(self, size: int) -> None:
+        """Rebuild for another input size; every weight and all optimizer state fit, since convolutions slide."""
+        if size == self.size:
+            return
+        old, compiled = self.trainer, bool(self.phase)
+        state = [np.asarray(variable) for variable in old.variables]
+        optimizer_state = [np.asarray(variable) for variable in old.optimizer.variables] if compiled else []
+        self.size = size
+        self.network, self.trainer = self._build(size, None)
+        assign_all(self.trainer.variables, state, "network")
+        if compiled:
+            phase, self.phase = self.phase, ""
+            self._compile(phase)
+            assign_all(self.trainer.optimizer.variables, optimizer_state, "optimizer")
+
+    def _has_checkpoint(self) -> bool:
+        return self.folder.float_checkpoint.exists()
+
+    def _batches(self, epoch: int) -> Batches:
+        return Batches(
+            self.data.images,
+            self.data.targets,
+            self.data.weights,
+            input_size=self.size,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            epoch=epoch,
+        )
+
+    def _compile(self, phase: str) -> None:
+        """Free and freeze layers for a phase, with that phase's own optimizer and schedule."""
+        config = self.config
+        head = phase == HEAD
+        set_trainable_blocks(self.network, 0 if head else config.trainable_blocks)
+        epochs = min(config.head_epochs, config.epochs) if head else config.epochs - config.head_epochs
+        rate = config.head_learning_rate if head else config.learning_rate
+        total = max(epochs * self.steps, 1)
+        warmup = min(int(config.warmup_epochs * self.steps), total // 4)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / 20.0, max(total - warmup, 1), alpha=0.01, warmup_target=rate, warmup_steps=warmup
+        )
+        optimizer = keras.optimizers.AdamW(
+            schedule,
+            weight_decay=config.weight_decay,
+            use_ema=config.ema_decay > 0,
+            ema_momentum=config.ema_decay or 0.99,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.trainer.compile(optimizer=optimizer, loss="categorical_crossentropy", weighted_metrics=["accuracy"])
+        optimizer.build(self.trainer.trainable_variables)
+        self.phase = phase
+
+    def _enter(self, epoch: int, checkpoint: Checkpoint | None) -> None:
+        """Get ready for an epoch; with a checkpoint, put everything back as it was when that was written."""
+        self._enter_size(self._size_at(epoch))
+        phase = HEAD if epoch < self.config.head_epochs else FINE_TUNE
+        if phase != self.phase:
+            self._compile(phase)
+        if checkpoint is not None:
+            assign_all(self.trainer.variables, checkpoint.network, "network")
+            if checkpoint.record["phase"] == phase:
+                assign_all(self.trainer.optimizer.variables, checkpoint.optimizer, "optimizer")
+
+    def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
+        progress.start_epoch(epoch)
+        started = time.monotonic()
+        optimizer = self.trainer.optimizer
+        averaged = bool(optimizer.use_ema)
+
+        class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+            """Moves the bar; stops at once when the loss is no number any more."""
+
+            def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+                note = ""
+                if logs and batch % _LOSS_CHECK_STEPS == 0:  # reading the loss waits for the device
+                    loss = float(np.asarray(logs["loss"]))
+                    if not math.isfinite(loss):
+                        raise CheckFailedError(
+                            f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint and the best weights "
+                            "are kept: try a lower --learning-rate or --precision float32"
+                        )
+                    note = f"loss {loss:.3f}"
+                progress.step(note)
+
+            def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+                # fit() would overwrite the weights by their average at its end; we swap them in for evaluation only.
+                optimizer.use_ema = False
+
+        logs = self.trainer.fit(
+            self._batches(epoch).for_keras(keras), epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[Watch()]
+        ).history
+        optimizer.use_ema = averaged
+        loss = float(logs["loss"][-1])
+        if not math.isfinite(loss):
+            raise CheckFailedError(f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint is kept")
+        raw = self._swap_in_average() if averaged else None
+        evaluation = self.evaluate()
+        if evaluation.accuracy > self.best_accuracy:
+            self.best_accuracy = evaluation.accuracy
+            with atomic_path(self.folder.root / "float.weights.h5") as temporary:
+                # Keras demands the ending .weights.h5
+                whole = temporary.with_name(temporary.stem + ".weights.h5")
+                self.network.save_weights(whole)
+                whole.replace(temporary)
+        if raw is not None:
+            for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
+                variable.assign(value)
+        return EpochMetrics(
+            stage="float",
+            phase=self.phase,
+            epoch=epoch + 1,
+            loss=loss,
+            accuracy=float(logs["accuracy"][-1]),
+            val_loss=cross_entropy(evaluation),
+            val_accuracy=evaluation.accuracy,
+            val_accuracy_int8=None,
+            learning_rate=float(np.asarray(self.trainer.optimizer.learning_rate)),
+            seconds=time.monotonic() - started,
+        )
+
+    def _swap_in_average(self) -> list[npt.NDArray[Any]]:
+        raw = [np.array(variable) for variable in self.trainer.trainable_variables]
+        averages = self.trainer.optimizer._model_variables_moving_average
+        for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
+            variable.assign(average)
+        return raw
+
+    def _keep(self, row: EpochMetrics) -> None:
+        self.history.append(row)
+        save_checkpoint(
+            self.folder.float_checkpoint,
+            [np.asarray(variable) for variable in self.trainer.variables],
+            [np.asarray(variable) for variable in self.trainer.optimizer.variables],
+            {
+                "epochs_done": row.epoch,
+                "phase": row.phase,
+                "best_accuracy": self.best_accuracy,
+                "history": [dataclasses.asdict(each) for each in self.history],
+            },
+        )
+        write_metrics(self.folder.metrics, self.history)

@@ -1,0 +1,106 @@
+"""Pictures of a training run: curves of both stages, and confusion matrices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.files import atomic_path
+from fer_edge.labels import EMOTIONS
+from fer_train.evaluate import Evaluation
+from fer_train.history import EpochMetrics
+
+_TRAIN, _VALIDATION, _INT8 = "#7a8ca8", "#c2410c", "#0f766e"
+
+
+def _save(figure: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130, facecolor="white")
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    """A figure that needs no display and leaves pyplot's global state alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def draw_curves(history: list[EpochMetrics], folder: Path) -> None:
+    """``accuracy.png`` and ``loss.png``: per epoch, float stage then QAT stage; a line marks where stages change."""
+    for quantity in ("accuracy", "loss"):
+        figure, (axes,) = _figure(8.5, 4.6)
+        _draw_quantity(axes, history, quantity)
+        _save(figure, folder / f"{quantity}.png")
+    figure, both = _figure(13.0, 4.6, columns=2)
+    for axes, quantity in zip(both, ("accuracy", "loss"), strict=True):
+        _draw_quantity(axes, history, quantity)
+    _save(figure, folder / "curves.png")
+
+
+def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> None:
+    percent = 100.0 if quantity == "accuracy" else 1.0
+    position = np.arange(1, len(history) + 1)
+
+    def line(key: str, colour: str, label: str, marker: str = "o") -> None:
+        values = [getattr(row, key) for row in history]
+        there = [value is not None for value in values]
+        if any(there):
+            y = [percent * value for value in values if value is not None]
+            axes.plot(position[there], y, marker + "-", color=colour, markersize=4, linewidth=1.6, label=label)
+
+    line(quantity, _TRAIN, "train (augmented images)")
+    line(f"val_{quantity}", _VALIDATION, "validation")
+    if quantity == "accuracy":
+        line("val_accuracy_int8", _INT8, "validation, converted to INT8", "D")
+        key = "val_accuracy_int8" if any(row.val_accuracy_int8 is not None for row in history) else "val_accuracy"
+        scored = [(getattr(row, key), i) for i, row in enumerate(history) if getattr(row, key) is not None]
+        best, index = max(scored)
+        note = f"{100 * best:.2f} %"
+        axes.annotate(note, (index + 1, 100 * best), (0, 9), textcoords="offset points", ha="center", fontsize=9)
+    top = axes.get_ylim()[1]
+    for i in range(len(history)):
+        name = f"{history[i].stage} {history[i].phase}" if history[i].stage == "float" else "QAT"
+        before = f"{history[i - 1].stage} {history[i - 1].phase}" if history[i - 1].stage == "float" else "QAT"
+        if i == 0 or name != before:
+            if i:
+                axes.axvline(i + 0.5, color="#9ca3af", linewidth=0.8, linestyle=":")
+            axes.text(i + 0.6, top, name.replace("float ", ""), fontsize=8, color="#6b7280", va="top")
+    axes.set_ylim(top=top + 0.04 * (top - axes.get_ylim()[0]))
+    axes.set_xticks(position[:: max(1, len(position) // 16)])
+    labels = [str(row.epoch) for row in history]
+    axes.set_xticklabels(labels[:: max(1, len(position) // 16)])
+    axes.set_xlim(0.5, len(history) + 0.5)
+    axes.set_xlabel("epoch of the stage")
+    axes.set_ylabel("accuracy, %" if quantity == "accuracy" else "cross-entropy, nats")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right" if quantity == "accuracy" else "upper right", fontsize=9)
+
+
+def draw_confusion(evaluation: Evaluation, path: Path, title: str) -> None:
+    """Confusion matrix as a picture: rows are labels and sum to 100 %, counts in small print."""
+    figure, (axes,) = _figure(6.6, 6.0)
+    counts = evaluation.confusion
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / totals
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for i, j in np.ndindex(*counts.shape):
+        colour = "white" if shares[i, j] > 0.55 else "#1f2937"
+        axes.text(j, i - 0.08, f"{100 * shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=11)
+        axes.text(j, i + 0.28, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=6.5)
+    axes.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=35, ha="right")
+    axes.set_yticks(
+        range(len(EMOTIONS)), [f"{name} ({total})" for name, total in zip(EMOTIONS, counts.sum(1), strict=True)]
+    )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label (images)")
+    axes.spines[:].set_visible(False)
+    axes.set_title(
+        f"{title}: {100 * evaluation.accuracy:.2f} % of {evaluation.n_images} {evaluation.split} images", fontsize=11
+    )
+    _save(figure, path)

@@ -1,0 +1,200 @@
+"""The QAT stage: tf_keras and tfmot, from the best float weights, its best epoch chosen by the converted INT8 model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tf_keras
+
+from fer_edge.classifier import open_classifier
+from fer_edge.errors import CheckFailedError
+from fer_edge.files import atomic_path
+from fer_edge.preprocess import resize_gray, to_float_input
+from fer_train.augment import Augment
+from fer_train.batches import Batches
+from fer_train.checkpoint import assign_all, load_checkpoint, save_checkpoint
+from fer_train.config import TrainConfig
+from fer_train.evaluate import Evaluation, evaluate
+from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy
+from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
+from fer_train.keras_classifier import KerasClassifier
+from fer_train.model import build_network, copy_weights
+from fer_train.progress import StageProgress, stage_progress
+from fer_train.quantize import as_file, calibrate, equalize_depthwise, pin_input_range, qat_to_tflite, wrap_for_qat
+from fer_train.run_folder import RunFolder
+
+_CALIBRATION_BATCH = 64
+_MOMENTUM = 0.9
+
+
+class QatStage:
+    """Trains the wrapped network; epoch 0 is the calibrated network before any step, and a candidate too."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        folder: RunFolder,
+        float_network: Any,
+        history: list[EpochMetrics],
+    ) -> None:
+        self.config, self.data, self.folder = config, data, folder
+        self.history = [row for row in history if row.stage == "float"]
+        self.best_accuracy = -1.0
+        tf_keras.utils.set_random_seed(config.seed)
+        self.teacher = build_network(tf_keras, config.input_size, dropout=config.dropout)
+        copy_weights(float_network, self.teacher)
+        equalized = build_network(tf_keras, config.input_size, dropout=config.dropout)
+        copy_weights(float_network, equalized)
+        equalize_depthwise(equalized)
+        self._equalized = equalized
+        self.network = wrap_for_qat(equalized)
+        self.augment = Augment(config)
+        self.steps = len(self._batches(0))
+        total = max(config.qat_epochs * self.steps, 1)
+        schedule = tf_keras.optimizers.schedules.CosineDecay(config.qat_learning_rate, total, alpha=0.02)
+        self.network.compile(
+            optimizer=tf_keras.optimizers.SGD(schedule, momentum=_MOMENTUM),
+            loss="categorical_crossentropy",
+            weighted_metrics=["accuracy"],
+        )
+        self.network.optimizer.build(self.network.trainable_variables)
+
+    def run(self, *, resume: bool) -> dict[str, Evaluation]:
+        """Calibrate, train what is left, and evaluate the best epoch as the INT8 model that it converts to."""
+        start = 0
+        if resume and self.folder.qat_checkpoint.exists():
+            start = self._restore()
+        log = TensorBoardLog(self.folder.tensorboard, "qat")
+        with stage_progress("QAT", self.config.qat_epochs, self.steps, start, self.config.batch_size) as progress:
+            if start or self.best_accuracy >= 0:
+                progress.say(f"QAT stage goes on after epoch {start} of {self.config.qat_epochs}")
+            else:
+                calibrate(self.network, self._equalized, self._calibration_batches())
+                self._finish_epoch(0, None, None, time.monotonic(), log, progress)
+            for epoch in range(start, self.config.qat_epochs):
+                started = time.monotonic()
+                loss, accuracy = self._epoch(epoch, progress)
+                self._finish_epoch(epoch + 1, loss, accuracy, started, log, progress)
+        log.close()
+        self.network.load_weights(self.folder.qat_weights)
+        return {"int8": self._evaluate_int8()}
+
+    def _batches(self, epoch: int) -> Batches:
+        return Batches(
+            self.data.images,
+            self.data.targets,
+            self.data.weights,
+            input_size=self.config.input_size,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            epoch=self.config.epochs + epoch,  # another order than the float stage's
+        )
+
+    def _calibration_batches(self) -> list[npt.NDArray[np.float32]]:
+        """Plain training faces, drawn alike from every class."""
+        rng = np.random.default_rng(self.config.seed)
+        labels = self.data.labels
+        each = max(1, self.config.calibration_images // len(np.unique(labels)))
+        chosen = np.concatenate(
+            [rng.permutation(np.flatnonzero(labels == label))[:each] for label in np.unique(labels)]
+        )
+        rng.shuffle(chosen)
+        faces = np.stack([resize_gray(self.data.images[i], self.config.input_size) for i in chosen])
+        return [to_float_input(faces[i : i + _CALIBRATION_BATCH]) for i in range(0, len(faces), _CALIBRATION_BATCH)]
+
+    def _epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
+        progress.start_epoch(epoch)
+        self.network.reset_metrics()
+        loss = accuracy = math.nan
+        share = self.config.qat_distill
+        for step, (faces, targets, weights) in enumerate(self._batches(epoch)):
+            # The Keras 3 layer may run on another engine than TensorFlow; numpy is what all engines share.
+            x = np.asarray(self.augment(faces, training=True))
+            if share:
+                soft = self.teacher.predict_on_batch(x)
+                targets = ((1.0 - share) * targets + share * soft).astype(np.float32)  # noqa: PLW2901
+            loss, accuracy = self.network.train_on_batch(x, targets, sample_weight=weights, reset_metrics=False)
+            if not math.isfinite(loss):
+                raise CheckFailedError(
+                    f"the loss became {loss} in QAT epoch {epoch + 1}; the last checkpoint and the best weights are "
+                    "kept: try a lower --qat-learning-rate"
+                )
+            progress.step(f"loss {loss:.3f}" if step % 10 == 0 else "")
+        return float(loss), float(accuracy)
+
+    def _finish_epoch(
+        self,
+        epoch: int,
+        loss: float | None,
+        accuracy: float | None,
+        started: float,
+        log: TensorBoardLog,
+        progress: StageProgress,
+    ) -> None:
+        """Evaluate as Keras and as converted model, keep the weights when INT8 is the best so far, write the state."""
+        pin_input_range(self.network)
+        simulated = evaluate(
+            KerasClassifier(self.network),
+            self.data.validation_images,
+            self.data.validation_labels,
+            "validation",
+            batch=EVALUATION_BATCH,
+        )
+        int8 = self._evaluate_int8()
+        if int8.accuracy > self.best_accuracy:
+            self.best_accuracy = int8.accuracy
+            with atomic_path(self.folder.qat_weights) as temporary:
+                self.network.save_weights(temporary, save_format="h5")
+        row = EpochMetrics(
+            stage="qat",
+            phase="calibrated" if epoch == 0 else "qat",
+            epoch=epoch,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=cross_entropy(simulated),
+            val_accuracy=simulated.accuracy,
+            val_accuracy_int8=int8.accuracy,
+            learning_rate=float(self.network.optimizer.learning_rate),
+            seconds=time.monotonic() - started,
+        )
+        self.history.append(row)
+        save_checkpoint(
+            self.folder.qat_checkpoint,
+            [np.asarray(variable) for variable in self.network.variables],
+            [np.asarray(variable) for variable in self.network.optimizer.variables],
+            {
+                "epochs_done": epoch,
+                "best_accuracy": self.best_accuracy,
+                "history": [dataclasses.asdict(each) for each in self.history],
+                "augment": [np.asarray(variable).tolist() for variable in self.augment.variables],
+            },
+        )
+        write_metrics(self.folder.metrics, self.history)
+        log.add(row)
+        trained = "calibrated, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
+        progress.say(
+            f"QAT   {epoch:3d}/{self.config.qat_epochs} {trained}  validation: simulated {simulated.accuracy:.2%}, "
+            f"INT8 {int8.accuracy:.2%} (best {self.best_accuracy:.2%})  {row.seconds:.0f} s"
+        )
+
+    def _evaluate_int8(self) -> Evaluation:
+        with as_file(qat_to_tflite(self.network)) as path:
+            classifier = open_classifier(path, threads=os.cpu_count() or 1)
+            return evaluate(classifier, self.data.validation_images, self.data.validation_labels, "validation")
+
+    def _restore(self) -> int:
+        checkpoint = load_checkpoint(self.folder.qat_checkpoint)
+        assign_all(self.network.variables, checkpoint.network, "QAT network")
+        assign_all(self.network.optimizer.variables, checkpoint.optimizer, "QAT optimizer")
+        for variable, value in zip(self.augment.variables, checkpoint.record["augment"], strict=True):
+            variable.assign(np.asarray(value, dtype=variable.dtype))
+        self.history = rows_from_json(checkpoint.record["history"])
+        self.best_accuracy = float(checkpoint.record["best_accuracy"])
+        return int(checkpoint.record["epochs_done"])

@@ -1,0 +1,103 @@
+"""One training run from data to plots: both stages in turn, each resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.errors import UsageError
+from fer_edge.files import write_text
+from fer_train.config import TrainConfig
+from fer_train.dataset import Dataset, load_dataset
+from fer_train.fit import FloatStage, TrainingData
+from fer_train.progress import console
+from fer_train.run_folder import RunFolder
+from fer_train.targets import blend, class_weights, hard_targets
+
+
+def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
+    """Images, targets and weights as the recipe wants them: cleaned, smoothed, with crowd labels and teacher."""
+    train, validation = dataset.split("train"), dataset.split("validation")
+    images, labels, names = train.images, train.labels, train.names
+    if config.clean:
+        from fer_train.cleaning import clean_train
+
+        kept, _ = clean_train(dataset)
+        images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
+        console.print(f"clean: {len(kept)} of {len(train)} train images kept")
+    targets = hard_targets(labels, config.label_smoothing)
+    if config.soft_labels:
+        from fer_train.softlabels import load_votes
+
+        votes, known = load_votes(Path(config.soft_labels), names)
+        targets = blend(targets, votes, config.soft_label_weight, known)
+        console.print(f"crowd labels for {int(known.sum())} of {len(labels)} images, weight {config.soft_label_weight}")
+    if config.teacher:
+        from fer_train.distill import teacher_targets
+
+        soft, known = teacher_targets(Path(config.teacher), images, config.teacher_temperature)
+        targets = blend(targets, soft, config.teacher_weight, known)
+        console.print(f"teacher for {int(known.sum())} of {len(labels)} images, weight {config.teacher_weight}")
+    return TrainingData(
+        images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
+    )
+
+
+def train(
+    config: TrainConfig,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    cache_dir: str | None = None,
+    write_logits: str | None = None,
+) -> int:
+    """Run what is left of both stages; returns 0."""
+    started = time.monotonic()
+    dataset = load_dataset(config.data, cache_dir=Path(cache_dir) if cache_dir else None, seed=config.seed)
+    if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
+        raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
+    config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
+    if dataset.skipped:
+        console.print(
+            f"{len(dataset.skipped)} files skipped, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}"
+        )
+    data = prepare_data(config, dataset)
+    console.print(
+        f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
+        f"read in {time.monotonic() - started:.1f} s"
+    )
+    config.save(folder.config)
+
+    stage = FloatStage(config, data, folder)
+    stage.run(resume=resume)
+    stage.network.load_weights(folder.float_weights)
+    best = stage.evaluate()
+    console.print(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
+    evaluations = {"float": best}
+    history = list(stage.history)
+
+    if config.qat_epochs:
+        from fer_train.qat import QatStage
+
+        qat = QatStage(config, data, folder, stage.network, history)
+        evaluations |= qat.run(resume=resume)
+        history = qat.history
+
+    from fer_train.plots import draw_confusion, draw_curves
+
+    draw_curves(history, folder.plots)
+    for name, evaluation in evaluations.items():
+        draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
+    summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+    if write_logits:
+        from fer_train.distill import write_teacher_logits
+
+        write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
+        console.print(f"logits of {len(data.images)} train images in {write_logits}")
+    console.print(f"plots in {folder.plots}, next: fer-export --int8 --run {folder.root} --data {config.data}")
+    return 0

@@ -1,0 +1,30 @@
+"""What the network is asked to answer for each training image, and how much each image counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.labels import NUM_EMOTIONS
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def hard_targets(labels: npt.NDArray[np.int64], smoothing: float) -> FloatArray:
+    """One-hot ``(N, 7)`` with label smoothing (Szegedy et al. 2016, equation 8): ``(1 - s) * onehot + s / 7``."""
+    onehot = np.eye(NUM_EMOTIONS, dtype=np.float32)[labels]
+    return np.asarray((1.0 - smoothing) * onehot + smoothing / NUM_EMOTIONS, dtype=np.float32)
+
+
+def blend(targets: FloatArray, other: FloatArray, weight: float, known: npt.NDArray[np.bool_]) -> FloatArray:
+    """``(1 - weight) * targets + weight * other`` in the rows where ``known`` is true; all ``(N, 7)``, ``(N,)``."""
+    mixed = (1.0 - weight) * targets + weight * other
+    return np.where(known[:, None], mixed, targets).astype(np.float32)
+
+
+def class_weights(labels: npt.NDArray[np.int64], power: float) -> FloatArray:
+    """Weight ``(N,)`` of each image: inverse class frequency to ``power`` (0 none, 1 balanced), mean 1."""
+    counts = np.maximum(np.bincount(labels, minlength=NUM_EMOTIONS), 1)
+    weights = (len(labels) / (NUM_EMOTIONS * counts.astype(np.float64))) ** power
+    each = weights[labels]
+    return np.asarray(each / each.mean(), dtype=np.float32)
