@@ -191,7 +191,7 @@ def open_classifier(
     from fer_edge.backends import backend_for, load_backend
     from fer_edge.models import find_model
 
+    chosen = None if backend == "auto" else load_backend(backend)  # a wrong name is told before a missing model
     path = Path("fake") if backend == "fake" else find_model(model)
-    name = backend_for(path) if backend == "auto" else backend
-    opened: Classifier = load_backend(name)(path, threads=threads)
+    opened: Classifier = (chosen or load_backend(backend_for(path)))(path, threads=threads)
     return opened

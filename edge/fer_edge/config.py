@@ -89,6 +89,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):  # a size
+        return _toml("x".join(map(str, value)))
+    if isinstance(value, list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return json.dumps(str(value), ensure_ascii=False)  # TOML's basic strings have JSON's escapes

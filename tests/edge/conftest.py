@@ -43,6 +43,11 @@ def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Pa
 
 
 @pytest.fixture(scope="session")
+def long_video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "long.avi", 300)
+
+
+@pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder with real faces and detectors that ``FER_ASSETS`` names; skips without it."""
     folder = os.environ.get("FER_ASSETS")

@@ -44,8 +44,8 @@ class SinkRunner:
         self.error: Exception | None = None
         """What ended the sink early, if anything did."""
         self._on_notice = on_notice
-        wait = sink.lossless and not live
-        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not wait)
+        self._wait = sink.lossless and not live
+        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait)
         self._thread = threading.Thread(target=self._run, name=f"fer-sink-{sink.name}", daemon=True)
         self._thread.start()
 
@@ -70,9 +70,10 @@ class SinkRunner:
             self._queue.put(result)
 
     def close(self) -> None:
-        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds."""
+        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds,
+        unless the pipeline has to wait for it."""
         self._queue.close()
-        self._thread.join(None if self.sink.lossless else CLOSE_S)
+        self._thread.join(None if self._wait else CLOSE_S)
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fer_edge.draw import annotate, blur_box
+from fer_edge.errors import DeviceError, UsageError
+from fer_edge.labels import EMOTIONS
+from fer_edge.pipeline import Face, Result
+from fer_edge.sinks.base import SinkRunner
+from fer_edge.sinks.jsonl import JsonLines
+from fer_edge.sinks.video import ImageWriter, VideoRecorder, fit, open_recorder
+from fer_edge.sinks.window import Window, check_display
+from fer_edge.sources import Frame
+
+
+def result(index: int = 0, *, time_s: float | None = None, image: npt.NDArray[np.uint8] | None = None) -> Result:
+    picture = np.full((120, 160, 3), 200, np.uint8) if image is None else image
+    probabilities = np.full(7, 0.05, np.float32)
+    probabilities[3] = 0.7
+    face = Face(1, (40, 30, 50, 60), 0.9, "happy", probabilities, probabilities)
+    now = time.monotonic()
+    return Result(Frame(picture, index, index / 20.0 if time_s is None else time_s, now), (face,), now)
+
+
+class SlowSink:
+    name = "slow"
+
+    def __init__(self, lossless: bool, pause_s: float = 0.02) -> None:
+        self.lossless = lossless
+        self.seen: list[int] = []
+        self.closed = 0
+        self._pause_s = pause_s
+
+    def write(self, result: Result) -> None:
+        time.sleep(self._pause_s)
+        self.seen.append(result.frame)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(("lossless", "live"), [(False, False), (False, True), (True, True)])
+def test_a_slow_output_never_slows_the_pipeline(lossless: bool, live: bool) -> None:
+    sink = SlowSink(lossless)
+    runner = SinkRunner(sink, live=live)
+    began = time.monotonic()
+    for index in range(100):
+        runner.put(result(index))
+    assert time.monotonic() - began < 0.5  # 2 s, had it waited
+    runner.close()
+    assert runner.dropped + len(sink.seen) == 100
+    assert runner.dropped > 50
+    assert sink.seen[-1] == 99  # the newest came through
+    assert sink.closed == 1
+
+
+def test_a_file_of_a_file_loses_nothing() -> None:
+    sink = SlowSink(lossless=True, pause_s=0.002)
+    runner = SinkRunner(sink, live=False)
+    for index in range(100):
+        runner.put(result(index))
+    runner.close()
+    assert sink.seen == list(range(100))
+    assert (runner.dropped, runner.failed) == (0, False)
+
+
+def test_a_dead_output_is_reported_once_and_left_behind() -> None:
+    class Dead(SlowSink):
+        def write(self, result: Result) -> None:
+            raise OSError(28, "No space left on device")
+
+    notices: list[str] = []
+    sink = Dead(lossless=True)
+    runner = SinkRunner(sink, live=False, on_notice=notices.append)
+    for index in range(50):
+        runner.put(result(index))
+    runner.close()
+    assert notices == ["output slow stopped: No space left on device"]
+    assert (runner.ended, runner.failed, sink.closed) == (True, True, 1)
+
+
+def test_an_output_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_edge.sinks.base.CLOSE_S", 0.1)
+    release = threading.Event()
+
+    class Hanging(SlowSink):
+        def write(self, result: Result) -> None:
+            release.wait(10)
+
+    runner = SinkRunner(Hanging(lossless=False), live=False)
+    runner.put(result())
+    began = time.monotonic()
+    runner.close()
+    assert time.monotonic() - began < 2
+    release.set()
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    class Gone(SlowSink):
+        def write(self, result: Result) -> None:
+            raise BrokenPipeError
+
+    notices: list[str] = []
+    runner = SinkRunner(Gone(lossless=True), live=False, on_notice=notices.append)
+    runner.put(result())
+    runner.close()
+    assert (runner.ended, runner.failed, notices) == (True, False, [])
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "faces.jsonl"
+    sink = JsonLines(path)
+    for index in range(3):
+        sink.write(result(index))
+        assert len(path.read_text().splitlines()) == index + 1  # complete at once, for tail -f
+    sink.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1, 2]
+    assert lines[2]["time_s"] == 0.1
+    assert lines[0]["faces"][0]["box"] == [40, 30, 50, 60]
+    assert lines[0]["faces"][0]["probabilities"]["happy"] == 0.7
+
+
+def test_json_lines_begin_anew_but_only_with_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    path.write_text("old\n")
+    JsonLines(path).close()
+    assert path.read_text() == "old\n"
+    sink = JsonLines(path)
+    sink.write(result())
+    sink.close()
+    assert "old" not in path.read_text()
+
+
+def test_json_lines_rotate_between_lines_and_keep_three(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    size = len(json.dumps(result(0).as_dict())) + 1
+    for start in (0, 50):  # the second time continues the file, as a service that restarts does
+        sink = JsonLines(path, max_bytes=int(size * 4.5))
+        for index in range(start, start + 50):
+            sink.write(result(index))
+        sink.close()
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["faces.jsonl", "faces.jsonl.1", "faces.jsonl.2", "faces.jsonl.3"]
+    kept = [
+        json.loads(line)["frame"]
+        for name in ["faces.jsonl.3", "faces.jsonl.2", "faces.jsonl.1", "faces.jsonl"]
+        for line in (tmp_path / name).read_text().splitlines()
+    ]
+    assert kept == list(range(100 - len(kept), 100))
+    assert all(p.stat().st_size <= size * 4.5 for p in tmp_path.iterdir())
+
+
+def test_json_lines_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    sink = JsonLines("-")
+    sink.write(result())
+    sink.close()
+    assert json.loads(out.getvalue())["frame"] == 0
+    assert not out.closed
+
+
+@pytest.mark.parametrize("make", [JsonLines, VideoRecorder, ImageWriter])
+def test_targets_that_cannot_be_files(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.mkv").mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        make(tmp_path / "file" / "out.mkv")
+    with pytest.raises(UsageError, match="is a folder"):
+        make(tmp_path / "folder.mkv")
+
+
+def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    frames: list[npt.NDArray[np.uint8]] = []
+    while True:
+        got, image = capture.read()
+        if not got:
+            return frames
+        frames.append(np.asarray(image, np.uint8))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+def test_saved_video_plays_with_all_frames(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    recorder = VideoRecorder(path, fps=20.0)
+    for index in range(15):
+        recorder.write(result(index))
+        assert path.exists() == (suffix in (".mkv", ".avi"))  # the others appear when they are whole
+    recorder.close()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    frames = frames_of(path)
+    assert len(frames) == 15
+    assert frames[0].shape == (120, 160, 3)
+    assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FPS) == pytest.approx(20.0, rel=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+def test_recording_survives_being_killed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    recorder = VideoRecorder(path, fps=20.0)
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        recorder.write(result(index, image=rng.integers(0, 256, (120, 160, 3), np.uint8)))
+    copy = tmp_path / f"killed{suffix}"
+    copy.write_bytes(path.read_bytes())  # what a kill or a power cut would leave now
+    recorder.close()
+    assert len(frames_of(copy)) >= 30
+
+
+def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
+    VideoRecorder(tmp_path / "out.mp4").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_odd_sizes_and_changing_sizes(tmp_path: Path) -> None:
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=1.0)
+    for index, shape in enumerate([(121, 161, 3), (300, 100, 3), (60, 60, 3)]):
+        recorder.write(result(index, image=np.full(shape, 255, np.uint8)))
+    recorder.close()
+    assert [frame.shape for frame in frames_of(tmp_path / "out.mp4")] == [(122, 162, 3)] * 3
+
+
+def test_fit_keeps_proportions() -> None:
+    fitted = fit(np.full((300, 100, 3), 255, np.uint8), 160, 120)
+    assert fitted.shape == (120, 160, 3)
+    assert (fitted[:, 60:100] == 255).all()
+    assert (fitted[:, :58] == 0).all()
+
+
+def test_a_live_recording_plays_at_true_speed(tmp_path: Path) -> None:
+    """Frames at 0, 0.3, ... s, some in bursts: at 10 a second the recording must have one frame for each tenth."""
+    recorder = VideoRecorder(tmp_path / "out.mkv", fps=10.0, live=True)
+    for time_s in (0.0, 0.3, 0.31, 0.32, 1.0, 1.5, 2.0):
+        recorder.write(result(time_s=time_s))
+    recorder.write(result(time_s=62.0))  # the camera was away for a minute: not filled
+    recorder.write(result(time_s=62.5))
+    recorder.close()
+    assert len(frames_of(tmp_path / "out.mkv")) == 21 + 1 + 5
+
+
+def test_recorder_by_name(tmp_path: Path) -> None:
+    def choose(name: str, single: bool) -> object:
+        return open_recorder(tmp_path / name, single_image=single, fps=None, live=False, blur=False)
+
+    assert isinstance(choose("a.png", True), ImageWriter)
+    assert isinstance(choose("a.mp4", True), VideoRecorder)
+    with pytest.raises(UsageError, match="of a single image"):
+        choose("a.png", False)
+    with pytest.raises(UsageError, match=r"expected a name ending in \.mp4"):
+        choose("a.xyz", True)
+
+
+def test_saved_image(tmp_path: Path) -> None:
+    writer = ImageWriter(tmp_path / "face.png")
+    writer.write(result())
+    writer.close()
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "face.png")), annotate(result()))
+
+
+def test_annotation_marks_the_face_and_leaves_the_frame_alone() -> None:
+    shown = result(image=np.full((240, 320, 3), 200, np.uint8))
+    picture = annotate(shown)
+    assert (shown.image == 200).all()
+    assert (picture[30, 40:90] != 200).any()  # the upper edge of the box
+    assert (picture[200:] == 200).all()  # far away nothing
+
+
+@pytest.mark.parametrize("box", [(0, 0, 40, 40), (280, 200, 40, 40), (0, 0, 320, 240), (150, 0, 1, 1), (0, 230, 5, 10)])
+@pytest.mark.parametrize("emotion", [None, *EMOTIONS])
+def test_annotation_anywhere(box: tuple[int, int, int, int], emotion: str | None) -> None:
+    face = Face(12, box, 0.9, emotion, np.full(7, 1 / 7, np.float32), np.full(7, 1 / 7, np.float32))
+    frame = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0, 0.0)
+    assert annotate(Result(frame, (face,), 0.0), blur=True).any()
+
+
+def test_blur_leaves_nothing_to_recognise() -> None:
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (200, 200, 3), np.uint8)
+    before = image.copy()
+    blur_box(image, (60, 60, 80, 80))
+    covered = image[40:160, 40:160]
+    assert len(np.unique(covered.reshape(-1, 3), axis=0)) <= 64
+    np.testing.assert_array_equal(image[:40], before[:40])
+    shown = annotate(result(image=before), blur=True)
+    assert not np.array_equal(shown[50:80, 50:80], before[50:80, 50:80])
+
+
+def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(DeviceError, match="--headless"):
+        Window()
+    monkeypatch.setenv("DISPLAY", ":4711")
+    with pytest.raises(DeviceError, match="DISPLAY=:4711"):
+        check_display()
