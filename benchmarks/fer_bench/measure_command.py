@@ -159,9 +159,13 @@ def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> l
 def _verify(targets: Sequence[Target], say: Callable[[str], None]) -> None:
     from fer_edge.verify import verify
 
-    for target in targets:
-        report = verify(target.path, backend=target.backend, threads=target.threads)
-        say(f"golden vectors on {target.backend}: {report}")
+    reports = [verify(target.path, backend=target.backend, threads=target.threads) for target in targets]
+    for report in reports:
+        for line in report.lines():
+            say(line)
+    failed = [report for report in reports if not report.passed]
+    if failed:
+        raise CheckFailedError(f"golden vectors: {failed[0].summary}")
 
 
 def _pythons(pairs: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from fer_edge.files import write_text
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1060px; margin: 2em auto; padding: 0 1em; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.1em; margin: 1.8em 0 .4em; }
 .where, figcaption, .how { color: #555; } .how { font-size: .9em; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
@@ -22,7 +22,7 @@ tr.invalid td.speed { color: #999; text-decoration: line-through; } .bad { color
 .banner { background: #fdecee; border-left: 4px solid #b00020; padding: .6em 1em; margin: 1em 0; }
 .best { font-weight: 700; }
 .wide { overflow-x: auto; }
-figure { margin: .6em 0; } svg { max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
+figure { margin: .6em 0; } svg { width: 800px; max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
 """
 
 

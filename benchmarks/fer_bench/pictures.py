@@ -80,7 +80,7 @@ def latency_distributions(results: Sequence[Result]) -> str:
     for index, result in enumerate(results):
         colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
         style = "-" if result.valid else "--"
-        axes.step(result.latency_quantiles_ms, share, where="post", color=colour, linestyle=style, linewidth=1.8)
+        axes.plot(result.latency_quantiles_ms, share, color=colour, linestyle=style, linewidth=1.8)
         axes.annotate(
             result.name if result.valid else f"{result.name} (invalid)",
             (result.latency_ms.p50, 50),
@@ -114,7 +114,7 @@ def latency_over_time(results: Sequence[Result]) -> str:
     longest = max(sum(len(process) for process in result.round_p50_ms) for result in results)
     axes.set_xlim(0, longest * 1.35)
     axes.set_ylim(0, None)
-    axes.set_xlabel("round (about a second of wall-clock time for every few rounds)")
+    axes.set_xlabel("round")
     axes.set_ylabel("median of the round, ms")
     return _svg(figure)
 
@@ -154,10 +154,10 @@ def lines(
 
 
 def _plain_log_axis(axes: Any, values: Sequence[float]) -> None:
-    """Ticks at 1, 2, 5 times powers of ten, written as plain numbers."""
+    """Ticks at round multiples of powers of ten, written as plain numbers."""
     low, high = min(values, default=1.0) * 0.7, max(values, default=1.0) * 1.6
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 1.5, 2, 3, 5, 7)]
     if axes.get_xlim()[1] < high or axes.get_xlim()[0] > low:
         axes.set_xlim(low, high)
     axes.set_xticks([], minor=True)

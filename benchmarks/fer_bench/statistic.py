@@ -39,13 +39,13 @@ def hierarchical_resamples(
 
 
 def quantile_intervals(
-    processes: Sequence[Sequence[Samples]], quantiles: Sequence[float], seed: int = SEED
+    processes: Sequence[Sequence[Samples]], quantiles: Sequence[float], seed: int = SEED, resamples: int = RESAMPLES
 ) -> list[tuple[float, float]]:
     """95 % intervals of the ``quantiles`` (in [0, 1]) of all samples; ``processes[i][j]`` is one round's samples."""
     rounds = [samples for process in processes for samples in process]
     rng = np.random.default_rng(seed)
-    values = np.empty((RESAMPLES, len(quantiles)))
-    for row, index in enumerate(hierarchical_resamples([len(process) for process in processes], rng)):
+    values = np.empty((resamples, len(quantiles)))
+    for row, index in enumerate(hierarchical_resamples([len(process) for process in processes], rng, resamples)):
         values[row] = np.quantile(np.concatenate([rounds[i] for i in index]), quantiles)
     return [_interval(values[:, column]) for column in range(len(quantiles))]
 

@@ -59,6 +59,8 @@ def choose_targets(
 
 def _one(text: str, default_backend: str) -> tuple[str, Path, str]:
     model, at, backend = text.rpartition("@")
+    if at and not Path(text).exists():
+        load_backend(backend)  # an unknown one is an error with the known names
     if not at or Path(text).exists():  # a file name may hold an @
         model, backend = text, default_backend
     if backend == "fake":

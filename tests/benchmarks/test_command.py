@@ -1,0 +1,146 @@
+"""The command from end to end, on models made for the tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.benchmarks.report_examples import CONDITIONS, a_report, a_result
+
+from fer_bench.assemble import assemble
+from fer_bench.cli import main
+from fer_bench.latency import Series
+from fer_bench.page import page
+from fer_bench.remote import Opened, Target
+from fer_bench.result import read_report
+
+QUICK = ["--seconds", "0.1", "--processes", "1"]
+
+
+def test_two_models_with_json_and_page(
+    tiny_onnx: Path, slower_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_path, html_path = tmp_path / "r.json", tmp_path / "r.html"
+    models = ["--model", str(tiny_onnx), "--model", str(slower_onnx)]
+    assert main([*models, *QUICK, "--json", str(json_path), "--html", str(html_path)]) == 0
+    out = capsys.readouterr().out
+    assert str(tiny_onnx) in out.replace("\n", "")
+    report = read_report(json_path)
+    tiny, slower = report.results
+    assert (tiny.model, tiny.backend, tiny.split) == ("tiny.onnx", "onnx", "synthetic")
+    assert tiny.n_images == 280
+    assert tiny.agreement_with_reference == 1.0  # it is the reference
+    assert slower.reference == "tiny.onnx on onnx"
+    assert slower.latency_ms.p50 > tiny.latency_ms.p50
+    assert slower.file_bytes > tiny.file_bytes
+    # 0.1 s is too short: marked wherever it appears, and without a ratio
+    assert not tiny.valid
+    assert any("too short" in reason for reason in tiny.invalid_reasons)
+    assert tiny.ratio_to_float is None
+    assert "too short" in out
+    text = html_path.read_text()
+    assert "Invalid timings" in text
+    assert "too short" in text
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+
+
+def test_a_backend_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--json", str(path), "--scaling"]) == 0
+    (result,) = read_report(path).results
+    assert result.backend == "fake"
+    assert result.accuracy is None
+    assert result.throughput_by_threads_fps["1"] > 0
+
+
+def test_require_valid_fails_when_too_short(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--require-valid"]) == 1
+    assert "1 of 1 speed measurements are invalid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--model", "missing.tflite"], 2, "no model file missing.tflite"),
+        (["--model", "{empty}"], 2, "is empty"),
+        (["--model", "{text}"], 2, "is not a TFLite model"),
+        (["--model", "{onnx}", "--data", "missing.zip"], 2, "missing.zip"),
+        (["--model", "x@nonsense"], 2, "unknown backend 'nonsense'"),
+        (["--model", "{onnx}@liter"], 2, "unknown backend 'liter'; did you mean litert?"),
+        (["--threads", "0"], 2, "at least 1"),
+        (["--seconds", "nan"], 2, "above 0"),
+        (["--modle", "x"], 2, "did you mean --model?"),
+        (["--runtime-python", "tflite-runtime", "--model", "{onnx}"], 2, "expected BACKEND=PYTHON"),
+        (["compare", "missing.json", "missing.json"], 2, "missing.json"),
+        (["compare", "{text}", "{text}"], 2, "is not JSON"),
+        (["compare"], 2, "required"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line_or_two(
+    arguments: list[str], code: int, words: str, tiny_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.tflite").touch()
+    (tmp_path / "text.tflite").write_text("This is no model, whatever its name says.")
+    files = {"empty": tmp_path / "empty.tflite", "text": tmp_path / "text.tflite", "onnx": tiny_onnx}
+    assert main([argument.format(**files) for argument in arguments]) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert 1 <= len(error.splitlines()) <= 2
+
+
+def series(name: str, p50_ms: float, precision: str, folder: Path, rounds: int = 25) -> Series:
+    path = folder / name
+    path.write_bytes(name.encode())
+    item = Series(Target(path, "litert"))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        item.opened.append(Opened("litert", "ai-edge-litert 2.3.0", precision, 96, 150.0, 30.0, 2.0, 400.0, 40.0))
+        item.rounds_ms.append([p50_ms * (1 + 0.01 * rng.standard_normal(40)) for _ in range(rounds)])
+        item.predict_ms.append(item.rounds_ms[-1][0])
+        item.steady_mib.append(80.0)
+        item.peak_mib.append(82.0)
+    item.wall_s = float(item.samples_ms.sum()) / 1000
+    item.cpu_s = 0.999 * item.wall_s
+    return item
+
+
+def test_valid_measurements_have_ratios(tmp_path: Path) -> None:
+    int8, float32 = assemble(
+        [series("a.tflite", 0.8, "int8", tmp_path), series("b.tflite", 1.6, "float32", tmp_path)], CONDITIONS
+    )
+    assert int8.valid, int8.invalid_reasons
+    assert int8.ratio_to_float == pytest.approx(0.5, abs=0.01)
+    assert int8.ratio_to_best == 1.0
+    assert float32.ratio_to_float == 1.0
+    assert float32.ratio_to_best == pytest.approx(2.0, abs=0.02)
+    assert int8.latency_ms.p50 == pytest.approx(0.8, rel=0.01)
+    assert int8.throughput_fps == pytest.approx(1250, rel=0.01)
+
+
+def test_one_invalid_measurement_takes_the_ratios_that_need_it(tmp_path: Path) -> None:
+    short = series("b.tflite", 1.6, "float32", tmp_path, rounds=1)
+    int8, float32 = assemble([series("a.tflite", 0.8, "int8", tmp_path), short], CONDITIONS)
+    assert int8.valid
+    assert not float32.valid
+    assert (int8.ratio_to_float, int8.ratio_to_best, float32.ratio_to_float) == (None, None, None)
+
+
+def test_names_on_the_page_are_escaped() -> None:
+    text = page(a_report([a_result(model="<script>alert(1)</script>.tflite")]))
+    assert "<script>" not in text
+
+
+def test_the_page_of_a_valid_report_has_no_banner() -> None:
+    text = page(a_report([a_result(), a_result(3.0, model="fer_float.tflite", precision="float32")]))
+    assert "Invalid timings" not in text
+    assert text.count("<svg") == 3
+    assert "Raspberry Pi 5 Model B" in text
+
+
+def test_json_is_plain(tmp_path: Path) -> None:
+    content = json.loads(a_report([a_result()]).as_json())
+    assert content["results"][0]["latency_ms"]["p50"] == 2.0

@@ -1,0 +1,104 @@
+"""fer-bench compare: what is surely slower is found, noise is not called a difference, invalid runs are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.benchmarks.report_examples import MACHINE, a_report, a_result
+
+from fer_bench.cli import main
+from fer_bench.compare import compare_reports
+from fer_bench.result import Report, write_report
+from fer_edge.errors import InputError
+
+
+def report(p50_ms: float, seed: int, **changes: Any) -> Report:
+    return a_report([a_result(p50_ms, seed=seed, **changes)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_speed_shows_no_difference_of_more_than_a_percent(seed: int) -> None:
+    (one,) = compare_reports(report(2.0, seed), report(2.0, seed + 100))
+    assert one.ratio == pytest.approx(1.0, abs=0.01)
+    low, high = one.ratio_ci95
+    assert low < one.ratio < high
+    assert high - low < 0.03
+
+
+@pytest.mark.parametrize(("after_ms", "verdict"), [(2.2, "slower by"), (1.8, "faster by")])
+def test_a_tenth_is_found(after_ms: float, verdict: str) -> None:
+    (one,) = compare_reports(report(2.0, 1), report(after_ms, 2))
+    assert one.ratio == pytest.approx(after_ms / 2.0, abs=0.02)
+    assert one.verdict.startswith(verdict)
+
+
+def test_processes_that_differ_widen_the_interval() -> None:
+    """Three processes at 1.8, 2.0 and 2.2 ms: a change of 5 % cannot be told from the luck of a process."""
+    uneven = [[1.8] * 25, [2.0] * 25, [2.2] * 25]
+    before = a_report([a_result(round_p50_ms=uneven)])
+    after = a_report([a_result(round_p50_ms=[[1.05 * value for value in process] for process in uneven])])
+    (one,) = compare_reports(before, after)
+    assert one.verdict == "none shown"
+
+
+def test_invalid_measurements_are_refused() -> None:
+    invalid = report(2.0, 1, valid=False, invalid_reasons=["busy neighbour: other processes used 1.02 CPUs"])
+    for pair in ((invalid, report(2.0, 2)), (report(2.0, 2), invalid)):
+        with pytest.raises(
+            InputError, match=r"refused: fer_int8\.tflite on litert in the .* file is .*\(busy neighbour"
+        ):
+            compare_reports(*pair)
+
+
+def test_nothing_in_common() -> None:
+    with pytest.raises(InputError, match=r"nothing to compare: fer_int8\.tflite on litert in the first file"):
+        compare_reports(report(2.0, 1), report(2.0, 1, model="other.tflite"))
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "options", "code"),
+    [
+        (2.2, ["--fail-if-slower", "5%"], 1),
+        (2.2, ["--fail-if-slower", "20"], 0),
+        (1.8, ["--fail-if-slower", "5%"], 0),
+        (2.0, ["--fail-if-slower", "5%"], 0),
+        (2.2, [], 0),
+        (2.0, ["--fail-if-slower", "-1"], 2),
+        (2.0, ["--fail-if-slower", "much"], 2),
+    ],
+)
+def test_exit_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], after_ms: float, options: list[str], code: int
+) -> None:
+    write_report(report(2.0, 1), tmp_path / "a.json")
+    write_report(report(after_ms, 2), tmp_path / "b.json")
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), *options]) == code
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == (1 if code else 0)
+
+
+def test_lost_accuracy_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_report(report(2.0, 1), tmp_path / "a.json")
+    write_report(report(2.0, 1, accuracy=0.65, accuracy_ci95=[0.63, 0.67]), tmp_path / "b.json")
+    files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    assert main(["compare", *files, "--fail-if-less-accurate", "1"]) == 1
+    assert "lost 3.00 points of accuracy (limit 1)" in capsys.readouterr().err
+    assert main(["compare", *files, "--fail-if-less-accurate", "4", "--json", str(tmp_path / "c.json")]) == 0
+    (written,) = json.loads((tmp_path / "c.json").read_text())["comparisons"]
+    assert written["accuracy_change_points"] == pytest.approx(-3.0)
+    # 3 points on 2 x 3589 images: z = 0.03 / sqrt(2 * 0.665 * 0.335 / 3589) = 2.69, two-sided p = 0.007
+    assert written["accuracy_p_value"] == pytest.approx(0.007, abs=0.001)
+
+
+def test_different_machines_need_to_be_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_report(report(2.0, 1), tmp_path / "a.json")
+    other = dataclasses.replace(MACHINE, board="Raspberry Pi 4 Model B Rev 1.4")
+    write_report(a_report([a_result(2.0)], machine=other), tmp_path / "b.json")
+    files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    assert main(["compare", *files]) == 2
+    assert "different machines: Raspberry Pi 5 Model B Rev 1.0, 4 CPUs and Raspberry Pi 4" in capsys.readouterr().err
+    assert main(["compare", *files, "--other-machine"]) == 0
