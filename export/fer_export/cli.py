@@ -1,0 +1,219 @@
+"""``fer-export``: trained weights to float and INT8 models in TFLite and ONNX, verified before they are written."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import MissingDependencyError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from fer_export.exporting import ExportRequest, ExportResult
+    from fer_train.dataset import Split
+
+PROG = "fer-export"
+_CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog=PROG, description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8 (required)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--run", type=Path, metavar="DIR", help="a run folder of fer-train")
+    source.add_argument(
+        "--weights",
+        type=Path,
+        metavar="W",
+        help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel); default: models/",
+    )
+    parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
+    parser.add_argument("--split", default="validation", help="split of the data to judge on")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--max-drop", type=float, default=1.0, metavar="PP", help="largest accuracy drop of INT8, in points"
+    )
+    parser.add_argument(
+        "--min-agreement", type=float, metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
+    )
+    parser.add_argument(
+        "--max-recall-loss", type=float, default=10.0, metavar="PP", help="largest recall loss of one class, in points"
+    )
+    parser.add_argument(
+        "--onnx-target", choices=("x86", "arm"), default="x86", help="unsigned (U8S8) or signed (S8S8) activations"
+    )
+    parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
+    parser.add_argument(
+        "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
+    )
+    parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1), metavar="N", help="CPU threads")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not args.int8:
+        raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
+    if args.threads < 1:
+        raise UsageError(f"--threads must be at least 1, got {args.threads}")
+    for option, value in (("--max-drop", args.max_drop), ("--max-recall-loss", args.max_recall_loss)):
+        if math.isnan(value):
+            raise UsageError(f"{option} is not a number")
+    if args.min_agreement is not None and not 0.0 <= args.min_agreement <= 1.0:
+        raise UsageError(f"--min-agreement lies between 0 and 1, got {args.min_agreement}")
+    weights = _weights(args)
+    if args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"--out {args.out} is a file; expected a folder")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
+    try:
+        from rich.console import Console
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("rich", "export") from error
+    console = Console(stderr=False, highlight=False)
+    request = _request(args, weights, console)
+    from fer_export.exporting import GateFailedError, export
+
+    try:
+        with _progress(console) as steps:
+            result = export(request, steps)
+    except GateFailedError as error:
+        _print_table(console, "Models (not written)", error.report.rows)
+        if error.report.coral_rows:
+            _print_table(console, "Edge TPU", error.report.coral_rows)
+        for line in error.report.verdict.failures:
+            console.print(f"[red]failed:[/red] {line}", soft_wrap=True)
+        for line in error.report.verdict.remarks:
+            console.print(f"note: {line}", soft_wrap=True)
+        raise
+    _print_result(console, request, result)
+    return 0
+
+
+def _weights(args: argparse.Namespace) -> Path:
+    given: Path | None = args.run or args.weights
+    if given is not None:
+        if not given.exists():
+            raise ModelError(f"{given} does not exist; expected a run folder of fer-train, or weights")
+        return given
+    for folder in (Path("models"), _CHECKOUT_WEIGHTS):
+        if (folder / "config.json").is_file() and (folder / "float.npz").is_file():
+            return folder
+    raise UsageError(
+        "no --run or --weights given, and no models/ with config.json and float.npz here: run in a checkout of "
+        "fer-edge-toolkit, or train with fer-train and give --run runs/NAME"
+    )
+
+
+def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
+    from fer_export.exporting import ExportRequest, synthetic_faces
+    from fer_export.gate import Limits
+
+    limits: dict[str, float] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
+    if args.min_agreement is not None:
+        limits |= {"min_agreement": args.min_agreement, "min_agreement_synthetic": args.min_agreement}
+    common: dict[str, Any] = {
+        "weights": weights,
+        "out": args.out,
+        "limits": Limits(**limits),
+        "target": args.onnx_target,
+        "with_coral": args.coral,
+        "force_ptq": args.ptq,
+        "threads": args.threads,
+    }
+    if args.data is None:
+        console.print(
+            "No --data: INT8 and float are compared on drawn faces, by agreement only; "
+            "accuracy on people needs a data set such as FER-2013.",
+            soft_wrap=True,
+        )
+        faces = synthetic_faces()
+        return ExportRequest(split=faces, representatives=synthetic_faces(per_class=30, seed=1), **common)
+    split, train, fingerprint = _load(args.data, args.split, console)
+    if train is None:
+        console.print("The data has no train split: post-training quantisation would calibrate on drawn faces.")
+        train = synthetic_faces(per_class=30, seed=1)
+    return ExportRequest(
+        split=split, representatives=train, data=str(args.data), data_fingerprint=fingerprint, **common
+    )
+
+
+def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, str]:
+    from rich.progress import Progress
+
+    from fer_train.dataset import load_dataset
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading data", total=None)
+        dataset = load_dataset(data, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+    if dataset.skipped:
+        name, reason = dataset.skipped[0]
+        console.print(
+            f"{len(dataset.skipped)} files of {data} were skipped, the first: {name}: {reason}", soft_wrap=True
+        )
+    return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
+
+
+@contextlib.contextmanager
+def _progress(console: Any) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from fer_export.exporting import Steps
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("starting", total=None)
+
+        class Bar(Steps):
+            def begin(self, name: str, total: int | None = None) -> None:
+                progress.reset(task, description=name, total=total)
+                if not console.is_terminal:
+                    console.print(f"... {name}")
+
+            def advance(self, done: int) -> None:
+                progress.update(task, completed=done)
+
+        yield Bar()
+
+
+def _print_result(console: Any, request: ExportRequest, result: ExportResult) -> None:
+    what = f"{request.data}, split {request.split.name}, {len(request.split)} images"
+    _print_table(console, f"Models on {what}", result.rows)
+    if result.coral_rows:
+        _print_table(console, "Edge TPU", result.coral_rows)
+        console.print(result.coral_summary)
+    for line in result.verdict.remarks:
+        console.print(f"note: {line}", soft_wrap=True)
+    console.print(f"Gate passed. Wrote {len(result.files)} files to {request.out}/: ", end="", soft_wrap=True)
+    console.print(", ".join(path.name for path in result.files), soft_wrap=True)
+
+
+def _print_table(console: Any, title: str, rows: list[list[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        justify = "left" if name in ("model", "operator", "Edge TPU") else "right"
+        table.add_column(name, justify=justify, no_wrap=name in ("model", "operator"))
+    for row in rows[1:]:
+        table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
