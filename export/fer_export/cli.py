@@ -208,8 +208,8 @@ def _print_table(console: Any, title: str, rows: list[list[str]]) -> None:
 
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        justify = "left" if name in ("model", "operator", "Edge TPU") else "right"
-        table.add_column(name, justify=justify, no_wrap=name in ("model", "operator"))
+        is_text = name in ("model", "operator", "Edge TPU")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name in ("model", "operator"))
     for row in rows[1:]:
         table.add_row(*row)
     console.print(table)
