@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
+from fer_edge.native import quiet_native_libraries
 
 if TYPE_CHECKING:
     from fer_export.exporting import ExportRequest, ExportResult
@@ -24,7 +25,8 @@ _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
+    with quiet_native_libraries():  # TensorFlow, LiteRT and ONNX Runtime write pages that no user can act on
+        return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
 
 
 def _parser() -> CommandParser:

@@ -32,7 +32,6 @@ from fer_export.networks import (
 )
 from fer_export.onnx import fusion_problems, optimized_operators
 from fer_export.qdq import Target
-from fer_export.quiet import quiet_natives
 from fer_export.schema import read_tflite
 from fer_train.artifacts import Trained, load_trained
 from fer_train.dataset import Split
@@ -122,14 +121,13 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """
     steps = steps or Steps()
     trained = load_trained(request.weights)
-    with quiet_natives():
-        networks = build_networks(
-            trained,
-            lambda size: representative_faces(request.representatives, size),
-            request.target,
-            force_ptq=request.force_ptq,
-            on_step=steps.begin,
-        )
+    networks = build_networks(
+        trained,
+        lambda size: representative_faces(request.representatives, size),
+        request.target,
+        force_ptq=request.force_ptq,
+        on_step=steps.begin,
+    )
     with tempfile.TemporaryDirectory(prefix="fer-export-") as folder:
         work = Path(folder)
         for name, content in networks.files.items():

@@ -42,12 +42,14 @@ class _TFLiteClassifier(ClassifierBase):
     """One TFLite model on one interpreter. Not to be shared between threads, as the interpreter is not."""
 
     package = ""
+    accepts_compiled = False
+    """Whether models compiled for the Edge TPU run here."""
 
     def __init__(self, model_path: Path, *, threads: int = 1) -> None:
         content = model_path.read_bytes()
         if content[4:8] != b"TFL3":  # the file identifier of the TFLite schema
             raise ModelError(f"{model_path} is not a TFLite model (no TFL3 mark); expected a .tflite file")
-        if EDGE_TPU_CUSTOM_OP in content:
+        if EDGE_TPU_CUSTOM_OP in content and not self.accepts_compiled:
             raise ModelError(
                 f"{model_path} is compiled for the Edge TPU and runs only there (--backend coral); "
                 "on the CPU use the model that it was compiled from"
