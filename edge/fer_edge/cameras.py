@@ -190,7 +190,7 @@ def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[s
         raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
     if address.lower().startswith(("http://", "https://")) and first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         first.release()
-        return VideoFile(address, realtime=options.realtime, description=shown)
+        return VideoFile(address, realtime=options.realtime, loop=options.loop, description=shown)
     return LiveCapture(shown, open_capture, first, on_notice=on_notice)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fer_edge.sinks.base import SinkRunner
     from fer_edge.sinks.window import Window
     from fer_edge.sources import Source
+    from fer_edge.status import StatusBoard
 
 PROG = "fer-camera"
 POLL_S = 0.2
@@ -138,14 +139,16 @@ def _watch(arguments: argparse.Namespace) -> int:
     from fer_edge.classifier import open_classifier
     from fer_edge.faces import open_detector
     from fer_edge.pipeline import FacePipeline
+    from fer_edge.service import ServiceReporter
     from fer_edge.sources import CaptureOptions, open_source
+    from fer_edge.status import StatusBoard
 
     began = time.monotonic()
     notice = (lambda _: None) if arguments.quiet else _notice
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
-    wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime)
+    wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime, arguments.loop)
     _check_outputs(arguments)
     with contextlib.ExitStack() as stack:
         # What can be wrong on the command line comes first, what takes long (a camera, the net) last.
@@ -172,7 +175,9 @@ def _watch(arguments: argparse.Namespace) -> int:
             on_notice=notice,
         )
         stack.callback(pipeline.close)
-        runners = _open_outputs(arguments, source, notice)
+        board = StatusBoard(pipeline)
+        runners = _open_outputs(arguments, source, board, notice)
+        stack.callback(ServiceReporter(board.now, lambda: pipeline.alive).close)
         interrupted = _loop(pipeline, runners, window)
         if not arguments.quiet:
             _summary(pipeline, runners, detector.name, time.monotonic() - began)
@@ -201,11 +206,33 @@ def _open_window(arguments: argparse.Namespace) -> Window | None:
     return Window(blur=arguments.blur)
 
 
-def _open_outputs(arguments: argparse.Namespace, source: Source, notice: Callable[[str], None]) -> list[SinkRunner]:
+def _open_outputs(
+    arguments: argparse.Namespace, source: Source, board: StatusBoard, notice: Callable[[str], None]
+) -> list[SinkRunner]:
     from fer_edge.sinks.base import Sink, SinkRunner
 
     sinks: list[Sink] = []
     try:
+        # Those that may lack a package or a port come first, before a file is touched.
+        if arguments.web:
+            from fer_edge.sinks.address import parse_address
+            from fer_edge.sinks.web import WebOptions, WebPage
+
+            token = arguments.web_token or os.environ.get("FER_WEB_TOKEN") or None
+            host, port = parse_address(arguments.web, "--web")
+            page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), board)
+            sinks.append(page)
+            notice(f"watch at http://{'[' + host + ']' if ':' in host else host}:{page.port}/")
+        if arguments.metrics:
+            from fer_edge.sinks.address import parse_address
+            from fer_edge.sinks.prometheus import MetricsServer
+
+            sinks.append(MetricsServer(parse_address(arguments.metrics, "--metrics"), board))
+        if arguments.mqtt:
+            from fer_edge.sinks.mqtt import MqttPublisher, parse_broker
+
+            broker = parse_broker(arguments.mqtt, os.environ.get("FER_MQTT_PASSWORD"))
+            sinks.append(MqttPublisher(broker, board, notice))
         if arguments.jsonl:
             from fer_edge.sinks.jsonl import JsonLines
 
@@ -225,7 +252,9 @@ def _open_outputs(arguments: argparse.Namespace, source: Source, notice: Callabl
         for sink in sinks:
             sink.close()
         raise
-    return [SinkRunner(sink, live=source.live, on_notice=notice) for sink in sinks]
+    runners = [SinkRunner(sink, live=source.live, on_notice=notice) for sink in sinks]
+    board.runners = runners
+    return runners
 
 
 def _loop(pipeline: FacePipeline, runners: list[SinkRunner], window: Window | None) -> bool:

@@ -90,6 +90,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--fps", type=number(0.1, 1000), metavar="F", help="ask the camera for this rate")
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
+    group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
 
     group = parser.add_argument_group("faces")
@@ -178,6 +179,19 @@ def _add_outputs(parser: CommandParser) -> None:
     group.add_argument(
         "--save", metavar="FILE", help="annotated video (.mp4, .mkv, .avi, .webm); of an image: an image"
     )
+    group.add_argument("--web", metavar="HOST:PORT", help="a page to watch, for example 127.0.0.1:8080")
+    group.add_argument(
+        "--web-token",
+        metavar="T",
+        help="demand this token of visitors; needed on other addresses than 127.0.0.1 (or set FER_WEB_TOKEN)",
+    )
+    group.add_argument(
+        "--mqtt",
+        metavar="URL",
+        help="mqtt[s]://[USER@]HOST[:PORT][/TOPIC]; password from FER_MQTT_PASSWORD",
+    )
+    group.add_argument("--metrics", metavar="HOST:PORT", help="figures for Prometheus at /metrics")
+    group.add_argument("--video", action=SWITCH, default=True, help="pictures on the page (--no-video: numbers only)")
     group.add_argument("--blur", action=SWITCH, default=False, help="make faces unrecognisable in every picture shown")
     group.add_argument(
         "--quiet", action=SWITCH, default=False, help="no notices and no summary on standard error, errors only"

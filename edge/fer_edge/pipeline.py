@@ -39,6 +39,7 @@ from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnsw
 STAGES: Final = ("capture", "detect", "classify", "rest")
 QUEUE_FRAMES: Final[int] = 3
 AGES_KEPT: Final[int] = 2_000
+MOMENTS_KEPT: Final[int] = 300
 POLL_S: Final[float] = 0.2
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 
@@ -129,6 +130,8 @@ class PipelineStats:
     ended_at: float = 0.0
     ages_s: deque[float] = field(default_factory=lambda: deque(maxlen=AGES_KEPT))
     """Seconds from capture to result, of the latest frames."""
+    done_at: deque[float] = field(default_factory=lambda: deque(maxlen=MOMENTS_KEPT))
+    """``time.monotonic()`` of the latest results."""
 
     @property
     def elapsed_s(self) -> float:
@@ -232,6 +235,7 @@ class FacePipeline:
                 self.stats.frames += 1
                 self.stats.faces += len(result.faces)
                 self.stats.ages_s.append(result.age_s)
+                self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped
                 yield result
         finally:
@@ -241,6 +245,11 @@ class FacePipeline:
     def request_stop(self) -> None:
         """Ask the loop to end after the present result. Takes no lock, so a signal handler may call it."""
         self._stop_asked = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether all stages run: False before the first result is asked for, and after the end."""
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
         """End the threads and the source. Called by itself at the end of the iteration."""

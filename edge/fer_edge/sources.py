@@ -49,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """What may be asked of a source; None leaves it to the source. Files know only ``realtime``."""
+    """What may be asked of a source; None leaves it to the source. Files know ``realtime`` and ``loop``."""
 
     width: int | None = None
     height: int | None = None
@@ -58,6 +58,8 @@ class CaptureOptions:
     """Ask a USB camera for compressed frames: most give their higher sizes and rates only so."""
     realtime: bool = False
     """Play a video file at its own pace, as if it were a camera."""
+    loop: bool = False
+    """Play a video file again and again."""
 
 
 class Source(Protocol):
@@ -145,14 +147,25 @@ def read_image(path: Path) -> Image:
 
 
 class VideoFile:
-    """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live."""
+    """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live.
+
+    With ``loop`` it begins again at its end, and the time goes on. Raises :class:`SourceError` for what is no video.
+    """
 
     continuous = True
     state = "running"
 
-    def __init__(self, path: str | os.PathLike[str], *, realtime: bool = False, description: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        realtime: bool = False,
+        loop: bool = False,
+        description: str | None = None,
+    ) -> None:
         self.description = description or str(path)
         self.live = realtime
+        self._loop = loop
         self._stopped = threading.Event()
         # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -164,17 +177,22 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`."""
         began = time.monotonic()
-        first_ms, last_s = 0.0, -1.0
+        first_ms, start_s, last_s = 0.0, 0.0, -1.0
         index = 0
+        starts_anew = True
         try:
             while not self._stopped.is_set():
                 got, image = self._capture.read()
                 if not got:
+                    # The second condition: a loop over a file that gives nothing would never end.
+                    if self._loop and not starts_anew and self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
+                        starts_anew, start_s = True, last_s + 1.0 / (self.fps or 25.0)
+                        continue
                     break
                 position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-                if index == 0:
-                    first_ms = position_ms
-                time_s = (position_ms - first_ms) / 1000.0
+                if starts_anew:
+                    first_ms, starts_anew = position_ms, False
+                time_s = start_s + (position_ms - first_ms) / 1000.0
                 if time_s <= last_s:  # some containers have no usable times: then the frame rate is the clock
                     time_s = last_s + 1.0 / (self.fps or 25.0)
                 last_s = max(time_s, 0.0)
@@ -238,7 +256,7 @@ def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], N
             raise SourceError(f"{path} is empty; expected an image or a video")
         if path.suffix.lower() in IMAGE_SUFFIXES:
             return ImageFiles([path], text, on_notice)
-        return VideoFile(path, realtime=options.realtime)
+        return VideoFile(path, realtime=options.realtime, loop=options.loop)
     if glob.has_magic(text):
         matches = sorted(Path(p) for p in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns, too
         images = [p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]

@@ -47,6 +47,16 @@ def test_realtime_paces_a_file_like_a_camera(video: Path) -> None:
     assert frames[-1].captured_at - frames[0].captured_at == pytest.approx(11 / 20.0, abs=0.1)
 
 
+def test_loop_goes_on_in_time(video: Path) -> None:
+    source = open_source(video, CaptureOptions(loop=True))
+    frames = source.frames()
+    seen = [next(frames) for _ in range(30)]
+    source.stop()
+    assert [frame.index for frame in seen] == list(range(30))
+    np.testing.assert_allclose([frame.time_s for frame in seen], np.arange(30) / 20.0, atol=1e-3)
+    np.testing.assert_array_equal(seen[0].image, seen[12].image)
+
+
 def test_one_image(tmp_path: Path, scene: npt.NDArray[np.uint8]) -> None:
     source = open_source(save(tmp_path / "face.png", scene))
     assert (source.live, source.continuous) == (False, False)
