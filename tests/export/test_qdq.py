@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from tests.export.tiny import Tiny
+
+from fer_edge.classifier import open_classifier
+from fer_edge.errors import ModelError
+from fer_edge.preprocess import to_int8_input
+from fer_export.exact_add import AddQuantization, match_add, xnnpack_add
+from fer_export.onnx import fusion_problems, int8_onnx, optimized_operators
+from fer_export.qdq import Target, same_padding, saturation_is_clamp, tflite_to_onnx
+from fer_export.schema import TFLiteModel, read_tflite
+
+
+def outputs(path: Path, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    with open_classifier(path) as classifier:  # type: ignore[attr-defined]
+        return np.concatenate([classifier.infer(tensor[None]) for tensor in to_int8_input(faces)])
+
+
+@pytest.mark.parametrize("target", ["x86", "arm"])
+def test_onnx_equals_litert_bit_for_bit(tiny: Tiny, tmp_path: Path, target: Target) -> None:
+    (tmp_path / "fer_int8.tflite").write_bytes(tiny.int8)
+    (tmp_path / "fer_int8.onnx").write_bytes(int8_onnx(tiny.int8, target))
+    want = outputs(tmp_path / "fer_int8.tflite", tiny.faces)
+    got = outputs(tmp_path / "fer_int8.onnx", tiny.faces)
+    assert len(np.unique(want.argmax(axis=1))) >= 4, "the comparison needs a network that decides"
+    np.testing.assert_array_equal(got, want)
+
+
+def test_optimised_graph_is_fused(tiny: Tiny) -> None:
+    operators = optimized_operators(int8_onnx(tiny.int8))
+    assert operators["QLinearConv"] == 7 and operators["QLinearAdd"] == 1
+    assert fusion_problems(operators) == []
+
+
+def test_unfused_graph_is_told() -> None:
+    problems = fusion_problems({"Conv": 3, "Transpose": 9, "QuantizeLinear": 2, "DequantizeLinear": 40})
+    assert len(problems) == 3 and "3 Conv" in problems[0] and "40 Dequantize" in problems[2]
+
+
+def test_file_is_old_enough_and_describes_its_ends(tiny: Tiny) -> None:
+    model = onnx.load_from_string(int8_onnx(tiny.int8))
+    assert model.ir_version == 8 and model.opset_import[0].version == 13
+    ends = [(end.name, end.type.tensor_type.elem_type) for end in (*model.graph.input, *model.graph.output)]
+    assert ends == [("input", onnx.TensorProto.INT8), ("probabilities", onnx.TensorProto.INT8)]
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties["fer.input_scale"] == "0.0078125" and properties["fer.output_zero_point"] == "-128"
+
+
+def test_unsigned_and_signed_activations(tiny: Tiny) -> None:
+    def zero_types(target: Target) -> set[int]:
+        graph = tflite_to_onnx(read_tflite(tiny.int8), target).graph
+        types = {array.name: array.data_type for array in graph.initializer}
+        return {types[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"}
+
+    assert zero_types("x86") == {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}  # int8 at the graph's output only
+    assert zero_types("arm") == {onnx.TensorProto.INT8}
+
+
+def clips(model: TFLiteModel) -> int:
+    return sum(node.op_type == "Clip" for node in tflite_to_onnx(model).graph.node)
+
+
+def with_output(model: TFLiteModel, number: int, **changes: Any) -> TFLiteModel:
+    """The model with the output tensor of one operator replaced."""
+    index = model.operators[number].outputs[0]
+    tensors = list(model.tensors)
+    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    return dataclasses.replace(model, tensors=tuple(tensors))
+
+
+def test_clip_only_where_saturation_does_not_clamp(tiny: Tiny) -> None:
+    model = read_tflite(tiny.int8)
+    assert clips(model) == 0
+    # Ranges as stock tfmot leaves them: the ReLU6 reaches below 0, so a Clip must stay.
+    below = with_output(model, 0, scales=np.array([7.6 / 255], np.float32), zero_points=np.array([-74]))
+    assert clips(below) == 1
+    above = with_output(model, 0, scales=np.array([8 / 255], np.float32), zero_points=np.array([-128]))
+    assert clips(above) == 1
+
+
+def test_saturation_at_exactly_six(tiny: Tiny) -> None:
+    tensor = read_tflite(tiny.int8).tensors[0]
+    six = dataclasses.replace(tensor, scales=np.array([6 / 255], np.float32), zero_points=np.array([-128]))
+    assert saturation_is_clamp(six, 0.0, 6.0)
+    assert saturation_is_clamp(dataclasses.replace(six, scales=np.array([3 / 255], np.float32)), 0.0, 6.0)
+    assert not saturation_is_clamp(dataclasses.replace(six, scales=np.array([6.1 / 255], np.float32)), 0.0, 6.0)
+
+
+def test_unknown_operator_is_named(tiny: Tiny) -> None:
+    model = read_tflite(tiny.int8)
+    operators = list(model.operators)
+    operators[2] = dataclasses.replace(operators[2], name="HARD_SWISH")
+    with pytest.raises(ModelError, match=r"HARD_SWISH .*known: .*CONV_2D"):
+        tflite_to_onnx(dataclasses.replace(model, operators=tuple(operators)))
+
+
+def test_float_network_is_refused(tiny: Tiny) -> None:
+    with pytest.raises(ModelError, match="FLOAT32; INT8 ONNX is written from"):
+        tflite_to_onnx(read_tflite(tiny.floating))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "expected"),
+    [(96, 3, 2, (0, 1)), (96, 3, 1, (1, 1)), (97, 3, 2, (1, 1)), (7, 1, 1, (0, 0)), (10, 5, 3, (2, 2))],
+)
+def test_same_padding(size: int, kernel: int, stride: int, expected: tuple[int, int]) -> None:
+    assert same_padding(size, kernel, stride, 1) == expected
+
+
+@pytest.mark.parametrize("unsigned", [True, False])
+def test_sums_match_for_every_pair(unsigned: bool) -> None:
+    rng = np.random.default_rng(7)
+    improved = 0
+    for _ in range(6):
+        a, b = rng.uniform(0.05, 0.4, 2)
+        q = AddQuantization(a, int(rng.integers(-40, 40)), b, int(rng.integers(-40, 40)), max(a, b) * 1.3, -7)
+        match = match_add(q, unsigned=unsigned)
+        assert match.differing_pairs == 0
+        assert abs(float(match.a_scale) / a - 1) < 3e-6 and abs(float(match.b_scale) / b - 1) < 3e-6
+        improved += (match.a_scale, match.b_scale) != (np.float32(a), np.float32(b))
+    assert improved, "without a pair that needs moving this test shows nothing"
+
+
+def test_integer_sum_rounds_half_up() -> None:
+    table = xnnpack_add(AddQuantization(0.5, 0, 0.5, 0, 1.0, 0))
+    at = {(a, b): int(table[a + 128, b + 128]) for a in (-3, -1, 1, 3) for b in (0, 2)}
+    assert at[1, 0] == 1 and at[-1, 0] == 0 and at[3, 0] == 2 and at[-3, 0] == -1 and at[1, 2] == 2
+    assert table.min() == -128 and table.max() == 127
