@@ -1,0 +1,210 @@
+"""MQTT against a real mosquitto (Debian's package), where there is one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.pipeline import Face, PipelineStats, Result
+from fer_edge.sinks.mqtt import MqttPublisher, discovery_messages, parse_broker, state_of
+from fer_edge.sources import Frame
+from fer_edge.status import StatusBoard
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+
+
+def board() -> StatusBoard:
+    pipeline: Any = SimpleNamespace(
+        stats=PipelineStats(), source=SimpleNamespace(state="running", description="camera 0")
+    )
+    return StatusBoard(pipeline)
+
+
+def result(emotion: str | None = "happy", n_faces: int = 1) -> Result:
+    probabilities = np.full(7, 0.05, np.float32)
+    probabilities[3] = 0.7
+    sizes = [20 + 10 * number for number in range(n_faces)]
+    faces = tuple(
+        Face(number, (0, 0, size, size), 0.9, emotion if size == max(sizes) else "sad", probabilities, probabilities)
+        for number, size in enumerate(sizes)
+    )
+    return Result(Frame(np.zeros((99, 99, 3), np.uint8), 0, 0.0, 0.0), faces, 0.0)
+
+
+def test_broker_addresses() -> None:
+    broker = parse_broker("mqtts://ada:p%40ss@broker.local/home/door")
+    assert (broker.host, broker.port, broker.tls, broker.user, broker.password, broker.base) == (
+        "broker.local",
+        8883,
+        True,
+        "ada",
+        "p@ss",
+        "home/door",
+    )
+    plain = parse_broker("mqtt://10.0.0.2:1884", "from the environment")
+    assert (plain.port, plain.tls, plain.user, plain.password) == (1884, False, None, "from the environment")
+    assert plain.base.startswith("fer-camera/")
+    for wrong in ("broker.local", "http://broker", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://h/a/+/b"):
+        with pytest.raises(UsageError, match="--mqtt"):
+            parse_broker(wrong)
+
+
+def test_state_is_of_the_largest_face() -> None:
+    state = state_of(result("surprise", n_faces=3), 12.345)
+    assert state == {"emotion": "surprise", "confidence": pytest.approx(70.0), "faces": 3, "fps": 12.3}
+    assert state_of(result(None), 0.0)["emotion"] == "uncertain"
+    assert state_of(result(n_faces=0), 0.0) == {"emotion": "nobody", "confidence": 0.0, "faces": 0, "fps": 0.0}
+
+
+def test_discovery_as_home_assistant_wants_it() -> None:
+    messages = discovery_messages("fer-camera/door cam")
+    assert len(messages) == 4
+    assert len({payload["unique_id"] for payload in messages.values()}) == 4
+    for topic, payload in messages.items():
+        prefix, kind, node, key, end = topic.split("/")
+        assert (prefix, kind, end) == ("homeassistant", "sensor", "config")
+        assert node.replace("_", "").replace("-", "").isalnum()
+        assert payload["state_topic"] == "fer-camera/door cam/state"
+        assert payload["value_template"] == f"{{{{ value_json.{key} }}}}"
+        assert key in state_of(result(), 0.0)
+        assert payload["device"]["identifiers"] == [node]
+    emotion = next(payload for topic, payload in messages.items() if "/emotion/" in topic)
+    assert set(emotion["options"]) >= {"happy", "uncertain", "nobody"}
+
+
+def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "paho.mqtt", None)
+    with pytest.raises(MissingDependencyError, match=r"fer-edge-toolkit\[mqtt\]"):
+        MqttPublisher(parse_broker("mqtt://127.0.0.1"), board())
+
+
+class Broker:
+    """A mosquitto on loopback that can be stopped and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        (folder / "users").write_text("")
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        assert MOSQUITTO is not None
+        self.process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
+    made = Broker(tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def heard(broker: Broker) -> Iterator[dict[str, list[bytes]]]:
+    """What another client of the broker hears, by topic."""
+    from paho.mqtt import client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    messages: dict[str, list[bytes]] = {}
+    listener = mqtt.Client(CallbackAPIVersion.VERSION2)
+    listener.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+    listener.on_message = lambda _c, _u, message: messages.setdefault(message.topic, []).append(message.payload)
+    listener.reconnect_delay_set(1, 1)
+    listener.connect("127.0.0.1", broker.port)
+    listener.loop_start()
+    yield messages
+    listener.disconnect()
+    listener.loop_stop()
+
+
+def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, list[bytes]]) -> None:
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
+    wait_for(lambda: heard.get("cam/availability") == [b"online"])
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 4)
+    for _ in range(50):
+        sink.write(result())
+    wait_for(lambda: "cam/faces" in heard and "cam/state" in heard)
+    assert json.loads(heard["cam/faces"][0])["faces"][0]["emotion"] == "happy"
+    assert json.loads(heard["cam/state"][0])["emotion"] == "happy"
+    time.sleep(0.2)
+    assert len(heard["cam/faces"]) == 1  # not fifty
+    sink.close()
+    wait_for(lambda: heard["cam/availability"] == [b"online", b"offline"])
+
+
+def test_last_will_when_the_program_dies(broker: Broker, heard: dict[str, list[bytes]]) -> None:
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
+    wait_for(lambda: heard.get("cam/availability") == [b"online"])
+    connection = sink._client.socket()
+    assert connection is not None
+    sink._client.loop_stop()
+    connection.shutdown(socket.SHUT_RDWR)  # as a killed process leaves it
+    wait_for(lambda: heard["cam/availability"] == [b"online", b"offline"])
+    connection.close()
+
+
+def test_a_broker_that_comes_back_is_greeted_again(broker: Broker, heard: dict[str, list[bytes]]) -> None:
+    notices: list[str] = []
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board(), notices.append)
+    wait_for(lambda: heard.get("cam/availability") == [b"online"])
+    broker.stop()
+    wait_for(lambda: notices)
+    assert "is lost" in notices[0]
+    began = time.monotonic()
+    for _ in range(100):
+        sink.write(result())  # dropped, without waiting
+    assert time.monotonic() - began < 0.5
+    broker.start()
+    wait_for(lambda: len(heard["cam/availability"]) >= 2, 15.0)
+    sink.write(result("surprise"))
+    wait_for(lambda: any(b"surprise" in payload for payload in heard.get("cam/state", [])))
+    sink.close()
+
+
+def test_a_broker_that_is_not_there_yet(broker: Broker, heard: dict[str, list[bytes]]) -> None:
+    broker.stop()
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
+    sink.write(result())
+    broker.start()
+    wait_for(lambda: b"online" in heard.get("cam/availability", []), 15.0)
+    sink.close()
