@@ -34,7 +34,7 @@ from fer_train.sources import BrokenImageError, ImageSource, Record
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a data set is decoded; the unit is the source's."""
 
-FORMAT: Final[int] = 1
+FORMAT: Final[int] = 2
 MAX_SIDE: Final[int] = 224
 """Images are stored no larger than the largest input that a model of ours takes."""
 BATCH: Final[int] = 256
@@ -135,12 +135,14 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     side = _common_side(source)
     writers = {split: _SplitWriter(folder, split) for split in SPLITS}
     broken: list[tuple[str, str]] = []
+    sizes: Counter[str] = Counter()
     try:
-        for record, image in ordered_map(lambda record: (record, _decode(record, side)), source.records()):
-            if isinstance(image, str):
-                broken.append((record.entry.name, image))
+        for record, decoded in ordered_map(lambda record: (record, _decode(record, side)), source.records()):
+            if isinstance(decoded, str):
+                broken.append((record.entry.name, decoded))
             else:
-                writers[record.entry.split].append(record, image)
+                writers[record.entry.split].append(record, decoded[0])
+                sizes[decoded[1]] += 1
             if on_progress:
                 on_progress(record.position, source.total)
     finally:
@@ -164,6 +166,7 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     return {
         "format": FORMAT,
         "side": side,
+        "sizes": dict(sizes.most_common(100)),
         "fingerprint": digest.hexdigest(),
         "skipped": [*source.skipped, *broken],
         "validation_from_train": carved,
@@ -171,11 +174,13 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     }
 
 
-def _decode(record: Record, side: int) -> GrayImage | str:
+def _decode(record: Record, side: int) -> tuple[GrayImage, str] | str:
+    """Image and original size ``WxH``, or why it is broken."""
     try:
-        return to_square(record.image.decode(), side)
+        image = record.image.decode()
     except InputError as error:
         return str(error)
+    return to_square(image, side), f"{image.shape[1]}x{image.shape[0]}"
 
 
 def to_square(image: GrayImage, side: int) -> GrayImage:

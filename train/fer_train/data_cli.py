@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.files import write_text
 from fer_train.cache import Progress
 from fer_train.class_map import NUMBERINGS
 
@@ -25,7 +27,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     if options.command is None:
         raise UsageError("expected a command: import, audit or synth (see fer-data --help)")
-    handlers = {"import": _import, "synth": _synth}
+    handlers = {"import": _import, "audit": _audit, "synth": _synth}
     return handlers[options.command](options)
 
 
@@ -50,6 +52,21 @@ def _parser() -> CommandParser:
         "--max-size", type=_gib, default="4", metavar="GIB", help="refuse zips that unpack to more (default: 4)"
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
+
+    auditing = commands.add_parser("audit", help="find copies, leaks, conflicting labels and pictures of nothing")
+    auditing.add_argument("--data", required=True, metavar="D", help="folder, zip or fer2013.csv")
+    auditing.add_argument("--json", metavar="F", help="write all findings, every image by name")
+    auditing.add_argument("--html", metavar="F", help="write a page with pictures of each finding")
+    auditing.add_argument("--votes", metavar="CSV", help="FER+ votes: agreement of the labels with the crowd")
+    auditing.add_argument(
+        "--label-errors",
+        action="store_true",
+        help="also find likely label errors by confident learning: minutes, needs the extra [audit]",
+    )
+    auditing.add_argument(
+        "--strict", action="store_true", help="exit 1 when an evaluation split leaks or labels conflict"
+    )
+    auditing.add_argument("--cache-dir", metavar="DIR", help="where decoded images are kept")
 
     synth = commands.add_parser("synth", help="draw synthetic faces (no people) with the seven expressions")
     synth.add_argument("--to", required=True, metavar="DIR", help="new folder")
@@ -103,6 +120,36 @@ def _import(options: argparse.Namespace) -> int:
             say(f"  {name}: {reason}\n")
         if len(report.skipped) > _SHOWN:
             say(f"  and {len(report.skipped) - _SHOWN} more, listed in {Path(report.target) / 'manifest.json'}\n")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from fer_train.audit import audit
+    from fer_train.audit_report import write_report
+    from fer_train.audit_summary import print_summary
+    from fer_train.dataset import load_dataset
+
+    for path in filter(None, (options.json, options.html)):
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    with progress_bar("reading") as on_progress:
+        dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
+    with progress_bar("auditing") as on_progress:
+        result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
+    print_summary(result)
+    if options.json:
+        write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")
+        sys.stdout.write(f"wrote {options.json}\n")
+    if options.html:
+        write_report(options.html, result)
+        sys.stdout.write(f"wrote {options.html}\n")
+    serious = [
+        finding.title
+        for finding in result.findings
+        if finding.key.startswith(("leak_", "conflicting_")) and finding.groups
+    ]
+    if options.strict and serious:
+        raise CheckFailedError(f"the audit found: {'; '.join(serious)}")
     return 0
 
 

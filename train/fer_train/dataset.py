@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,8 @@ class Dataset:
     """SHA-256 of image size, labels and pixels of all splits: alike for a folder and a zip with the same images."""
     validation_from_train: bool = False
     """Whether validation is a seeded tenth of train because the source has none of its own."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """How many images of the source had which size, ``"48x48"`` (width x height), before they were brought to one."""
 
     def split(self, name: str) -> Split:
         """The split called ``name``. Raises :class:`DataError` when the data set has none of that name."""
@@ -106,4 +108,11 @@ def load_dataset(
         labels.flags.writeable = False
         splits[name] = Split(name, images, labels, names)
     skipped = tuple((str(name), str(reason)) for name, reason in meta["skipped"])
-    return Dataset(Path(source), splits, skipped, str(meta["fingerprint"]), bool(meta["validation_from_train"]))
+    return Dataset(
+        Path(source),
+        splits,
+        skipped,
+        fingerprint=str(meta["fingerprint"]),
+        validation_from_train=bool(meta["validation_from_train"]),
+        sizes=dict(meta["sizes"]),
+    )
