@@ -199,7 +199,7 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
     """Read a ``golden.npz``. Raises :class:`InputError` for a file that is not one, or is damaged."""
     source = Path(path)
     try:
-        with np.load(source, allow_pickle=False) as stored:
+        with source.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             info = json.loads(str(stored["info"]))
             names = sorted(name for name in stored.files if name.startswith("frame_"))
             golden = Golden(
