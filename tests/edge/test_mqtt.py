@@ -148,7 +148,7 @@ def heard(broker: Broker) -> Iterator[dict[str, list[bytes]]]:
     messages: dict[str, list[bytes]] = {}
     listener = mqtt.Client(CallbackAPIVersion.VERSION2)
     listener.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-    listener.on_message = lambda _c, _u, message: messages.setdefault(message.topic, []).append(message.payload)
+    listener.on_message = lambda _c, _u, message: messages.setdefault(message.topic, []).append(bytes(message.payload))
     listener.reconnect_delay_set(1, 1)
     listener.connect("127.0.0.1", broker.port)
     listener.loop_start()
@@ -176,8 +176,8 @@ def test_last_will_when_the_program_dies(broker: Broker, heard: dict[str, list[b
     sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
     wait_for(lambda: heard.get("cam/availability") == [b"online"])
     connection = sink._client.socket()
-    assert connection is not None
     sink._client.loop_stop()
+    assert isinstance(connection, socket.socket)
     connection.shutdown(socket.SHUT_RDWR)  # as a killed process leaves it
     wait_for(lambda: heard["cam/availability"] == [b"online", b"offline"])
     connection.close()
