@@ -302,9 +302,8 @@ def compile_model(model: Path, out: Path) -> Compilation:
     report = done.stdout + done.stderr
     target = out / f"{model.stem}_edgetpu.tflite"
     if done.returncode != 0 or not target.is_file():
-        reason = next(
-            (line.strip() for line in report.splitlines() if "rror" in line or "Invalid" in line), "no reason"
-        )
+        lines = (line.strip() for line in report.splitlines() if re.search("error|invalid", line, re.IGNORECASE))
+        reason = next(lines, "it gave no reason")
         raise CheckFailedError(f"{COMPILER} refused {model.name}: {reason}")
     on_tpu, on_cpu = _count(report, "Edge TPU"), _count(report, "CPU")
     if on_tpu is None or on_cpu is None:
