@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
 
@@ -16,6 +16,10 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 class CommandParser(argparse.ArgumentParser):
     """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs
+        super().__init__(*args, **kwargs)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one."""

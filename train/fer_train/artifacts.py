@@ -178,7 +178,7 @@ def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
 def read_packed(path: Path) -> list[npt.NDArray[Any]]:
     """What :func:`write_packed` wrote, half precision widened to float32."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = [file[name] for name in sorted(file.files)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} cannot be read, truncated or damaged? {error}") from error

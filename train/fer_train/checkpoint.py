@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, network: Arrays, optimizer: Arrays, record: dict
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises :class:`ModelError` when it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             record = json.loads(bytes(file["record"]))
             names = sorted(file.files)
             network = [file[name] for name in names if name.startswith("network_")]

@@ -12,6 +12,7 @@ from typing import Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
+from fer_edge.native import quiet_native_libraries
 from fer_train.config import TrainConfig, load_config
 from fer_train.model import INPUT_SIZES, NUM_BLOCKS
 from fer_train.run_folder import RunFolder
@@ -162,11 +163,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not resume and folder.float_checkpoint.exists():
             raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        try:
-            from fer_train.session import train
-        except ImportError as error:
-            raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
-        with folder.locked():
+        with quiet_native_libraries(), folder.locked():
+            try:
+                from fer_train.session import train
+            except ImportError as error:
+                raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
             return train(
                 config,
                 folder,

@@ -52,7 +52,7 @@ def teacher_targets(
     one that knows none of the images.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             keys, logits = file["keys"], file["logits"].astype(np.float64)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(

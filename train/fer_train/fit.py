@@ -212,7 +212,7 @@ class FloatStage:
                     note = f"loss {loss:.3f}"
                 progress.step(note)
 
-            def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
                 # fit() would overwrite the weights by their average at its end; we swap them in for evaluation only.
                 optimizer.use_ema = False
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class StageProgress:
@@ -38,7 +38,7 @@ class StageProgress:
 
     def say(self, line: str) -> None:
         """Print a lasting line above the bars."""
-        self._progress.console.print(line)
+        self._progress.console.print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager

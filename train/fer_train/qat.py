@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 import tf_keras
 
 from fer_edge.classifier import open_classifier
@@ -44,6 +45,7 @@ class QatStage:
         float_network: Any,
         history: list[EpochMetrics],
     ) -> None:
+        tf.get_logger().setLevel("ERROR")  # its notes on retracing mean the two evaluations, which are wanted
         self.config, self.data, self.folder = config, data, folder
         self.history = [row for row in history if row.stage == "float"]
         self.best_accuracy = -1.0

@@ -1,0 +1,155 @@
+"""Both training stages on a few drawn faces: they resume where they stopped, and convert as the contract says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fer_train.config import TrainConfig
+from fer_train.evaluate import evaluate
+from fer_train.run_folder import RunFolder
+from fer_train.synthetic import synthetic_split
+from fer_train.targets import class_weights, hard_targets
+
+pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
+
+SIZE = 32
+RECIPE = TrainConfig(
+    input_size=SIZE,
+    backbone=None,
+    epochs=3,
+    head_epochs=1,
+    batch_size=16,
+    precision="float32",
+    ema_decay=0.9,
+    erase=0.3,
+    qat_epochs=1,
+    calibration_images=28,
+)
+
+
+class CrashError(Exception):
+    """Stands for a kill between two epochs."""
+
+
+def training_data() -> Any:
+    from fer_train.fit import TrainingData
+
+    train = synthetic_split(8, seed=1, name="train")
+    validation = synthetic_split(3, seed=2)
+    return TrainingData(
+        train.images,
+        train.labels,
+        hard_targets(train.labels, 0.1),
+        class_weights(train.labels, 0.5),
+        validation.images,
+        validation.labels,
+    )
+
+
+def float_stage(folder: RunFolder, stop_after: int | None = None, resume: bool = False) -> Any:
+    from fer_train.fit import FloatStage
+
+    folder.root.mkdir(parents=True, exist_ok=True)
+    stage = FloatStage(RECIPE, training_data(), folder)
+    if stop_after is not None:
+        keep = stage._keep
+
+        def keep_and_crash(row: Any) -> None:
+            keep(row)
+            if row.epoch == stop_after:
+                raise CrashError
+
+        stage._keep = keep_and_crash  # type: ignore[method-assign]
+        with pytest.raises(CrashError):
+            stage.run(resume=resume)
+    else:
+        stage.run(resume=resume)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = RunFolder(tmp_path_factory.mktemp("whole"))
+    return float_stage(folder)
+
+
+def arrays(stage: Any) -> list[npt.NDArray[Any]]:
+    return [np.asarray(variable) for variable in stage.trainer.variables]
+
+
+def test_resumed_run_equals_uninterrupted_run(trained: Any, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "halves")
+    float_stage(folder, stop_after=2)
+    resumed = float_stage(folder, resume=True)
+    for whole, halves in zip(arrays(trained), arrays(resumed), strict=True):
+        np.testing.assert_allclose(halves, whole, rtol=1e-4, atol=1e-5)
+    assert [row.epoch for row in resumed.history] == [1, 2, 3]
+    assert resumed.history[-1].loss == pytest.approx(trained.history[-1].loss, rel=1e-4)
+    assert [row.phase for row in resumed.history] == ["head", "fine-tune", "fine-tune"]
+
+
+def test_plain_augmentation_is_the_device_preprocessing() -> None:
+    from fer_edge.preprocess import to_float_input
+    from fer_train.augment import Augment
+
+    faces = np.arange(256, dtype=np.uint8).repeat(4).reshape(1, 32, 32)
+    np.testing.assert_array_equal(np.asarray(Augment(RECIPE)(faces)), to_float_input(faces))
+
+
+def test_augmentation_changes_faces_within_the_input_range() -> None:
+    from fer_train.augment import Augment
+
+    faces = np.random.default_rng(0).integers(0, 256, (8, 32, 32), dtype=np.uint8)
+    x = np.asarray(Augment(RECIPE)(faces, training=True))
+    assert x.shape == (8, 32, 32, 3)
+    assert x.min() >= -1.0
+    assert x.max() <= 127 / 128
+    np.testing.assert_array_equal(x[..., 0], x[..., 2])
+    assert np.abs(x[0] - x[1]).mean() > 0.05
+
+
+def test_qat_stage_gives_an_int8_model_of_the_contract(trained: Any, tmp_path: Path) -> None:
+    """Trains, resumes at the end, reloads, and reads scales and zero points off the converted file."""
+    from fer_edge.classifier import open_classifier
+    from fer_export.schema import read_tflite
+    from fer_train.artifacts import load_trained, pack
+    from fer_train.qat import QatStage
+    from fer_train.quantize import qat_to_tflite
+
+    folder = RunFolder(trained.folder.root)
+    RECIPE.save(folder.config)
+    stage = QatStage(RECIPE, training_data(), folder, trained.network, trained.history)
+    equalized = stage._equalized
+    x = np.random.default_rng(0).uniform(-1, 1, (4, SIZE, SIZE, 3)).astype(np.float32)
+    np.testing.assert_allclose(equalized.predict_on_batch(x), trained.network.predict_on_batch(x), atol=2e-4)
+    evaluation = stage.run(resume=False)["int8"]
+    assert evaluation.n_images == 21
+    assert [row.epoch for row in stage.history if row.stage == "qat"] == [0, 1]
+
+    pack(load_trained(folder.root), tmp_path / "packed")
+    packed = load_trained(tmp_path / "packed")
+    assert packed.qat_model() is not None
+    file = tmp_path / "int8.tflite"
+    file.write_bytes(qat_to_tflite(packed.qat_model()))
+    with open_classifier(file) as classifier:  # type: ignore[attr-defined]
+        assert (classifier.input_spec.scale, classifier.input_spec.zero_point) == (1 / 128, 0)
+        assert (classifier.output_spec.scale, classifier.output_spec.zero_point) == (1 / 256, -128)
+        data = training_data()
+        rounded = evaluate(classifier, data.validation_images, data.validation_labels, "validation")
+    assert np.abs(rounded.probabilities - evaluation.probabilities).mean() < 0.05
+
+    model = read_tflite(file)
+    outputs = {op.index: model.tensors[op.outputs[0]] for op in model.operators}
+    rectified = [op for op in model.operators if op.activation == "RELU6"]
+    assert len(rectified) == 35
+    assert {outputs[op.index].zero_point for op in rectified} == {-128}  # the minimum is 0, not below
+    assert {op.name for op in model.operators} == {
+        "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX",
+    }  # fmt: skip
+    dense = next(op for op in model.operators if op.name == "FULLY_CONNECTED")
+    assert not model.tensors[dense.inputs[1]].is_per_channel
