@@ -112,23 +112,24 @@ class _KernelRidge:
         order = np.argsort(variances)[::-1][:_COMPONENTS]
         self._axes = vectors[:, order].astype(np.float32)
         spread = np.sqrt(2.0 * _WIDTH / max(float(variances[order].sum()), 1e-12))
-        self._waves = (rng.standard_normal((len(order), _FEATURES)) * spread).astype(np.float32)
-        self._phases = rng.uniform(0.0, 2.0 * np.pi, _FEATURES).astype(np.float32)
-        gram = np.zeros((_FEATURES, _FEATURES), dtype=np.float32)
-        right = np.zeros((_FEATURES, NUM_EMOTIONS), dtype=np.float32)
+        width = min(_FEATURES, 4 * len(features))  # more would only cost time
+        self._waves = (rng.standard_normal((len(order), width)) * spread).astype(np.float32)
+        self._phases = rng.uniform(0.0, 2.0 * np.pi, width).astype(np.float32)
+        gram = np.zeros((width, width), dtype=np.float32)
+        right = np.zeros((width, NUM_EMOTIONS), dtype=np.float32)
         targets = np.eye(NUM_EMOTIONS, dtype=np.float32)[labels]
         self._prior = targets.mean(axis=0)
         for part, mapped in self._mapped(features):
             gram += mapped.T @ mapped
             right += mapped.T @ (targets[part] - self._prior)
-        gram[np.diag_indices(_FEATURES)] += _RIDGE
+        gram[np.diag_indices(width)] += _RIDGE
         self._weights = np.linalg.solve(gram, right)
 
     def _mapped(self, features: npt.NDArray[np.float32]) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
         for start in range(0, len(features), _CHUNK):
             part = slice(start, start + _CHUNK)
             angles = (features[part] - self._mean) @ self._axes @ self._waves + self._phases
-            yield part, np.cos(angles, dtype=np.float32) * np.float32(np.sqrt(2.0 / _FEATURES))
+            yield part, np.cos(angles, dtype=np.float32) * np.float32(np.sqrt(2.0 / len(self._phases)))
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """``(N, 7)``, about 1 for the right class and 0 for the others."""
