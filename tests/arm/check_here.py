@@ -1,0 +1,101 @@
+"""What preprocessing and a model compute on this processor, as checksums: run natively and on emulated Arm, compared.
+
+Prints one JSON object. Needs fer_edge and a TFLite runtime; runs on Python 3.10 and newer, numpy 1 and 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge import cli
+from fer_edge.classifier import open_classifier, to_model_input
+from fer_edge.preprocess import preprocess_face
+
+N_FACES = 24
+
+
+def draw_frames(n: int) -> list[tuple[npt.NDArray[np.uint8], tuple[int, int, int, int]]]:
+    """Blocks of random colours under noise, ``(H, W, 3)``, with boxes of all sizes, some beyond the frame."""
+    rng = np.random.default_rng(2013)
+    drawn = []
+    for i in range(n):
+        height, width = (int(v) for v in rng.integers(60, 500, 2))
+        blocks = rng.integers(0, 200, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
+        frame = blocks.repeat(12, axis=0).repeat(12, axis=1)[:height, :width]
+        frame = frame + rng.integers(0, 56, frame.shape, dtype=np.uint8)
+        w, h = int(rng.integers(20, width)), int(rng.integers(20, height))
+        x, y = int(rng.integers(-10, width - w + 10)), int(rng.integers(-10, height - h + 10))
+        drawn.append((frame, (x, y, w, h) if i % 6 else (0, 0, width, height)))
+    return drawn
+
+
+def sha256(array: npt.NDArray[Any]) -> str:
+    """Of the array's bytes, in C order."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def reference_outputs(content: bytes, tensors: npt.NDArray[Any], package: str) -> npt.NDArray[Any]:
+    """``(N, 7)`` int8 by the runtime's plain C++ reference kernels, which are the same on every processor."""
+    module = importlib.import_module(f"{package}.interpreter")
+    resolver = module.OpResolverType.BUILTIN_REF
+    interpreter = module.Interpreter(model_content=content, experimental_op_resolver_type=resolver, num_threads=1)
+    interpreter.allocate_tensors()
+    entry, leave = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    outputs = []
+    for tensor in tensors:
+        interpreter.set_tensor(entry, tensor[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(leave)[0])
+    return np.stack(outputs)
+
+
+def main() -> int:
+    """Compute, verify, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="as fer-camera --model; default: the one in the package")
+    parser.add_argument("--reference", action="store_true", help="also outputs of the reference kernels")
+    options = parser.parse_args()
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = cli.main(["--verify", *(["--model", options.model] if options.model else [])])
+    classifier = open_classifier(options.model)
+    size = classifier.input_size
+    faces = np.stack([preprocess_face(frame, size, box) for frame, box in draw_frames(N_FACES)])
+    tensors = to_model_input(faces, classifier.input_spec)
+    outputs = np.stack([classifier.infer(tensors[i : i + 1])[0] for i in range(len(tensors))])
+    found = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "runtime": classifier.runtime_version,
+        "verify_exit": code,
+        "verify_said": said.getvalue().strip().splitlines(),
+        "n_faces": len(faces),
+        "faces_sha256": sha256(faces),
+        "tensors_sha256": sha256(tensors),
+        "outputs_sha256": sha256(outputs),
+    }
+    if options.reference:
+        package = "ai_edge_litert" if classifier.backend == "litert" else "tflite_runtime"
+        content = Path(classifier.model_path).read_bytes()
+        found["reference_outputs_sha256"] = sha256(reference_outputs(content, tensors, package))
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
