@@ -27,7 +27,9 @@ import numpy.typing as npt
 from fer_edge.errors import DataError, InputError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray
+from fer_train.copies import group_copies, members_of_groups
 from fer_train.layout import SPLITS, require_classes
+from fer_train.pages import one_by_one, release_pages
 from fer_train.parallel import ordered_map
 from fer_train.sources import BrokenImageError, ImageSource, Record
 
@@ -160,9 +162,9 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
     for split in sorted(names):
         labels[split].tofile(folder / f"{split}.labels")
         digest.update(f"\0{split}\0".encode() + labels[split].tobytes())
-        images = np.memmap(folder / f"{split}.images", dtype=np.uint8, mode="r")
-        for start in range(0, len(images), 1 << 22):
-            digest.update(images[start : start + (1 << 22)].data)
+        with (folder / f"{split}.images").open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
     return {
         "format": FORMAT,
         "side": side,
@@ -217,6 +219,7 @@ def _carve_validation(
         with (folder / f"{split}.carved").open("wb") as handle:
             for start in range(0, len(indices), BATCH):
                 handle.write(train[indices[start : start + BATCH]].tobytes())
+                release_pages(train)
     del train
     old_names, old_labels = names["train"], labels["train"]
     for split, indices in parts.items():
@@ -227,14 +230,10 @@ def _carve_validation(
 
 def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
     """``(N,)`` mask of a tenth of each class (at least one image), groups of exact copies whole."""
-    group_of: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images)
-    groups = np.array([group_of.setdefault(digest, i) for i, digest in enumerate(digests)])
+    (groups,) = group_copies(one_by_one(images))
     chosen: npt.NDArray[np.bool_] = np.zeros(len(images), dtype=bool)
     # A group belongs to the class of its first image, so that copies with different labels are not torn apart.
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0])
-    members = np.split(order, starts[1:])
+    members = members_of_groups(groups, at_least=1)
     rng = np.random.default_rng(seed)
     for label in range(NUM_EMOTIONS):
         of_class = [group for group in members if labels[group[0]] == label]

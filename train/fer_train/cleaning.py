@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_train.copies import group_copies
 from fer_train.dataset import Dataset
+from fer_train.pages import one_by_one
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
     """
     train = dataset.split("train")
     others = [split for name, split in dataset.splits.items() if name != "train"]
-    groups, *other_groups = group_copies(train.images, *(split.images for split in others))
+    groups, *other_groups = group_copies(*(one_by_one(split.images) for split in (train, *others)))
     evaluated = np.concatenate(other_groups) if other_groups else np.empty(0, dtype=np.int64)
     return clean_groups(groups, train.labels, evaluated)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,10 +13,10 @@ import numpy.typing as npt
 from fer_train.cache import Progress
 from fer_train.copies import pixel_digests
 from fer_train.dataset import Split
+from fer_train.pages import chunks
 from fer_train.parallel import ordered_map
 
 THUMBNAIL: Final[int] = 16
-_CHUNK: Final[int] = 512
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,6 @@ class ImageFacts:
 
     def __len__(self) -> int:
         return len(self.brightness)
-
-
-def chunks(images: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
-    """Copies of up to 512 images in turn; pages of a memory map that were read are given back."""
-    for start in range(0, len(images), _CHUNK):
-        yield np.array(images[start : start + _CHUNK])
-        release_pages(images)
-
-
-def release_pages(images: npt.NDArray[np.uint8]) -> None:
-    """Let the system take back the memory of a memory-mapped array that was read; its content stays on disk."""
-    mapping: Any = getattr(images, "_mmap", None)
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def collect_facts(splits: Sequence[Split], on_progress: Progress | None = None) -> ImageFacts:

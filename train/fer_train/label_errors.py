@@ -21,7 +21,7 @@ from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 from fer_train.cache import Progress
 from fer_train.dataset import Split
-from fer_train.image_facts import chunks
+from fer_train.pages import chunks
 
 FOLDS: Final[int] = 5
 _SIDE: Final[int] = 48
@@ -91,6 +91,7 @@ def out_of_fold(
     folds = _import("sklearn.model_selection", "scikit-learn").StratifiedGroupKFold(
         FOLDS, shuffle=True, random_state=seed
     )
+    features = _principal(features)
     scores = np.zeros((len(labels), NUM_EMOTIONS))
     for done, (train, held_out) in enumerate(folds.split(features, labels, groups)):
         model = _KernelRidge(features[train], labels[train], np.random.default_rng(seed))
@@ -100,20 +101,23 @@ def out_of_fold(
     return _calibrated(scores, labels)
 
 
+def _principal(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The leading principal components; labels play no part in them, so they may be learned on all images at once."""
+    centred = features - features.mean(axis=0)
+    variances, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(features))
+    axes = vectors[:, np.argsort(variances)[::-1][:_COMPONENTS]].astype(np.float32)
+    return np.asarray(centred @ axes, dtype=np.float32)
+
+
 class _KernelRidge:
-    """Least squares on one-hot labels over random Fourier features of the leading principal components."""
+    """Least squares on one-hot labels over random Fourier features."""
 
     def __init__(
         self, features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rng: np.random.Generator
     ) -> None:
-        self._mean = features.mean(axis=0)
-        centred = features - self._mean
-        variances, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(features))
-        order = np.argsort(variances)[::-1][:_COMPONENTS]
-        self._axes = vectors[:, order].astype(np.float32)
-        spread = np.sqrt(2.0 * _WIDTH / max(float(variances[order].sum()), 1e-12))
+        spread = np.sqrt(2.0 * _WIDTH / max(float(features.var(axis=0).sum()), 1e-12))
         width = min(_FEATURES, 4 * len(features))  # more would only cost time
-        self._waves = (rng.standard_normal((len(order), width)) * spread).astype(np.float32)
+        self._waves = (rng.standard_normal((features.shape[1], width)) * spread).astype(np.float32)
         self._phases = rng.uniform(0.0, 2.0 * np.pi, width).astype(np.float32)
         gram = np.zeros((width, width), dtype=np.float32)
         right = np.zeros((width, NUM_EMOTIONS), dtype=np.float32)
@@ -128,7 +132,7 @@ class _KernelRidge:
     def _mapped(self, features: npt.NDArray[np.float32]) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
         for start in range(0, len(features), _CHUNK):
             part = slice(start, start + _CHUNK)
-            angles = (features[part] - self._mean) @ self._axes @ self._waves + self._phases
+            angles = features[part] @ self._waves + self._phases
             yield part, np.cos(angles, dtype=np.float32) * np.float32(np.sqrt(2.0 / len(self._phases)))
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
