@@ -20,7 +20,6 @@ from fer_train.softlabels import OTHER_COLUMNS
 
 GROUPS_SHOWN: Final[int] = 48
 IMAGES_SHOWN: Final[int] = 6
-_SHARES: Final[frozenset[str]] = frozenset({"share", "model_accuracy"})
 _STYLE: Final[str] = """
 :root{--ink:#1d2433;--soft:#5d677a;--line:#dfe3ea;--paper:#fff;--wash:#f5f7fa;--bar:#3b6fb6;--warn:#b4391f}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--soft:#9aa5b8;--line:#333c4d;--paper:#161b24;--wash:#1e2531;
@@ -36,10 +35,10 @@ border-bottom:1px solid var(--line)}td:first-child,th:first-child{text-align:lef
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px;margin:16px 0}
 .card{background:var(--wash);border-radius:8px;padding:10px 14px}.card b{display:block;font-size:22px}
 .groups{display:flex;flex-wrap:wrap;gap:10px}
-.group{background:var(--wash);border-radius:8px;padding:6px;display:flex;flex-wrap:wrap;gap:6px;max-width:100%}
+.group{background:var(--wash);border-radius:8px;padding:6px;display:grid;gap:6px;align-content:start}
 figure{margin:0;width:76px}figure img{width:76px;height:76px;border-radius:4px;display:block}
 figcaption{font-size:11px;line-height:1.25;color:var(--soft);overflow-wrap:anywhere}
-figcaption b{color:var(--ink)}.note{flex-basis:100%;font-size:11px;color:var(--soft)}
+figcaption b{color:var(--ink)}.note{grid-column:1/-1;font-size:11px;color:var(--soft)}
 .bar{fill:var(--bar)}text{fill:var(--ink);font-size:12px}
 """
 
@@ -75,9 +74,12 @@ def render_report(audit: Audit) -> str:
 
 
 def figure_text(finding: Finding) -> str:
-    """The figures of a finding in words: ``1,532 extra copies, 1,273 groups, 4.7 % share``."""
+    """The figures of a finding in words: ``1,532 extra copies, 1,273 groups, 4.7%``."""
     words = []
     for name, value in finding.figures.items():
+        if name == "share":
+            words.append(f"{value:.1%}")
+            continue
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
@@ -197,7 +199,8 @@ def _group(audit: Audit, group: Iterable[np.int64], note: str) -> str:
     if len(members) > IMAGES_SHOWN:
         note = f"{note} {len(members)} images".strip()
     shown_note = f"<div class='note'>{html.escape(note)}</div>" if note else ""
-    return f"<div class='group'>{''.join(figures)}{shown_note}</div>"
+    columns = f"grid-template-columns:repeat({min(len(members), IMAGES_SHOWN)},76px)"
+    return f"<div class='group' style='{columns}'>{''.join(figures)}{shown_note}</div>"
 
 
 def _data_url(image: npt.NDArray[np.uint8]) -> str:
