@@ -270,8 +270,8 @@ def _loop(pipeline: FacePipeline, runners: list[SinkRunner], window: Window | No
                 if window is None and runners and all(runner.ended for runner in runners):
                     break  # nobody is left to work for
             else:
-                if window is not None and not pipeline.source.continuous and not stopped:
-                    window.hold()
+                if window is not None and not pipeline.source.continuous:
+                    window.hold(lambda: stopped)
         finally:
             for runner in runners:
                 runner.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -44,9 +45,9 @@ class Window:
         closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         return key not in _QUIT_KEYS and not closed
 
-    def hold(self) -> None:
-        """Keep the last picture until the user closes it: an image would be gone before it is seen."""
-        while self._shown and self.idle():
+    def hold(self, until: Callable[[], object]) -> None:
+        """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen."""
+        while self._shown and not until() and self.idle():
             cv2.waitKey(30)
 
     def close(self) -> None:
