@@ -120,9 +120,10 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
     from fer_export.exporting import ExportRequest, synthetic_faces
     from fer_export.gate import Limits
 
-    limits: dict[str, float] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
+    limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
     if args.min_agreement is not None:
         limits |= {"min_agreement": args.min_agreement, "min_agreement_synthetic": args.min_agreement}
+        limits["strict_agreement"] = True
     common: dict[str, Any] = {
         "weights": weights,
         "out": args.out,

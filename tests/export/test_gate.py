@@ -108,6 +108,14 @@ def test_negative_max_drop_demands_a_gain() -> None:
     assert check_quantized("m", pair(3589, 0, 200), Limits(max_drop=-5), labelled=True).passed
 
 
+def test_qat_may_learn_what_float_had_not() -> None:
+    better = pair(1000, lost=50, gained=300)
+    verdict = check_quantized("m", better, Limits(), labelled=True)
+    assert verdict.passed and "65.0% of images" in verdict.remarks[0] and "more accurate" in verdict.remarks[0]
+    assert not check_quantized("m", better, Limits(strict_agreement=True), labelled=True).passed
+    assert not check_quantized("m", better, Limits(), labelled=False).passed
+
+
 def test_without_labels_only_agreement_counts() -> None:
     comparison = pair(280, lost=100, gained=0)
     assert check_quantized("m", comparison, Limits(min_agreement_synthetic=0.6), labelled=False).passed

@@ -54,6 +54,15 @@ def test_file_is_old_enough_and_describes_its_ends(tiny: Tiny) -> None:
     assert properties["fer.input_scale"] == "0.0078125" and properties["fer.output_zero_point"] == "-128"
 
 
+def test_other_ends_in_the_metadata_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    model = onnx.load_from_string(int8_onnx(tiny.int8))
+    entry = next(e for e in model.metadata_props if e.key == "fer.input_scale")
+    entry.value = repr(1 / 127.5)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"input has scale 0\.0078431373 and zero point 0; expected 0\.0078125 and 0"):
+        open_classifier(tmp_path / "m.onnx")
+
+
 def test_unsigned_and_signed_activations(tiny: Tiny) -> None:
     def zero_types(target: Target) -> set[int]:
         graph = tflite_to_onnx(read_tflite(tiny.int8), target).graph

@@ -1,0 +1,76 @@
+"""Fill ``models/`` from a finished run: ``python -m fer_export.release --run runs/NAME --data fer2013.zip``.
+
+The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
+``fer-export --int8`` on the committed weights makes the very model that is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import CheckFailedError
+from fer_edge.files import atomic_path, write_text
+from fer_edge.verify import GOLDEN_NAME
+from fer_export.manifest import MANIFEST_NAME
+from fer_export.networks import INT8_ONNX, INT8_TFLITE
+from fer_train.run_folder import RunFolder
+
+PROG = "fer_export.release"
+FIGURES = ("curves.png", "confusion_int8.png")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Pack, export, check and copy; returns the exit code of the contract."""
+
+    def body() -> int:
+        parser = CommandParser(prog=PROG, description=__doc__)
+        parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
+        parser.add_argument("--data", type=Path, required=True, help="data set to judge on")
+        parser.add_argument("--split", default="validation")
+        parser.add_argument("--to", type=Path, default=Path("models"))
+        options = parser.parse_args(argv)
+        return release(options.run, options.data, options.split, options.to)
+
+    return run_command(PROG, body)
+
+
+def release(run: Path, data: Path, split: str, target: Path) -> int:
+    """Write weights, INT8 models, golden vectors, manifest, report and figures of ``run`` to ``target``."""
+    from fer_export.cli import main as export
+    from fer_train.artifacts import PACKED_FLOAT, PACKED_QAT, load_trained, pack
+
+    with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
+        packed, out = Path(folder) / "packed", Path(folder) / "out"
+        pack(load_trained(run), packed)
+        code = export(["--int8", "--weights", str(packed), "--data", str(data), "--split", split, "--out", str(out)])
+        if code:
+            raise CheckFailedError(f"{run} was not exported; {target} stays as it was")
+        manifest = json.loads((out / MANIFEST_NAME).read_text(encoding="utf-8"))
+        manifest["weights"], manifest["data"] = "models", data.name  # no path of this machine
+        for source in [packed / "config.json", packed / PACKED_FLOAT, packed / PACKED_QAT]:
+            _copy(source, target)
+        for source in [out / INT8_TFLITE, out / INT8_ONNX, out / GOLDEN_NAME]:
+            _copy(source, target)
+        write_text(target / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
+        write_text(target / "report.md", (out / "report.md").read_text(encoding="utf-8").replace(str(packed), "models"))
+    folder_of_run = RunFolder(run)
+    for name in FIGURES:
+        _copy(folder_of_run.plots / name, target)
+    _copy(folder_of_run.metrics, target)
+    _copy(folder_of_run.summary, target)
+    return 0
+
+
+def _copy(source: Path, folder: Path) -> None:
+    with atomic_path(folder / source.name) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
