@@ -319,9 +319,23 @@ def test_bad_rows_of_a_csv_are_listed(tmp_path: Path, cache: Path) -> None:
     assert sum(len(split) for split in dataset.splits.values()) == 42
 
 
+def test_the_csv_of_the_contest_archive_is_understood(tmp_path: Path, cache: Path) -> None:
+    """``icml_face_data.csv`` has blanks in its header, another order of columns, and quotes are allowed."""
+    rows = csv_rows()
+    plain = load_dataset(write_csv(tmp_path / "fer2013.csv", rows), cache_dir=cache)
+    lines = ["emotion, Usage, pixels"]
+    for line in (tmp_path / "fer2013.csv").read_text().splitlines()[1:]:
+        emotion, pixels, usage = line.split(",")
+        lines.append(f'{emotion},{usage},"{pixels}"')
+    (tmp_path / "icml_face_data.csv").write_text("\r\n".join(lines) + "\r\n")
+    other = load_dataset(tmp_path / "icml_face_data.csv", cache_dir=cache)
+    assert contents(other) == contents(plain)
+
+
 def test_pixels_of_a_csv() -> None:
+    assert parse_pixels(b"").tolist() == []
     assert parse_pixels(b"0 255 7").tolist() == [0, 255, 7]
-    for text in (b"1 2 -3", b"1 256", b"1 2.5", b"1 99999999999999999999"):
+    for text in (b"1 2 -3", b"1 256", b"1 2.5", b"1 99999999999999999999", b"1,2", b"-1", b"1e1"):
         with pytest.raises(BrokenImageError):
             parse_pixels(text)
 

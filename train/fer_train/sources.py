@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -346,11 +346,10 @@ class _PixelText:
 
 def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
     """``(N,)`` uint8 from decimal numbers with blanks between. Raises :class:`BrokenImageError`."""
-    try:
-        # int() of each token rejects what numpy's lenient text reader would cut short in silence.
-        values: npt.NDArray[Any] = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise BrokenImageError("pixels are not whole numbers") from error
+    # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
+    if text.translate(None, b"0123456789 "):
+        raise BrokenImageError("pixels are not whole numbers")
+    values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0, dtype=np.int64)
     if len(values) and (values.min() < 0 or values.max() > 255):
         raise BrokenImageError("a pixel lies outside 0 to 255")
     return values.astype(np.uint8)
