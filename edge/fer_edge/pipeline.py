@@ -146,9 +146,10 @@ class PipelineStats:
         return self.frames / self.elapsed_s if self.elapsed_s > 0.0 else 0.0
 
     def age_percentiles_ms(self, *percents: float) -> list[float]:
-        """Percentiles of capture-to-result age in milliseconds; NaN before the first result."""
-        ages = list(self.ages_s)
-        return [float(np.percentile(ages, p)) * 1e3 if ages else float("nan") for p in percents]
+        """Percentiles (nearest rank) of capture-to-result age in milliseconds; NaN before the first result."""
+        ages = sorted(self.ages_s)
+        last = len(ages) - 1
+        return [ages[round(last * percent / 100.0)] * 1e3 if ages else float("nan") for percent in percents]
 
 
 @dataclass

@@ -26,6 +26,8 @@ Image = npt.NDArray[np.uint8]
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
+DECODER_THREADS: Final[int] = 2
+"""FFmpeg would take one a core, and memory for each; the detector needs the cores more."""
 STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -168,7 +170,7 @@ class VideoFile:
         self._loop = loop
         self._stopped = threading.Event()
         # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
