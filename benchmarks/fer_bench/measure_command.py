@@ -9,17 +9,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
 from fer_bench.assemble import assemble
 from fer_bench.latency import measure
 from fer_bench.machine import read_machine, usable_cpus
-from fer_bench.remote import Target
-from fer_bench.result import SCHEMA, Report, Result, Settings, write_report
+from fer_bench.remote import Remote, Target
+from fer_bench.result import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
 from fer_bench.targets import choose_targets
-from fer_bench.validity import MIN_RUNS, Recorder
+from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CHUNK_MS = 40.0
 DISCARDED_RUNS = 2
@@ -57,6 +61,14 @@ def parser() -> CommandParser:
     p.add_argument("--split", default="validation", help="train, validation or test (validation)")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
     p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
+    p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
+    p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
+    p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
+    p.add_argument("--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto")
+    p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
+    p.add_argument(
+        "--minutes", type=positive_float, metavar="M", help="soak: run --end-to-end for so long, and plot it"
+    )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
@@ -100,6 +112,8 @@ def measure_main(arguments: Sequence[str]) -> int:
     chosen = [target for _, target in targets]
     if options.verify:
         _verify(chosen, out.print)
+    if options.end_to_end:
+        return _end_to_end(chosen, options, ["fer-bench", *arguments], out)
     faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed)
     if faces is not None and faces.split == SYNTHETIC_SPLIT:
         out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
@@ -107,20 +121,52 @@ def measure_main(arguments: Sequence[str]) -> int:
     print_report(report, out)
     if options.scaling:
         out.print(scaling_table(report.results))
+    if report.profiles:
+        from fer_bench.profile_view import print_profile
+
+        for profile in report.profiles:
+            print_profile(profile, out)
+    _write(report, options, out)
+    return _verdict([result.valid for result in report.results], options.require_valid)
+
+
+def _write(report: Report, options: argparse.Namespace, out: Console) -> None:
     if options.json:
         write_report(report, options.json)
         out.print(f"wrote {options.json}", markup=False)
     if options.html:
         from fer_bench.page import write_page
 
-        write_page(report, options.html)
+        write_page(report, options.html, _sections(report))
         out.print(f"wrote {options.html}", markup=False)
-    return _verdict(report.results, options.require_valid)
 
 
-def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
-    """Measure speed, then accuracy, and put it all together."""
-    settings = Settings(
+def _end_to_end(targets: list[Target], options: argparse.Namespace, command: list[str], out: Console) -> int:
+    from fer_bench.end_to_end import Scene, measure_end_to_end
+    from fer_bench.end_to_end_view import print_end_to_end
+    from fer_bench.table import print_machine
+
+    if not options.source:
+        raise UsageError("--end-to-end needs --source: a video, an image, a folder or a camera")
+    settings, created = _settings(targets, options), _now()
+    scene = Scene(options.source, options.detector, options.detector_model)
+    recorder = Recorder()
+    with progress_bar() as progress:
+        found = measure_end_to_end(targets, scene, options.processes, options.minutes, progress)
+    machine, conditions = read_machine(), recorder.stop()
+    report = Report(SCHEMA, created, [shlex.join(command)], machine, conditions, settings, [], end_to_end=found)
+    print_machine(machine, conditions, out)
+    print_end_to_end(found, out)
+    _write(report, options, out)
+    return _verdict([one.valid for one in found], options.require_valid)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _settings(targets: Sequence[Target], options: argparse.Namespace) -> Settings:
+    return Settings(
         seconds_per_model=options.seconds,
         n_processes=options.processes,
         chunk_ms=CHUNK_MS,
@@ -129,15 +175,48 @@ def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None,
         interleaved=len(targets) > 1,
         seed=options.seed,
     )
-    created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _sections(report: Report) -> list[str]:
+    from fer_bench.profile_view import profile_section
+
+    sections = [profile_section(profile) for profile in report.profiles]
+    if report.end_to_end:
+        from fer_bench.end_to_end_view import end_to_end_section
+
+        sections.append(end_to_end_section(report.end_to_end))
+    return sections
+
+
+def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
+    """Measure speed, then accuracy, and put it all together."""
+    settings, created = _settings(targets, options), _now()
     with progress_bar() as progress:
         recorder = Recorder()
         series = measure(targets, settings, min_runs=MIN_RUNS, on_progress=progress)
         scaling = _scaling(targets, settings, progress) if options.scaling else None
         conditions = recorder.stop()
         evaluations = None if faces is None else evaluate_targets(targets, faces, progress)
+        profiles = _profiles(targets, options.seconds, progress) if options.profile else []
     results = assemble(series, conditions, evaluations, scaling)
-    return Report(SCHEMA, created, [shlex.join(command)], read_machine(), conditions, settings, results)
+    machine = read_machine()
+    return Report(SCHEMA, created, [shlex.join(command)], machine, conditions, settings, results, profiles)
+
+
+def _profiles(targets: list[Target], seconds: float, progress: Progress) -> list[Profile]:
+    """Every operator of each target, one model after the other."""
+    profiles = []
+    for index, target in enumerate(targets):
+        progress(index / len(targets), f"profiling {target.path.name}")
+        recorder = Recorder()
+        with Remote(target) as remote:
+            content = remote.profile(seconds)
+        reasons = machine_reasons(recorder.stop())
+        operators = [OperatorProfile(**one) for one in content["operators"]]
+        method, whole_us = content["method"], content["whole_us"]
+        name, backend = target.path.name, target.backend
+        profiles.append(Profile(name, backend, target.threads, method, whole_us, operators, not reasons, reasons))
+    return profiles
 
 
 def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> list[dict[str, float]]:
@@ -180,11 +259,12 @@ def _pythons(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _verdict(results: Sequence[Result], require_valid: bool) -> int:
-    invalid = [result for result in results if not result.valid]
-    if not invalid:
+def _verdict(valid: Sequence[bool], require_valid: bool) -> int:
+    if all(valid):
         return 0
-    text = f"{len(invalid)} of {len(results)} speed measurements are invalid; do not quote them (reasons above)"
+    text = (
+        f"{len(valid) - sum(valid)} of {len(valid)} speed measurements are invalid; do not quote them (reasons above)"
+    )
     if require_valid:
         raise CheckFailedError(text)
     sys.stderr.write(f"fer-bench: {text}\n")
@@ -195,10 +275,12 @@ def _verdict(results: Sequence[Result], require_valid: bool) -> int:
 def progress_bar() -> Iterator[Progress]:
     """A bar on stderr, with the time left; nothing where stderr is not a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     # Redrawn rarely: the bar must not become the busy neighbour of what it reports on.
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=True) as bar:
+    shown = Console(stderr=True)
+    with Bar(*columns, console=shown, refresh_per_second=2, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda fraction, what: bar.update(task, completed=fraction, description=what)

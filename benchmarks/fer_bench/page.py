@@ -47,7 +47,13 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
         parts.append(
             _section("Accuracy against latency", accuracy_against_latency(results), _accuracy_caption(results))
         )
-    parts += [
+    parts += _speed_sections(results) if results else []
+    parts += [*sections, _how(report), "</body></html>"]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _speed_sections(results: Sequence[Result]) -> list[str]:
+    return [
         f'<div class="wide">{_table(results)}</div>',
         _section(
             "Latency distributions",
@@ -61,11 +67,7 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
             "Each point is the median of one turn of a model; grey lines part the processes. Flat is trustworthy, "
             "rising is a machine that heats up.",
         ),
-        *sections,
-        _how(report),
-        "</body></html>",
     ]
-    return "\n".join(part for part in parts if part) + "\n"
 
 
 def _where(report: Report) -> str:

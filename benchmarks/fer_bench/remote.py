@@ -111,6 +111,10 @@ class Remote:
         answer = self._ask({"op": "memory"})
         return answer["steady_rss_mib"], answer["peak_rss_mib"]
 
+    def profile(self, seconds: float) -> dict[str, Any]:
+        """Time and work of each operator, see ``fer_bench.profile.profile_model``."""
+        return self._ask({"op": "profile", "seconds": seconds})
+
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces."""
         answer = self._ask({"op": "predict", "shape": list(faces.shape)}, np.ascontiguousarray(faces).tobytes())

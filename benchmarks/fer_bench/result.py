@@ -172,6 +172,89 @@ class Result:
 
 
 @dataclass(frozen=True)
+class OperatorProfile:
+    """One operator of a model, in the order of computation."""
+
+    operator: str
+    """As the runtime calls it, after its own fusions."""
+    output_shape: list[int]
+    n_macs: int | None
+    """Multiply-accumulates; 0 for operators that do not multiply matrices, None where they are not known."""
+    time_us: float
+
+    @property
+    def rate_gmac_per_s(self) -> float | None:
+        """Multiply-accumulates a nanosecond; None without any."""
+        return self.n_macs / self.time_us / 1000 if self.n_macs and self.time_us else None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of one model goes."""
+
+    model: str
+    backend: str
+    threads: int
+    method: str
+    whole_us: float
+    """Time of the whole model in the same run; the operators' sum differs by what the method adds or leaves out."""
+    operators: list[OperatorProfile]
+    valid: bool
+    invalid_reasons: list[str]
+
+
+@dataclass(frozen=True)
+class AgeMs:
+    """Time from capture to result, in ms."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class SoakSample:
+    """The pipeline over a moment of a soak; times are means a frame."""
+
+    t_s: float
+    throughput_fps: float
+    detect_ms: float
+    classify_ms: float
+    rss_mib: float | None
+    temperature_c: float | None
+    frequency_mhz: float | None
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """The whole pipeline (capture, detect, classify, track) with one model on one source."""
+
+    model: str
+    backend: str
+    threads: int
+    source: str
+    detector: str
+    n_frames: int
+    n_faces: int
+    throughput_fps: float
+    """As fast as it goes, median of the repeats."""
+    throughput_each_fps: list[float]
+    stage_ms: dict[str, float]
+    """Mean time a frame of each stage, waiting left out; the stages run side by side."""
+    age_ms: AgeMs | None
+    """At the source's own pace, as from a camera; None for a source without one."""
+    n_dropped: int | None
+    """Frames left out at the source's own pace, over all repeats."""
+    first_result_ms: float
+    """From starting the process to the first result."""
+    peak_rss_mib: float | None
+    valid: bool
+    invalid_reasons: list[str]
+    samples: list[SoakSample] = field(default_factory=list)
+    """Of a soak; empty otherwise."""
+
+
+@dataclass(frozen=True)
 class Report:
     """A whole JSON file."""
 
@@ -182,6 +265,8 @@ class Report:
     conditions: Conditions
     settings: Settings
     results: list[Result]
+    profiles: list[Profile] = field(default_factory=list)
+    end_to_end: list[EndToEnd] = field(default_factory=list)
 
     def as_json(self) -> str:
         """The file's text."""

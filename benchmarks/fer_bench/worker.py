@@ -64,6 +64,7 @@ class Session:
         from fer_edge.backends import load_backend
         from fer_edge.classifier import to_model_input
 
+        self.threads = threads
         baseline = resident_mib()
         if backend == "tflite":
             from fer_edge.backends.tflite import installed_backend
@@ -98,11 +99,16 @@ class Session:
         }
 
     def answer(self, request: dict[str, Any], stdin: BinaryIO) -> dict[str, Any]:
-        """The answer to one request; ``op`` is ``time``, ``predict`` or ``memory``."""
+        """The answer to one request; ``op`` is ``time``, ``predict``, ``profile`` or ``memory``."""
         if request["op"] == "time":
             return self.timed(request["what"], request["seconds"], request["min_runs"], request["discard"])
         if request["op"] == "predict":
             return self.predict(request["shape"], stdin)
+        if request["op"] == "profile":
+            from fer_bench.profile import profile_model
+
+            path, backend = self.classifier.model_path, self.classifier.backend
+            return profile_model(path, backend, self.threads, request["seconds"])
         if request["op"] == "memory":
             return {"steady_rss_mib": resident_mib(), "peak_rss_mib": peak_mib()}
         raise ValueError(f"unknown operation {request['op']}")

@@ -1,0 +1,122 @@
+"""Per-operator profiles: multiply-accumulates against hand counts, operators cut out that still compute the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tests.benchmarks.conftest import write_tiny_onnx
+from tests.benchmarks.report_examples import a_report, a_result
+
+from fer_bench.profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
+from fer_bench.profile_view import print_profile, profile_section
+from fer_bench.remote import Remote, Target
+from fer_bench.result import OperatorProfile, Profile, parse_report
+from fer_edge.errors import InputError, ModelError
+from fer_edge.models import find_model
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "output", "macs"),
+    [
+        ("CONV_2D", [(1, 96, 96, 3), (32, 3, 3, 3), (32,)], (1, 48, 48, 32), 48 * 48 * 32 * 27),
+        ("DEPTHWISE_CONV_2D", [(1, 48, 48, 32), (1, 3, 3, 32), (32,)], (1, 48, 48, 32), 48 * 48 * 32 * 9),
+        ("FULLY_CONNECTED", [(1, 1280), (7, 1280), (7,)], (1, 7), 1280 * 7),
+        ("ADD", [(1, 6, 6, 64), (1, 6, 6, 64)], (1, 6, 6, 64), 0),
+    ],
+)
+def test_macs_by_hand(operator: str, inputs: list[tuple[int, ...]], output: tuple[int, ...], macs: int) -> None:
+    assert tflite_macs(operator, inputs, output) == macs
+
+
+def test_onnx_operators_by_the_runtime_s_profiler(tmp_path: Path) -> None:
+    path = write_tiny_onnx(tmp_path / "m.onnx", channels=16, size=48)
+    with Remote(Target(path, "onnx")) as remote:
+        found = remote.profile(0.1)
+    by_kind = {one["operator"]: one for one in found["operators"]}
+    convolutions = [one for kind, one in by_kind.items() if "Conv" in kind]
+    assert [one["n_macs"] for one in convolutions] == [48 * 48 * 16 * 3 * 25]
+    dense = next(one for kind, one in by_kind.items() if "Gemm" in kind or "MatMul" in kind)
+    assert dense["n_macs"] == 16 * 7
+    assert by_kind["Softmax"]["n_macs"] == 0
+    total = sum(one["time_us"] for one in found["operators"])
+    assert 0 < total < 1.5 * found["whole_us"]
+
+
+def test_events_of_the_first_run_are_left_out() -> None:
+    facts = {"op_name": "Relu", "output_type_shape": [{"float": [1, 4]}], "input_type_shape": [{"float": [1, 4]}]}
+    event: dict[str, Any] = {"cat": "Node", "name": "r_kernel_time", "args": facts}
+    events = [event | {"dur": dur} for dur in (900, 10, 12, 11)]
+    events += [{"cat": "Session", "name": "model_run", "dur": dur} for dur in (1000, 20, 22, 21)]
+    found = summarise_onnx(events, {})
+    assert found["whole_us"] == 21
+    assert found["operators"] == [{"operator": "Relu", "output_shape": [1, 4], "n_macs": 0, "time_us": 11.0}]
+
+
+def test_operators_cut_out_of_a_tflite_model_compute_what_they_did_inside() -> None:
+    """Run one after the other they give the whole model's output, bit by bit."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        content = find_model().read_bytes()
+    except ModelError:
+        pytest.skip("models/fer_int8.tflite is not committed yet")
+    parts = cut_out_operators(content)
+    whole = Interpreter(model_content=content)
+    whole.allocate_tensors()
+    entry, leave = whole.get_input_details()[0], whole.get_output_details()[0]
+    face = np.random.default_rng(0).integers(-128, 128, entry["shape"]).astype(np.int8)
+    whole.set_tensor(entry["index"], face)
+    whole.invoke()
+    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    values = {int(graph.inputs[0]): face}
+    for operator, part in zip(graph.operators, parts, strict=True):
+        alone = Interpreter(model_content=part["content"])
+        alone.allocate_tensors()
+        dynamic = [int(i) for i in operator.inputs if int(i) in values]
+        for detail, index in zip(alone.get_input_details(), dynamic, strict=True):
+            alone.set_tensor(detail["index"], values[index])
+        alone.invoke()
+        values[int(operator.outputs[0])] = alone.get_tensor(alone.get_output_details()[0]["index"])
+    np.testing.assert_array_equal(values[int(graph.outputs[0])], whole.get_tensor(leave["index"]))
+    assert sum(part["n_macs"] for part in parts) > 10_000_000
+
+
+def test_a_backend_without_a_profiler() -> None:
+    with pytest.raises(InputError, match="operators on fake cannot be profiled"):
+        profile_model(Path("x"), "fake", 1, 0.1)
+
+
+def a_profile(**changes: Any) -> Profile:
+    operators = [
+        OperatorProfile("CONV_2D", [1, 48, 48, 32], 2_000_000, 40.0),
+        OperatorProfile("QLinearConv", [1, 3, 3, 7], None, 5.0),
+        OperatorProfile("SOFTMAX", [1, 7], 0, 1.0),
+    ]
+    profile = Profile("m.tflite", "litert", 1, "each operator alone", 50.0, operators, True, [])
+    return dataclasses.replace(profile, **changes)
+
+
+def test_rates() -> None:
+    first, second, third = a_profile().operators
+    assert first.rate_gmac_per_s == pytest.approx(50.0)  # 2 million in 40 us
+    assert (second.rate_gmac_per_s, third.rate_gmac_per_s) == (None, None)
+
+
+def test_profiles_are_shown_and_stored() -> None:
+    out = Console(record=True, width=100)
+    print_profile(a_profile(valid=False, invalid_reasons=["busy neighbour"]), out)
+    text = out.export_text()
+    assert "sum 46 us, whole model 50 us" in text
+    assert "busy neighbour" in text
+    assert "unknown" in text
+    assert "invalid timing" in profile_section(a_profile(valid=False, invalid_reasons=["busy neighbour"]))
+    report = a_report([a_result()], profiles=[a_profile()])
+    assert parse_report(report.as_json(), "r.json") == report
+    assert math.isclose(sum(one.time_us for one in report.profiles[0].operators), 46.0)
