@@ -26,11 +26,11 @@ def write_tiny_onnx(path: Path, *, channels: int = 16, size: int = 48, seed: int
     }
     nodes = [
         helper.make_node("Transpose", ["input"], ["nchw"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["nchw", "kernel"], ["conv"], pads=[2, 2, 2, 2]),
+        helper.make_node("Conv", ["nchw", "kernel"], ["conv"], name="first", pads=[2, 2, 2, 2]),
         helper.make_node("Relu", ["conv"], ["relu"]),
         helper.make_node("GlobalAveragePool", ["relu"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "dense", "bias"], ["logits"]),
+        helper.make_node("Gemm", ["flat", "dense", "bias"], ["logits"], name="head"),
         helper.make_node("Softmax", ["logits"], ["output"], axis=1),
     ]
     graph = helper.make_graph(
