@@ -193,16 +193,18 @@ def open_detector(
     Raises :class:`UsageError` for an unknown name, :class:`ModelError` for a bad file, and
     :class:`MissingDependencyError` when YuNet was asked for and cannot be fetched, or OpenCV lacks Haar.
     """
-    from fer_edge.detector_file import yunet_file
-
     if name not in DETECTORS:
         raise UsageError(f"unknown detector {name!r}; known: {', '.join(DETECTORS)}")
     if name == "haar":
         if model is not None:
             raise UsageError("--detector-model belongs to YuNet; leave it out with --detector haar")
         return HaarDetector(width=width)
-    if name == "yunet" or model is not None:
-        return YuNetDetector(yunet_file() if model is None else model, width=width)
+    if model is not None:
+        return YuNetDetector(model, width=width)
+    from fer_edge.detector_file import yunet_file
+
+    if name == "yunet":
+        return YuNetDetector(yunet_file(), width=width)
     try:
         return YuNetDetector(yunet_file(), width=width)
     except FerError as error:

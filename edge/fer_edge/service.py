@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -16,7 +15,11 @@ MIN_PERIOD_S: Final[float] = 0.5
 def notify(message: str) -> bool:
     """Send ``KEY=value`` lines to the service manager; False where there is none."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address or not hasattr(socket, "AF_UNIX"):
+    if not address:
+        return False
+    import socket  # late: it is slow to load, and most runs are no service
+
+    if not hasattr(socket, "AF_UNIX"):
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]  # the abstract namespace
