@@ -282,8 +282,7 @@ def test_the_real_video(assets: Path, yunet_model: Path, tmp_path: Path) -> None
 
 
 def test_requirements_of_the_copied_folder_equal_the_base_dependencies() -> None:
-    import tomllib
-
+    tomllib = pytest.importorskip("tomllib", reason="new in Python 3.11")
     project = tomllib.loads((EDGE.parent / "pyproject.toml").read_text())["project"]
     lines = (EDGE / "requirements.txt").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")] == project["dependencies"]

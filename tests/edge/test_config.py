@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from fer_edge.cli import main, parse_arguments
 from fer_edge.config import config_text, file_options
 from fer_edge.errors import UsageError
 from fer_edge.options import build_parser
+
+tomllib = pytest.importorskip("tomllib", reason="configuration files need Python 3.11")
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from fer_edge.cli import parse_arguments
 from fer_edge.options import build_parser
 
 INSTALL = Path(__file__).parents[2] / "edge" / "install"
+
+tomllib = pytest.importorskip("tomllib", reason="configuration files need Python 3.11")
 
 
 def unit() -> configparser.RawConfigParser:
