@@ -42,9 +42,9 @@ def test_realtime_paces_a_file_like_a_camera(video: Path) -> None:
     assert source.live
     began = time.monotonic()
     frames = list(source.frames())
-    assert time.monotonic() - began >= 11 / 20.0
     assert len(frames) == 12
-    assert frames[-1].captured_at - frames[0].captured_at == pytest.approx(11 / 20.0, abs=0.1)
+    for frame in frames:
+        assert frame.captured_at - began >= frame.time_s  # never early; how late is up to the machine
 
 
 def test_loop_goes_on_in_time(video: Path) -> None:
