@@ -13,8 +13,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import CheckFailedError
+from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path, write_text
 from fer_edge.verify import GOLDEN_NAME
 from fer_export.manifest import MANIFEST_NAME
@@ -62,9 +64,21 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
     folder_of_run = RunFolder(run)
     for name in FIGURES:
         _copy(folder_of_run.plots / name, target)
+    draw_overview(folder_of_run.plots, target / "overview.png")
     _copy(folder_of_run.metrics, target)
     _copy(folder_of_run.summary, target)
     return 0
+
+
+def draw_overview(plots: Path, path: Path) -> None:
+    """Accuracy by epoch and the confusion matrix side by side, for the front page."""
+    left, right = (cv2.imread(str(plots / name)) for name in ("accuracy.png", "confusion_int8.png"))
+    if left is None or right is None:
+        raise ModelError(f"{plots} lacks accuracy.png or confusion_int8.png; has the run finished?")
+    width = round(right.shape[1] * left.shape[0] / right.shape[0])
+    right = cv2.resize(right, (width, left.shape[0]), interpolation=cv2.INTER_AREA)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), cv2.hconcat([left, right]))
 
 
 def _copy(source: Path, folder: Path) -> None:
