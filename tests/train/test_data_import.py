@@ -31,8 +31,8 @@ from fer_edge.labels import EMOTIONS
 from fer_train.cleaning import clean_train
 from fer_train.data_cli import main
 from fer_train.dataset import load_dataset
+from fer_train.decoding import decode_image
 from fer_train.importer import import_dataset
-from fer_train.sources import decode_image
 
 
 def files_below(root: Path) -> dict[str, bytes]:

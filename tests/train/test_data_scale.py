@@ -20,20 +20,21 @@ SIZES = (10_000, 30_000, 100_000)
 
 MEASURE = """
 import json, resource, sys, time
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 from fer_train.dataset import load_dataset
 from fer_train.audit import audit
 from fer_train.cleaning import clean_train
 what, source, cache = sys.argv[1:]
 dataset = load_dataset(source, cache_dir=cache)
 if what == "audit":
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     audit(dataset)
 if what == "clean":
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     clean_train(dataset)
 print(json.dumps({
     "seconds": time.perf_counter() - start,
+    "cpu_seconds": time.process_time() - cpu,
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
@@ -71,12 +72,15 @@ def test_time_is_near_linear_and_memory_bounded(tmp_path: Path) -> None:
         source = write_large_zip(tmp_path / f"{n}.zip", n)
         for what, rows in figures.items():
             rows.append(measure(what, source, tmp_path / "cache"))
-            print(f"{what:6} n={n:7,} {rows[-1]['seconds']:7.2f} s {rows[-1]['peak_mib']:6.0f} MiB", flush=True)
+            last = rows[-1]
+            wall, cpu, peak = last["seconds"], last["cpu_seconds"], last["peak_mib"]
+            print(f"{what:6} n={n:7,} {wall:7.2f} s, {cpu:7.2f} s of processors, {peak:6.0f} MiB", flush=True)
         source.unlink()
     pixels_mib = SIZES[-1] * 48 * 48 / 2**20
     for what, rows in figures.items():
         growth = rows[-1]["peak_mib"] - rows[0]["peak_mib"]
         # The images themselves would add 198 MiB from the smallest to the largest set.
         assert growth < 0.6 * pixels_mib, (what, rows)
-    ratio = figures["audit"][-1]["seconds"] / figures["audit"][0]["seconds"]
+    # Processor time, because the clock also shows what else runs on the machine.
+    ratio = figures["audit"][-1]["cpu_seconds"] / figures["audit"][0]["cpu_seconds"]
     assert ratio < 2.0 * SIZES[-1] / SIZES[0], figures["audit"]

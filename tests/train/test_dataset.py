@@ -17,7 +17,8 @@ from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
 from fer_train.cache import choose_tenth
 from fer_train.dataset import Dataset, load_dataset
-from fer_train.sources import BrokenImageError, decode_image, parse_pixels
+from fer_train.decoding import BrokenImageError, decode_image
+from fer_train.sources import parse_pixels
 
 
 @pytest.fixture

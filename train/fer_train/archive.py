@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -11,6 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from fer_edge.errors import DataError
+
+_END_RECORD: Final[int] = 22
+_LONGEST_TAIL: Final[int] = _END_RECORD + 0xFFFF  # the record that ends an archive, and its comment
 
 DAMAGED_MEMBER: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 """What reading a damaged, encrypted or exotic member raises."""
@@ -22,6 +27,37 @@ def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a zip archive or is truncated ({error}); download it again") from error
+
+
+def directory_digest(path: Path) -> str | None:
+    """SHA-256 of an archive's central directory, which holds name, size and CRC-32 of every member.
+
+    It identifies the content without listing the members, in constant memory. None when the directory is not found at
+    the usual place (a truncated archive, or one of more than 4 GiB).
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        tail_start = max(0, size - _LONGEST_TAIL)
+        handle.seek(tail_start)
+        tail = handle.read()
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < _END_RECORD:
+            return None
+        (length,) = struct.unpack_from("<I", tail, at + 12)
+        start = tail_start + at - length
+        if length in (0, 0xFFFFFFFF) or start < 0:
+            return None
+        handle.seek(start)
+        first = handle.read(min(length, 1 << 20))
+        if not first.startswith(b"PK\x01\x02"):
+            return None
+        digest.update(first)
+        left = length - len(first)
+        while left > 0 and (block := handle.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -28,10 +28,11 @@ from fer_edge.errors import DataError, InputError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray
 from fer_train.copies import group_copies, members_of_groups
+from fer_train.decoding import BrokenImageError
 from fer_train.layout import SPLITS, require_classes
 from fer_train.pages import one_by_one, release_pages
 from fer_train.parallel import ordered_map
-from fer_train.sources import BrokenImageError, ImageSource, Record
+from fer_train.sources import ImageSource, Record
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a data set is decoded; the unit is the source's."""

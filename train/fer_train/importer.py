@@ -26,10 +26,11 @@ from fer_train.cache import Progress
 from fer_train.class_map import import_rule
 from fer_train.cleaning import CleanReport, clean_groups
 from fer_train.copies import pixel_digests
+from fer_train.decoding import decode_image
 from fer_train.layout import IMAGE_SUFFIXES, SPLITS, Entry, LayoutRule, is_clutter, require_classes
 from fer_train.parallel import ordered_map
 from fer_train.softlabels import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_counts
-from fer_train.sources import CsvSource, ImageSource, Record, decode_image, open_source
+from fer_train.sources import CsvSource, ImageSource, Record, open_source
 from fer_train.staging import MANIFEST, check_target, staged_folder, write_new
 
 DEFAULT_MAX_BYTES: Final[int] = 4 << 30
@@ -108,6 +109,7 @@ def import_dataset(
         if not force and (report := _already_imported(target_path, job)):
             return report
         check_target(target_path, force)
+        _ = opened.total  # a wrong layout is found before anything is written
         with staged_folder(target_path, job, force=force) as staging:
             written = _write_images(opened, staging, on_progress)
             good = [item for item in written if not item.problem]

@@ -7,10 +7,11 @@ archive, an unknown class folder) is a :class:`DataError`; damage to one image i
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -19,23 +20,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import DataError, InputError
-from fer_edge.preprocess import GrayImage, to_gray
-from fer_train.archive import DAMAGED_MEMBER, check_members, open_zip, read_member
-from fer_train.layout import Entry, LayoutRule, assign, require_classes
-
-MAX_IMAGE_BYTES: Final[int] = 64 << 20
-"""An encoded image larger than this is taken for damage or malice, not for a face."""
-MAX_IMAGE_PIXELS: Final[int] = 1 << 26
-"""Nor is one with more pixels decoded: a small file can claim enough of them to fill the memory."""
+from fer_edge.errors import DataError
+from fer_edge.preprocess import GrayImage
+from fer_train.archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
+from fer_train.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_image
+from fer_train.layout import Entry, Layout, LayoutRule, assign, require_classes
 
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
 CSV_SPLITS: Final[dict[str, str]] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-
-
-class BrokenImageError(InputError):
-    """One image cannot be decoded; the message is the reason."""
 
 
 class StoredImage(Protocol):
@@ -64,12 +57,21 @@ class ImageSource(Protocol):
     """Something that :func:`fer_train.dataset.load_dataset` can read."""
 
     path: Path
-    total: int
-    """Length of the whole, in images or in bytes: the denominator of progress."""
-    skipped: list[tuple[str, str]]
-    """``(name, reason)`` of what is no image; complete once the records were read to their end."""
-    dropped: dict[str, int]
-    """Images of unknown classes, by class; only import rules drop any."""
+
+    @property
+    def total(self) -> int:
+        """Length of the whole, in images or in bytes: the denominator of progress."""
+        ...
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """``(name, reason)`` of what is no image; complete once the records were read to their end."""
+        ...
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Images of unknown classes, by class; only import rules drop any."""
+        ...
 
     def key(self) -> str:
         """What changes when the content changes; cheap to compute."""
@@ -100,70 +102,62 @@ def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> Imag
     raise DataError(f"{source} is not a data set; expected a folder, a zip or a fer2013.csv")
 
 
-def decode_image(content: bytes) -> GrayImage:
-    """Grey ``(H, W)`` uint8 from an encoded image file. Raises :class:`BrokenImageError`."""
-    if not content:
-        raise BrokenImageError("empty file")
-    if len(content) > MAX_IMAGE_BYTES:
-        raise BrokenImageError(f"{len(content) >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
-    # Some OpenCV versions fill the missing part of a truncated file with grey and say nothing.
-    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
-        raise BrokenImageError("truncated JPEG")
-    pixels = declared_pixels(content)
-    if pixels > MAX_IMAGE_PIXELS:
-        raise BrokenImageError(f"{pixels >> 20} million pixels, more than {MAX_IMAGE_PIXELS >> 20}")
-    if content[:4] == b"\x89PNG" and b"IEND" not in content[-4096:]:
-        raise BrokenImageError("truncated PNG")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)
-    except cv2.error as error:
-        raise BrokenImageError(f"not decodable ({error.err or 'OpenCV error'})") from error
-    if image is None:
-        raise BrokenImageError("not decodable as an image")
-    return to_gray(np.asarray(image, dtype=np.uint8))
+class _ListedSource:
+    """What folders and zips share: files that a layout rule sorts into splits and classes, when that is needed.
+
+    A data set that is in the cache is recognised by its key alone; then no list of its files is ever made.
+    """
+
+    def __init__(self, path: Path, rule: LayoutRule) -> None:
+        self.path = path
+        self._rule = rule
+
+    def _names(self) -> Iterable[PurePosixPath]:
+        raise NotImplementedError
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Entries, skipped and dropped files. Raises :class:`DataError`."""
+        layout = self._rule(self._names(), str(self.path))
+        _require(layout.entries, self.path)
+        return layout
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return len(self.layout.entries)
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """``(name, reason)`` of files that are no images."""
+        return self.layout.skipped
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Images of unknown classes, by class."""
+        return self.layout.dropped
 
 
-def declared_pixels(content: bytes) -> int:
-    """Width times height as the header of a PNG or a JPEG says, without decoding; 0 when it says nothing."""
-    if content[:4] == b"\x89PNG" and len(content) >= 24:
-        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
-    if content[:2] != b"\xff\xd8":
-        return 0
-    at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
-        # SOF0 to SOF15 hold the size; C4, C8 and CC in their midst are tables.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(content[at + 5 : at + 7], "big") * int.from_bytes(content[at + 7 : at + 9], "big")
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return 0
-
-
-class FolderSource:
+class FolderSource(_ListedSource):
     """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
-        self.path = path
-        digest = hashlib.sha256(str(path.resolve()).encode())
-        stats = {
-            PurePosixPath(file.relative_to(path).as_posix()): (stat.st_size, stat.st_mtime_ns)
-            for file, stat in _walk(path)
-        }
-        for name in sorted(stats):
-            digest.update(f"{name}\0{stats[name]}\0".encode(errors="surrogateescape"))
-        self._key = digest.hexdigest()
-        layout = rule(stats, str(path))
-        _require(layout.entries, path)
-        self._entries, self.skipped, self.dropped = layout.entries, layout.skipped, layout.dropped
-        self.total = len(self._entries)
+        super().__init__(path, rule)
+        self._files = sorted((file.relative_to(path).as_posix(), s.st_size, s.st_mtime_ns) for file, s in _walk(path))
+
+    def _names(self) -> Iterable[PurePosixPath]:
+        return [PurePosixPath(name) for name, _, _ in self._files]
 
     def key(self) -> str:
         """Digest of the folder's path and of every file's name, size and time of change."""
-        return self._key
+        digest = hashlib.sha256(str(self.path.resolve()).encode(errors="surrogateescape"))
+        for name, size, changed in self._files:
+            digest.update(f"{name}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
     def records(self) -> Iterator[Record]:
         """Images sorted by name."""
-        for position, entry in enumerate(self._entries, start=1):
+        for position, entry in enumerate(self.layout.entries, start=1):
             yield Record(entry, _ImageFile(self.path / entry.path), position)
 
     def close(self) -> None:
@@ -197,44 +191,47 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield Path(item.path), item.stat()
 
 
-class ZipSource:
+class ZipSource(_ListedSource):
     """The same layout inside a zip, read in place without unpacking."""
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
-        self.path = path
-        self._archive = open_zip(path)
-        try:
-            infos = [info for info in self._archive.infolist() if not info.is_dir()]
-            check_members(infos, path)
-            by_path = {PurePosixPath(info.filename): info for info in infos}
-            if len(by_path) != len(infos):
-                raise DataError(f"{path} holds two files of the same name; pack it again")
-            layout = rule(by_path, str(path))
-            _require(layout.entries, path)
-        except BaseException:
-            self.close()
-            raise
-        self.skipped, self.dropped = layout.skipped, layout.dropped
-        self._members = [(entry, by_path[entry.path]) for entry in layout.entries]
-        # The central directory holds a checksum of every member: content is known without reading 53 MB.
-        digest = hashlib.sha256()
-        for info in sorted(infos, key=lambda info: info.filename):
-            digest.update(f"{info.filename}\0{info.CRC}\0{info.file_size}\0".encode(errors="surrogateescape"))
-        self._key = digest.hexdigest()
-        self.total = len(self._members)
+        super().__init__(path, rule)
+        self._digest = directory_digest(path)
+        if self._digest is None:
+            _ = self._archive  # lets zipfile say what is wrong with it
+
+    @functools.cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        return open_zip(self.path)
+
+    @functools.cached_property
+    def _members(self) -> dict[PurePosixPath, zipfile.ZipInfo]:
+        infos = [info for info in self._archive.infolist() if not info.is_dir()]
+        check_members(infos, self.path)
+        members = {PurePosixPath(info.filename): info for info in infos}
+        if len(members) != len(infos):
+            raise DataError(f"{self.path} holds two files of the same name; pack it again")
+        return members
+
+    def _names(self) -> Iterable[PurePosixPath]:
+        return self._members
 
     def key(self) -> str:
-        """Digest of every member's name, size and CRC-32, whatever the archive's own name or date."""
-        return self._key
+        """Digest of what the archive's directory says of its members: names, sizes, checksums."""
+        if self._digest is None:
+            lines = (f"{info.filename}\0{info.CRC}\0{info.file_size}\0" for info in self._archive.infolist())
+            self._digest = hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+        return self._digest
 
     def records(self) -> Iterator[Record]:
         """Images sorted by name."""
-        for position, (entry, info) in enumerate(self._members, start=1):
-            yield Record(entry, _ZipMember(self._archive, info), position)
+        for position, entry in enumerate(self.layout.entries, start=1):
+            yield Record(entry, _ZipMember(self._archive, self._members[entry.path]), position)
 
     def close(self) -> None:
         """Close the archive."""
-        self._archive.close()
+        if "_archive" in self.__dict__:
+            self._archive.close()
 
 
 @dataclass(frozen=True)
@@ -260,6 +257,7 @@ class CsvSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.total = path.stat().st_size
+        """Bytes, the unit of a record's position."""
         self.skipped: list[tuple[str, str]] = []
         self.dropped: dict[str, int] = {}
         with self.path.open("rb") as handle:

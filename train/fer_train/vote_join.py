@@ -14,8 +14,9 @@ from fer_edge.errors import DataError
 from fer_edge.preprocess import GrayImage
 from fer_train.cache import to_square
 from fer_train.copies import pixel_digests
+from fer_train.decoding import BrokenImageError
 from fer_train.parallel import ordered_map
-from fer_train.sources import BrokenImageError, CsvSource, Record
+from fer_train.sources import CsvSource, Record
 
 MAX_DIFFERENCE: Final[float] = 6.0
 """Largest mean difference in grey levels between an image and its row; JPEG at quality 75 stays below 4."""
