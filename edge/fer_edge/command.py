@@ -6,7 +6,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
@@ -25,11 +25,18 @@ class CommandParser(argparse.ArgumentParser):
         """Parse; an unknown option is an error that suggests the nearest known one."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = [option for action in self._actions for option in action.option_strings]
+            options = list(self._options())
             near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self.error(f"unknown argument {unknown[0]}{hint}")
         return parsed
+
+    def _options(self) -> Iterator[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._options()
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage, which would bury the message."""

@@ -365,6 +365,11 @@ def test_bad_sources_end_in_one_line_and_exit_2(
     assert not (tmp_path / "evil.png").exists()
 
 
+def test_a_mistyped_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "x", "--cleen"]) == 2
+    assert "did you mean --clean?" in capsys.readouterr().err
+
+
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["import"], ["import", "x", "--cleen"], ["audit"], ["synth"], ["what"]):
         assert main(arguments) == 2
