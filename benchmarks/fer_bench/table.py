@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fer_bench.result import Conditions, Machine, Report, Result
 
-MIN_WIDTH = 100
+MIN_WIDTH = 110
 """Where the output is not a terminal, rich would squeeze everything into 80 columns."""
 
 
@@ -81,7 +81,7 @@ def cost_table(results: Sequence[Result]) -> Table:
     table = _table(
         f"Throughput, start and memory, {_threads(results)}", caption="start: from starting Python to the first result"
     )
-    for heading in ("per s", "load ms", "first ms", "start ms", "steady MiB", "peak MiB"):
+    for heading in ("per s", "load ms", "first ms", "start ms", "steady MiB", "peak"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("valid", no_wrap=True)
     for result in results:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from fer_bench.remote import Target
-from fer_edge.backends import BACKENDS, backend_for, load_backend
+from fer_bench.runtimes import OLD_RUNTIME_PYTHON, OPENCV, load_runtime
+from fer_edge.backends import backend_for
 from fer_edge.backends.tflite import installed_backend
 from fer_edge.errors import FerError, ModelError
 from fer_edge.models import DEFAULT_MODEL, find_model
@@ -43,9 +44,11 @@ def choose_targets(
     ``models`` are names or ``name@backend``; ``pythons`` gives the interpreter of a backend that lives in another
     environment. ``everything`` adds each known model file that is found, on each runtime that can be used here.
     """
-    pythons = pythons or {}
+    pythons = dict(pythons or {})
+    if OLD_RUNTIME_PYTHON.exists():
+        pythons.setdefault("tflite-runtime", str(OLD_RUNTIME_PYTHON))
     for name in pythons:
-        load_backend(name)  # an unknown one is an error with the known names
+        load_runtime(name)  # an unknown one is an error with the known names
     pairs = [_one(text, backend) for text in models or ([] if everything else [DEFAULT_MODEL])]
     if everything:
         pairs += _all_pairs(pythons)
@@ -60,7 +63,7 @@ def choose_targets(
 def _one(text: str, default_backend: str) -> tuple[str, Path, str]:
     model, at, backend = text.rpartition("@")
     if at and not Path(text).exists():
-        load_backend(backend)  # an unknown one is an error with the known names
+        load_runtime(backend)  # an unknown one is an error with the known names
     if not at or Path(text).exists():  # a file name may hold an @
         model, backend = text, default_backend
     if backend == "fake":
@@ -68,7 +71,7 @@ def _one(text: str, default_backend: str) -> tuple[str, Path, str]:
     path = find_model(None if model == DEFAULT_MODEL and not _bare_found(model) else model)
     name = backend_for(path) if backend == "auto" else backend
     name = installed_backend() if name == "tflite" else name
-    load_backend(name)
+    load_runtime(name)
     return text, path, name
 
 
@@ -96,14 +99,14 @@ def _usable_backends(path: Path, pythons: Mapping[str, str]) -> list[str]:
     if path.stem.endswith("_edgetpu"):
         return ["coral"] if _edge_tpu_answers(path) else []
     candidates = list(_TFLITE) if path.suffix == ".tflite" else ["onnx"]
-    if path.suffix == ".onnx" and "float" in path.stem and "opencv" in BACKENDS:
-        candidates.append("opencv")
+    if path.suffix == ".onnx" and "float" in path.stem and importlib.util.find_spec("onnx"):
+        candidates.append(OPENCV)
     return [name for name in candidates if name in pythons or importlib.util.find_spec(_MODULES[name])]
 
 
 def _edge_tpu_answers(path: Path) -> bool:
     try:
-        load_backend("coral")(path, threads=1).close()
+        load_runtime("coral")(path, threads=1).close()
     except (FerError, OSError, ValueError):
         return False
     return True

@@ -61,7 +61,7 @@ class Session:
     def __init__(self, backend: str, model: str, threads: int, started_ns: int) -> None:
         import numpy as np
 
-        from fer_edge.backends import load_backend
+        from fer_bench.runtimes import load_runtime
         from fer_edge.classifier import to_model_input
 
         self.threads = threads
@@ -75,7 +75,7 @@ class Session:
             with contextlib.suppress(ImportError):  # the backend says it better
                 importlib.import_module(_RUNTIME_MODULES[backend])
         imported = time.perf_counter_ns()
-        self.classifier = load_backend(backend)(Path(model), threads=threads)
+        self.classifier = load_runtime(backend)(Path(model), threads=threads)
         loaded = time.perf_counter_ns()
         size = self.classifier.input_size
         # Smooth, face-like brightness rather than white noise, and never denormal numbers

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from tests.benchmarks.report_examples import SETTINGS
 
-import fer_edge.backends
+import fer_bench.runtimes
 from fer_bench.latency import Series, measure
 from fer_bench.remote import Remote, Target
 from fer_bench.worker import Session
@@ -39,7 +39,7 @@ class ByAnotherClock(FakeClassifier):
 
 
 def test_timed_runs_take_as_long_as_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fer_edge.backends, "load_backend", lambda name: ByAnotherClock)
+    monkeypatch.setattr(fer_bench.runtimes, "load_runtime", lambda name: ByAnotherClock)
     monkeypatch.setattr("time.perf_counter_ns", lambda: ByAnotherClock.now_ns)
     session = Session("fake", "fake", 1, time.monotonic_ns())
     assert session.opened["first_inference_ms"] == 2.0
@@ -140,3 +140,17 @@ def test_models_take_turns(tiny_onnx: Path, slower_onnx: Path) -> None:
     assert np.median(slow.samples_ms) > 2 * np.median(fast.samples_ms)
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
+
+
+def test_opencv_computes_the_float_network(tiny_onnx: Path) -> None:
+    faces = np.random.default_rng(1).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    with Remote(Target(tiny_onnx, "opencv")) as remote, Remote(Target(tiny_onnx, "onnx")) as reference:
+        assert remote.opened.runtime_version.startswith("opencv ")
+        np.testing.assert_allclose(remote.predict(faces), reference.predict(faces), atol=1e-5)
+
+
+def test_opencv_refuses_what_it_does_not_compute(tmp_path: Path) -> None:
+    model = tmp_path / "fer_int8.tflite"
+    model.write_bytes(b"\0\0\0\0TFL3")
+    with pytest.raises(ModelError, match="float ONNX models only"):
+        Remote(Target(model, "opencv"))
