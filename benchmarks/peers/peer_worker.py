@@ -51,7 +51,7 @@ def open_fer() -> tuple[Decide, Watch]:
 
 def open_facial_emotion_recognition() -> tuple[Decide, Watch]:
     """``facial-emotion-recognition`` by Rayyan Akhtar: PyTorch network of 48 x 48 pixels; faces by MTCNN."""
-    import torch
+    import torch  # type: ignore[import-not-found]
     from facial_emotion_recognition import EmotionRecognition  # type: ignore[import-not-found]
 
     # Its weights were saved on a GPU and it loads them without saying where to: alone it fails on every CPU.
