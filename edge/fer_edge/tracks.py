@@ -19,7 +19,7 @@ from fer_edge.labels import EMOTIONS
 
 Probabilities = npt.NDArray[np.float32]
 
-DEFAULT_SMOOTHING_S: Final[float] = 0.5
+DEFAULT_SMOOTHING_S: Final[float] = 0.2
 DEFAULT_HYSTERESIS: Final[float] = 0.1
 FORGET_AFTER_S: Final[float] = 1.0
 MIN_OVERLAP: Final[float] = 0.2
