@@ -131,6 +131,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "target": args.onnx_target,
         "with_coral": args.coral,
         "force_ptq": args.ptq,
+        "input_range": args.input_range,
         "threads": args.threads,
     }
     if args.data is None:

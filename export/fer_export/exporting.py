@@ -33,7 +33,8 @@ from fer_export.networks import (
 from fer_export.onnx import fusion_problems, optimized_operators
 from fer_export.qdq import Target
 from fer_export.schema import read_tflite
-from fer_train.artifacts import Trained, load_trained
+from fer_export.user_model import UserModel, load_weights
+from fer_train.artifacts import Trained
 from fer_train.dataset import Split
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.synthetic import synthetic_split
@@ -60,6 +61,8 @@ class ExportRequest:
     target: Target = "x86"
     with_coral: bool = False
     force_ptq: bool = False
+    input_range: str = "ours"
+    """For a model from elsewhere: what it was trained on, a key of ``user_model.INPUT_RANGES``."""
     threads: int = 1
 
     @property
@@ -120,7 +123,8 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     Raises :class:`GateFailedError` with every failure; :class:`ModelError` for weights that cannot be used.
     """
     steps = steps or Steps()
-    trained = load_trained(request.weights)
+    steps.begin("loading weights")
+    trained = load_weights(request.weights, request.input_range)
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
@@ -138,7 +142,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
 
 
 def _judge_and_describe(
-    request: ExportRequest, trained: Trained, networks: Networks, work: Path, steps: Steps
+    request: ExportRequest, trained: Trained | UserModel, networks: Networks, work: Path, steps: Steps
 ) -> ExportResult:
     with _opened(work, request.threads) as classifiers:
         evaluations = {name: _evaluate(name, classifiers[name], request, steps) for name in MODEL_FILES}
@@ -252,7 +256,7 @@ def _replay(work: Path, threads: int) -> None:
             )
 
 
-def _facts(request: ExportRequest, networks: Networks, trained: Trained) -> dict[str, str]:
+def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserModel) -> dict[str, str]:
     return {
         "weights": str(request.weights),
         "quantisation": {

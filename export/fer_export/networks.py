@@ -15,6 +15,7 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, resize_gray
 from fer_export.onnx import float_onnx, int8_onnx
 from fer_export.qdq import Target
+from fer_export.user_model import UserModel
 from fer_train.artifacts import Trained
 from fer_train.dataset import Split
 from fer_train.quantize import float_to_tflite, ptq_to_tflite, qat_to_tflite
@@ -40,7 +41,7 @@ class Networks:
 
 
 def build_networks(
-    trained: Trained,
+    trained: Trained | UserModel,
     representatives: Callable[[int], npt.NDArray[np.uint8]],
     target: Target,
     *,
@@ -52,7 +53,6 @@ def build_networks(
     ``representatives(size)`` gives ``(N, size, size)`` uint8 faces and is called for PTQ only; ``on_step`` hears what
     begins. Raises :class:`ModelError` when a file breaks the contract.
     """
-    on_step("loading weights")
     floating = trained.float_model()
     on_step("float TFLite")
     files = {FLOAT_TFLITE: float_to_tflite(floating)}
