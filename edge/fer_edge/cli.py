@@ -191,11 +191,13 @@ def _notice(text: str) -> None:
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to write over what is read, or two outputs into one file."""
     source = Path(arguments.source)
     for option, target in (("--save", arguments.save), ("--jsonl", arguments.jsonl)):
         if target and target != "-" and source.is_file() and Path(target).exists() and source.samefile(target):
             raise UsageError(f"{option} {target} would write over the source; give it another name")
+    if arguments.save and arguments.jsonl and Path(arguments.save).resolve() == Path(arguments.jsonl).resolve():
+        raise UsageError(f"--save and --jsonl both name {arguments.save}; give them two names")
 
 
 def _open_window(arguments: argparse.Namespace) -> Window | None:

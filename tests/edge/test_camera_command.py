@@ -122,6 +122,7 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
         ("--source scene.avi --save out.xyz", 2, "expected a name ending in"),
         ("--source scene.avi --save text.jpg/out.mp4", 2, "cannot be written"),
         ("--source scene.avi --save scene.avi", 2, "write over the source"),
+        ("--source scene.avi --save a.mkv --jsonl ./a.mkv", 2, "both name a.mkv"),
         ("--source scene.avi --jsonl text.jpg/out.jsonl", 2, "cannot be written"),
         ("--sorce scene.avi", 2, "unknown argument --sorce; did you mean --source?"),
         ("--source scene.avi --detect-every 0", 2, "expected a number from 1 to 1000"),
