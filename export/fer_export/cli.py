@@ -81,7 +81,7 @@ def _run(args: argparse.Namespace) -> int:
         from rich.console import Console
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "export") from error
-    console = Console(stderr=False, highlight=False)
+    console = Console(highlight=False, markup=False)
     request = _request(args, weights, console)
     from fer_export.exporting import GateFailedError, export
 
@@ -93,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
         if error.report.coral_rows:
             _print_table(console, "Edge TPU", error.report.coral_rows)
         for line in error.report.verdict.failures:
-            console.print(f"[red]failed:[/red] {line}", soft_wrap=True)
+            console.print(f"failed: {line}", style="red", soft_wrap=True)
         for line in error.report.verdict.remarks:
             console.print(f"note: {line}", soft_wrap=True)
         raise
@@ -147,7 +147,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         console.print("The data has no train split: post-training quantisation would calibrate on drawn faces.")
         train = synthetic_faces(per_class=30, seed=1)
     return ExportRequest(
-        split=split, representatives=train, data=str(args.data), data_fingerprint=fingerprint, **common
+        split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common
     )
 
 
