@@ -15,8 +15,8 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.1em; margin: 1.8em 0 .4em; }
 .where, figcaption, .how { color: #555; } .how { font-size: .9em; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: .3em .55em; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; font-size: .93em; }
+th, td { padding: .3em .4em; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; } th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
 tr.invalid td.speed { color: #999; text-decoration: line-through; } .bad { color: #b00020; font-weight: 600; }
 .banner { background: #fdecee; border-left: 4px solid #b00020; padding: .6em 1em; margin: 1em 0; }
@@ -41,7 +41,7 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
         f"<title>fer-bench: {place}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Facial emotion recognition on {place}</h1>",
         f'<p class="where">{_where(report)}</p>',
-        _banner(results),
+        _banner(_reasons(report)),
     ]
     if any(result.accuracy is not None for result in results):
         parts.append(
@@ -92,15 +92,22 @@ def _temperature(before: float | None, after: float | None) -> str:
     return f"{before:.0f} °C before, {after:.0f} °C after"
 
 
-def _banner(results: Sequence[Result]) -> str:
+def _reasons(report: Report) -> list[tuple[str, list[str]]]:
+    """Everything that may be invalid, as its name and why; an empty list of reasons is valid."""
+    found = [(result.name, result.invalid_reasons) for result in report.results]
+    found += [(f"profile of {one.model} on {one.backend}", one.invalid_reasons) for one in report.profiles]
+    return found + [(f"{one.model} end to end", one.invalid_reasons) for one in report.end_to_end]
+
+
+def _banner(everything: Sequence[tuple[str, list[str]]]) -> str:
     reasons: dict[str, list[str]] = {}
-    for result in results:
-        for reason in result.invalid_reasons:
-            reasons.setdefault(reason, []).append(result.name)
+    for name, why in everything:
+        for reason in why:
+            reasons.setdefault(reason, []).append(name)
     if not reasons:
         return ""
     items = "".join(
-        f"<li>{html.escape(reason)} <i>({_who(names, results)})</i></li>" for reason, names in reasons.items()
+        f"<li>{html.escape(reason)} <i>({_who(names, len(everything))})</i></li>" for reason, names in reasons.items()
     )
     return (
         '<div class="banner"><span class="bad">Invalid timings.</span> Do not quote the struck-out figures; accuracy '
@@ -108,8 +115,8 @@ def _banner(results: Sequence[Result]) -> str:
     )
 
 
-def _who(names: Sequence[str], results: Sequence[Result]) -> str:
-    return "all" if len(names) == len(results) else html.escape(", ".join(names))
+def _who(names: Sequence[str], n_all: int) -> str:
+    return "all" if len(names) == n_all else html.escape(", ".join(names))
 
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
@@ -162,13 +169,16 @@ def _row(result: Result, best_p50_ms: float | None) -> str:
 
 def _how(report: Report) -> str:
     settings, machine = report.settings, report.machine
-    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    models = "; ".join(f"{result.model} {result.sha256[:12]}" for result in report.results)
-    text = (
+    latency = (
         f"One inference at a time on {settings.threads} thread(s): copy in, compute, copy out. "
         f"{settings.n_processes} fresh processes a model, {settings.seconds_per_model:g} s timed each in all; the "
         f"models take turns of {settings.chunk_ms:g} ms in random order, after a warm-up until run times settle. "
         "Intervals are 95 %, by a bootstrap over processes and rounds. "
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    models = "; ".join(f"{result.model} {result.sha256[:12]}" for result in report.results)
+    text = (
+        f"{latency if report.results else ''}"
         f"{versions}; commit {machine.commit or 'unknown'}. "
         f"Model sha256: {models}. Command: {' '.join(report.command)}"
     )

@@ -104,7 +104,7 @@ def latency_over_time(results: Sequence[Result]) -> str:
     figure, axes = _figure(7.2, 3.4)
     for index, result in enumerate(results):
         rounds = [value for process in result.round_p50_ms for value in process]
-        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
+        colour = COLOURS[index % len(COLOURS)]  # here one looks for the cause, so the curves of invalid ones count too
         axes.plot(range(1, len(rounds) + 1), rounds, ".-", markersize=3, linewidth=0.8, color=colour)
         axes.annotate(
             result.name, (len(rounds), rounds[-1]), xytext=(6, 0), textcoords="offset points", fontsize=9, color=colour
