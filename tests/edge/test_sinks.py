@@ -56,7 +56,7 @@ def test_a_slow_output_never_slows_the_pipeline(lossless: bool, live: bool) -> N
     began = time.monotonic()
     for index in range(100):
         runner.put(result(index))
-    assert time.monotonic() - began < 0.5  # 2 s, had it waited
+    assert time.monotonic() - began < 1.0  # 2 s, had it waited
     runner.close()
     assert runner.dropped + len(sink.seen) == 100
     assert runner.dropped > 50
