@@ -124,7 +124,7 @@ def test_a_slow_reader_of_a_live_source_gets_fresh_results() -> None:
     for result in pipeline(source, max_frames=8):
         time.sleep(0.05)
         seen.append(result.frame)
-    assert seen[-1] > 40  # not the eighth
+    assert seen[-1] >= 16  # it would be 7, had nothing been dropped
 
 
 def test_the_stages_overlap() -> None:
