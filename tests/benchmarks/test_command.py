@@ -15,6 +15,7 @@ from fer_bench.latency import Series
 from fer_bench.page import page
 from fer_bench.remote import Opened, Target
 from fer_bench.result import read_report
+from fer_edge.verify import StageResult, VerifyReport
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]
 
@@ -55,6 +56,21 @@ def test_a_backend_by_name(tmp_path: Path) -> None:
     assert result.backend == "fake"
     assert result.accuracy is None
     assert result.throughput_by_threads_fps["1"] > 0
+
+
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
+def test_golden_vectors_come_first(
+    passed: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = StageResult("network", passed, "3 of 4 outputs identical", "another kernel")
+    found = VerifyReport(Path("m.tflite"), Path("golden.npz"), "fake", "fake", 4, (stage,))
+    monkeypatch.setattr("fer_edge.verify.verify", lambda model, *, backend, threads: found)
+    path = tmp_path / "r.json"
+    assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--verify", "--json", str(path)]) == code
+    captured = capsys.readouterr()
+    assert "3 of 4 outputs identical" in captured.out
+    assert path.exists() == passed  # a device that computes wrong is not measured
+    assert ("another kernel" in captured.err) != passed
 
 
 def test_require_valid_fails_when_too_short(capsys: pytest.CaptureFixture[str]) -> None:
