@@ -79,6 +79,7 @@ def test_discovery_as_home_assistant_wants_it() -> None:
         assert payload["value_template"] == f"{{{{ value_json.{key} }}}}"
         assert key in state_of(result(), 0.0)
         assert payload["device"]["identifiers"] == [node]
+        assert payload["expire_after"] == 30  # a lost camera must not look like a steady emotion
     emotion = next(payload for topic, payload in messages.items() if "/emotion/" in topic)
     assert set(emotion["options"]) >= {"happy", "uncertain", "nobody"}
 

@@ -212,7 +212,7 @@ def test_closing_sends_visitors_away_quickly(serve: Callable[..., Page]) -> None
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, package, option in [
-        ("uvicorn", "uvicorn", ["--web", "127.0.0.1:0"]),
+        ("starlette", "starlette", ["--web", "127.0.0.1:0"]),
         ("paho.mqtt", "paho-mqtt", ["--mqtt", "mqtt://127.0.0.1"]),
     ]:
         monkeypatch.setitem(sys.modules, name, None)

@@ -31,6 +31,8 @@ from fer_edge.status import StatusBoard
 NOBODY: Final[str] = "nobody"
 FACES_EVERY_S: Final[float] = 0.5
 STATE_EVERY_S: Final[float] = 1.0
+EXPIRE_S: Final[int] = 30
+"""Sensors without news for so long show as unavailable: the camera is lost, though we are here."""
 RETRY_S: Final = (1, 60)
 DISCOVERY: Final[str] = "homeassistant"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -181,10 +183,10 @@ def discovery_messages(base: str) -> dict[str, dict[str, Any]]:
         f"{DISCOVERY}/sensor/{node}/{key}/config": {
             **sensor,
             "unique_id": f"{node}_{key}",
-            "object_id": f"{node}_{key}",
             "state_topic": f"{base}/state",
             "value_template": f"{{{{ value_json.{key} }}}}",
             "availability_topic": f"{base}/availability",
+            "expire_after": EXPIRE_S,
             "device": device,
         }
         for key, sensor in sensors.items()
