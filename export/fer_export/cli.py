@@ -40,6 +40,12 @@ def _parser() -> CommandParser:
         metavar="W",
         help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel); default: models/",
     )
+    parser.add_argument(
+        "--input-range",
+        choices=("ours", "keras", "unit", "pixels"),
+        default="ours",
+        help="what a Keras model from elsewhere was trained on: (p-128)/128, p/127.5-1, p/255, or p",
+    )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go")

@@ -18,6 +18,7 @@ import cv2
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path, write_text
+from fer_edge.native import quiet_native_libraries
 from fer_edge.verify import GOLDEN_NAME
 from fer_export.manifest import MANIFEST_NAME
 from fer_export.networks import INT8_ONNX, INT8_TFLITE
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
         return release(options.run, options.data, options.split, options.to)
 
-    return run_command(PROG, body)
+    with quiet_native_libraries():
+        return run_command(PROG, body)
 
 
 def release(run: Path, data: Path, split: str, target: Path) -> int:

@@ -38,8 +38,9 @@ class UserModel:
         """``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities; weights are constants."""
         return self._model
 
-    def qat_model(self) -> None:
+    def qat_model(self) -> Any | None:
         """None: a model from elsewhere is quantised after training."""
+        return None
 
 
 def load_weights(path: Path, input_range: str = "ours") -> Trained | UserModel:
@@ -69,6 +70,8 @@ def _frozen(path: Path, factor: float, offset: float) -> Any:
         raise MissingDependencyError.for_extra("tensorflow", "export") from error
     network, size, keep = _saved_function(path) if path.is_dir() else _keras_function(path)
 
+    # Plain calls: there is no Python control flow to translate, and AutoGraph complains where it finds no source.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def scaled(x: Any) -> Any:
         return network(x if (factor, offset) == (1.0, 0.0) else x * factor + offset)
 
@@ -80,6 +83,7 @@ def _frozen(path: Path, factor: float, offset: float) -> Any:
     class Frozen(tf.Module):  # type: ignore[misc]
         input_shape = (None, size, size, 3)
 
+        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
         def __call__(self, x: Any, training: bool = False) -> Any:
             del training
             return tf.reshape(function(tf.ensure_shape(x, (1, size, size, 3)))[0], (1, NUM_EMOTIONS))
