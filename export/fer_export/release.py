@@ -15,17 +15,21 @@ from pathlib import Path
 
 import cv2
 
+from fer_edge.classifier import open_classifier
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path, write_text
 from fer_edge.native import quiet_native_libraries
 from fer_edge.verify import GOLDEN_NAME
 from fer_export.manifest import MANIFEST_NAME
-from fer_export.networks import INT8_ONNX, INT8_TFLITE
+from fer_export.networks import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_train.dataset import load_dataset
+from fer_train.evaluate import evaluate
+from fer_train.plots import draw_confusion
 from fer_train.run_folder import RunFolder
 
 PROG = "fer_export.release"
-FIGURES = ("curves.png", "confusion_int8.png")
+CONFUSION = "confusion_int8.png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,20 +67,26 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
             _copy(source, target)
         write_text(target / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
         write_text(target / "report.md", (out / "report.md").read_text(encoding="utf-8").replace(str(packed), "models"))
+        faces = load_dataset(data).split(split)
+        results = {}
+        for name, file in (("float", FLOAT_TFLITE), ("int8", INT8_TFLITE)):
+            results[name] = evaluate(open_classifier(out / file), faces.images, faces.labels, split)
+    # Of the packed weights, not of the run: rounding kernels to half precision moves a few decisions.
+    summary = {name: result.as_dict() for name, result in results.items()}
+    write_text(target / "summary.json", json.dumps(summary, indent=2) + "\n")
+    draw_confusion(results["int8"], target / CONFUSION, "INT8")
     folder_of_run = RunFolder(run)
-    for name in FIGURES:
-        _copy(folder_of_run.plots / name, target)
-    draw_overview(folder_of_run.plots, target / "overview.png")
+    _copy(folder_of_run.plots / "curves.png", target)
     _copy(folder_of_run.metrics, target)
-    _copy(folder_of_run.summary, target)
+    draw_overview(folder_of_run.plots / "accuracy.png", target / CONFUSION, target / "overview.png")
     return 0
 
 
-def draw_overview(plots: Path, path: Path) -> None:
+def draw_overview(curve: Path, confusion: Path, path: Path) -> None:
     """Accuracy by epoch and the confusion matrix side by side, for the front page."""
-    left, right = (cv2.imread(str(plots / name)) for name in ("accuracy.png", "confusion_int8.png"))
+    left, right = cv2.imread(str(curve)), cv2.imread(str(confusion))
     if left is None or right is None:
-        raise ModelError(f"{plots} lacks accuracy.png or confusion_int8.png; has the run finished?")
+        raise ModelError(f"{curve} or {confusion} is no picture; has the run finished?")
     width = round(right.shape[1] * left.shape[0] / right.shape[0])
     right = cv2.resize(right, (width, left.shape[0]), interpolation=cv2.INTER_AREA)
     with atomic_path(path) as temporary:
