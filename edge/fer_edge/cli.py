@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from fer_edge.command import EXIT_INTERRUPTED, run_command
 from fer_edge.errors import CheckFailedError, FerError, UsageError
 
 if TYPE_CHECKING:
-    from fer_edge.pipeline import FacePipeline
+    from fer_edge.channel import Channel
+    from fer_edge.pipeline import FacePipeline, Result
     from fer_edge.sinks.base import SinkRunner
     from fer_edge.sinks.window import Window
     from fer_edge.sources import Source
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 PROG = "fer-camera"
 POLL_S = 0.2
+WINDOW_POLL_S = 0.03
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -263,21 +266,59 @@ def _loop(pipeline: FacePipeline, runners: list[SinkRunner], window: Window | No
     """Hand results to the outputs until the source ends or the user ends it; True after SIGINT or SIGTERM."""
     with _stop_signals(pipeline) as stopped:
         try:
-            for result in pipeline.poll(POLL_S):
-                if result is not None:
-                    for runner in runners:
-                        runner.put(result)
-                if window is not None and not (window.idle() if result is None else window.show(result)):
-                    break
-                if window is None and runners and all(runner.ended for runner in runners):
-                    break  # nobody is left to work for
+            if window is None:
+                _deliver(pipeline, runners)
             else:
-                if window is not None and not pipeline.source.continuous:
-                    window.hold(lambda: stopped)
+                _deliver_and_show(pipeline, runners, window, stopped)
         finally:
             for runner in runners:
                 runner.close()
     return bool(stopped)
+
+
+def _deliver(pipeline: FacePipeline, runners: list[SinkRunner], shown: Channel[Result] | None = None) -> None:
+    """Every result to every output, and the newest to ``shown``."""
+    for result in pipeline.poll(POLL_S):
+        if result is not None:
+            for runner in runners:
+                runner.put(result)
+            if shown is not None:
+                shown.put(result)
+        if shown is None and runners and all(runner.ended for runner in runners):
+            break  # nobody is left to work for
+
+
+def _deliver_and_show(
+    pipeline: FacePipeline, runners: list[SinkRunner], window: Window, stopped: Sequence[int]
+) -> None:
+    """The same with a window. It needs this thread, the main one; the others are not to wait for its drawing."""
+    from fer_edge.channel import Channel, ChannelClosed
+
+    shown: Channel[Result] = Channel(1, drop_oldest=True)
+
+    def deliver() -> None:
+        error: BaseException | None = None
+        try:
+            _deliver(pipeline, runners, shown)
+        except BaseException as caught:  # raised again in the main thread
+            error = caught
+        shown.close(error)
+
+    thread = threading.Thread(target=deliver, name="fer-deliver", daemon=True)
+    thread.start()
+    try:
+        wanted = True
+        while wanted:
+            try:
+                wanted = window.show(shown.get(WINDOW_POLL_S))
+            except TimeoutError:
+                wanted = window.idle(pipeline.source.state)
+    except ChannelClosed:
+        if not pipeline.source.continuous:
+            window.hold(lambda: stopped)
+    finally:
+        pipeline.request_stop()
+        thread.join()
 
 
 @contextlib.contextmanager

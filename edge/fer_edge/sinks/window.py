@@ -15,6 +15,7 @@ from fer_edge.errors import DeviceError
 from fer_edge.pipeline import Result
 
 TITLE: Final[str] = "fer-camera (q ends)"
+RUNNING: Final[str] = "running"
 _QUIT_KEYS: Final = frozenset({ord("q"), ord("Q"), 27})
 
 
@@ -25,6 +26,7 @@ class Window:
         check_display()
         self._blur = blur
         self._shown = False
+        self._state = RUNNING
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error as error:  # opencv-python-headless
@@ -39,8 +41,11 @@ class Window:
         self._shown = True
         return self.idle()
 
-    def idle(self) -> bool:
-        """Let the window react; False when the user has asked to end."""
+    def idle(self, state: str = RUNNING) -> bool:
+        """Let the window react, and say what the source is waiting for; False when the user has asked to end."""
+        if state != self._state:
+            self._state = state
+            cv2.setWindowTitle(TITLE, TITLE if state == RUNNING else f"{TITLE}: {state}")
         key = cv2.waitKey(1) & 0xFF
         closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         return key not in _QUIT_KEYS and not closed
