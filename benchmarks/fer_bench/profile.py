@@ -95,7 +95,7 @@ def _any_values(shape: Any, dtype: Any) -> npt.NDArray[Any]:
 def cut_out_operators(content: bytes) -> list[dict[str, Any]]:
     """A one-operator model for each operator of a TFLite model, with its name, output shape and MACs."""
     try:
-        import flatbuffers  # type: ignore[import-untyped]
+        import flatbuffers
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         raise MissingDependencyError(f"{error.name} is not installed; pip install ai-edge-litert") from error

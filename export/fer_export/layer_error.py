@@ -81,7 +81,7 @@ def exposed(content: bytes) -> bytes:
     the built-in kernels that it can show round otherwise.
     """
     try:
-        import flatbuffers  # type: ignore[import-untyped]
+        import flatbuffers
         from ai_edge_litert import schema_py_generated as schema
     except ImportError as error:
         raise MissingDependencyError.for_extra("ai-edge-litert", "export") from error
