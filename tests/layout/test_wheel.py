@@ -132,7 +132,7 @@ def bare_arguments(command: str) -> list[str]:
     """Valid usage that needs an extra which the bare environment lacks."""
     return {
         "fer-train": ["--run", "r", "--data", "d"],
-        "fer-export": ["--int8"],
+        "fer-export": ["--int8", "--weights", "."],
         "fer-bench": ["--model", "fer_int8.tflite"],
     }[command]
 
