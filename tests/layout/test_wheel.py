@@ -1,4 +1,4 @@
-"""What a maker gets: the wheel in a bare environment, and the folder edge/ copied elsewhere with one model file."""
+"""What a maker gets: the wheel in a bare environment."""
 
 from __future__ import annotations
 
@@ -98,16 +98,6 @@ def test_wheel_holds_packages_and_model_and_nothing_else(wheel: Path) -> None:
         assert f"fer_edge/models/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 10_000_000
-
-
-def test_copied_edge_folder_runs_with_its_requirements_alone(device: Path, scene: Path, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "edge", tmp_path / "edge", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "models" / "fer_int8.tflite", tmp_path)
-    out = checked(
-        device, "edge/run_camera.py", "--model", "fer_int8.tflite", "--source", scene, "--detector", "haar",
-        "--headless", "--jsonl", "-", cwd=tmp_path,
-    )  # fmt: skip
-    assert only_line(out)["frame"] == 0
 
 
 def test_wheel_runs_in_a_bare_environment(device: Path, wheel: Path, scene: Path, tmp_path: Path) -> None:
