@@ -10,6 +10,7 @@ import onnx
 import pytest
 from tests.export.tiny import Tiny
 
+from fer_edge.backends.onnx import has_exact_int8
 from fer_edge.classifier import open_classifier
 from fer_edge.errors import ModelError
 from fer_edge.preprocess import to_int8_input
@@ -61,6 +62,24 @@ def test_other_ends_in_the_metadata_are_refused(tiny: Tiny, tmp_path: Path) -> N
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"input has scale 0\.0078431373 and zero point 0; expected 0\.0078125 and 0"):
         open_classifier(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "exact"),
+    [
+        ("x86_64", "processor : 0\nflags\t\t: fpu avx2 avx512_vnni\n", True),
+        ("x86_64", "flags : fpu avx2 avx_vnni\n", True),
+        ("x86_64", "flags : fpu avx2 avx512f\n", False),
+        ("AMD64", None, False),
+        ("aarch64", None, True),
+    ],
+)
+def test_processors_that_saturate_get_the_exact_kernels(
+    machine: str, cpuinfo: str | None, exact: bool, tmp_path: Path
+) -> None:
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert has_exact_int8(machine, tmp_path / "cpuinfo") is exact
 
 
 def test_unsigned_and_signed_activations(tiny: Tiny) -> None:
