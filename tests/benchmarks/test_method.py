@@ -113,19 +113,20 @@ def test_the_classifier_costs_at_most_5_percent_around_the_bare_interpreter() ->
     interpreter = classifier._interpreter  # type: ignore[attr-defined]
     classifier.infer(to_model_input(face, classifier.input_spec))
 
-    def median_ms(call: Callable[[], object]) -> float:
+    def fastest_ms(call: Callable[[], object]) -> float:
+        """What others on the machine add is left out: it is no cost of the classifier's."""
         times = []
-        for _ in range(25):
+        for _ in range(40):
             begin = time.perf_counter()
             call()
             times.append(time.perf_counter() - begin)
-        return 1000 * statistics.median(times)
+        return 1000 * min(times)
 
     ratios = []
     for _ in range(ATTEMPTS):
         ratios.append(
             ratio_of_turns(
-                lambda: median_ms(lambda: classifier.predict(face)), lambda: median_ms(interpreter.invoke), 20
+                lambda: fastest_ms(lambda: classifier.predict(face)), lambda: fastest_ms(interpreter.invoke), 15
             )
         )
         if ratios[-1] <= 1.05:
