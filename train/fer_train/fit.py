@@ -217,7 +217,12 @@ class FloatStage:
                 optimizer.use_ema = False
 
         logs = self.trainer.fit(
-            self._batches(epoch).for_keras(keras), epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[Watch()]
+            self._batches(epoch).for_keras(keras),
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            shuffle=False,  # the batches have their own seeded order, which a resumed run must see again
+            verbose=0,
+            callbacks=[Watch()],
         ).history
         optimizer.use_ema = averaged
         loss = float(logs["loss"][-1])
