@@ -3,8 +3,9 @@
     python tests/arm/emulate.py [--model M] [--work out/arm]
 
 From nothing: Debian userlands for arm64 and armhf (mmdebstrap, unpacked only), the project's own wheel with its Arm
-dependencies, then ``fer-camera --verify`` and checksums of preprocessing and INT8 outputs under qemu. Everything must
-be identical to this machine, bit by bit. It shows results, never speed. Debian or Ubuntu as the host:
+dependencies, then ``fer-camera --verify`` and checksums of preprocessing and INT8 outputs under qemu. Everything up to
+the final SOFTMAX must be identical to this machine, bit by bit, and the outputs within a step of 1/256. It shows
+results, never speed. Debian or Ubuntu as the host:
 
     apt-get install qemu-user-static mmdebstrap debian-archive-keyring
 
@@ -30,6 +31,9 @@ CHECKOUT: Final[Path] = HERE.parents[1]
 CHECK: Final[Path] = HERE / "check_here.py"
 _PYTHON_PACKAGES: Final[tuple[str, ...]] = ("base-files", "python3-minimal", "libpython3-stdlib", "libstdc++6")
 RUN_TIMEOUT_S: Final[int] = 600
+MAX_SOFTMAX_STEPS: Final[int] = 1
+"""The network up to SOFTMAX must be identical. SOFTMAX computes with floats inside, and its last rounding differs
+between x86 and Arm now and then: by one step of 1/256 in one of 64 golden vectors of the shipped model."""
 
 
 @dataclass(frozen=True)
@@ -290,9 +294,13 @@ def differences(title: str, here: dict[str, Any], there: dict[str, Any], referen
     for key, what in (("faces_sha256", "preprocessed faces"), ("tensors_sha256", "input tensors")):
         if there[key] != here[key]:
             wrong.append(f"{title}: {what} differ from those on this machine")
-    expected = here["reference_outputs_sha256" if reference else "outputs_sha256"]
-    if there["outputs_sha256"] != expected:
-        wrong.append(f"{title}: INT8 outputs differ from those on this machine")
+    if not reference and there["logits_sha256"] != here["logits_sha256"]:
+        wrong.append(f"{title}: the network's INT8 outputs before SOFTMAX differ from those on this machine")
+    expected = here["reference_outputs" if reference else "outputs"]
+    pairs = zip(expected, there["outputs"], strict=True)
+    steps = max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True))
+    if steps > MAX_SOFTMAX_STEPS:
+        wrong.append(f"{title}: INT8 outputs differ by {steps} steps from those on this machine")
     return wrong
 
 
