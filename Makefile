@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types layers pytest clean
+.PHONY: help setup demo test lint format types layers pytest slow arm clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ layers: setup ## who may import whom
 
 pytest: setup ## the tests
 	$(BIN)/python -m pytest
+
+slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installation from both requirements files
+	$(BIN)/python -m pytest -m slow
+
+arm: setup ## same results on emulated Arm? (apt-get install qemu-user-static mmdebstrap debian-archive-keyring)
+	$(BIN)/python tests/arm/emulate.py
 
 clean: ## remove what was built, not what was trained
 	rm -rf out dist .pytest_cache .mypy_cache .ruff_cache

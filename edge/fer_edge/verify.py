@@ -6,7 +6,7 @@ the *recorded* result of the one before, so that the first that differs is the o
 
 1. preprocessing: frame and box to grey face, identical to the last bit on every processor;
 2. quantisation: grey face to the model's input tensor, likewise;
-3. network: input tensor to output tensor; identical on LiteRT, within :data:`TOLERANCES` elsewhere;
+3. network: input tensor to output tensor; identical on LiteRT on x86, within a stated tolerance elsewhere;
 4. dequantisation: output tensor to probabilities and the emotion's name.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,9 @@ TOLERANCES: Final[dict[str, Tolerance]] = {
     "coral": Tolerance(0.010, 0.90),
 }
 """By backend, for the quantised models. A backend that is not listed is held to :data:`EXACT`."""
+ARM_TOLERANCE: Final[Tolerance] = Tolerance(0.0002, 1.0)
+"""For LiteRT on other processors than x86. Every logit is identical there, but the last operator, SOFTMAX, rounds
+differently: measured on emulated Cortex-A72 and A76, one value of 448 by one step of 1/256, 0.00001 on average."""
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)
 """For the float models, against the recorded float outputs: summation order differs between runtimes."""
 
@@ -288,6 +292,13 @@ def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int
     }
 
 
+def _tolerance(backend: str, machine: str) -> Tolerance:
+    """What a quantised model on this runtime and processor may differ by; golden vectors are made on x86."""
+    if backend == "litert" and machine.lower() not in ("x86_64", "amd64"):
+        return ARM_TOLERANCE
+    return TOLERANCES.get(backend, EXACT)
+
+
 def _quantisation(classifier: Classifier, golden: Golden) -> StageResult:
     name, spec = STAGES[1], classifier.input_spec
     if not spec.is_quantized:
@@ -320,7 +331,7 @@ def _network(classifier: Classifier, golden: Golden) -> StageResult:
     got = _replay(classifier, golden)
     quantized = classifier.output_spec.is_quantized
     want = golden.probabilities if quantized else golden.float_outputs
-    tolerance = TOLERANCES.get(classifier.backend, EXACT) if quantized else FLOAT_TOLERANCE
+    tolerance = _tolerance(classifier.backend, platform.machine()) if quantized else FLOAT_TOLERANCE
     difference = np.abs(got - want)
     agreement = float(np.mean(got.argmax(axis=1) == want.argmax(axis=1)))
     identical = int(np.count_nonzero((got == want).all(axis=1)))

@@ -26,6 +26,9 @@ from fer_train.model import INPUT_NAME, OUTPUT_NAME
 
 FloatArray = npt.NDArray[np.float32]
 
+_LEAST_HIGH = 1e-3
+"""A layer that is dead on all calibration images still needs a range with a width, or its scale is 0."""
+
 
 def equalize_depthwise(model: Any) -> None:
     """Scale every depthwise channel to a largest absolute weight of 1; the function of ``model`` stays the same.
@@ -83,7 +86,7 @@ def calibrate(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
         *outputs, features = taps.predict_on_batch(batch)
         values = [*outputs, features @ kernel + bias]
         lows.append([min(float(value.min()), 0.0) for value in values])
-        highs.append([max(float(value.max()), 0.0) for value in values])
+        highs.append([max(float(value.max()), _LEAST_HIGH) for value in values])
     if first is None:
         raise ModelError("calibration needs at least one batch of images")
     qat(first, training=True)  # lets the kernels' ranges be read from the kernels
