@@ -154,6 +154,12 @@ def test_bad_usage_is_one_line_and_exit_2(
     assert len(error.strip().splitlines()) <= 2
 
 
+def test_a_single_epoch_trains_the_whole_network() -> None:
+    assert recipe_from({"data": "d", "epochs": 1}).head_epochs == 0
+    assert recipe_from({"data": "d", "epochs": 1, "head_epochs": 1}).head_epochs == 1
+    assert recipe_from({"data": "d", "epochs": 2}).head_epochs == 1
+
+
 def test_resume_with_another_recipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder(tmp_path)
     recipe_from({"data": "d", "epochs": 3}).save(folder.config)

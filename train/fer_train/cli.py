@@ -48,7 +48,9 @@ def build_parser() -> CommandParser:
 
     stage = parser.add_argument_group("float stage")
     stage.add_argument("--epochs", type=int, help=f"head-only and fine-tuning together (default {DEFAULTS.epochs})")
-    stage.add_argument("--head-epochs", type=int, help=f"with frozen backbone (default {DEFAULTS.head_epochs})")
+    stage.add_argument(
+        "--head-epochs", type=int, help=f"with frozen backbone (default {DEFAULTS.head_epochs}; 0 if --epochs is 1)"
+    )
     stage.add_argument("--batch-size", type=int, help=f"(default {DEFAULTS.batch_size})")
     stage.add_argument("--learning-rate", type=float, help=f"peak of AdamW (default {DEFAULTS.learning_rate})")
     stage.add_argument("--head-learning-rate", type=float, help=f"(default {DEFAULTS.head_learning_rate})")
@@ -103,6 +105,8 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
     values = {key: value for key, value in options.items() if key in known}
     if values.get("backbone") == "none":
         values["backbone"] = None
+    if values.get("epochs") == 1:
+        values.setdefault("head_epochs", 0)  # the head alone would be a poor use of the only epoch
     if "soft_labels" in values:
         values.setdefault("soft_label_weight", 0.3)
     config = TrainConfig(**values)
