@@ -86,7 +86,7 @@ class FloatStage:
         if start >= self.config.epochs:
             return
         log = TensorBoardLog(self.folder.tensorboard, "float")
-        with stage_progress("float", self.config.epochs, self.steps, start, self.config.batch_size) as progress:
+        with stage_progress("float", self.config.epochs, self.steps, start) as progress:
             if start:
                 progress.say(f"float stage goes on after epoch {start} of {self.config.epochs}")
             for epoch in range(start, self.config.epochs):

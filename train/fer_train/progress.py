@@ -14,13 +14,9 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 class StageProgress:
     """Two bars: the whole stage in images, with its remaining time, and the running epoch in batches."""
 
-    def __init__(
-        self, progress: Progress, stage: str, epochs: int, steps: int, done_epochs: int, batch_size: int
-    ) -> None:
+    def __init__(self, progress: Progress, stage: str, epochs: int, steps: int, done_epochs: int) -> None:
         self._progress = progress
-        self._batch_size = batch_size
         self._steps = steps
-        self._stage = stage
         self._epochs = epochs
         self._all = progress.add_task(stage, total=epochs * steps, completed=done_epochs * steps, note="")
         self._one = progress.add_task("", total=steps, note="")
@@ -42,7 +38,7 @@ class StageProgress:
 
 
 @contextlib.contextmanager
-def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int, batch_size: int) -> Iterator[StageProgress]:
+def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int) -> Iterator[StageProgress]:
     """Bars for one stage; on an output that is no terminal only the lasting lines appear."""
     columns = (
         TextColumn("{task.description}"),
@@ -54,4 +50,4 @@ def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int, batch_
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield StageProgress(progress, stage, epochs, steps, done_epochs, batch_size)
+        yield StageProgress(progress, stage, epochs, steps, done_epochs)

@@ -74,7 +74,7 @@ class QatStage:
         if resume and self.folder.qat_checkpoint.exists():
             start = self._restore()
         log = TensorBoardLog(self.folder.tensorboard, "qat")
-        with stage_progress("QAT", self.config.qat_epochs, self.steps, start, self.config.batch_size) as progress:
+        with stage_progress("QAT", self.config.qat_epochs, self.steps, start) as progress:
             if start or self.best_accuracy >= 0:
                 progress.say(f"QAT stage goes on after epoch {start} of {self.config.qat_epochs}")
             else:
