@@ -73,12 +73,26 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return content
 
 
+def refuse_climbing(name: str, where: str | os.PathLike[str]) -> None:
+    """Raise :class:`DataError` for a member whose path is absolute, climbs, or could on another system."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in "".join(path.parts[:1]):
+        raise DataError(f"{where}: refused, the member {name!r} has a path that climbs out")
+
+
+def too_large(where: str | os.PathLike[str], size: int, max_bytes: int) -> DataError:
+    """The error for an archive that unpacks to ``size`` bytes."""
+    return DataError(
+        f"{where}: refused, it unpacks to {size / 2**30:.1f} GiB, more than {max_bytes / 2**30:.1f}; "
+        "raise the limit with --max-size"
+    )
+
+
 def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str]) -> None:
     """Raise :class:`DataError` for a member that is a link or whose path leaves the archive's folder."""
     for info in infos:
-        path = PurePosixPath(info.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in info.orig_filename or ":" in path.parts[0]:
-            raise DataError(f"{where}: refused, the member {info.orig_filename!r} has a path that climbs out")
+        refuse_climbing(info.orig_filename, where)
+        refuse_climbing(info.filename, where)
         if stat.S_ISLNK(info.external_attr >> 16):
             raise DataError(f"{where}: refused, the member {info.filename!r} is a link")
 
@@ -87,10 +101,7 @@ def check_size(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str], 
     """Raise :class:`DataError` when the archive says that it unpacks to more than ``max_bytes``."""
     total = sum(info.file_size for info in infos)
     if total > max_bytes:
-        raise DataError(
-            f"{where}: refused, it unpacks to {total / 2**30:.1f} GiB, more than {max_bytes / 2**30:.1f}; "
-            "raise the limit with --max-size"
-        )
+        raise too_large(where, total, max_bytes)
 
 
 def extract_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: Path, where: str | os.PathLike[str]) -> None:

@@ -36,7 +36,7 @@ def _parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     importing = commands.add_parser("import", help="copy a data set to one checked folder with a manifest")
-    importing.add_argument("source", metavar="SRC", help="folder, zip (as downloaded) or fer2013.csv")
+    importing.add_argument("source", metavar="SRC", help="folder, zip or tar (as downloaded), or fer2013.csv")
     importing.add_argument("--to", default="data/fer2013", metavar="DIR", help="new folder (default: %(default)s)")
     importing.add_argument(
         "--clean",
@@ -49,7 +49,7 @@ def _parser() -> CommandParser:
     )
     importing.add_argument("--numbering", choices=sorted(NUMBERINGS), help="whose numbers numbered class folders are")
     importing.add_argument(
-        "--max-size", type=_gib, default="4", metavar="GIB", help="refuse zips that unpack to more (default: 4)"
+        "--max-size", type=_gib, default="4", metavar="GIB", help="refuse archives that unpack to more (default: 4)"
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
 

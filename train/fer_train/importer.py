@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,22 +20,22 @@ import numpy.typing as npt
 from fer_edge.errors import DataError, InputError
 from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_train.archive import check_members, check_size, extract_member, open_zip
 from fer_train.cache import Progress
 from fer_train.class_map import import_rule
 from fer_train.cleaning import CleanReport, clean_groups
 from fer_train.copies import pixel_digests
 from fer_train.decoding import decode_image
-from fer_train.layout import IMAGE_SUFFIXES, SPLITS, Entry, LayoutRule, is_clutter, require_classes
+from fer_train.label_list import list_rule
+from fer_train.layout import SPLITS, Entry, LayoutRule, require_classes
 from fer_train.parallel import ordered_map
 from fer_train.softlabels import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_counts
 from fer_train.sources import CsvSource, ImageSource, Record, open_source
 from fer_train.staging import MANIFEST, check_target, staged_folder, write_new
+from fer_train.unwrap import unwrap
 
 DEFAULT_MAX_BYTES: Final[int] = 4 << 30
 CHECKSUMS: Final[str] = "SHA256SUMS"
 VOTES_FILE: Final[str] = "ferplus_votes.csv"
-_CSV_NAMES: Final[tuple[str, ...]] = ("fer2013.csv", "icml_face_data.csv")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def import_dataset(
     force: bool = False,
     on_progress: Progress | None = None,
 ) -> ImportReport:
-    """Copy the images of a folder, a zip or a ``fer2013.csv`` to ``target/<split>/<class>/``, checking each.
+    """Copy the images of a folder, a zip, a tar or a ``fer2013.csv`` to ``target/<split>/<class>/``, checking each.
 
     Image files are copied byte for byte, rows of a CSV become PNG files. Beside them: ``manifest.json`` (counts, what
     was skipped, dropped and cleaned, checksum of the source), ``SHA256SUMS`` (for ``sha256sum -c``) and, with
@@ -102,7 +101,7 @@ def import_dataset(
     rule = import_rule(numbering)
     _check_apart(source_path, target_path)
     with contextlib.ExitStack() as stack:
-        opened = _open_for_import(source_path, target_path, rule, max_bytes, stack)
+        opened = _open_for_import(source_path, target_path, rule, max_bytes, stack, numbering)
         options = {"clean": clean, "numbering": numbering, "votes": _digest_or_none(votes)}
         sha256 = sha256_of(source_path) if source_path.is_file() else None
         job: dict[str, Any] = {"source": source_path.name, "key": sha256 or opened.key(), **options}
@@ -145,47 +144,20 @@ def import_dataset(
 
 
 def _open_for_import(
-    source: Path, target: Path, rule: LayoutRule, max_bytes: int, stack: contextlib.ExitStack
+    source: Path, target: Path, rule: LayoutRule, max_bytes: int, stack: contextlib.ExitStack, numbering: str | None
 ) -> ImageSource:
     if source.is_dir():
         _refuse_links(source)
-    elif source.is_file() and source.suffix.lower() != ".csv" and zipfile.is_zipfile(source):
-        with open_zip(source) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-            check_members(infos, source)
-            check_size(infos, source, max_bytes)
-            inner = _wrapped_file(infos)
-            if inner is not None:
-                unpacked = target.resolve().with_name(f".{target.name}.unpacked{PurePosixPath(inner.filename).suffix}")
-                unpacked.parent.mkdir(parents=True, exist_ok=True)
-                stack.callback(unpacked.unlink, missing_ok=True)
-                extract_member(archive, inner, unpacked, source)
-                source = unpacked
-        if inner is not None and source.suffix.lower() == ".zip":
-            with open_zip(source) as archive:
-                infos = archive.infolist()
-                check_members(infos, source)
-                check_size(infos, source, max_bytes)
-    return stack.enter_context(contextlib.closing(open_source(source, rule)))
+    plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
+    if labels is not None:
+        rule = list_rule(labels, numbering)
+    return stack.enter_context(contextlib.closing(open_source(plain, rule)))
 
 
 def _check_apart(source: Path, target: Path) -> None:
     inner, outer = source.resolve(), target.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
         raise DataError(f"{source} and {target} lie in each other; give another folder with --to")
-
-
-def _wrapped_file(infos: list[zipfile.ZipInfo]) -> zipfile.ZipInfo | None:
-    """The zip or ``fer2013.csv`` that an archive without images of its own is wrapped around."""
-    files = [info for info in infos if not is_clutter(PurePosixPath(info.filename))]
-    if any(PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES for info in files):
-        return None
-    for name in _CSV_NAMES:
-        for info in files:
-            if PurePosixPath(info.filename).name.lower() == name:
-                return info
-    zips = [info for info in files if info.filename.lower().endswith(".zip")]
-    return zips[0] if len(zips) == 1 else None
 
 
 def _refuse_links(folder: Path) -> None:
