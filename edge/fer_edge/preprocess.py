@@ -5,9 +5,11 @@ The steps are integer arithmetic and bit-identical on every processor:
 
 1. square crop around the face box, with a margin, edges replicated (:func:`crop_square`);
 2. grey by OpenCV's fixed-point BT.601 weights (:func:`to_gray`);
-3. resize with ``INTER_LINEAR_EXACT`` (:func:`resize_gray`): plain ``INTER_LINEAR`` differs by up to 4 grey levels
+3. a face of more than 48 pixels reduced to 48 (:func:`reduce_detail`), because that is all that the training faces
+   hold: what a sharp camera adds the network has never seen;
+4. resize with ``INTER_LINEAR_EXACT`` (:func:`resize_gray`): plain ``INTER_LINEAR`` differs by up to 4 grey levels
    between x86 and Arm, this one by none;
-4. ``x = (p - 128) / 128`` in three equal channels (:func:`to_float_input`), which for the quantised models, with
+5. ``x = (p - 128) / 128`` in three equal channels (:func:`to_float_input`), which for the quantised models, with
    scale 1/128 and zero point 0, is exactly ``p - 128`` (:func:`to_int8_input`).
 """
 
@@ -32,6 +34,9 @@ INPUT_SCALE: Final[float] = 1.0 / 128.0
 INPUT_MIN: Final[float] = -1.0
 INPUT_MAX: Final[float] = 127.0 / 128.0
 
+DETAIL_SIDE: Final[int] = 48
+"""Side of FER-2013's faces in pixels. Measured in edge/README.md ("Sharp faces")."""
+
 DEFAULT_MARGIN: Final[float] = 0.0
 """Extra space around a detected face, as a fraction of the box's longer side, on each side."""
 
@@ -54,9 +59,25 @@ def to_gray(image: npt.NDArray[np.uint8]) -> GrayImage:
 
 
 def resize_gray(gray: GrayImage, size: int) -> GrayImage:
-    """Resize a grey ``(H, W)`` uint8 image to ``(size, size)``, bit-identical on every processor."""
+    """Resize a grey ``(H, W)`` uint8 image to ``(size, size)``, bit-identical on every processor.
+
+    One of more than 48 pixels goes through :func:`reduce_detail` on its way to a larger ``size`` than that; one that
+    already has the size asked for is returned as it is.
+    """
     if gray.shape == (size, size):
         return gray
+    return _resize(reduce_detail(gray, size), size)
+
+
+def reduce_detail(gray: GrayImage, size: int) -> GrayImage:
+    """A grey face at most as detailed as those of the training: a larger one as ``(48, 48)``, others unchanged.
+
+    ``size`` is the side of the model's input; for one of 48 or fewer pixels nothing need be done.
+    """
+    return _resize(gray, DETAIL_SIDE) if min(gray.shape) > DETAIL_SIDE < size else gray
+
+
+def _resize(gray: GrayImage, size: int) -> GrayImage:
     height, width = gray.shape
     # Shrinking by more than 2 with a two-tap filter skips pixels; area averaging by whole numbers first does not,
     # and is exact integer arithmetic too (a mean of k*k bytes, rounded half up).
@@ -105,7 +126,8 @@ def preprocess_face(
 ) -> GrayImage:
     """Grey ``(size, size)`` uint8 face from a frame and a box, or from a whole image that already is a face."""
     crop = image if box_xywh is None else crop_square(image, box_xywh, margin)
-    return resize_gray(to_gray(crop), size)
+    # Reduced here and not only in resize_gray, so that a face which happens to have the model's size is no exception.
+    return resize_gray(reduce_detail(to_gray(crop), size), size)
 
 
 def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:

@@ -29,7 +29,7 @@ from fer_edge.errors import InputError
 from fer_edge.files import sha256_of
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.models import PACKAGED_MODELS
-from fer_edge.preprocess import crop_square, preprocess_face, resize_gray
+from fer_edge.preprocess import crop_square, preprocess_face, reduce_detail, resize_gray
 
 GOLDEN_FORMAT: Final[int] = 1
 GOLDEN_NAME: Final[str] = "golden.npz"
@@ -274,12 +274,12 @@ def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int
     def swapped(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
         # Whichever way round this device reads channels, the correct order gives the other one's result.
         gray = cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_RGB2GRAY)
-        return resize_gray(np.asarray(gray, np.uint8), size)
+        return resize_gray(reduce_detail(np.asarray(gray, np.uint8), size), size)
 
     def resized(interpolation: int) -> Callable[..., npt.NDArray[Any]]:
         def face(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
             gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_BGR2GRAY))
-            return np.asarray(cv2.resize(gray, (size, size), interpolation=interpolation))
+            return np.asarray(cv2.resize(reduce_detail(gray, size), (size, size), interpolation=interpolation))
 
         return face
 
