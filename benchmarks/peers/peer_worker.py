@@ -1,20 +1,23 @@
-"""Runs one other package, in its own environment and process, on the same faces and the same video as ours.
+"""Runs one package, another's or ours, in a process of its own, and answers one JSON object a line.
 
-    python peer_worker.py NAME FACES.npz VIDEO STARTED_NS
+    python peer_worker.py NAME VIDEO STARTED_NS [OPTIONS]
 
-FACES holds grey faces ``(N, 48, 48)`` uint8 as ``images``. Prints one JSON object: the emotion decided for each face
-(the package's own network and scaling, without its face detector), and for the video frames a second, faces found, and
-the time from starting this process to the first result. Needs nothing of this project.
+It opens the package, decides the emotion in the first frame of VIDEO and says ``first_result_ms``, counted from
+STARTED_NS (``time.monotonic_ns()`` just before it was started). Then it takes requests on stdin, one JSON object a
+line: ``watch`` (the whole video: frames, faces, seconds), ``classify`` (the emotion of each grey face ``(N, 48, 48)``
+uint8 in an ``.npz``, by the package's own network and scaling, without its face detector) and ``memory``.
+
+Other packages run in an environment of their own, which needs nothing of this project.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,40 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 Image = Any
-Decide = Callable[[Any], list[str]]
-Watch = Callable[[Image], int]
 
 
-def open_fer() -> tuple[Decide, Watch]:
+@dataclass
+class Package:
+    """What is asked of a package."""
+
+    version: str
+    detector: str
+    watch: Callable[[str, int | None], tuple[int, int]]
+    """``(video, at most so many frames)`` -> frames and faces found."""
+    decide: Callable[[Any], list[str]]
+    """Grey faces ``(N, 48, 48)`` uint8 -> an emotion each."""
+
+
+def _frame_by_frame(see: Callable[[Image], int]) -> Callable[[str, int | None], tuple[int, int]]:
+    """The video through ``see``, which gives the number of faces in a frame."""
+    import cv2
+
+    def watch(video: str, limit: int | None) -> tuple[int, int]:
+        capture = cv2.VideoCapture(video)
+        frames, faces = 0, 0
+        while limit is None or frames < limit:
+            ok, frame = capture.read()
+            if not ok:
+                break
+            faces += see(frame)
+            frames += 1
+        capture.release()
+        return frames, faces
+
+    return watch
+
+
+def open_fer(options: dict[str, Any]) -> Package:
     """``fer`` by Justin Shenk: Keras network of 64 x 64 pixels; faces by Haar, as it does by default.
 
     Its MTCNN option needs PyTorch beside TensorFlow in one process, which ends in an LLVM error with these versions.
@@ -35,6 +67,7 @@ def open_fer() -> tuple[Decide, Watch]:
     import numpy as np
     from fer.fer import FER  # type: ignore[import-not-found]
 
+    del options
     model = FER(mtcnn=False)
     names = model._get_labels()
 
@@ -43,49 +76,118 @@ def open_fer() -> tuple[Decide, Watch]:
         scores = np.asarray(model._classify_emotions((resized / 255.0 - 0.5) * 2.0))
         return [names[int(i)] for i in scores.argmax(axis=1)]
 
-    def watch(frame: Image) -> int:
-        return len(model.detect_emotions(frame))
-
-    return decide, watch
+    return Package(_version("fer"), "haar", _frame_by_frame(lambda frame: len(model.detect_emotions(frame))), decide)
 
 
-def open_facial_emotion_recognition() -> tuple[Decide, Watch]:
+def open_facex(options: dict[str, Any]) -> Package:
+    """``facex``: TensorFlow Lite network of 200 x 200 pixels; faces by Haar."""
+    from facex import EmotionClassifier  # type: ignore[import-not-found]
+    from facex import core as facex_core
+
+    del options
+    assets = Path(facex_core.__file__).parent / "assets"
+    model = EmotionClassifier(str(assets / "model_optimized.tflite"))
+    ours = {"anger": "angry", "sadness": "sad", "surprised": "surprise"}
+
+    def best(scores: dict[str, Any]) -> str:
+        name = max(scores, key=lambda key: float(scores[key]))
+        return ours.get(name, name)
+
+    return Package(
+        _version("facex"),
+        "haar",
+        _frame_by_frame(lambda frame: len(model.predict(frame))),
+        lambda faces: [best(model.detect_emotion(face)) for face in faces],
+    )
+
+
+def open_facial_emotion_recognition(options: dict[str, Any]) -> Package:
     """``facial-emotion-recognition`` by Rayyan Akhtar: PyTorch network of 48 x 48 pixels; faces by MTCNN."""
     import torch  # type: ignore[import-not-found]
     from facial_emotion_recognition import EmotionRecognition  # type: ignore[import-not-found]
 
+    del options
     # Its weights were saved on a GPU and it loads them without saying where to: alone it fails on every CPU.
     load = torch.load
-    torch.load = lambda *given, **options: load(*given, **{"map_location": "cpu", **options})
+    torch.load = lambda *given, **more: load(*given, **{"map_location": "cpu", **more})
     model = EmotionRecognition(device="cpu")
     torch.load = load
-    found = 0
+    return _counting(model, "recognise_emotion", "facial-emotion-recognition")
 
-    def decide(faces: Any) -> list[str]:
-        return [model._predict(face).lower() for face in faces]
 
-    predict = model._predict
+def open_pyemotion(options: dict[str, Any]) -> Package:
+    """``PyEmotion`` by Karthick Panneerselvam: PyTorch network of 48 x 48 pixels; faces by MTCNN."""
+    from PyEmotion import DetectFace  # type: ignore[import-not-found]
+
+    del options
+    return _counting(DetectFace(device="cpu"), "predict_emotion", "PyEmotion")
+
+
+def _counting(model: Any, method: str, distribution: str) -> Package:
+    """Both PyTorch packages draw on the frame instead of returning faces, so their network's calls are counted."""
+    predict, found = model._predict, 0
 
     def counted(face: Any) -> Any:
         nonlocal found
         found += 1
         return predict(face)
 
-    def watch(frame: Image) -> int:
+    def see(frame: Image) -> int:
         nonlocal found
         found, model._predict = 0, counted
-        model.recognise_emotion(frame)
+        getattr(model, method)(frame)
         model._predict = predict
         return found
 
-    return decide, watch
+    return Package(
+        _version(distribution),
+        "mtcnn",
+        _frame_by_frame(see),
+        lambda faces: [str(predict(face)).lower() for face in faces],
+    )
 
 
-PEERS: dict[str, tuple[str, Callable[[], tuple[Decide, Watch]]]] = {
-    "fer": ("haar", open_fer),
-    "facial-emotion-recognition": ("mtcnn", open_facial_emotion_recognition),
+def open_ours(options: dict[str, Any]) -> Package:
+    """This toolkit; ``options``: ``model``, ``detector``, ``detector_model``, ``detect_every``."""
+    import numpy as np
+
+    from fer_edge.classifier import open_classifier
+    from fer_edge.faces import open_detector
+    from fer_edge.labels import EMOTIONS
+    from fer_edge.pipeline import FacePipeline
+    from fer_edge.preprocess import preprocess_face
+
+    classifier = open_classifier(options["model"])
+    detector = open_detector(options["detector"], options["detector_model"])
+    every = int(options["detect_every"])
+
+    def watch(video: str, limit: int | None) -> tuple[int, int]:
+        pipeline = FacePipeline(video, classifier, detector, detect_every=every, max_frames=limit)
+        for _ in pipeline:
+            pass
+        return pipeline.stats.frames, pipeline.stats.faces
+
+    def decide(faces: Any) -> list[str]:
+        size = classifier.input_size
+        prepared = np.stack([preprocess_face(face, size) for face in faces])
+        return [EMOTIONS[int(i)] for i in classifier.predict(prepared).argmax(axis=1)]
+
+    return Package(_version("fer-edge-toolkit"), options["detector"], watch, decide)
+
+
+PACKAGES: dict[str, Callable[[dict[str, Any]], Package]] = {
+    "ours": open_ours,
+    "fer": open_fer,
+    "facex": open_facex,
+    "facial-emotion-recognition": open_facial_emotion_recognition,
+    "PyEmotion": open_pyemotion,
 }
-"""Package -> its face detector, and how to open it."""
+
+
+def _version(distribution: str) -> str:
+    from importlib import metadata
+
+    return metadata.version(distribution)
 
 
 def peak_mib() -> float | None:
@@ -96,50 +198,40 @@ def peak_mib() -> float | None:
     return None
 
 
+def answer(package: Package, video: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request."""
+    if request["op"] == "watch":
+        before = time.perf_counter()
+        frames, faces = package.watch(video, None)
+        return {"n_frames": frames, "n_faces": faces, "seconds": time.perf_counter() - before}
+    if request["op"] == "classify":
+        import numpy as np
+
+        images = np.load(request["faces"])["images"]
+        decided: list[str] = []
+        for start in range(0, len(images), 64):
+            decided += package.decide(images[start : start + 64])
+        return {"decided": decided}
+    if request["op"] == "memory":
+        return {"peak_rss_mib": peak_mib()}
+    raise ValueError(f"unknown operation {request['op']}")
+
+
 def main() -> int:
-    """Video first, because the time to the first result counts from the start of the process; then the faces."""
+    """Open, answer the first frame, then serve requests until stdin closes."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the packages print
-    name, faces_path, video_path, started_ns = sys.argv[1:5]
-    from importlib import metadata
-
-    import cv2
-    import numpy as np
-
-    detector, opener = PEERS[name]
-    decide, watch = opener()
-    capture = cv2.VideoCapture(video_path)
-    frames, faces, spent, first_ms = 0, 0, 0.0, None
-    while True:
-        before = time.perf_counter()
-        ok, frame = capture.read()
-        if not ok:
-            break
-        with contextlib.redirect_stdout(sys.stderr):
-            faces += watch(frame)
-        frames += 1
-        if first_ms is None:  # loading and tracing are in the first result, not in the rate
-            first_ms = (time.monotonic_ns() - int(started_ns)) / 1e6
-        else:
-            spent += time.perf_counter() - before
-    peak = peak_mib()
-    images = np.load(faces_path)["images"]
-    decided: list[str] = []
-    for start in range(0, len(images), 64):
-        decided += decide(images[start : start + 64])
-    found = {
-        "package": name,
-        "version": metadata.version(name),
-        "detector": detector,
-        "n_frames": frames,
-        "n_faces": faces,
-        "throughput_fps": (frames - 1) / spent if spent else None,
-        "first_result_ms": first_ms,
-        "peak_rss_mib": peak,
-        "decided": decided,
-    }
+    name, video, started_ns = sys.argv[1:4]
+    package = PACKAGES[name](json.loads(sys.argv[4]) if len(sys.argv) > 4 else {})
+    if package.watch(video, 1)[0] != 1:
+        raise SystemExit(f"no frame in {video}")
+    first_ms = (time.monotonic_ns() - int(started_ns)) / 1e6
+    found = {"version": package.version, "detector": package.detector, "first_result_ms": first_ms}
     answers.write(json.dumps(found) + "\n")
     answers.flush()
+    for line in sys.stdin:
+        answers.write(json.dumps(answer(package, video, json.loads(line))) + "\n")
+        answers.flush()
     return 0
 
 

@@ -183,15 +183,20 @@ def open_classifier(
 
     ``model`` is a ``.tflite`` or ``.onnx`` file, or a bare name looked up by :func:`fer_edge.models.find_model`;
     None means the INT8 model that comes with the package. ``backend`` is ``auto`` (by the file's suffix) or a name
-    from :data:`fer_edge.backends.BACKENDS`. ``threads`` is the number of CPU threads of one inference.
+    from :data:`fer_edge.backends.BACKENDS`. ``threads`` is the number of CPU threads of one inference. A file that no
+    ``manifest.json`` beside it vouches for is first checked and tried in a process of its own (``model_check.py``).
 
     Raises :class:`ModelError` for a bad file, :class:`MissingDependencyError` when the runtime is not installed,
     :class:`UsageError` for an unknown backend.
     """
     from fer_edge.backends import backend_for, load_backend
+    from fer_edge.model_check import check_model
     from fer_edge.models import find_model
 
     chosen = None if backend == "auto" else load_backend(backend)  # a wrong name is told before a missing model
     path = Path("fake") if backend == "fake" else find_model(model)
-    opened: Classifier = (chosen or load_backend(backend_for(path)))(path, threads=threads)
+    name = backend_for(path) if backend == "auto" else backend
+    if name != "fake":
+        check_model(path, name)
+    opened: Classifier = (chosen or load_backend(name))(path, threads=threads)
     return opened

@@ -62,11 +62,10 @@ def reference_outputs(content: bytes, tensors: npt.NDArray[Any], package: str) -
     return np.stack(outputs)
 
 
-def logits(content: bytes, tensors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``(N, 7)`` int8 before the final SOFTMAX, which alone computes with floats and may differ by a step."""
+def without_softmax(content: bytes) -> bytes:
+    """The model up to its final SOFTMAX, which alone computes with floats and may differ by a step."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.interpreter import Interpreter
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -74,7 +73,14 @@ def logits(content: bytes, tensors: npt.NDArray[Any]) -> npt.NDArray[Any]:
     model.signatureDefs = []
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
-    interpreter = Interpreter(model_content=bytes(builder.Output()), num_threads=1)
+    return bytes(builder.Output())
+
+
+def logits(content: bytes, tensors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(N, 7)`` int8 of a model made by :func:`without_softmax`."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     entry, leave = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     found = []
@@ -89,6 +95,8 @@ def main() -> int:
     """Compute, verify, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="as fer-camera --model; default: the one in the package")
+    parser.add_argument("--write-logits-model", type=Path, metavar="F", help="write the model without SOFTMAX, use it")
+    parser.add_argument("--logits-model", type=Path, metavar="F", help="such a file")
     parser.add_argument("--reference", action="store_true", help="also outputs of the reference kernels")
     options = parser.parse_args()
     said = io.StringIO()
@@ -113,11 +121,14 @@ def main() -> int:
         "outputs": outputs.tolist(),
         "logits_sha256": None,
     }
-    if classifier.backend == "litert":
-        found["logits_sha256"] = sha256(logits(Path(classifier.model_path).read_bytes(), tensors))
+    content = Path(classifier.model_path).read_bytes()
+    if options.write_logits_model:
+        options.write_logits_model.write_bytes(without_softmax(content))
+    cut = options.write_logits_model or options.logits_model
+    if cut:
+        found["logits_sha256"] = sha256(logits(cut.read_bytes(), tensors))
     if options.reference:
         package = "ai_edge_litert" if classifier.backend == "litert" else "tflite_runtime"
-        content = Path(classifier.model_path).read_bytes()
         found["reference_outputs"] = reference_outputs(content, tensors, package).tolist()
     sys.stdout.write(json.dumps(found) + "\n")
     return 0

@@ -15,13 +15,14 @@ Exit 0: identical; 1: something differs; 2: a step could not be carried out; 3: 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -100,10 +101,12 @@ def main() -> int:
     begin = time.monotonic()
     try:
         wheel = build_wheel(options.work)
+        # Guests first, and 32-bit Arm, which has the slowest way, before all: the others fill the cores beside it.
         with ThreadPoolExecutor(len(guests) + 1) as pool:
-            native = pool.submit(run_native, options.model)
+            native = pool.submit(run_native, options.model, options.work)
             answers = [
-                pool.submit(run_guest, guest, wheel, options.work, options.model, options.fresh) for guest in guests
+                pool.submit(run_guest, guest, wheel, options, native)
+                for guest in sorted(guests, key=lambda guest: guest.architecture, reverse=True)
             ]
             here = native.result()
             failures = report(here, [pair for answer in answers for pair in answer.result()])
@@ -142,15 +145,28 @@ def build_wheel(work: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def run_native(model: Path | None) -> dict[str, Any]:
-    """The same check on this machine."""
-    return parse_answer(run([sys.executable, str(CHECK), "--reference", *model_option(model)], "the native check"))
+def run_native(model: Path | None, work: Path) -> dict[str, Any]:
+    """The same check on this machine; it leaves the model without its SOFTMAX at :func:`logits_model`."""
+    path = logits_model(work)
+    path.unlink(missing_ok=True)
+    command = [sys.executable, str(CHECK), "--reference", "--write-logits-model", str(path)]
+    return parse_answer(run([*command, *model_option(model)], "the native check"))
 
 
-def run_guest(guest: Guest, wheel: Path, work: Path, model: Path | None, fresh: bool) -> list[tuple[str, Guest, Any]]:
+def logits_model(work: Path) -> Path:
+    """The model without its last operator: made once here, because the schema's module takes a minute in qemu."""
+    return work / "logits.tflite"
+
+
+def run_guest(
+    guest: Guest, wheel: Path, options: argparse.Namespace, native: Future[dict[str, Any]]
+) -> list[tuple[str, Guest, Any]]:
     """The check on every processor of one userland; ``(title, guest, answer)`` each."""
-    root = build_userland(guest, work, fresh)
+    work, model = options.work, options.model
+    root = build_userland(guest, work, options.fresh)
     site = install(guest, wheel, work)
+    compile_bytecode(guest, [site, *root.glob("usr/lib/python3*")])
+    native.result()
     answers = []
     for cpu in guest.cpus:
         write_cpuinfo(root, cpu)
@@ -158,9 +174,23 @@ def run_guest(guest: Guest, wheel: Path, work: Path, model: Path | None, fresh: 
         # Byte code is cached beside the modules: the second start is several times as fast.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         environment["PYTHONPATH"] = str(site)
-        title = f"{cpu.name} {guest.architecture}"
+        if guest.architecture == "arm64":
+            command += ["--logits-model", str(logits_model(work))]
+        title = f"{cpu.name} {guest.name}"
         answers.append((title, guest, parse_answer(run([*command, *model_option(model)], title, environment))))
     return answers
+
+
+def compile_bytecode(guest: Guest, folders: list[Path]) -> None:
+    """Byte code for the guest by a native Python of the same version, if there is one: in qemu it takes a minute."""
+    command = [sys.executable, "-m", "uv", "python", "find", "--no-python-downloads", "--no-project", guest.python]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        return  # the guest compiles what it imports
+    skip = r"/(tests?|idlelib|lib2to3|ensurepip|distutils|f2py|_pyrepl)/"
+    compiler = [found.stdout.strip(), "-m", "compileall", "-q", "-x", skip, *map(str, folders)]
+    with contextlib.suppress(StepError):  # Debian's own folder holds files for other versions; the rest is compiled
+        run(compiler, f"byte code of {guest.name}")
 
 
 def build_userland(guest: Guest, work: Path, fresh: bool) -> Path:
@@ -248,7 +278,11 @@ def model_option(model: Path | None) -> list[str]:
 
 
 def run(command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
-    """Standard output of ``command``; its last error line in a :class:`StepError` when it fails."""
+    """Standard output of ``command``, which takes minutes in all, so each step says when it is done.
+
+    Raises :class:`StepError` with the last error line of a command that fails.
+    """
+    began = time.monotonic()
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
@@ -258,6 +292,7 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
     if done.returncode != 0:
         last = [line for line in done.stderr.strip().splitlines() if line.strip()][-1:]
         raise StepError(f"{what} failed (exit {done.returncode}): {last[0] if last else 'no message'}")
+    sys.stderr.write(f"{what}: {time.monotonic() - began:.0f} s\n")
     return done.stdout
 
 
@@ -269,11 +304,11 @@ def parse_answer(text: str) -> dict[str, Any]:
 
 def report(here: dict[str, Any], answers: list[tuple[str, Guest, dict[str, Any]]]) -> list[str]:
     """Print a line for each processor; returns what differs."""
-    print(f"{'here':<18}{describe(here)}")
+    print(f"{'here':<32}{describe(here)}")
     failures = differences("here", here, here, reference=False)
     for title, guest, answer in answers:
         wrong = differences(title, here, answer, reference=guest.reference_kernels)
-        print(f"{title + ' emulated':<28}{describe(answer)}: {'DIFFERS' if wrong else 'identical'}")
+        print(f"{title + ' emulated':<32}{describe(answer)}: {'DIFFERS' if wrong else 'identical'}")
         failures += wrong
     return failures
 
