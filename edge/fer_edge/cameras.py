@@ -24,6 +24,10 @@ from fer_edge.sources import CaptureOptions, Frame, Source, VideoFile
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
+BAD_READS: Final[int] = 5
+"""So many reads in a row may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
+that fail at once: one that fails by a time-out will do so again."""
+AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
 
@@ -82,17 +86,25 @@ class LiveCapture:
         """Frames until :meth:`stop`; a loss is waited out."""
         index = 0
         began = 0.0
+        bad_reads = 0
         try:
             while not self._stopped.is_set():
-                if self._capture is None and not self._reopen():
-                    return
+                if self._capture is None:
+                    if not self._reopen():
+                        return
+                    bad_reads = 0
                 assert self._capture is not None
+                asked = time.monotonic()
                 got, image = self._capture.read()
                 now = time.monotonic()
                 if not got or image is None:
+                    bad_reads += 1
+                    if bad_reads < BAD_READS and now - asked < AT_ONCE_S:
+                        continue
                     self._capture.release()
                     self._capture = None
                     continue
+                bad_reads = 0
                 if index == 0:
                     began = now
                 if self._state != "running":

@@ -263,7 +263,7 @@ def _open_outputs(
 
 
 def _loop(pipeline: FacePipeline, runners: list[SinkRunner], window: Window | None) -> bool:
-    """Hand results to the outputs until the source ends or the user ends it; True after SIGINT or SIGTERM."""
+    """Hand results to the outputs until the source ends or the user ends it; True after a signal to end."""
     with _stop_signals(pipeline) as stopped:
         try:
             if window is None:
@@ -323,7 +323,7 @@ def _deliver_and_show(
 
 @contextlib.contextmanager
 def _stop_signals(pipeline: FacePipeline) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM end the loop so that files are finished; a second one ends at once."""
+    """SIGINT, SIGTERM and SIGHUP end the loop so that files are finished; a second one ends at once."""
     received: list[int] = []
 
     def stop(number: int, _frame: Any) -> None:
@@ -332,7 +332,12 @@ def _stop_signals(pipeline: FacePipeline) -> Iterator[list[int]]:
         received.append(number)
         pipeline.request_stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # A terminal that closes says SIGHUP; under nohup it is ignored, and stays so. Windows has none.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield received
     finally:

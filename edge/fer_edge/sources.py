@@ -26,6 +26,8 @@ Image = npt.NDArray[np.uint8]
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
+MAX_PAUSE_S: Final[float] = 10.0
+"""With ``realtime``, the longest wait for the next frame of a file."""
 DECODER_THREADS: Final[int] = 2
 """FFmpeg would take one a core, and memory for each; the detector needs the cores more."""
 STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
@@ -198,8 +200,12 @@ class VideoFile:
                 if time_s <= last_s:  # some containers have no usable times: then the frame rate is the clock
                     time_s = last_s + 1.0 / (self.fps or 25.0)
                 last_s = max(time_s, 0.0)
-                if self.live and self._stopped.wait(max(0.0, began + last_s - time.monotonic())):
-                    break
+                if self.live:
+                    wait_s = began + last_s - time.monotonic()
+                    if wait_s > MAX_PAUSE_S:  # a jump of the file's clock, not a pause
+                        began -= wait_s
+                    elif self._stopped.wait(max(0.0, wait_s)):
+                        break
                 yield Frame(np.asarray(image, dtype=np.uint8), index, last_s, time.monotonic())
                 index += 1
         finally:

@@ -278,7 +278,7 @@ def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int
 
     def resized(interpolation: int) -> Callable[..., npt.NDArray[Any]]:
         def face(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
-            gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_BGR2GRAY))
+            gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_BGR2GRAY), np.uint8)
             return np.asarray(cv2.resize(reduce_detail(gray, size), (size, size), interpolation=interpolation))
 
         return face

@@ -18,6 +18,7 @@ from fer_edge.labels import EMOTIONS
 from fer_edge.pipeline import Face, Result
 from fer_edge.sinks.base import SinkRunner
 from fer_edge.sinks.jsonl import JsonLines
+from fer_edge.sinks.recording import recording_path
 from fer_edge.sinks.video import ImageWriter, VideoRecorder, fit, open_recorder
 from fer_edge.sinks.window import Window, check_display
 from fer_edge.sources import Frame
@@ -197,26 +198,81 @@ def test_saved_video_plays_with_all_frames(tmp_path: Path, suffix: str) -> None:
     recorder = VideoRecorder(path, fps=20.0)
     for index in range(15):
         recorder.write(result(index))
-        assert path.exists() == (suffix in (".mkv", ".avi"))  # the others appear when they are whole
+        assert [p.name for p in tmp_path.iterdir()] == ["out.mkv" if suffix == ".mkv" else "out.recording.mkv"]
     recorder.close()
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # the others appear when they are whole
     frames = frames_of(path)
     assert len(frames) == 15
     assert frames[0].shape == (120, 160, 3)
     assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FPS) == pytest.approx(20.0, rel=0.01)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
-def test_recording_survives_being_killed(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"out{suffix}"
-    recorder = VideoRecorder(path, fps=20.0)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+@pytest.mark.parametrize("quiet", [True, False])
+def test_what_was_recorded_until_the_last_second_plays_at_any_time(tmp_path: Path, suffix: str, quiet: bool) -> None:
+    recorder = VideoRecorder(tmp_path / f"out{suffix}", fps=20.0)
     rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (120, 160, 3), np.uint8)
     for index in range(60):
-        recorder.write(result(index, image=rng.integers(0, 256, (120, 160, 3), np.uint8)))
-    copy = tmp_path / f"killed{suffix}"
-    copy.write_bytes(path.read_bytes())  # what a kill or a power cut would leave now
+        recorder.write(result(index, image=picture if quiet else rng.integers(0, 256, (120, 160, 3), np.uint8)))
+    time.sleep(0.1)
+    copy = tmp_path / "killed.mkv"
+    copy.write_bytes(recording_path(tmp_path / f"out{suffix}").read_bytes())  # what a kill or a power cut would leave
     recorder.close()
-    assert len(frames_of(copy)) >= 30
+    assert len(frames_of(copy)) >= 40
+
+
+def test_what_a_killed_run_left_is_kept(tmp_path: Path) -> None:
+    for name in ("out.recording.mkv", "out.recording-1.mkv"):
+        (tmp_path / name).write_bytes(name.encode())
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=20.0)
+    recorder.write(result())
+    recorder.close()
+    names = {"out.mp4", "out.recording-1.mkv", "out.recording-2.mkv"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+    assert (tmp_path / "out.recording-2.mkv").read_bytes() == b"out.recording.mkv"
+
+
+def test_mp4_names_its_decoder_as_encoding_into_it_does(tmp_path: Path) -> None:
+    """The decoder's configuration in the file that packets were copied to is the one that OpenCV itself writes."""
+    recorder = VideoRecorder(tmp_path / "copied.mp4", fps=20.0)
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    direct = cv2.VideoWriter(str(tmp_path / "direct.mp4"), cv2.CAP_FFMPEG, code, 20.0, (160, 120))
+    for index in range(5):
+        recorder.write(result(index))
+        direct.write(annotate(result(index)))
+    recorder.close()
+    direct.release()
+
+    def decoder(path: Path) -> bytes:
+        content = path.read_bytes()
+        at = content.index(b"esds")
+        return content[at : at + 13] + content[content.index(b"\x00\x00\x01\xb0", at) :][:20]
+
+    assert decoder(tmp_path / "copied.mp4") == decoder(tmp_path / "direct.mp4")
+    [copied, encoded] = (frames_of(tmp_path / name) for name in ("copied.mp4", "direct.mp4"))
+    assert len(copied) == len(encoded) == 5
+    assert all(np.array_equal(a, b) for a, b in zip(copied, encoded, strict=True))
+
+
+def test_where_pipes_are_missing_the_video_appears_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_edge.sinks.video.can_survive", lambda: False)
+    recorder = VideoRecorder(tmp_path / "out.mp4", fps=20.0)
+    recorder.write(result())
+    assert not (tmp_path / "out.mp4").exists()
+    recorder.close()
+    assert len(frames_of(tmp_path / "out.mp4")) == 1
+
+
+def test_half_a_line_of_an_earlier_run_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"frame": 0}\n{"frame": 1}\n{"fra')
+    sink = JsonLines(path, max_bytes=10**6)
+    sink.write(result(2))
+    sink.close()
+    assert [json.loads(line)["frame"] for line in path.read_text().splitlines()] == [0, 1, 2]
 
 
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ class SinkRunner:
             self._queue.put(result)
 
     def close(self) -> None:
-        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds,
-        unless the pipeline has to wait for it."""
+        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
+        ``finish_s``), unless the pipeline has to wait for it."""
         self._queue.close()
-        self._thread.join(None if self._wait else CLOSE_S)
+        self._thread.join(None if self._wait else getattr(self.sink, "finish_s", CLOSE_S))
 
     def _run(self) -> None:
         try:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from io import FileIO
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from fer_edge.errors import UsageError
 from fer_edge.pipeline import Result
 
 STDOUT: Final[str] = "-"
 KEPT_FILES: Final[int] = 3
+_TAIL: Final[int] = 1 << 16
 
 
 class JsonLines:
-    """Writes ``Result.as_dict()`` lines, each complete as soon as the next is begun.
+    """Writes ``Result.as_dict()`` lines, each whole or not at all.
 
-    ``target`` is a path, or ``-`` for standard output. A file is begun anew; with ``max_bytes`` it is continued, and
-    one that would exceed it is renamed to ``NAME.1`` first (and that to ``NAME.2``, up to ``NAME.3``).
+    ``target`` is a path, or ``-`` for standard output. A file is begun anew; with ``max_bytes`` it is continued (behind
+    its last whole line, should a power cut have left half of one), and one that would exceed it is first renamed to
+    ``NAME.1`` (and that to ``NAME.2``, up to ``NAME.3``).
     """
 
     lossless = True
@@ -30,28 +34,42 @@ class JsonLines:
         self._max_bytes = max_bytes
         self._written = 0
         # A file is opened for its first line: a source that gives nothing then leaves the old file alone.
-        self._stream: TextIO | None = None
+        self._file: FileIO | None = None
         if self.path is not None:
             make_folder(self.path)
 
-    def _open(self, path: Path) -> TextIO:
-        stream = path.open("w" if self._max_bytes is None else "a", encoding="utf-8")
-        self._written = stream.tell()
-        return stream
+    def _open(self, path: Path) -> FileIO:
+        file = FileIO(path, "w" if self._max_bytes is None else "a")
+        self._written = file.tell()
+        if self._written:
+            self._written = whole_lines(path, self._written)
+            file.truncate(self._written)
+        return file
 
     def write(self, result: Result) -> None:
-        """One line; flushed, so that the reader of a pipe has it at once."""
-        if self._stream is None:
-            self._stream = sys.stdout if self.path is None else self._open(self.path)
+        """One line; the reader of a pipe has it at once. Raises ``OSError`` when the disk is full."""
         line = json.dumps(result.as_dict(), separators=(", ", ": ")) + "\n"
-        if self.path is not None and self._max_bytes is not None and 0 < self._written > self._max_bytes - len(line):
-            self._stream.close()
-            self._stream = self._rotate(self.path)
-        self._stream.write(line)
-        self._stream.flush()
-        self._written += len(line)
+        if self.path is None:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            return
+        if self._file is None:
+            self._file = self._open(self.path)
+        content = memoryview(line.encode())
+        if self._max_bytes is not None and 0 < self._written > self._max_bytes - len(content):
+            self._file.close()
+            self._file = self._rotate(self.path)
+        rest = content
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # a device cannot be cut
+                self._file.truncate(self._written)  # half a line is no line
+            raise
+        self._written += len(content)
 
-    def _rotate(self, path: Path) -> TextIO:
+    def _rotate(self, path: Path) -> FileIO:
         for number in range(KEPT_FILES - 1, 0, -1):
             older = path.with_name(f"{path.name}.{number}")
             if older.exists():
@@ -61,8 +79,21 @@ class JsonLines:
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self.path is not None and self._stream is not None:
-            self._stream.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def whole_lines(path: Path, size: int) -> int:
+    """How many of the first ``size`` bytes of a text file are whole lines."""
+    with path.open("rb") as file:
+        while size > 0:
+            begin = max(0, size - _TAIL)
+            file.seek(begin)
+            end = file.read(size - begin).rfind(b"\n")
+            if end >= 0:
+                return begin + end + 1
+            size = begin
+    return 0
 
 
 def make_folder(path: Path) -> None:

@@ -16,12 +16,11 @@ from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
 from fer_edge.pipeline import Result
 from fer_edge.sinks.jsonl import make_folder
+from fer_edge.sinks.recording import Recording, can_survive
 from fer_edge.sources import IMAGE_SUFFIXES
 
 CODECS: Final[dict[str, str]] = {".mp4": "mp4v", ".m4v": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
-"""Suffix -> codec that OpenCV's wheels can write everywhere. ``.webm`` plays in browsers, ``.mkv`` and ``.avi`` keep
-what was recorded when the power fails."""
-SURVIVES_KILL: Final = frozenset({".mkv", ".avi"})
+"""Suffix -> codec that OpenCV's wheels can write everywhere. ``.webm`` plays in browsers."""
 DEFAULT_FPS: Final[float] = 25.0
 LIVE_FPS: Final[float] = 15.0
 MAX_FILL_S: Final[float] = 5.0
@@ -32,13 +31,15 @@ class VideoRecorder:
     """Writes annotated frames at a constant rate.
 
     A file's frames are written one by one at its own rate. A live source has no constant rate: its frames are repeated
-    or left out, so that the recording plays at true speed. ``.mkv`` and ``.avi`` are written in place and stay readable
-    whatever happens; ``.mp4`` and ``.webm`` are written under a temporary name and renamed at the end, because an
-    unfinished one plays nowhere.
+    or left out, so that the recording plays at true speed. Whatever happens, all but the last second can be played: see
+    :mod:`fer_edge.sinks.recording`. Where that does not work (Windows, OpenCV before 4.8) the file appears when it is
+    whole.
     """
 
     name = "video"
     lossless = True
+    finish_s = 600.0
+    """Copying hours of video into its final container takes longer than the other outputs' end."""
 
     def __init__(
         self, path: str | os.PathLike[str], *, fps: float | None = None, live: bool = False, blur: bool = False
@@ -52,14 +53,12 @@ class VideoRecorder:
         self._fps = fps or (LIVE_FPS if live else DEFAULT_FPS)
         self._live = live
         self._blur = blur
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: Recording | _WholeFile | None = None
         self._size = (0, 0)
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
         self._last: npt.NDArray[np.uint8] | None = None
-        self._scope = contextlib.ExitStack()
-        self._in_place = suffix in SURVIVES_KILL
 
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
@@ -85,31 +84,37 @@ class VideoRecorder:
             self._written += 1
         self._last = image
 
-    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+    def _open(self, width: int, height: int) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
         self._size = (width + width % 2, height + height % 2)
-        target = self.path if self._in_place else self._scope.enter_context(atomic_path(self.path))
-        code = cv2.VideoWriter.fourcc(*self._codec)
-        writer = cv2.VideoWriter(str(target), cv2.CAP_FFMPEG, code, self._fps, self._size)
-        if not writer.isOpened():
-            self._discard()
-            raise DeviceError(f"OpenCV cannot write {self.path} ({self._codec}, {width}x{height}); try a name in .avi")
-        return writer
+        kind = Recording if can_survive() else _WholeFile
+        return kind(self.path, self._codec, self._fps, self._size)
 
     def close(self) -> None:
         """Finish the file; without a single frame there is none."""
         if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            self._scope.close()
-
-    def _discard(self) -> None:
-        with contextlib.suppress(_Unwritten):
-            self._scope.__exit__(_Unwritten, _Unwritten(), None)
+            writer, self._writer = self._writer, None
+            writer.close()
 
 
-class _Unwritten(Exception):  # noqa: N818 - never leaves this file
-    pass
+class _WholeFile:
+    """A video that appears when it is finished."""
+
+    def __init__(self, target: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
+        self._scope = contextlib.ExitStack()
+        temporary = self._scope.enter_context(atomic_path(target))
+        self._writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
+        if not self._writer.isOpened():
+            error = DeviceError(f"OpenCV cannot write {target} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
+            self._scope.__exit__(DeviceError, error, None)
+            raise error
+
+    def write(self, image: npt.NDArray[np.uint8]) -> None:
+        self._writer.write(image)
+
+    def close(self) -> None:
+        self._writer.release()
+        self._scope.close()
 
 
 class ImageWriter:
