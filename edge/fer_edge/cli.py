@@ -46,7 +46,11 @@ def _quiet() -> contextlib.AbstractContextManager[None]:
 
 
 def _run(given: list[str]) -> int:
+    from fer_edge.credentials import check_command_line
+    from fer_edge.options import build_parser
+
     arguments = parse_arguments(given)
+    check_command_line(build_parser(PROG).parse_args(given), (lambda _: None) if arguments.quiet else _notice)
     if arguments.cores is not None:
         _use_cores(arguments.cores)
     for wanted, action in (
@@ -214,16 +218,17 @@ def _open_window(arguments: argparse.Namespace) -> Window | None:
 def _open_outputs(
     arguments: argparse.Namespace, source: Source, board: StatusBoard, notice: Callable[[str], None]
 ) -> list[SinkRunner]:
+    from fer_edge.credentials import MQTT_PASSWORD, WEB_TOKEN, secret
     from fer_edge.sinks.base import Sink, SinkRunner
 
     sinks: list[Sink] = []
     try:
         # Those that may lack a package or a port come first, before a file is touched.
+        token = arguments.web_token or secret("--web-token-file", arguments.web_token_file, WEB_TOKEN)
         if arguments.web:
             from fer_edge.sinks.address import parse_address
             from fer_edge.sinks.web import WebOptions, WebPage
 
-            token = arguments.web_token or os.environ.get("FER_WEB_TOKEN") or None
             host, port = parse_address(arguments.web, "--web")
             page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), board)
             sinks.append(page)
@@ -232,12 +237,13 @@ def _open_outputs(
             from fer_edge.sinks.address import parse_address
             from fer_edge.sinks.prometheus import MetricsServer
 
-            sinks.append(MetricsServer(parse_address(arguments.metrics, "--metrics"), board))
+            sinks.append(MetricsServer(parse_address(arguments.metrics, "--metrics"), board, token))
         if arguments.mqtt:
             from fer_edge.sinks.mqtt import MqttPublisher, parse_broker
 
-            broker = parse_broker(arguments.mqtt, os.environ.get("FER_MQTT_PASSWORD"))
-            sinks.append(MqttPublisher(broker, board, notice))
+            password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
+            broker = parse_broker(arguments.mqtt, password)
+            sinks.append(MqttPublisher(broker, board, notice, ca_file=arguments.mqtt_ca))
         if arguments.jsonl:
             from fer_edge.sinks.jsonl import JsonLines
 

@@ -185,10 +185,17 @@ def _add_outputs(parser: CommandParser) -> None:
         metavar="T",
         help="demand this token of visitors; needed on other addresses than 127.0.0.1 (or set FER_WEB_TOKEN)",
     )
+    group.add_argument("--web-token-file", metavar="FILE", help="read that token from the first line of this file")
     group.add_argument(
         "--mqtt",
         metavar="URL",
         help="mqtt[s]://[USER@]HOST[:PORT][/TOPIC]; password from FER_MQTT_PASSWORD",
+    )
+    group.add_argument(
+        "--mqtt-password-file", metavar="FILE", help="read that password from the first line of this file"
+    )
+    group.add_argument(
+        "--mqtt-ca", metavar="FILE", help="certificates (PEM) to trust for mqtts:// (default: those of the system)"
     )
     group.add_argument("--metrics", metavar="HOST:PORT", help="figures for Prometheus at /metrics")
     group.add_argument("--video", action=SWITCH, default=True, help="pictures on the page (--no-video: numbers only)")

@@ -38,6 +38,8 @@ class Status:
     """Of the processor, where the system tells."""
     busy_s: dict[str, float]
     outputs_dropped: dict[str, int]
+    outputs_failed: tuple[str, ...] = ()
+    """Outputs that have stopped, for example because the disk is full."""
 
     @property
     def healthy(self) -> bool:
@@ -59,6 +61,7 @@ class Status:
             "since_last_s": _rounded(self.since_last_s),
             "uptime_s": round(self.uptime_s, 1),
             "temperature_c": _rounded(self.temperature_c),
+            "outputs_failed": list(self.outputs_failed),
         }
 
 
@@ -101,6 +104,7 @@ class StatusBoard:
             temperature_c=self._temperature(),
             busy_s=dict(stats.busy_s),
             outputs_dropped={runner.sink.name: runner.dropped for runner in self.runners},
+            outputs_failed=tuple(runner.sink.name for runner in self.runners if runner.failed),
         )
 
     def _temperature(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import socket
 
 from fer_edge.errors import UsageError
@@ -25,6 +26,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def same(given: str, expected: str) -> bool:
+    """Whether a secret is the right one, in a time that does not tell how much of it is."""
+    return secrets.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:

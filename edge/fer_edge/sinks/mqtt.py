@@ -26,6 +26,7 @@ from fer_edge.draw import UNCERTAIN
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.labels import EMOTIONS
 from fer_edge.pipeline import Result
+from fer_edge.sinks.address import is_loopback
 from fer_edge.status import StatusBoard
 
 NOBODY: Final[str] = "nobody"
@@ -83,7 +84,14 @@ class MqttPublisher:
     name = "MQTT"
     lossless = False
 
-    def __init__(self, broker: Broker, board: StatusBoard, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        board: StatusBoard,
+        on_notice: Callable[[str], None] = lambda _: None,
+        *,
+        ca_file: str | None = None,
+    ) -> None:
         try:
             from paho.mqtt import client as mqtt
             from paho.mqtt.enums import CallbackAPIVersion
@@ -101,7 +109,9 @@ class MqttPublisher:
         if broker.user is not None:
             self._client.username_pw_set(broker.user, broker.password)
         if broker.tls:
-            self._client.tls_set_context(ssl.create_default_context())
+            self._client.tls_set_context(_tls(ca_file))
+        elif broker.password and not is_loopback(broker.host):
+            on_notice(f"the password goes to MQTT broker {broker.host} unencrypted; better: mqtts://")
         self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(*RETRY_S)
         self._client.on_connect = self._when_connected
@@ -152,6 +162,14 @@ class MqttPublisher:
             )
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """Certificates and host names are checked."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--mqtt-ca {ca_file}: expected certificates (PEM): {error.strerror or error}") from error
 
 
 def state_of(result: Result, fps: float) -> dict[str, Any]:

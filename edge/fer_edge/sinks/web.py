@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.pipeline import Result
 from fer_edge.sinks.address import is_loopback, listen
 from fer_edge.sinks.prometheus import CONTENT_TYPE, EmotionCounter, metrics_text
+from fer_edge.sinks.web_guard import MAX_HEADER_BYTES, Guard, limited_protocol
 from fer_edge.status import StatusBoard
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 PAGE: Final[Path] = Path(__file__).with_name("web_page.html")
-COOKIE: Final[str] = "fer_token"
 PREVIEW_FPS: Final[float] = 15.0
 PREVIEW_WIDTH: Final[int] = 960
 PREVIEW_QUALITY: Final[int] = 80
@@ -41,8 +41,6 @@ EVENTS_PER_S: Final[float] = 10.0
 KEEPALIVE_S: Final[float] = 2.0
 TIMELINE_S: Final[float] = 300.0
 TIMELINE_STEP_S: Final[float] = 0.5
-OPEN_PATHS: Final = frozenset({"/healthz"})
-"""What tells nothing about anybody needs no token: so that a container's health check has none to know."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,17 @@ class WebPage:
         self._socket = listen(options.host, options.port, "--web")
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            make_app(self.state), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            make_app(self.state),
+            http=limited_protocol(),
+            ws="none",
+            lifespan="off",
+            # No line for a request: addresses may hold the token.
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -116,7 +124,7 @@ class _State:
         self.timeline: deque[tuple[float, dict[int, tuple[str, float]]]] = deque(
             maxlen=int(TIMELINE_S / TIMELINE_STEP_S)
         )
-        """``(Unix time, {track id: (emotion, its probability)})``, oldest first."""
+        """``(monotonic time, {track id: (emotion, its probability)})``, oldest first."""
         self._next_jpeg = 0.0
         self._next_mark = 0.0
 
@@ -131,7 +139,7 @@ class _State:
                 face.track_id: (face.emotion or UNCERTAIN, round(float(face.probabilities.max()), 3))
                 for face in result.faces
             }
-            self.timeline.append((round(time.time(), 2), faces))
+            self.timeline.append((now, faces))
         if self.options.video and self.viewers and now >= self._next_jpeg:
             self._next_jpeg = now + 1.0 / PREVIEW_FPS
             self.jpeg = encode_preview(result, blur=self.options.blur)
@@ -168,7 +176,10 @@ def make_app(state: _State) -> Starlette:
         return JSONResponse(state.snapshot())
 
     async def api_timeline(_: Request) -> Response:
-        return JSONResponse([{"t": t, "faces": faces} for t, faces in list(state.timeline)])
+        # How long ago, because neither the clock of this machine nor that of the visitor need be right.
+        now, wall = time.monotonic(), time.time()
+        ages = [(now - moment, faces) for moment, faces in list(state.timeline)]
+        return JSONResponse([{"t": round(wall - age, 2), "ago_s": round(age, 2), "faces": f} for age, f in ages])
 
     async def events(_: Request) -> Response:
         return StreamingResponse(_events(state), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -196,7 +207,7 @@ def make_app(state: _State) -> Starlette:
         Route("/healthz", healthz),
         Route("/metrics", metrics),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_Guard, options=state.options)])
+    return Starlette(routes=routes, middleware=[Middleware(Guard, token=state.options.token, page=page)])
 
 
 async def _events(state: _State) -> AsyncIterator[str]:
@@ -224,63 +235,3 @@ async def _pictures(state: _State) -> AsyncIterator[bytes]:
             await asyncio.sleep(0.5 / PREVIEW_FPS)
     finally:
         state.viewers -= 1
-
-
-class _Guard:
-    """Lets in who has the token; on this machine only, who asked for this machine by its own name.
-
-    The latter is because a foreign page can point its own host name at 127.0.0.1 and then read what is served there
-    ("DNS rebinding"); its requests carry that name.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]], options: WebOptions) -> None:
-        self._app = app
-        self._options = options
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        from starlette.requests import Request
-        from starlette.responses import PlainTextResponse, RedirectResponse
-
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        token = self._options.token
-        response: Response | None = None
-        if token is None:
-            if not is_loopback(request.url.hostname or ""):
-                response = PlainTextResponse("open this page as http://127.0.0.1 or http://localhost\n", 403)
-        elif not _same(_given_token(request), token):
-            response = PlainTextResponse("a token is needed: /?token=...\n", 401, {"WWW-Authenticate": "Bearer"})
-        elif request.url.path == "/" and "token" in request.query_params:
-            response = RedirectResponse("/", 303)  # so that the token does not stay in the address bar
-            response.set_cookie(COOKIE, token, max_age=365 * 86_400, httponly=True, samesite="strict")
-        await (response or self._app)(scope, receive, _with_headers(send))
-
-
-def _given_token(request: Request) -> str:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials
-    return request.query_params.get("token") or request.cookies.get(COOKIE, "")
-
-
-def _same(given: str, expected: str) -> bool:
-    return secrets.compare_digest(given.encode(), expected.encode())
-
-
-def _with_headers(send: Any) -> Any:
-    """Nothing is kept by browsers or proxies, nothing foreign is loaded, no other page may frame this one."""
-    headers = [
-        (b"cache-control", b"no-store"),
-        (b"content-security-policy", b"default-src 'self' 'unsafe-inline'; frame-ancestors 'none'"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-
-    async def wrapped(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *headers]}
-        await send(message)
-
-    return wrapped
