@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -36,8 +36,9 @@ from fer_export.schema import read_tflite
 from fer_export.user_model import UserModel, load_weights
 from fer_train.artifacts import Trained
 from fer_train.dataset import Split
-from fer_train.evaluate import Evaluation, evaluate
+from fer_train.evaluate import CALIBRATION_BINS, Evaluation, evaluate
 from fer_train.synthetic import synthetic_split
+from fer_train.temperature import describe
 
 SYNTHETIC_PER_CLASS: Final[int] = 40
 SYNTHETIC_SEED: Final[int] = 0
@@ -158,7 +159,7 @@ def _judge_and_describe(
         layers = layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
         data = report.ReportData(
             title="Export report",
-            facts=_facts(request, networks, trained),
+            facts=_facts(request, networks, trained) | _calibration(comparisons, labelled=request.labelled),
             labelled=request.labelled,
             sizes={name: len(content) for name, content in networks.files.items()},
             comparisons=comparisons,
@@ -188,6 +189,7 @@ def _judge_and_describe(
         "data": request.data,
         "data_fingerprint": request.data_fingerprint,
         "recipe": trained.config or None,
+        "temperature": _temperature_record(trained),
         "int8_onnx_against_int8_tflite": twin.as_dict(),
         "remarks": list(verdict.remarks),
     }
@@ -264,10 +266,29 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
             "PTQ": f"PTQ, calibrated on {request.representatives.name} faces, the same number of each class",
         }[networks.method],
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
+        "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",
         "data": f"{request.data}, split {request.split.name}, {len(request.split)} images",
         "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
         "commit": manifest.source_commit() or "unknown (not a git checkout)",
+    }
+
+
+def _temperature_record(trained: Trained | UserModel) -> dict[str, Any] | None:
+    """What ``fer_train.temperature`` found and folded, calibration errors before and after; None without it."""
+    temperatures = trained.temperatures if isinstance(trained, Trained) else None
+    return {key: value for key, value in temperatures.record.items() if key != "folded"} if temperatures else None
+
+
+def _calibration(comparisons: dict[str, Comparison], *, labelled: bool) -> dict[str, str]:
+    if not labelled:
+        return {}
+    float_error, int8_error = (comparisons[name].other.calibration_error for name in (FLOAT_TFLITE, INT8_TFLITE))
+    n = comparisons[INT8_TFLITE].other.n_images
+    return {
+        f"expected calibration error ({CALIBRATION_BINS} bins)": (
+            f"float {float_error:.4f}, INT8 {int8_error:.4f} on these {n} images"
+        )
     }
 
 

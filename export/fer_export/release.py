@@ -27,6 +27,7 @@ from fer_train.dataset import load_dataset
 from fer_train.evaluate import evaluate
 from fer_train.plots import draw_confusion
 from fer_train.run_folder import RunFolder
+from fer_train.temperature import RECORD
 
 PROG = "fer_export.release"
 CONFUSION = "confusion_int8.png"
@@ -61,6 +62,9 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
             raise CheckFailedError(f"{run} was not exported; {target} stays as it was")
         manifest = json.loads((out / MANIFEST_NAME).read_text(encoding="utf-8"))
         manifest["weights"], manifest["data"] = "models", data.name  # no path of this machine
+        (target / RECORD).unlink(missing_ok=True)  # of weights that are replaced now
+        if (packed / RECORD).exists():
+            _copy(packed / RECORD, target)
         for source in [packed / "config.json", packed / PACKED_FLOAT, packed / PACKED_QAT]:
             _copy(source, target)
         for source in [out / INT8_TFLITE, out / INT8_ONNX, out / GOLDEN_NAME]:

@@ -17,6 +17,7 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_train.config import TrainConfig, load_config
 from fer_train.model import build_network, copy_weights
 from fer_train.run_folder import RunFolder
+from fer_train.temperature import Temperatures, fold, load_temperatures, save_folded
 
 PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
 
@@ -28,12 +29,19 @@ class Trained:
     path: Path
     recipe: TrainConfig | None
     """None for a user's own Keras model."""
+    fold: bool = True
+    """Whether the networks get the temperatures of ``temperature.json``."""
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def config(self) -> dict[str, Any]:
         """The recipe as a plain dictionary; empty for a user's own model."""
         return dataclasses.asdict(self.recipe) if self.recipe else {}
+
+    @property
+    def temperatures(self) -> Temperatures | None:
+        """What temperature scaling found, None without it. Raises :class:`ModelError` for a damaged record."""
+        return load_temperatures(self.path) if self.recipe else None
 
     @property
     def input_size(self) -> int:
@@ -46,7 +54,11 @@ class Trained:
         A tf_keras model; for a user's own file whichever Keras could read it.
         """
         if "float" not in self._cache:
-            self._cache["float"] = self._load_float() if self.recipe else load_keras_file(self.path)
+            model = self._load_float() if self.recipe else load_keras_file(self.path)
+            temperatures = self.temperatures
+            if temperatures is not None and self.fold and not temperatures.folded:
+                fold(model, temperatures.float_)
+            self._cache["float"] = model
         return self._cache["float"]
 
     def qat_model(self) -> Any | None:
@@ -54,7 +66,11 @@ class Trained:
         if self.recipe is None:
             return None
         if "qat" not in self._cache:
-            self._cache["qat"] = self._load_qat()
+            model, temperatures = self._load_qat(), self.temperatures
+            wanted = self.fold and temperatures is not None and not temperatures.folded
+            if wanted and model is not None and temperatures is not None and temperatures.qat is not None:
+                fold(model, temperatures.qat)
+            self._cache["qat"] = model
         return self._cache["qat"]
 
     def _network(self, keras: Any) -> Any:
@@ -100,16 +116,17 @@ class Trained:
         return qat
 
 
-def load_trained(path: Path) -> Trained:
+def load_trained(path: Path, *, fold: bool = True) -> Trained:
     """Trained weights in a run folder or a packed folder (``config.json`` and weights), or a Keras model file.
 
+    With ``fold`` the networks answer with the probabilities that temperature scaling made, without it as trained.
     Raises :class:`ModelError` when there is nothing usable at ``path``.
     """
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        return Trained(path, load_config(path / "config.json"))
-    return Trained(path, None)
+        return Trained(path, load_config(path / "config.json"), fold)
+    return Trained(path, None, fold)
 
 
 def load_keras_file(path: Path) -> Any:
@@ -163,6 +180,9 @@ def pack(trained: Trained, folder: Path) -> None:
     qat = trained.qat_model()
     if qat is not None:
         write_packed(folder / PACKED_QAT, qat.get_weights())
+    temperatures = trained.temperatures
+    if temperatures is not None:
+        save_folded(temperatures, folder)
 
 
 def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:

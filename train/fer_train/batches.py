@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.preprocess import resize_gray
+from fer_train.mixing import Mixing, mix
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -18,6 +19,8 @@ class Batches:
 
     Shapes: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32. Resizing is the device's
     own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds an image.
+
+    With ``part`` ``(i, n)`` each batch is the i-th of n equal pieces of the whole batch: what process i of n feeds.
     """
 
     def __init__(
@@ -30,10 +33,14 @@ class Batches:
         batch_size: int,
         seed: int,
         epoch: int,
+        mixing: Mixing | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.images, self.targets, self.weights = images, targets, weights
         self.input_size = input_size
         self.batch_size = min(batch_size, len(images))
+        self.mixing, self.part = mixing or Mixing(), part
+        self._seed = (seed, epoch)
         self.order = np.random.default_rng([seed, epoch]).permutation(len(images))
 
     def __len__(self) -> int:
@@ -42,7 +49,15 @@ class Batches:
     def __getitem__(self, index: int) -> tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         faces = np.stack([resize_gray(self.images[i], self.input_size) for i in chosen])
-        return faces, self.targets[chosen], self.weights[chosen]
+        batch = faces, self.targets[chosen], self.weights[chosen]
+        if self.mixing:
+            batch = mix(batch, self.mixing, np.random.default_rng([*self._seed, index]))
+        number, count = self.part
+        if count > 1:
+            each = len(chosen) // count
+            own = slice(number * each, (number + 1) * each)
+            batch = batch[0][own], batch[1][own], batch[2][own]
+        return batch
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]]:
         for index in range(len(self)):

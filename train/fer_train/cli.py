@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -14,6 +15,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.config import TrainConfig, load_config
+from fer_train.devices import hosts_from, open_devices
 from fer_train.model import INPUT_SIZES, NUM_BLOCKS
 from fer_train.run_folder import RunFolder
 
@@ -67,6 +69,8 @@ def build_parser() -> CommandParser:
         "--progressive-fraction", type=float, help=f"of the epochs (default {DEFAULTS.progressive_fraction})"
     )
 
+    _add_devices(parser)
+
     more = parser.add_argument_group("soft targets")
     more.add_argument("--soft-labels", metavar="CSV", help="FER+ votes, blended with the labels")
     more.add_argument("--soft-label-weight", type=float, help="share of the votes in the target (default 0.3 if given)")
@@ -90,13 +94,29 @@ def build_parser() -> CommandParser:
         change.add_argument(
             f"--{name}", type=float, help=f"{text} (default {getattr(DEFAULTS, name.replace('-', '_'))})"
         )
+    change.add_argument("--mixup", type=float, metavar="ALPHA", help="blend pairs of images, for example 0.2 (off)")
+    change.add_argument("--cutmix", type=float, metavar="ALPHA", help="paste parts of other images, such as 1.0 (off)")
 
     qat = parser.add_argument_group("QAT stage")
     qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
     qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
     qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
     qat.add_argument("--calibration-images", type=int, help=f"(default {DEFAULTS.calibration_images})")
+    qat.add_argument(
+        "--no-temperature-scaling",
+        dest="temperature_scaling",
+        action="store_false",
+        help="leave the probabilities' calibration as training made it",
+    )
     return parser
+
+
+def _add_devices(parser: CommandParser) -> None:
+    where = parser.add_argument_group("several devices and hosts (float stage; KERAS_BACKEND=jax)")
+    where.add_argument("--devices", metavar="all|N", help="split every batch over devices of this host")
+    where.add_argument("--coordinator", metavar="HOST:PORT", help="address of host 0, the same on every host")
+    where.add_argument("--num-hosts", type=int, metavar="N", help="how many hosts run this command")
+    where.add_argument("--host-id", type=int, metavar="I", help="which of them this is, from 0; 0 writes the files")
 
 
 def recipe_from(options: dict[str, Any]) -> TrainConfig:
@@ -132,6 +152,8 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
             ("teacher_weight", 0 <= config.teacher_weight <= 1, "0 to 1"),
             ("teacher_temperature", config.teacher_temperature > 0, "positive"),
             ("qat_distill", 0 <= config.qat_distill <= 1, "0 to 1"),
+            ("mixup", 0 <= config.mixup <= 100, "0 to 100"),
+            ("cutmix", 0 <= config.cutmix <= 100, "0 to 100"),
             ("calibration_images", config.calibration_images >= 1, "at least 1"),
         )
         if not valid
@@ -160,15 +182,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         options = vars(build_parser().parse_args(argv))
         folder = RunFolder(Path(options["run"]))
+        hosts = hosts_from(options)
         resume = bool(options.get("resume")) and folder.config.exists()
         config = _resumed_recipe(options, folder) if resume else recipe_from(options)
         if not config.data:
             raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
-        if not resume and folder.float_checkpoint.exists():
+        if not resume and hosts.is_first and folder.float_checkpoint.exists():
             raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_native_libraries(), folder.locked():
+        with quiet_native_libraries(), folder.locked() if hosts.is_first else contextlib.nullcontext():
             try:
+                devices = open_devices(options.get("devices"), hosts)
                 from fer_train.session import train
             except ImportError as error:
                 raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
@@ -178,6 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 resume=resume,
                 cache_dir=options.get("cache_dir"),
                 write_logits=options.get("write_logits"),
+                devices=devices,
             )
 
     return run_command("fer-train", body)

@@ -57,11 +57,14 @@ class TrainConfig:
     brightness: float = 0.15
     contrast: float = 0.2
     erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     # The QAT stage
     qat_epochs: int = 2
     qat_learning_rate: float = 1e-3
     qat_distill: float = 0.5
     calibration_images: int = 1024
+    temperature_scaling: bool = True
     seed: int = 0
 
     def as_json(self) -> str:

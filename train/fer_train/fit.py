@@ -18,10 +18,12 @@ from fer_train.augment import Augment
 from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
 from fer_train.config import TrainConfig
+from fer_train.devices import Devices
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
-from fer_train.model import build_network, set_trainable_blocks
+from fer_train.mixing import Mixing
+from fer_train.model import build_network, copy_weights, set_trainable_blocks
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.run_folder import RunFolder
 
@@ -50,7 +52,8 @@ def choose_precision(precision: str) -> str:
     """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
     if precision != "auto":
         return precision
-    return "mixed_bfloat16" if keras.distribution.list_devices("gpu") else "float32"
+    names = keras.distribution.list_devices()  # asked for GPUs only, JAX raises where there is none
+    return "float32" if all(str(name).lower().startswith("cpu") for name in names) else "mixed_bfloat16"
 
 
 def cross_entropy(evaluation: Evaluation) -> float:
@@ -62,10 +65,18 @@ def cross_entropy(evaluation: Evaluation) -> float:
 class FloatStage:
     """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on."""
 
-    def __init__(self, config: TrainConfig, data: TrainingData, folder: RunFolder) -> None:
+    def __init__(
+        self, config: TrainConfig, data: TrainingData, folder: RunFolder, devices: Devices | None = None
+    ) -> None:
         self.config, self.data, self.folder = config, data, folder
+        self.devices = devices or Devices()
+        batch = min(config.batch_size, len(data.images))
+        if batch % self.devices.count:
+            raise UsageError(f"a batch of {batch} images does not split over {self.devices.count} devices")
         keras.utils.set_random_seed(config.seed)
         keras.config.set_dtype_policy(choose_precision(config.precision))
+        self.devices.enter()
+        self._local: Any = None
         self.size = self._size_at(0)
         self.network, self.trainer = self._build(self.size, config.backbone)
         self.history: list[EpochMetrics] = []
@@ -83,9 +94,11 @@ class FloatStage:
             start = int(checkpoint.record["epochs_done"])
             self.history = rows_from_json(checkpoint.record["history"])
             self.best_accuracy = float(checkpoint.record["best_accuracy"])
+        self.devices.require_equal(start, "the last complete epoch")
         if start >= self.config.epochs:
             return
-        log = TensorBoardLog(self.folder.tensorboard, "float")
+        first = self.devices.hosts.is_first
+        log = TensorBoardLog(self.folder.tensorboard, "float") if first else None
         with stage_progress("float", self.config.epochs, self.steps, start) as progress:
             if start:
                 progress.say(f"float stage goes on after epoch {start} of {self.config.epochs}")
@@ -93,6 +106,9 @@ class FloatStage:
                 self._enter(epoch, checkpoint)
                 checkpoint = None
                 row = self._epoch(epoch, progress)
+                self.history.append(row)
+                if log is None:
+                    continue
                 self._keep(row)
                 log.add(row)
                 progress.say(
@@ -101,25 +117,50 @@ class FloatStage:
                     f"(best {self.best_accuracy:.2%})  {row.seconds:.0f} s, "
                     f"{self.steps * self.config.batch_size / row.seconds:.0f} images/s"
                 )
-        log.close()
+        if log is not None:
+            log.close()
 
     def evaluate(self) -> Evaluation:
         """The network as it is now, over the validation split."""
-        return evaluate(
-            KerasClassifier(self.network),
-            self.data.validation_images,
-            self.data.validation_labels,
-            "validation",
-            batch=EVALUATION_BATCH,
-        )
+        with self.devices.local():
+            return evaluate(
+                KerasClassifier(self._on_one_device()),
+                self.data.validation_images,
+                self.data.validation_labels,
+                "validation",
+                batch=EVALUATION_BATCH,
+            )
+
+    def finish(self) -> Any:
+        """The network with its best weights, on one device; several devices and hosts are done with."""
+        with self.devices.local():
+            network = self._on_one_device()
+            if self.devices.hosts.is_first:
+                network.load_weights(self.folder.float_weights)
+        self.devices.leave()
+        self.network = network
+        self.devices = Devices()
+        return network
+
+    def _on_one_device(self) -> Any:
+        """The network itself, or its copy where the network is spread over several devices."""
+        if self.devices.distribution is None:
+            return self.network
+        if self._local is None or self._local.input_shape != self.network.input_shape:
+            self._local = self._network(self.size, None)
+        copy_weights(self.network, self._local)
+        return self._local
 
     def _build(self, size: int, backbone: str | None) -> tuple[Any, Any]:
         """The network, and the model that is trained: raw grey faces in, augmentation and network behind."""
-        config = self.config
-        network = build_network(keras, size, backbone=backbone, dropout=config.dropout, bn_momentum=config.bn_momentum)
+        network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        return network, keras.Model(raw, network(Augment(config)(raw)), name="trainer")
+        return network, keras.Model(raw, network(Augment(self.config)(raw)), name="trainer")
+
+    def _network(self, size: int, backbone: str | None) -> Any:
+        config = self.config
+        return build_network(keras, size, backbone=backbone, dropout=config.dropout, bn_momentum=config.bn_momentum)
 
     def _size_at(self, epoch: int) -> int:
         """Input size of an epoch: smaller, and so faster, in the first ones when the recipe says so."""
@@ -155,6 +196,8 @@ class FloatStage:
             batch_size=self.config.batch_size,
             seed=self.config.seed,
             epoch=epoch,
+            mixing=Mixing(self.config.mixup, self.config.cutmix),
+            part=self.devices.part,
         )
 
     def _compile(self, phase: str) -> None:
@@ -232,11 +275,8 @@ class FloatStage:
         evaluation = self.evaluate()
         if evaluation.accuracy > self.best_accuracy:
             self.best_accuracy = evaluation.accuracy
-            with atomic_path(self.folder.root / "float.weights.h5") as temporary:
-                # Keras demands the ending .weights.h5
-                whole = temporary.with_name(temporary.stem + ".weights.h5")
-                self.network.save_weights(whole)
-                whole.replace(temporary)
+            if self.devices.hosts.is_first:
+                self._save_best()
         if raw is not None:
             for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
                 variable.assign(value)
@@ -253,6 +293,13 @@ class FloatStage:
             seconds=time.monotonic() - started,
         )
 
+    def _save_best(self) -> None:
+        with atomic_path(self.folder.float_weights) as temporary:
+            # Keras demands the ending .weights.h5
+            whole = temporary.with_name(temporary.stem + ".weights.h5")
+            self._on_one_device().save_weights(whole)
+            whole.replace(temporary)
+
     def _swap_in_average(self) -> list[npt.NDArray[Any]]:
         raw = [np.array(variable) for variable in self.trainer.trainable_variables]
         averages = self.trainer.optimizer._model_variables_moving_average
@@ -261,7 +308,6 @@ class FloatStage:
         return raw
 
     def _keep(self, row: EpochMetrics) -> None:
-        self.history.append(row)
         save_checkpoint(
             self.folder.float_checkpoint,
             [np.asarray(variable) for variable in self.trainer.variables],

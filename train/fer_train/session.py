@@ -13,10 +13,12 @@ from fer_edge.errors import UsageError
 from fer_edge.files import write_text
 from fer_train.config import TrainConfig
 from fer_train.dataset import Dataset, load_dataset
+from fer_train.devices import Devices
 from fer_train.fit import FloatStage, TrainingData
 from fer_train.progress import console
 from fer_train.run_folder import RunFolder
 from fer_train.targets import blend, class_weights, hard_targets
+from fer_train.temperature import RECORD, calibrate, describe, summarize
 
 
 def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
@@ -54,8 +56,11 @@ def train(
     resume: bool,
     cache_dir: str | None = None,
     write_logits: str | None = None,
+    devices: Devices | None = None,
 ) -> int:
-    """Run what is left of both stages; returns 0."""
+    """Run what is left of both stages; returns 0. Hosts other than the first end with the float stage."""
+    is_first = devices is None or devices.hosts.is_first
+    console.quiet = not is_first
     started = time.monotonic()
     dataset = load_dataset(config.data, cache_dir=Path(cache_dir) if cache_dir else None, seed=config.seed)
     if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
@@ -70,29 +75,39 @@ def train(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
         f"read in {time.monotonic() - started:.1f} s"
     )
-    config.save(folder.config)
+    if is_first:
+        config.save(folder.config)
 
-    stage = FloatStage(config, data, folder)
+    stage = FloatStage(config, data, folder, devices)
     stage.run(resume=resume)
-    stage.network.load_weights(folder.float_weights)
+    stage.finish()
+    if not is_first:
+        return 0
     best = stage.evaluate()
     console.print(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
     evaluations = {"float": best}
     history = list(stage.history)
 
+    qat_network = None
     if config.qat_epochs:
         from fer_train.qat import QatStage
 
         qat = QatStage(config, data, folder, stage.network, history)
         evaluations |= qat.run(resume=resume)
         history = qat.history
+        qat_network = qat.network
+    summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    if config.temperature_scaling:
+        evaluations = calibrate(folder.root, data.validation_images, evaluations, qat_network)
+        record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
+        summary = summarize(evaluations, record)
+        console.print(f"temperature: {describe(record)}")
 
     from fer_train.plots import draw_confusion, draw_curves
 
     draw_curves(history, folder.plots)
     for name, evaluation in evaluations.items():
         draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
-    summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
     write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     if write_logits:
         from fer_train.distill import write_teacher_logits

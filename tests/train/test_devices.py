@@ -1,0 +1,125 @@
+"""Several devices and hosts: refused usage quickly, and the same loss curve as on one device (slow)."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import UsageError
+from fer_train.cli import main
+from fer_train.devices import Devices, Hosts, hosts_from, open_devices
+from fer_train.synth_folder import write_synthetic
+
+DEADLINE_S = 900
+TOLERANCE = 1e-3
+"""Relative, of the losses: float32 sums in another order, amplified by a few steps of training."""
+
+
+def test_hosts_come_from_options_or_from_the_environment_of_keras() -> None:
+    assert hosts_from({}, {}) == Hosts()
+    given = {"coordinator": "10.0.0.1:1234", "num_hosts": 3, "host_id": 2}
+    assert hosts_from(given, {}) == Hosts("10.0.0.1:1234", 3, 2)
+    environment = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:1234",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "3",
+        "KERAS_DISTRIBUTION_PROCESS_ID": "0",
+    }
+    assert hosts_from({}, environment) == Hosts("10.0.0.1:1234", 3, 0)
+    assert hosts_from({"host_id": 1}, environment).number == 1
+    assert [Devices(hosts=Hosts("a:1", 3, i)).part for i in range(3)] == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"coordinator": "a:1"}, "together"),
+        ({"host_id": 0, "num_hosts": 2}, "together"),
+        ({"coordinator": "a:1", "num_hosts": 2, "host_id": 2}, "counts from 0"),
+        ({"coordinator": "a", "num_hosts": 2, "host_id": 0}, "ADDRESS:PORT"),
+    ],
+)
+def test_half_described_hosts_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        hosts_from(options, {})
+    with pytest.raises(UsageError, match="whole number"):
+        hosts_from({}, {"KERAS_DISTRIBUTION_NUM_PROCESSES": "two"})
+
+
+def test_devices_that_cannot_be_had_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_devices(None, Hosts()) == Devices()
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    for wanted, hosts, words in (
+        ("all", Hosts(), "KERAS_BACKEND=jax"),
+        ("0", Hosts(), "a number"),
+        ("some", Hosts(), "a number"),
+        ("2", Hosts("a:1", 2, 0), "all their devices"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            open_devices(wanted, hosts)
+
+
+def test_wrong_devices_are_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    arguments = ["--run", str(tmp_path / "r"), "--data", str(tmp_path), "--devices", "all"]
+    assert main(arguments) == 2
+    assert "KERAS_BACKEND=jax" in capsys.readouterr().err
+    assert main([*arguments, "--host-id", "1"]) == 2
+    assert "--coordinator" in capsys.readouterr().err
+
+
+def start(data: Path, run: Path, devices: int, *more: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XDG_CACHE_HOME": str(data.parent / "cache"),
+    }
+    recipe = [
+        "--input-size", "96", "--progressive-size", "32", "--progressive-fraction", "1", "--backbone", "none",
+        "--epochs", "3", "--head-epochs", "0", "--trainable-blocks", "2", "--qat-epochs", "0", "--batch-size", "16",
+        "--erase", "0.5", "--mixup", "0.2", "--precision", "float32",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "fer_train.cli", "--data", str(data), "--run", str(run), *recipe, *more]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def curve(run: Path, processes: list[subprocess.Popen[str]]) -> list[tuple[float, float]]:
+    """``(loss, validation loss)`` by epoch, once all processes have ended well."""
+    outputs = [process.communicate(timeout=DEADLINE_S)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-3000:]
+    with (run / "metrics.csv").open() as handle:
+        return [(float(row["loss"]), float(row["val_loss"])) for row in csv.DictReader(handle)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("jax", "tensorflow")),
+    reason="JAX (extra jax) and TensorFlow are not installed",
+)
+def test_two_devices_and_two_hosts_train_like_one_device(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_synthetic(data, {"train": 10, "validation": 3, "test": 0})
+    one = curve(tmp_path / "one", [start(data, tmp_path / "one", 1)])
+    assert len(one) == 3
+    assert one[0][0] > one[2][0]  # it learns
+    two = curve(tmp_path / "two", [start(data, tmp_path / "two", 2, "--devices", "all")])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    together = ["--coordinator", f"127.0.0.1:{port}", "--num-hosts", "2", "--host-id"]
+    hosts = curve(tmp_path / "hosts", [start(data, tmp_path / "hosts", 1, *together, str(i)) for i in range(2)])
+    print("one device", one, "two devices", two, "two hosts", hosts, sep="\n")
+    for other in (two, hosts):
+        for expected, found in zip(one, other, strict=True):
+            assert found == pytest.approx(expected, rel=TOLERANCE)
+    assert not [path for path in tmp_path.rglob("*") if ".tmp" in path.name]
