@@ -128,7 +128,8 @@ def limited_protocol() -> type[asyncio.Protocol]:
         def _await_request(self) -> None:
             answering = self.cycle is not None and not self.cycle.response_complete
             if answering:
-                self._request_timer = _cancelled(self._request_timer)
+                _cancel(self._request_timer)
+                self._request_timer = None
             elif self._request_timer is None and not self.transport.is_closing():
                 self._request_timer = asyncio.get_running_loop().call_later(REQUEST_S, self.transport.abort)
 
@@ -138,16 +139,16 @@ def limited_protocol() -> type[asyncio.Protocol]:
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._stall_timer = _cancelled(self._stall_timer)
+            _cancel(self._stall_timer)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._request_timer = _cancelled(self._request_timer)
-            self._stall_timer = _cancelled(self._stall_timer)
+            _cancel(self._request_timer)
+            _cancel(self._stall_timer)
             super().connection_lost(exc)
 
     return LimitedProtocol
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()

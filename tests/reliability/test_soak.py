@@ -1,0 +1,90 @@
+"""A long run with all outputs on: nothing grows. 100,000 frames in the full campaign (about ten minutes alone)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tests.edge.test_mqtt import Broker, broker, heard  # noqa: F401 - the fixtures
+from tests.reliability.campaign import CHECKOUT, Campaign, playable_frames
+from tests.reliability.test_outputs import free_port
+
+MAX_GROWTH_KIB = 2 * 1024
+
+
+def test_soak(
+    campaign: Campaign,
+    clip: Path,
+    tmp_path: Path,
+    broker: Broker,  # noqa: F811
+    heard: dict[str, list[bytes]],  # noqa: F811
+) -> None:
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    frames = int(os.environ.get("FER_SOAK_FRAMES", campaign.count(500, 100_000)))
+    web, metrics = free_port(), free_port()
+    video = tmp_path / "v.mkv"
+    arguments = ["--source", str(clip), "--loop", "--headless", "--max-frames", str(frames), "--detector", "haar"]
+    arguments += ["--detect-width", "160", "--detect-every", "10", "--opencv-threads", "1"]
+    arguments += ["--jsonl", str(tmp_path / "t.jsonl"), "--jsonl-max-mb", "2", "--save", str(video)]
+    arguments += ["--web", f"127.0.0.1:{web}", "--metrics", f"127.0.0.1:{metrics}"]
+    arguments += ["--mqtt", f"mqtt://127.0.0.1:{broker.port}/cam"]
+    result = tmp_path / "soak.json"
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"frames": frames, "arguments": arguments, "result": str(result)}))
+    over = threading.Event()
+    pictures = 0
+
+    def watch() -> None:
+        """A visitor of the page, and a Prometheus."""
+        nonlocal pictures
+        while not over.wait(0.5):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5).read()
+                with urllib.request.urlopen(f"http://127.0.0.1:{web}/video", timeout=5) as stream:
+                    while not over.is_set() and (piece := stream.read1(65_536)):
+                        pictures += piece.count(b"image/jpeg")
+
+    visitor = threading.Thread(target=watch)
+    visitor.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(CHECKOUT / "tests" / "reliability" / "soak.py"), str(settings)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        over.set()
+        visitor.join()
+    assert done.returncode == 0, done.stderr
+    report = json.loads(result.read_text())
+    tenths = report["tenths"]
+    assert len(tenths) == 10
+    second, last = tenths[1], tenths[-1]
+    files = sorted(path.name for path in tmp_path.glob("t.jsonl*"))
+    campaign.record(
+        frames=frames,
+        memory_growth_kib=last["memory_kib"] - second["memory_kib"],
+        descriptors=[tenth["descriptors"] for tenth in tenths],
+        threads=[tenth["threads"] for tenth in tenths],
+        age_p99_ratio=round(last["age_p99_ms"] / second["age_p99_ms"], 3),
+        step_p99_ratio=round(last["step_p99_ms"] / second["step_p99_ms"], 3),
+        mqtt_states=len(heard.get("cam/state", [])),
+        pictures=pictures,
+        json_files=files,
+        tenths=tenths,
+    )
+    assert playable_frames(video) == frames
+    assert pictures > 0
+    assert heard["cam/state"]
+    assert max(tenth["threads"] for tenth in tenths[1:]) <= second["threads"]
+    assert max(tenth["descriptors"] for tenth in tenths[1:]) <= second["descriptors"] + 2
+    if frames >= 100_000:
+        assert last["memory_kib"] - second["memory_kib"] <= MAX_GROWTH_KIB
