@@ -1,10 +1,11 @@
 """Repeats measurements of edge/README.md on FER-2013 (``FER2013``) and on the sharp faces of ``FER_ASSETS``.
 
-``python tests/edge/measure_faces.py sharp|confidence|batch [--model M]``
+``python tests/edge/measure_faces.py crop|sharp|steady|confidence|batch [--model M]``
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -17,9 +18,10 @@ import numpy.typing as npt
 
 from fer_edge.classifier import Classifier, open_classifier
 from fer_edge.command import CommandParser, run_command
-from fer_edge.faces import YuNetDetector
+from fer_edge.faces import DetectedFace, YuNetDetector
 from fer_edge.labels import EMOTIONS
-from fer_edge.preprocess import crop_square, resize_gray, to_gray
+from fer_edge.pipeline import FacePipeline
+from fer_edge.preprocess import crop_square, preprocess_face, resize_gray, to_gray
 from fer_train.dataset import load_dataset
 
 Gray = npt.NDArray[np.uint8]
@@ -96,6 +98,85 @@ def sharp(classifier: Classifier) -> None:
         print(f"enlarged, {name}: n = {len(right)}, {right.mean():.2%}, {100 * gain.mean():+.2f} ± {100 * error:.2f}")
 
 
+def crop(classifier: Classifier) -> None:
+    """Margins around the detected box, and alignment by the eyes, on enlarged PublicTest images."""
+    assets = Path(os.environ["FER_ASSETS"])
+    detector = YuNetDetector(assets / "detectors" / "face_detection_yunet_2023mar.onnx")
+    images, labels = public_test()
+    size = classifier.input_size
+    kept: list[tuple[Gray, DetectedFace]] = []
+    whole, truth = [], []
+    for image, label in zip(images, labels, strict=True):
+        wide = cv2.copyMakeBorder(image, 12, 12, 12, 12, cv2.BORDER_REPLICATE)
+        large = np.asarray(cv2.resize(wide, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
+        found = detector.detect(np.asarray(cv2.cvtColor(large, cv2.COLOR_GRAY2BGR), np.uint8))
+        if len(found) == 1:
+            kept.append((large, found[0]))
+            whole.append(image)
+            truth.append(label)
+    eyes = [_eyes(face) for _, face in kept]
+    sides = np.asarray([max(face.box[2:]) for _, face in kept])
+    ratio = float(np.median(sides / [distance for _, distance in eyes]))
+    variants: dict[str, list[Gray]] = {"whole FER-2013 image": whole}
+    for margin in (-0.10, -0.05, 0.0, 0.05, 0.10, 0.20, 0.30):
+        variants[f"box, margin {margin:+.2f}"] = [crop_square(image, face.box, margin) for image, face in kept]
+    level = [_level(image, face, angle) for (image, face), (angle, _) in zip(kept, eyes, strict=True)]
+    variants["box, eyes turned level, margin 0"] = [
+        crop_square(image, face.box) for image, (_, face) in zip(level, kept, strict=True)
+    ]
+    variants["eyes turned level, scale by eye distance"] = [
+        crop_square(image, _box_of_side(face, round(distance * ratio)))
+        for image, (_, face), (_, distance) in zip(level, kept, eyes, strict=True)
+    ]
+    print(f"exactly one face in {len(kept)} of {len(images)}\n| crop | accuracy | against the whole image |")
+    base: npt.NDArray[Any] | None = None
+    for name, faces in variants.items():
+        prepared = lambda gray, _: preprocess_face(gray, size)  # noqa: E731
+        right = predict(classifier, faces, prepared).argmax(axis=1) == np.asarray(truth)
+        base = right if base is None else base
+        gain = right.astype(float) - base
+        error = 1.96 * gain.std() / np.sqrt(len(gain))
+        print(f"| {name} | {right.mean():.1%} | {100 * gain.mean():+.1f} ± {100 * error:.1f} |", flush=True)
+
+
+def _eyes(face: DetectedFace) -> tuple[float, float]:
+    """Angle of the line through the eyes in degrees, and their distance in pixels."""
+    assert face.landmarks is not None
+    across, down = face.landmarks[1] - face.landmarks[0]
+    return float(np.degrees(np.arctan2(down, across))), float(np.hypot(across, down))
+
+
+def _centre(face: DetectedFace) -> tuple[float, float]:
+    x, y, w, h = face.box
+    return x + w / 2, y + h / 2
+
+
+def _level(image: Gray, face: DetectedFace, angle: float) -> Gray:
+    turn = cv2.getRotationMatrix2D(_centre(face), angle, 1.0)
+    shape = image.shape[1], image.shape[0]
+    return np.asarray(cv2.warpAffine(image, turn, shape, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _box_of_side(face: DetectedFace, side: int) -> tuple[int, int, int, int]:
+    x, y = _centre(face)
+    return round(x - side / 2), round(y - side / 2), side, side
+
+
+def steady(classifier: Classifier) -> None:
+    """Label switches on the clip, raw and smoothed, and how far its average probabilities move."""
+    assets = Path(os.environ["FER_ASSETS"])
+    detector = YuNetDetector(assets / "detectors" / "face_detection_yunet_2023mar.onnx")
+    for smoothing_s in (0.2, 0.5):
+        pipeline = FacePipeline(assets / "faces" / "talking_head.mp4", classifier, detector, smoothing_s=smoothing_s)
+        faces = [face for result in pipeline for face in result.faces]
+        raw = np.stack([face.raw for face in faces])
+        labels = [face.emotion for face in faces]
+        switches = sum(a != b for a, b in itertools.pairwise(labels))
+        moved = np.abs(raw.mean(axis=0) - np.stack([face.probabilities for face in faces]).mean(axis=0)).max()
+        before = np.count_nonzero(np.diff(raw.argmax(axis=1)))
+        print(f"{smoothing_s} s: n = {len(faces)}, {before} switches raw, {switches} smoothed, moved by {moved:.4f}")
+
+
 def confidence(classifier: Classifier) -> None:
     images, labels = public_test()
     probabilities = predict(classifier, list(images), resize_gray)
@@ -137,12 +218,21 @@ def batch(classifier: Classifier, size: int = 4, rounds: int = 200) -> None:
     )
 
 
+MEASUREMENTS: dict[str, Callable[[Classifier], None]] = {
+    "crop": crop,
+    "sharp": sharp,
+    "steady": steady,
+    "confidence": confidence,
+    "batch": batch,
+}
+
+
 def main() -> int:
     parser = CommandParser(description=__doc__)
-    parser.add_argument("what", choices=("sharp", "confidence", "batch"))
+    parser.add_argument("what", choices=tuple(MEASUREMENTS))
     parser.add_argument("--model")
     arguments = parser.parse_args()
-    {"sharp": sharp, "confidence": confidence, "batch": batch}[arguments.what](open_classifier(arguments.model))
+    MEASUREMENTS[arguments.what](open_classifier(arguments.model))
     return 0
 
 

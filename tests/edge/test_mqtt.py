@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import socket
@@ -209,3 +210,81 @@ def test_a_broker_that_is_not_there_yet(broker: Broker, heard: dict[str, list[by
     broker.start()
     wait_for(lambda: b"online" in heard.get("cam/availability", []), 15.0)
     sink.close()
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A mosquitto that speaks TLS only and wants ada's password; its port, and the certificate to trust."""
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
+    if MOSQUITTO is None or shutil.which("openssl") is None or shutil.which("mosquitto_passwd") is None:
+        pytest.skip("mosquitto or openssl is not installed")
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    openssl(tmp_path, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "c.pem", *subject)
+    (tmp_path / "users").touch(mode=0o600)
+    command = ["mosquitto_passwd", "-b", str(tmp_path / "users"), "ada", "s3cret"]
+    subprocess.run(command, check=True, capture_output=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    lines = [f"listener {port} 127.0.0.1", "allow_anonymous false", f"password_file {tmp_path / 'users'}"]
+    lines += [f"certfile {tmp_path / 'c.pem'}", f"keyfile {tmp_path / 'k.pem'}", "user root"]
+    (tmp_path / "m.conf").write_text("\n".join(lines) + "\n")
+    process = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "m.conf")], stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            return False
+        return True
+
+    wait_for(answers)
+    yield port, tmp_path / "c.pem"
+    process.kill()
+    process.wait()
+
+
+def test_tls_and_a_password(tls_broker: tuple[int, Path]) -> None:
+    port, certificate = tls_broker
+    notices: list[str] = []
+    broker = parse_broker(f"mqtts://ada@localhost:{port}/cam", "s3cret")
+    sink = MqttPublisher(broker, board(), notices.append, ca_file=str(certificate))
+    wait_for(sink._connected.is_set, 15.0)
+    sink.close()
+    assert notices == []
+    wrong = MqttPublisher(
+        parse_broker(f"mqtts://ada@localhost:{port}/cam", "no"), board(), notices.append, ca_file=str(certificate)
+    )
+    wait_for(lambda: notices, 15.0)
+    assert "refuses us" in notices[0]
+    wrong.close()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # paho leaves the socket to the collector
+def test_a_broker_whose_certificate_is_not_trusted_hears_nothing(tls_broker: tuple[int, Path]) -> None:
+    port, _ = tls_broker
+    notices: list[str] = []
+    sink = MqttPublisher(parse_broker(f"mqtts://ada@localhost:{port}/cam", "s3cret"), board(), notices.append)
+    wait_for(lambda: notices, 15.0)
+    assert "cannot be reached (self-signed certificate)" in notices[0]
+    sink.write(result())
+    assert not sink._connected.is_set()
+    gc.collect()
+    sink.close()
+
+
+def test_certificates_that_are_none_and_passwords_in_the_open(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
+    (tmp_path / "c.pem").write_text("no certificate")
+    for name in ("c.pem", "missing.pem"):
+        with pytest.raises(UsageError, match="expected certificates"):
+            MqttPublisher(parse_broker("mqtts://localhost"), board(), ca_file=str(tmp_path / name))
+    notices: list[str] = []
+    MqttPublisher(parse_broker("mqtt://ada@192.0.2.1", "s3cret"), board(), notices.append).close()
+    assert "unencrypted" in notices[0]
+    assert not any("s3cret" in notice for notice in notices)

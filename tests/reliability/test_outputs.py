@@ -101,6 +101,7 @@ def test_broker_down_and_back(
     address = f"mqtt://127.0.0.1:{broker.port}/cam"
     with Camera(tmp_path, clip, *PLAYED, "--jsonl", rows, "--mqtt", address) as camera:
         wait_for(lambda: greetings() >= 1, "the first greeting")
+        camera.wait_for_lines(rows, 1)
         for _ in range(times):
             greeted = greetings()
             broker.stop()

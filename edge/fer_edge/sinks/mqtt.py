@@ -15,6 +15,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -115,6 +116,7 @@ class MqttPublisher:
         self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(*RETRY_S)
         self._client.on_connect = self._when_connected
+        self._client.on_connect_fail = self._when_unreachable
         self._client.on_disconnect = self._when_lost
         self._client.connect_async(broker.host, broker.port, keepalive=30)
         self._client.loop_start()
@@ -132,6 +134,15 @@ class MqttPublisher:
         self._state = None  # say it again: the broker may have forgotten
         self._was_refused = ""
         self._connected.set()
+
+    def _when_unreachable(self, client: Any, userdata: Any) -> None:
+        """Called by paho while it handles the error that it does not tell: no such host, an untrusted certificate."""
+        del client, userdata
+        error = sys.exc_info()[1]
+        reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error or "no answer")
+        if reason != self._was_refused:
+            self._on_notice(f"MQTT broker {self.broker.host} cannot be reached ({reason}); trying again until it is")
+        self._was_refused = reason
 
     def _when_lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del client, userdata, flags, properties
