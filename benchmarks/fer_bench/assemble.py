@@ -11,7 +11,7 @@ import numpy as np
 from fer_bench.latency import Series
 from fer_bench.result import N_QUANTILES, Conditions, LatencyCi95Ms, LatencyMs, Result
 from fer_bench.statistic import paired_ratio, quantile_intervals, wilson_interval
-from fer_bench.validity import machine_reasons, series_reasons
+from fer_bench.validity import machine_reasons, ratio_reasons, series_reasons
 from fer_edge.files import sha256_of
 from fer_train.evaluate import Evaluation
 
@@ -33,10 +33,7 @@ def assemble(
         if throughput_by_threads is not None:
             changes["throughput_by_threads_fps"] = dict(throughput_by_threads[index])
         if reference is not None:
-            changes["reference"] = results[reference].name
-            if result.valid and results[reference].valid:
-                ratio, interval = paired_ratio(result.round_p50_ms, results[reference].round_p50_ms)
-                changes |= {"ratio_to_float": ratio, "ratio_to_float_ci95": list(interval)}
+            changes |= {"reference": results[reference].name, **_ratio(result, results[reference])}
         if all(other.valid for other in results):
             changes["ratio_to_best"] = result.latency_ms.p50 / min(other.latency_ms.p50 for other in results)
         if evaluations is not None:
@@ -50,6 +47,20 @@ def reference_index(results: Sequence[Result]) -> int | None:
     floats = [index for index, result in enumerate(results) if result.precision == "float32"]
     preferred = [index for index in floats if results[index].backend in ("litert", "tflite-runtime")]
     return next(iter(preferred + floats), None)
+
+
+def _ratio(result: Result, reference: Result) -> dict[str, object]:
+    ratio, interval = paired_ratio(result.round_p50_ms, reference.round_p50_ms)
+    rounds = [
+        [a / b for a, b in zip(one, other, strict=False)]
+        for one, other in zip(result.round_p50_ms, reference.round_p50_ms, strict=False)
+    ]
+    both = [*result.invalid_reasons, *reference.invalid_reasons]
+    reasons = ratio_reasons(rounds, ratio=ratio, ratio_ci95=interval, reasons=both)
+    found: dict[str, object] = {"ratio_valid": not reasons, "ratio_invalid_reasons": reasons}
+    if not reasons:
+        found |= {"ratio_to_float": ratio, "ratio_to_float_ci95": list(interval)}
+    return found
 
 
 def _accuracy(evaluation: Evaluation, reference: Evaluation | None) -> dict[str, object]:

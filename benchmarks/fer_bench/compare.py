@@ -8,12 +8,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fer_bench.compare_end_to_end import PipelineComparison, compare_pipelines
 from fer_bench.result import Interval, Report, Result, read_report
 from fer_bench.statistic import unpaired_ratio
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def parser() -> CommandParser:
     """The options of a comparison."""
     p = CommandParser(
         prog="fer-bench compare",
-        description="Compare two measurements of the same models; invalid ones are refused.",
+        description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
         epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
     )
     p.add_argument("before", type=Path, metavar="A.json", help="the reference")
@@ -154,12 +159,21 @@ def compare_main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     before, after = read_report(options.before), read_report(options.after)
     _check_machines(before, after, options.other_machine)
-    comparisons = compare_reports(before, after, options.model)
-    _print(comparisons)
+    pipelines = compare_pipelines(before, after, options.model)
+    # Files of --end-to-end hold no other results.
+    comparisons = [] if pipelines and not after.results else compare_reports(before, after, options.model)
+    if comparisons:
+        _print(comparisons)
+    if pipelines:
+        _print_pipelines(pipelines)
     if options.json:
-        content = [asdict(comparison) | {"verdict": comparison.verdict} for comparison in comparisons]
-        write_text(options.json, json.dumps({"comparisons": content}, indent=1) + "\n")
+        content = {
+            "comparisons": [asdict(one) | {"verdict": one.verdict} for one in comparisons],
+            "end_to_end": [asdict(one) | {"verdict": one.verdict} for one in pipelines],
+        }
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
     failures = _failures(comparisons, options.fail_if_slower, options.fail_if_less_accurate)
+    failures += _slower_pipelines(pipelines, options.fail_if_slower)
     if failures:
         raise CheckFailedError("; ".join(failures))
     return 0
@@ -176,23 +190,59 @@ def _failures(comparisons: Sequence[Comparison], slower_percent: float | None, p
     return failures
 
 
+def _slower_pipelines(pipelines: Sequence[PipelineComparison], slower_percent: float | None) -> list[str]:
+    if slower_percent is None:
+        return []
+    return [
+        f"{one.model} on {one.source}, end to end, is {one.verdict} (limit {slower_percent:g} %)"
+        for one in pipelines
+        if one.is_slower and one.ratio > 1 + slower_percent / 100
+    ]
+
+
 def _check_machines(before: Report, after: Report, allowed: bool) -> None:
     first, second = (f"{r.machine.board or r.machine.cpu_model}, {r.machine.n_cpus} CPUs" for r in (before, after))
     if first != second and not allowed:
         raise InputError(f"different machines: {first} and {second}; --other-machine compares them all the same")
 
 
-def _print(comparisons: Sequence[Comparison]) -> None:
+def _table(title: str) -> Table:
     try:
         from rich import box
         from rich.table import Table
-
-        from fer_bench.table import console
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "bench") from error
-    table = Table(title="B against A; points of accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     table.add_column("on", no_wrap=True)
+    return table
+
+
+def _print_pipelines(pipelines: Sequence[PipelineComparison]) -> None:
+    from fer_bench.table import console
+
+    table = _table("B against A, end to end: time a frame, range over the repeats")
+    for heading in ("frames/s", "B/A time (range)", "peak MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("difference", no_wrap=True)
+    for one in pipelines:
+        low, high = one.ratio_range
+        memory = ["-" if mib is None else f"{mib:.0f}" for mib in (one.before_peak_rss_mib, one.after_peak_rss_mib)]
+        table.add_row(
+            one.model,
+            f"{one.backend}, {one.detector}",
+            f"{one.before_fps:.1f} -> {one.after_fps:.1f}",
+            f"{one.ratio:.3f} ({low:.3f}-{high:.3f})",
+            " -> ".join(memory),
+            one.verdict,
+        )
+    console().print(table)
+
+
+def _print(comparisons: Sequence[Comparison]) -> None:
+    from fer_bench.table import console
+
+    table = _table("B against A; points of accuracy")
     for heading in ("A p50 ms", "B p50 ms", "B/A (95 %)", "points (p)"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("difference", no_wrap=True)

@@ -127,7 +127,8 @@ def measure_main(arguments: Sequence[str]) -> int:
         for profile in report.profiles:
             print_profile(profile, out)
     _write(report, options, out)
-    return _verdict([result.valid for result in report.results], options.require_valid)
+    ratios = sum(result.ratio_to_float is not None and not result.valid for result in report.results)
+    return _verdict([result.valid for result in report.results], options.require_valid, ratios)
 
 
 def _write(report: Report, options: argparse.Namespace, out: Console) -> None:
@@ -259,12 +260,14 @@ def _pythons(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _verdict(valid: Sequence[bool], require_valid: bool) -> int:
+def _verdict(valid: Sequence[bool], require_valid: bool, n_valid_ratios: int = 0) -> int:
     if all(valid):
         return 0
     text = (
         f"{len(valid) - sum(valid)} of {len(valid)} speed measurements are invalid; do not quote them (reasons above)"
     )
+    if n_valid_ratios:
+        text += f"; {n_valid_ratios} of their ratios to float are valid all the same"
     if require_valid:
         raise CheckFailedError(text)
     sys.stderr.write(f"fer-bench: {text}\n")

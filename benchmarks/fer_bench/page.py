@@ -162,7 +162,9 @@ def _row(result: Result, best_p50_ms: float | None) -> str:
     mark = "" if result.valid else ' <span class="bad">invalid</span>'
     threads = f" ×{result.threads}" if result.threads != 1 else ""
     cells = [f"<td>{html.escape(result.model)}{mark}</td><td>{html.escape(result.backend)}{threads}</td>"]
-    cells += [f'<td class="speed">{cell}</td>' for cell in speed]
+    # A ratio can be valid where the milliseconds are not.
+    ratio = "" if result.ratio_to_float is not None else "speed"
+    cells += [f'<td class="{ratio if place == 3 else "speed"}">{cell}</td>' for place, cell in enumerate(speed)]
     cells += [f"<td>{cell}</td>" for cell in other]
     return f'<tr class="{" ".join(classes).strip()}">{"".join(cells)}</tr>'
 

@@ -151,8 +151,12 @@ class Result:
     throughput_by_threads_fps: dict[str, float] = field(default_factory=dict)
     """Number of threads, as text, to inferences a second; empty unless it was asked for."""
     ratio_to_float: float | None = None
-    """p50 over that of the float reference, measured interleaved; None unless both are valid."""
+    """p50 over that of the float reference, round by round of turns; None unless ``ratio_valid``."""
     ratio_to_float_ci95: Interval | None = None
+    ratio_valid: bool | None = None
+    """Whether the ratio can be trusted; it can where ``valid`` is false for noise or drift alone, which hit both models
+    alike. None without a reference, and in files of older versions, where it was as ``valid``."""
+    ratio_invalid_reasons: list[str] = field(default_factory=list)
     ratio_to_best: float | None = None
     """p50 over that of the fastest; None unless every result is valid."""
     accuracy: float | None = None
@@ -387,5 +391,10 @@ def _check(result: Result, where: str) -> None:
     for interval in intervals:
         if interval is not None and (len(interval) != 2 or interval[0] > interval[1]):
             raise InputError(f"{where}: expected confidence intervals as [low, high], found {interval}")
-    if not result.valid and (result.ratio_to_float is not None or result.ratio_to_best is not None):
+    trusted = result.valid if result.ratio_valid is None else result.ratio_valid
+    if (not trusted and result.ratio_to_float is not None) or (not result.valid and result.ratio_to_best is not None):
         raise InputError(f"{where}: an invalid measurement has no ratio")
+    if result.ratio_valid is not None and result.ratio_valid == bool(result.ratio_invalid_reasons):
+        raise InputError(
+            f"{where}: ratio_valid is {result.ratio_valid}, but ratio_invalid_reasons is {result.ratio_invalid_reasons}"
+        )

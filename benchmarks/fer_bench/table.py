@@ -53,7 +53,7 @@ def print_machine(machine: Machine, conditions: Conditions, out: Console) -> Non
 def speed_table(results: Sequence[Result]) -> Table:
     """Percentiles and ratios."""
     table = _table(f"Latency, {_threads(results)}", caption=_speed_caption(results))
-    for heading in ("p50 ms (95 %)", "p90 ms", "p99 ms", "x float", "x best"):
+    for heading in ("p50 ms (95 %)", "p90 ms", "p99 ms", "x float (95 %)", "x best"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("valid", no_wrap=True)
     for result in results:
@@ -63,7 +63,7 @@ def speed_table(results: Sequence[Result]) -> Table:
             f"{times.p50:.3f} ±{(high - low) / 2:.3f}",
             f"{times.p90:.3f}",
             f"{times.p99:.3f}",
-            _or_dash(result.ratio_to_float, "{:.2f}"),
+            _ratio(result),
             _or_dash(result.ratio_to_best, "{:.2f}"),
             _valid(result),
             style="" if result.valid else "dim",
@@ -73,7 +73,20 @@ def speed_table(results: Sequence[Result]) -> Table:
 
 def _speed_caption(results: Sequence[Result]) -> str:
     reference = next((result.reference for result in results if result.reference), None)
-    return f"x float: p50 over that of {reference}, round by round" if reference else ""
+    if not reference:
+        return ""
+    said = f"x float: p50 over that of {reference}, round by round"
+    if any(result.ratio_to_float is not None and not result.valid for result in results):
+        said += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
+    return said
+
+
+def _ratio(result: Result) -> Text:
+    """Not dimmed with the row: it can be valid where the milliseconds are not."""
+    if result.ratio_to_float is None:
+        return Text("-")
+    low, high = result.ratio_to_float_ci95 or [result.ratio_to_float] * 2
+    return Text(f"{result.ratio_to_float:.3f} ±{(high - low) / 2:.3f}", style="not dim")
 
 
 def cost_table(results: Sequence[Result]) -> Table:

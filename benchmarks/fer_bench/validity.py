@@ -39,6 +39,12 @@ MAX_INTERVAL_PERCENT: Final[float] = 5.0
 MAX_SPREAD_PERCENT: Final[float] = 10.0
 """Interquartile range of the round medians, in percent of their median."""
 MAX_DRIFT_PERCENT: Final[float] = 10.0
+MAX_RATIO_INTERVAL_PERCENT: Final[float] = 2.0
+"""Half the width of the 95 % interval of a ratio of two models, in percent of the ratio."""
+MAX_RATIO_DRIFT_PERCENT: Final[float] = 3.0
+HITS_ALL_ALIKE: Final[tuple[str, ...]] = ("too noisy", "drift")
+"""Reasons, by their first words, that spoil milliseconds but not the ratio of two models that took turns all along:
+noise and drift of the machine hit both and cancel, and whether they did shows in the ratio's own interval."""
 _PI_NOW: Final[dict[int, str]] = {
     0: "under-voltage",
     1: "Arm frequency capped",
@@ -183,6 +189,30 @@ def series_reasons(
             f"(limit {100 * MIN_SHARE_OF_CPU:.0f} %)"
         )
     return reasons
+
+
+def ratio_reasons(
+    round_ratios: Sequence[Sequence[float]],
+    *,
+    ratio: float,
+    ratio_ci95: tuple[float, float],
+    reasons: Sequence[str],
+) -> list[str]:
+    """Why the ratio of two interleaved models is not valid.
+
+    ``round_ratios`` has a list a process of the ratios round by round, ``reasons`` what makes either model's timings
+    invalid. Noise and drift of the machine alone do not: the interval of the ratio, over processes and rounds, and its
+    own drift decide instead, by narrower limits.
+    """
+    found = [reason for reason in dict.fromkeys(reasons) if not reason.startswith(HITS_ALL_ALIKE)]
+    half = 100 * (ratio_ci95[1] - ratio_ci95[0]) / 2 / ratio
+    if half > MAX_RATIO_INTERVAL_PERCENT:
+        found.append(f"ratio uncertain by +-{half:.1f} % (limit {MAX_RATIO_INTERVAL_PERCENT:.0f} %)")
+    drift = drift_percent(round_ratios)
+    if drift is None or abs(drift) > MAX_RATIO_DRIFT_PERCENT:
+        said = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
+        found.append(f"ratio drifts: {said} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
+    return found
 
 
 def drift_percent(rounds_p50_ms: Sequence[Sequence[float]]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fer_bench.cli import main
 from fer_bench.latency import Series
 from fer_bench.page import page
 from fer_bench.remote import Opened, Target
-from fer_bench.result import read_report
+from fer_bench.result import parse_report, read_report
 from fer_edge.verify import StageResult, VerifyReport
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]
@@ -143,6 +144,29 @@ def test_one_invalid_measurement_takes_the_ratios_that_need_it(tmp_path: Path) -
     assert int8.valid
     assert not float32.valid
     assert (int8.ratio_to_float, int8.ratio_to_best, float32.ratio_to_float) == (None, None, None)
+
+
+def test_a_noisy_machine_spoils_milliseconds_but_not_ratios(tmp_path: Path) -> None:
+    slow_moments = 1 + 0.2 * np.sin(np.arange(25))
+    pair = [series("a.tflite", 0.8, "int8", tmp_path), series("b.tflite", 1.6, "float32", tmp_path)]
+    for item in pair:
+        item.rounds_ms = [
+            [samples * slow for samples, slow in zip(process, slow_moments, strict=True)] for process in item.rounds_ms
+        ]
+    int8, float32 = assemble(pair, CONDITIONS)
+    assert not int8.valid
+    assert "too noisy" in int8.invalid_reasons[0]
+    assert int8.ratio_valid
+    assert int8.ratio_to_float == pytest.approx(0.5, abs=0.005)
+    assert int8.ratio_to_best is None
+    report = a_report([int8, float32])
+    assert parse_report(report.as_json(), "r.json") == report
+    text = page(report)
+    assert '<td class="">0.50</td>' in text  # not struck through as the milliseconds are
+    busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.0)
+    int8, _ = assemble(pair, busy)
+    assert (int8.ratio_valid, int8.ratio_to_float) == (False, None)
+    assert ["busy neighbour" in reason for reason in int8.ratio_invalid_reasons] == [True]
 
 
 def test_names_on_the_page_are_escaped() -> None:

@@ -12,7 +12,7 @@ from tests.benchmarks.report_examples import MACHINE, a_report, a_result
 
 from fer_bench.cli import main
 from fer_bench.compare import compare_reports
-from fer_bench.result import Report, write_report
+from fer_bench.result import EndToEnd, Report, write_report
 from fer_edge.errors import InputError
 
 
@@ -102,3 +102,69 @@ def test_different_machines_need_to_be_allowed(tmp_path: Path, capsys: pytest.Ca
     assert main(["compare", *files]) == 2
     assert "different machines: Raspberry Pi 5 Model B Rev 1.0, 4 CPUs and Raspberry Pi 4" in capsys.readouterr().err
     assert main(["compare", *files, "--other-machine"]) == 0
+
+
+def pipeline(fps: list[float], **changes: Any) -> EndToEnd:
+    found = EndToEnd(
+        model="fer_int8.tflite",
+        backend="litert",
+        threads=1,
+        source="v.mp4",
+        detector="yunet",
+        n_frames=345,
+        n_faces=345,
+        throughput_fps=sorted(fps)[len(fps) // 2],
+        throughput_each_fps=fps,
+        stage_ms={"detect": 5.0},
+        age_ms=None,
+        n_dropped=None,
+        first_result_ms=500.0,
+        peak_rss_mib=107.0,
+        valid=True,
+        invalid_reasons=[],
+    )
+    return dataclasses.replace(found, **changes)
+
+
+def end_to_end_files(folder: Path, before: EndToEnd, after: EndToEnd) -> list[str]:
+    files = [folder / "a.json", folder / "b.json"]
+    for path, one in zip(files, (before, after), strict=True):
+        write_report(a_report([], end_to_end=[one]), path)
+    return [str(path) for path in files]
+
+
+@pytest.mark.parametrize(
+    ("after_fps", "code", "words"),
+    [
+        ([110.0, 112.0, 111.0], 1, "slower by 17.1 %"),
+        ([129.0, 127.5, 128.0], 0, "slower by 1.6 %"),
+        ([131.0, 110.0, 112.0], 0, "none shown"),  # one repeat is as fast as before: not surely slower
+        ([150.0, 151.0, 149.0], 0, "faster by 13.3 %"),
+    ],
+)
+def test_pipelines_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], after_fps: list[float], code: int, words: str
+) -> None:
+    files = end_to_end_files(tmp_path, pipeline([131.0, 130.0, 129.5]), pipeline(after_fps))
+    assert main(["compare", *files, "--fail-if-slower", "5%", "--json", str(tmp_path / "c.json")]) == code
+    assert words in capsys.readouterr().out
+    (written,) = json.loads((tmp_path / "c.json").read_text())["end_to_end"]
+    assert written["verdict"] == words
+    assert written["before_fps"] == 130.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"valid": False, "invalid_reasons": ["busy neighbour: x"]}, "is an invalid measurement (busy neighbour"),
+        ({"throughput_each_fps": [130.0]}, "has 1 repeats; at least 3 are needed"),
+        ({"throughput_each_fps": [130.0, 131.0, 0.0]}, "at least 3 are needed"),
+        ({"detector": "haar"}, "nothing to compare"),
+    ],
+)
+def test_pipelines_that_cannot_be_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
+) -> None:
+    files = end_to_end_files(tmp_path, pipeline([131.0, 130.0, 129.5]), pipeline([131.0, 130.0, 129.5], **changes))
+    assert main(["compare", *files]) == 2
+    assert words in capsys.readouterr().err

@@ -9,12 +9,22 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.benchmarks.report_examples import CONDITIONS
 
 from fer_bench.machine import CpuTimes
 from fer_bench.result import Conditions
-from fer_bench.validity import Recorder, busiest, drift_percent, machine_reasons, neighbour_load, series_reasons
+from fer_bench.statistic import paired_ratio
+from fer_bench.validity import (
+    Recorder,
+    busiest,
+    drift_percent,
+    machine_reasons,
+    neighbour_load,
+    ratio_reasons,
+    series_reasons,
+)
 
 
 def with_conditions(**changes: Any) -> list[str]:
@@ -116,3 +126,51 @@ def test_a_real_neighbour_is_seen() -> None:
     assert seen.neighbours_cpus > 0.3
     assert seen.busiest_neighbour is not None
     assert any("busy neighbour" in reason for reason in machine_reasons(seen))
+
+
+STEADY = [[0.5, 0.501, 0.499] * 8] * 3
+
+
+def trusted(ratios: list[list[float]] = STEADY, half: float = 0.002, *reasons: str) -> list[str]:
+    return ratio_reasons(ratios, ratio=0.5, ratio_ci95=(0.5 - half, 0.5 + half), reasons=reasons)
+
+
+def test_noise_and_drift_of_the_machine_spare_the_ratio() -> None:
+    """Both models took turns: what slows both is in neither's favour."""
+    assert trusted() == []
+    assert trusted(STEADY, 0.002, "too noisy: rounds differ by 14 %", "drift: 12 % faster at the end") == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "busy neighbour: other processes used 1.02 CPUs",
+        "CPU governor is powersave; set performance",
+        "too short: 50 runs",
+        "warm-up did not settle: run times were still changing",
+        "interrupted: the process had a CPU for 61 % of the time",
+    ],
+)
+def test_all_else_spoils_the_ratio_too(reason: str) -> None:
+    assert trusted(STEADY, 0.002, "too noisy: rounds differ by 14 %", reason) == [reason]
+
+
+def test_a_ratio_has_limits_of_its_own() -> None:
+    assert trusted(STEADY, 0.02) == ["ratio uncertain by +-4.0 % (limit 2 %)"]
+    (drifts,) = trusted([[0.5] * 20, [0.51] * 20, [0.53] * 20])
+    assert drifts.startswith("ratio drifts: +6.0 %")
+    (unknown,) = trusted([[0.5] * 5])
+    assert "too few rounds" in unknown
+
+
+@pytest.mark.parametrize(("noise", "valid"), [(0.0, True), (0.06, False)])
+def test_ratio_of_models_on_a_machine_that_changes_speed(noise: float, valid: bool) -> None:
+    """Rounds that differ by 20 % for both alike give an exact ratio; noise of each one's own does not."""
+    rng = np.random.default_rng(4)
+    machine = 1 + 0.2 * np.sin(np.arange(75)).reshape(3, 25)
+    one, other = (machine * p50 * (1 + noise * rng.standard_normal((3, 25))) for p50 in (1.0, 2.0))
+    ratio, interval = paired_ratio(one.tolist(), other.tolist())
+    found = ratio_reasons((one / other).tolist(), ratio=ratio, ratio_ci95=interval, reasons=["too noisy: x"])
+    assert (found == []) is valid
+    if valid:
+        assert ratio == pytest.approx(0.5)
