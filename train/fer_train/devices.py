@@ -115,6 +115,12 @@ class Devices:
             _jax().distributed.shutdown()
 
 
+def _configured_backend() -> str:
+    import keras
+
+    return str(keras.backend.backend())
+
+
 def _jax() -> Any:
     try:
         return importlib.import_module("jax")
@@ -134,7 +140,7 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
         raise UsageError(f"--devices is 'all' or a number, got {wanted!r}")
     if hosts.count > 1 and wanted != ALL:
         raise UsageError("several hosts train on all their devices; hide some with CUDA_VISIBLE_DEVICES")
-    if os.environ.get("KERAS_BACKEND") != "jax":
+    if (os.environ.get("KERAS_BACKEND") or _configured_backend()) != "jax":
         raise UsageError("several devices need Keras on JAX: set KERAS_BACKEND=jax in the environment")
     jax = _jax()
     import keras

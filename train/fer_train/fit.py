@@ -142,6 +142,14 @@ class FloatStage:
         self.devices = Devices()
         return network
 
+    def get_ready(self) -> None:
+        """Compile for the first epoch, for those who call :meth:`fit_epoch` themselves."""
+        self._enter(0, None)
+
+    def first_batch(self) -> tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]:
+        """Faces, targets and weights of the first batch of the first epoch."""
+        return self._batches(0)[0]
+
     def _on_one_device(self) -> Any:
         """The network itself, or its copy where the network is spread over several devices."""
         if self.devices.distribution is None:
@@ -235,8 +243,34 @@ class FloatStage:
                 assign_all(self.trainer.optimizer.variables, checkpoint.optimizer, "optimizer")
 
     def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
-        progress.start_epoch(epoch)
         started = time.monotonic()
+        averaged = bool(self.trainer.optimizer.use_ema)
+        loss, accuracy = self.fit_epoch(epoch, progress)
+        raw = self._swap_in_average() if averaged else None
+        evaluation = self.evaluate()
+        if evaluation.accuracy > self.best_accuracy:
+            self.best_accuracy = evaluation.accuracy
+            if self.devices.hosts.is_first:
+                self._save_best()
+        if raw is not None:
+            for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
+                variable.assign(value)
+        return EpochMetrics(
+            stage="float",
+            phase=self.phase,
+            epoch=epoch + 1,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=cross_entropy(evaluation),
+            val_accuracy=evaluation.accuracy,
+            val_accuracy_int8=None,
+            learning_rate=float(np.asarray(self.trainer.optimizer.learning_rate)),
+            seconds=time.monotonic() - started,
+        )
+
+    def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
+        """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
+        progress.start_epoch(epoch)
         optimizer = self.trainer.optimizer
         averaged = bool(optimizer.use_ema)
 
@@ -271,27 +305,7 @@ class FloatStage:
         loss = float(logs["loss"][-1])
         if not math.isfinite(loss):
             raise CheckFailedError(f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint is kept")
-        raw = self._swap_in_average() if averaged else None
-        evaluation = self.evaluate()
-        if evaluation.accuracy > self.best_accuracy:
-            self.best_accuracy = evaluation.accuracy
-            if self.devices.hosts.is_first:
-                self._save_best()
-        if raw is not None:
-            for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
-                variable.assign(value)
-        return EpochMetrics(
-            stage="float",
-            phase=self.phase,
-            epoch=epoch + 1,
-            loss=loss,
-            accuracy=float(logs["accuracy"][-1]),
-            val_loss=cross_entropy(evaluation),
-            val_accuracy=evaluation.accuracy,
-            val_accuracy_int8=None,
-            learning_rate=float(np.asarray(self.trainer.optimizer.learning_rate)),
-            seconds=time.monotonic() - started,
-        )
+        return loss, float(logs["accuracy"][-1])
 
     def _save_best(self) -> None:
         with atomic_path(self.folder.float_weights) as temporary:

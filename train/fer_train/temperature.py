@@ -114,6 +114,7 @@ def load_temperatures(folder: Path) -> Temperatures | None:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        describe(record)  # all that people are told is there
         qat = record.get(QAT, {}).get("temperature")
         found = Temperatures(
             float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
