@@ -78,9 +78,24 @@ def test_the_guides_name_options_and_files_that_exist(guide: str) -> None:
     text = (INSTALL / guide).read_text()
     options = {option for action in build_parser()._actions for option in action.option_strings}
     foreign = {"--system-site-packages", "--no-deps", "--now", "--rm", "--device", "--from", "--no-cache-dir"}
-    foreign |= {"--system", "--groups", "--interval", "--timeout", "--start-period"}
+    foreign |= {"--system", "--groups", "--interval", "--timeout", "--start-period", "--env-file", "--read-only"}
+    foreign |= {"--tmpfs", "--cap-drop", "--security-opt", "--group-add"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - foreign <= options
     for name in re.findall(r"edge/install/([\w.-]+)", text):
         assert (INSTALL / name).is_file()
     for name in re.findall(r"requirements[\w-]*\.txt", text):
         assert (INSTALL.parent / name).is_file()
+
+
+def test_the_container_gets_all_that_the_wheel_is_built_from() -> None:
+    text = (INSTALL / "Containerfile").read_text()
+    checkout = INSTALL.parents[1]
+    copied = {name for line in re.findall(r"^COPY (?!--)(.+)$", text, re.MULTILINE) for name in line.split()[:-1]}
+    assert all((checkout / name).exists() for name in copied)
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
+    needed |= set(project["project"]["license-files"])
+    assert {name.split("/")[0] for name in needed} <= copied
+    assert "." not in copied
+    assert re.search(r"^USER (?!root)", text, re.MULTILINE)

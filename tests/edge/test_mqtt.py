@@ -263,9 +263,7 @@ def test_tls_and_a_password(tls_broker: tuple[int, Path]) -> None:
     wrong.close()
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # paho leaves the socket to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho does not close the socket
 def test_a_broker_whose_certificate_is_not_trusted_hears_nothing(tls_broker: tuple[int, Path]) -> None:
     port, _ = tls_broker
     notices: list[str] = []
