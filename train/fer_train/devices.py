@@ -148,6 +148,7 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
     if hosts.count > 1:
         # Of use only where the devices are CPUs, which have no collectives of their own.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        keras.utils.set_random_seed(0)  # the stage sets its own; without any, Keras lets the hosts agree on one
         try:
             keras.distribution.initialize(hosts.address, hosts.count, hosts.number)
         except RuntimeError as error:
