@@ -318,7 +318,7 @@ class FloatStage:
         raw = [np.array(variable) for variable in self.trainer.trainable_variables]
         averages = self.trainer.optimizer._model_variables_moving_average
         for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
-            variable.assign(np.array(average))  # a copy: JAX would share the buffer, and give it away with the next step
+            variable.assign(np.array(average))  # a copy: on JAX the two would share a buffer that is given away later
         return raw
 
     def _keep(self, row: EpochMetrics) -> None:
