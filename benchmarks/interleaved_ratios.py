@@ -2,9 +2,9 @@
 
 `fer-bench` gives each model a process of its own and several seconds, which is what memory figures and absolute
 milliseconds need. A ratio of two models survives a machine whose speed drifts only if the two take turns within
-milliseconds: here 300 rounds, in each of which every model, in random order, makes one warm-up and ten timed calls. The last lines
-are the overhead of ``Classifier.predict`` (conversion, copies, dequantisation) around the bare ``Interpreter.invoke``,
-by turns of one call each; the target is at most 5 %.
+milliseconds: here 300 rounds, in each of which every model, in random order, makes one warm-up and ten timed calls. The
+last lines are the overhead of ``Classifier.predict`` (conversion, copies, dequantisation) around the bare
+``Interpreter.invoke``, by turns of one call each; the target is at most 5 %.
 """
 
 from __future__ import annotations

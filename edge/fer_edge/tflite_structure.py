@@ -275,7 +275,10 @@ class _Reader:
         start, length = self._vector(place, 1, where)
         if start + length >= len(self._content) or self._content[start + length] != 0:
             _refuse(f"{where}: a text without an end")
-        return start
+        try:
+            return self._content[start : start + length].decode()
+        except UnicodeDecodeError:  # the runtime's own Python would raise it
+            _refuse(f"{where}: a text that is not UTF-8")
 
     def _vector(self, at: int, item: int, where: str) -> tuple[int, int]:
         """Start and length of a vector of items of ``item`` bytes."""

@@ -128,8 +128,10 @@ def run_cell(cell: Cell, wheel: Path, work: Path, tests: list[str]) -> Outcome:
         python = str(folder / "bin" / "python")
         install = ["pip", "install", "-q", "--python", python]
         if cell.base:
-            chosen = ["--resolution", cell.resolution, f"fer-edge-toolkit[web,mqtt] @ {wheel.as_uri()}"]
-            uv(*install, *chosen, *_bounded(cell))
+            # From pyproject.toml, not from the wheel: only so are they direct requirements, whose lowest is meant.
+            chosen = ["--resolution", cell.resolution, "--only-binary", ":all:", "-r", "pyproject.toml"]
+            uv(*install, *chosen, "--extra", "web", "--extra", "mqtt", *_bounded(cell))
+            uv(*install, "--no-deps", str(wheel))
         else:
             uv(*install, *cell.wanted)
             uv(*install, "--no-deps", str(wheel))
