@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types layers pytest slow arm clean
+.PHONY: help setup demo test lint format types layers pytest slow arm reliability clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installati
 
 arm: setup ## same results on emulated Arm? (apt-get install qemu-user-static mmdebstrap debian-archive-keyring)
 	$(BIN)/python tests/arm/emulate.py
+
+reliability: setup ## the long campaigns: faults, soak, damaged input; about an hour, numbers in out/reliability
+	FER_RELIABILITY=full $(BIN)/python -m pytest tests/reliability -q -s
+	$(BIN)/python tests/reliability/fuzz_run.py --count 10000 --json out/reliability/fuzz.json
 
 clean: ## remove what was built, not what was trained
 	rm -rf out dist .pytest_cache .mypy_cache .ruff_cache
