@@ -66,6 +66,10 @@ def compare_reports(before: Report, after: Report, models: Sequence[str] = ()) -
 
     Raises :class:`InputError` when there are none in common, or when one of those compared is invalid.
     """
+    for place, report in (("first", before), ("second", after)):
+        keys = [_key(result) for result in report.results]
+        if len(set(keys)) < len(keys):
+            raise InputError(f"the {place} file holds the same model on the same runtime twice; which one is meant?")
     earlier = {_key(result): result for result in before.results}
     pairs = [
         (earlier[_key(result)], result)

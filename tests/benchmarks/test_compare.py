@@ -54,6 +54,13 @@ def test_invalid_measurements_are_refused() -> None:
             compare_reports(*pair)
 
 
+def test_the_same_twice_is_refused() -> None:
+    """Found by fuzzing: a list repeated fifty times took minutes to compare."""
+    twice = a_report([a_result(), a_result()])
+    with pytest.raises(InputError, match="the second file holds the same model on the same runtime twice"):
+        compare_reports(report(2.0, 1), twice)
+
+
 def test_nothing_in_common() -> None:
     with pytest.raises(InputError, match=r"nothing to compare: fer_int8\.tflite on litert in the first file"):
         compare_reports(report(2.0, 1), report(2.0, 1, model="other.tflite"))
