@@ -97,4 +97,4 @@ def write_golden(
         "info": np.asarray(json.dumps(info, sort_keys=True)),
     }
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        np.savez_compressed(temporary, **arrays)

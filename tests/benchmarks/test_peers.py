@@ -6,13 +6,28 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
+from fer_bench.accuracy import Faces
 from fer_edge.errors import FerError
+from fer_edge.labels import EMOTIONS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers" / "run_peers.py"
+WORKER = """
+import json, sys
+print(json.dumps({"first_result_ms": 1000.0 * float(sys.argv[1]), "version": "1.2", "detector": "haar"}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    answer = {
+        "watch": {"seconds": float(sys.argv[1]), "n_frames": 115, "n_faces": 120},
+        "memory": {"peak_rss_mib": 724.0},
+        "classify": {"decided": ["happy", "sad", "happy", "neutral"]},
+    }[request["op"]]
+    print(json.dumps(answer), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,46 +36,49 @@ def peers() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules["run_peers"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
-def fake_python(folder: Path, body: str) -> Path:
-    """Stands for the interpreter of the other environment."""
-    path = folder / "python"
-    path.write_text(f"#!{sys.executable}\n{body}\n")
-    path.chmod(0o755)
-    return path
+def contestant(peers: ModuleType, folder: Path, name: str, seconds: float, code: str = WORKER) -> Any:
+    """Stands for a package in its own environment: speaks the worker's protocol."""
+    script = folder / f"{name}.py"
+    script.write_text(code)
+    return peers.Contestant(f"{name} {{version}}, faces by {{detector}}", [sys.executable, str(script), str(seconds)])
 
 
-def test_a_peer_s_decisions_are_scored(peers: ModuleType, tmp_path: Path) -> None:
-    answer = {
-        "package": "fer", "version": "25.10.3", "detector": "haar", "n_frames": 115, "n_faces": 120,
-        "throughput_fps": 23.0, "first_result_ms": 11_000.0, "peak_rss_mib": 724.0,
-        "decided": ["happy", "sad", "happy", "neutral"],
-    }  # fmt: skip
-    python = fake_python(tmp_path, f"import json; print('noise'); print(json.dumps({answer!r}))")
-    labels = np.array(["happy", "sad", "angry", "neutral"])
-    row = peers.peer("fer", python, tmp_path / "faces.npz", tmp_path / "v.mp4", labels)
+def test_packages_take_turns_and_are_scored(peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "PAUSE_S", 0.0)
+    first, other = contestant(peers, tmp_path, "ours", 1.0), contestant(peers, tmp_path, "fer", 5.0)
+    labels = np.array([EMOTIONS.index(name) for name in ("happy", "sad", "angry", "neutral")])
+    faces = Faces(images=np.zeros((4, 48, 48), np.uint8), labels=labels, split="validation")
+    said: list[str] = []
+    peers.measure([first, other], faces, 2, 3, said.append)
+    assert said.count("round 2 of 3") == 1
+    assert sum("fer" in line for line in said) == 2  # each is started twice
+    row = peers.row(other, first, 4)
+    assert row["name"] == "fer 1.2, faces by haar"
     assert row["accuracy"] == 0.75
-    assert row["name"] == "fer 25.10.3, faces by haar"
-    assert "decided" not in row
+    assert row["throughput_fps"] == 23.0
+    assert row["ratio_of_time_to_first"] == pytest.approx(5.0)
+    assert row["first_result_each_ms"] == [5000.0, 5000.0]
     report = {
         "machine": {"board": None, "cpu_model": "AMD EPYC", "n_cpus": 2, "python": "3.11.7"},
         "created_utc": "2026-11-23T17:00:00+00:00", "split": "validation", "n_images": 4, "video": "v.mp4",
-        "invalid_reasons": ["busy neighbour: x"], "results": [row],
+        "n_rounds": 3, "n_starts": 2, "invalid_reasons": ["busy neighbour: x"], "results": [row],
     }  # fmt: skip
     text = peers.markdown(report)
-    assert "| fer 25.10.3, faces by haar | 75.0 ± " in text
-    assert "| 23 | 120 in 115 frames | 11.0 s | 724 MiB |" in text
+    assert "| fer 1.2, faces by haar | 75.0 ± " in text
+    assert "| 120 in 115 frames | 5.0 s | 724 MiB |" in text
     assert "AMD EPYC, 2 CPUs, Python 3.11.7, 2026-11-23" in text
     assert "**Invalid speeds**: busy neighbour: x." in text
 
 
-def test_a_peer_that_fails_is_reported_in_a_line(peers: ModuleType, tmp_path: Path) -> None:
-    python = fake_python(tmp_path, "raise SystemExit('first\\nno such module')")
+def test_a_package_that_fails_is_reported_in_a_line(peers: ModuleType, tmp_path: Path) -> None:
+    broken = contestant(peers, tmp_path, "fer", 1.0, "raise SystemExit('first\\nno such module')")
     with pytest.raises(FerError, match="fer failed: no such module"):
-        peers.peer("fer", python, tmp_path / "faces.npz", tmp_path / "v.mp4", np.array(["sad"]))
+        peers.Running(broken)
 
 
 def test_every_version_is_pinned(peers: ModuleType) -> None:

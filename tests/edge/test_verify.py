@@ -249,7 +249,7 @@ def test_damaged_golden_file(folder: Path, tmp_path: Path, damage: str) -> None:
         with np.load(folder / "golden.npz") as stored:
             arrays = dict(stored)
         arrays["info"] = np.asarray(json.dumps({"format": 99}))
-        np.savez(path, allow_pickle=False, **arrays)
+        np.savez(path, **arrays)
     with pytest.raises(InputError, match=r"golden\.npz"):
         verify.read_golden(path) if damage != "missing" else verify.find_golden(tmp_path / "m.tflite", path)
 

@@ -192,7 +192,7 @@ def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
         for i, value in enumerate(weights)
     }
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        np.savez_compressed(handle, **arrays)
 
 
 def read_packed(path: Path) -> list[npt.NDArray[Any]]:

@@ -33,7 +33,7 @@ def save_checkpoint(path: Path, network: Arrays, optimizer: Arrays, record: dict
     arrays |= {f"optimizer_{i:04d}": np.asarray(value) for i, value in enumerate(optimizer)}
     text = np.frombuffer(json.dumps(record).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, record=text, **arrays)
+        np.savez(handle, record=text, **arrays)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

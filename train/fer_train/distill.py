@@ -40,7 +40,7 @@ def write_teacher_logits(path: Path, model: Any, images: npt.NDArray[np.uint8]) 
         both = classifier.predict(faces) + classifier.predict(np.ascontiguousarray(faces[:, :, ::-1]))
         parts.append(np.log(np.maximum(both / 2.0, 1e-8)).astype(np.float32))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, keys=image_keys(images), logits=np.concatenate(parts))
+        np.savez_compressed(handle, keys=image_keys(images), logits=np.concatenate(parts))
 
 
 def teacher_targets(
