@@ -36,7 +36,8 @@ def check_model(path: Path, backend: str) -> None:
     if is_named_by_manifest(path):
         return
     check_structure(path)
-    _try_in_child(path, backend)
+    if backend != "coral":  # which tries the accelerator in a child process itself, and owns it alone
+        _try_in_child(path, backend)
 
 
 def is_named_by_manifest(path: Path) -> bool:

@@ -11,7 +11,8 @@ from fer_edge.backends import coral
 from fer_edge.classifier import open_classifier
 from fer_edge.errors import DeviceError, ModelError
 
-COMPILED = b"\0\0\0\0TFL3 .. edgetpu-custom-op .."
+MODEL = (Path(__file__).parents[2] / "models" / "fer_int8.tflite").read_bytes()
+COMPILED = MODEL + b".. edgetpu-custom-op .."
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_without_the_library_the_line_says_so(compiled: Path) -> None:
 
 def test_uncompiled_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fer_int8.tflite"
-    path.write_bytes(b"\0\0\0\0TFL3 an ordinary model")
+    path.write_bytes(MODEL)
     with pytest.raises(ModelError, match="not compiled for the Edge TPU; compile it with"):
         open_classifier(path, backend="coral")
 

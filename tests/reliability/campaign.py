@@ -73,7 +73,10 @@ class Camera:
         command = [sys.executable, str(CHECKOUT / "edge" / "run_camera.py"), "--source", str(source), "--headless"]
         command += ["--detector", "haar", "--detect-width", "160", *map(str, options)]
         with self._said.open("w") as said:
-            self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=said)
+            # A nohup before the tests must not make the camera deaf to SIGHUP.
+            self.process = subprocess.Popen(
+                ["env", "--default-signal=HUP", *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=said
+            )
 
     @property
     def said(self) -> str:
