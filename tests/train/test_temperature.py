@@ -89,7 +89,7 @@ def small_network(keras: Any, input_size: int, **_: Any) -> Any:
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, keras.layers.Dense(7, activation="softmax", name="emotion")(x))
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(0, 1.0, w.shape) if w.ndim > 1 else w for w in model.get_weights()])
+    model.set_weights([rng.normal(0, 0.5, w.shape) if w.ndim > 1 else w for w in model.get_weights()])
     return model
 
 
@@ -131,7 +131,8 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     images = np.repeat(np.repeat(faces(600), 3, 1), 3, 2)
     plain = load_trained(run)
     probabilities = plain.float_model().predict_on_batch(to_float_input(images))
-    _, labels = overconfident(600, 1.0)
+    spread = temper(probabilities, 1.7)
+    labels = (spread.cumsum(axis=1) < np.random.default_rng(2).random((600, 1))).sum(axis=1).clip(0, 6)
     qat = plain.qat_model()
     before = {
         FLOAT: Evaluation("validation", probabilities, labels),
@@ -141,7 +142,7 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     after = calibrate(run, images, before, qat)
     record = json.loads((run / RECORD).read_text())
     assert record["n_images"] == 600
-    assert record[FLOAT]["temperature"] > 1.2  # labels are noise, so the network is overconfident
+    assert record[FLOAT]["temperature"] > 1.2  # the labels are drawn at 1.7: the network is overconfident
     assert after[FLOAT].calibration_error < before[FLOAT].calibration_error
     assert after[INT8].calibration_error < before[INT8].calibration_error
     assert record[FLOAT]["decisions_changed"] == 0
@@ -151,9 +152,12 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     top = np.sort(np.stack([before[INT8].probabilities, after[INT8].probabilities]), axis=2)[:, :, -2:]
     tied = (top[:, :, 0] == top[:, :, 1]).any(axis=0)
     assert not (moved & ~tied).any()
-    assert moved.mean() <= 0.05  # labels that are noise ask for nearly flat probabilities, and those tie often
+    assert moved.mean() <= 0.05
     expected = temper(before[INT8].probabilities, record[QAT]["temperature"])
-    assert np.abs(after[INT8].probabilities - expected).max() < 0.02
+    # A probability of 0 or 1/256 says little about its logit, so only rows without such are held against the formula.
+    told = before[INT8].probabilities.min(axis=1) >= 4 / 256
+    assert told.sum() >= 5
+    assert np.abs(after[INT8].probabilities - expected)[told].max() < 0.02
     summary = summarize(after, record)
     assert summary["int8"]["expected_calibration_error"] == record[QAT]["expected_calibration_error_after"]
     assert "decisions changed" in describe(record)
