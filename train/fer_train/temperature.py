@@ -37,7 +37,7 @@ PROG: Final[str] = "fer_train.temperature"
 RECORD: Final[str] = "temperature.json"
 FLOAT, QAT, INT8 = "float", "qat", "int8"
 _COLDEST, _HOTTEST = 0.05, 20.0
-_LEAST_PROBABILITY: Final[float] = 1e-12
+_LEAST_PROBABILITY: Final[float] = 1e-30
 _BATCH: Final[int] = 128
 _RANGES: Final[tuple[str, ...]] = ("kernel_min", "kernel_max", "pre_activation_min", "pre_activation_max")
 
