@@ -187,7 +187,7 @@ def pack(trained: Trained, folder: Path) -> None:
 
 def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
     """Arrays in order; those of two axes or more as float16, since range and offset arrays need their precision."""
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{i:04d}": value.astype(np.float16) if value.ndim >= 2 else np.asarray(value)
         for i, value in enumerate(weights)
     }

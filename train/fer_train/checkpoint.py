@@ -29,7 +29,7 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, network: Arrays, optimizer: Arrays, record: dict[str, Any]) -> None:
     """Write a checkpoint atomically: after a kill there is the new one or the one before, never half of one."""
-    arrays = {f"network_{i:04d}": np.asarray(value) for i, value in enumerate(network)}
+    arrays: dict[str, Any] = {f"network_{i:04d}": np.asarray(value) for i, value in enumerate(network)}
     arrays |= {f"optimizer_{i:04d}": np.asarray(value) for i, value in enumerate(optimizer)}
     text = np.frombuffer(json.dumps(record).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
