@@ -86,7 +86,7 @@ def write_golden(
         "runtime": int8.runtime_version,
         "versions": versions,
     }
-    arrays: dict[str, npt.NDArray[Any]] = {f"frame_{i:02d}": frame for i, frame in enumerate(frames)}
+    arrays: dict[str, Any] = {f"frame_{i:02d}": frame for i, frame in enumerate(frames)}
     arrays |= {
         "boxes": boxes,
         "tensors": tensors,
