@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench.compare_end_to_end import PipelineComparison, compare_pipelines
+from fer_bench.difference import TimeDifference
 from fer_bench.result import Interval, Report, Result, read_report
 from fer_bench.statistic import unpaired_ratio
 from fer_edge.command import CommandParser
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(TimeDifference):
     """One model on one runtime in two measurements."""
 
     model: str
@@ -42,23 +43,9 @@ class Comparison:
     """Whether the model file is the same, byte for byte."""
 
     @property
-    def is_slower(self) -> bool:
-        """Surely slower: the whole interval lies above 1."""
-        return self.ratio_ci95[0] > 1
-
-    @property
-    def is_faster(self) -> bool:
-        """Surely faster: the whole interval lies below 1."""
-        return self.ratio_ci95[1] < 1
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        if self.is_slower:
-            return f"slower by {100 * (self.ratio - 1):.1f} %"
-        if self.is_faster:
-            return f"faster by {100 * (1 - self.ratio):.1f} %"
-        return "none shown"
+    def range_of_ratio(self) -> Interval:
+        """The 95 % interval."""
+        return self.ratio_ci95
 
 
 def compare_reports(before: Report, after: Report, models: Sequence[str] = ()) -> list[Comparison]:

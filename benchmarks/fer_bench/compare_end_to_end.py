@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fer_bench.difference import TimeDifference
 from fer_bench.result import EndToEnd, Interval, Report
 from fer_edge.errors import InputError
 
@@ -15,7 +16,7 @@ MIN_REPEATS: Final[int] = 3
 
 
 @dataclass(frozen=True)
-class PipelineComparison:
+class PipelineComparison(TimeDifference):
     """One model, source and detector in two measurements."""
 
     model: str
@@ -35,23 +36,9 @@ class PipelineComparison:
     after_peak_rss_mib: float | None
 
     @property
-    def is_slower(self) -> bool:
-        """Surely slower: every repeat is slower than every one before."""
-        return self.ratio_range[0] > 1
-
-    @property
-    def is_faster(self) -> bool:
-        """Surely faster: every repeat is faster than every one before."""
-        return self.ratio_range[1] < 1
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        if self.is_slower:
-            return f"slower by {100 * (self.ratio - 1):.1f} %"
-        if self.is_faster:
-            return f"faster by {100 * (1 - self.ratio):.1f} %"
-        return "none shown"
+    def range_of_ratio(self) -> Interval:
+        """Every repeat against every one before."""
+        return self.ratio_range
 
 
 def compare_pipelines(before: Report, after: Report, models: Sequence[str] = ()) -> list[PipelineComparison]:
