@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.edge.web_page import Page
 
 from fer_train.synthetic import draw_scene
 
@@ -66,3 +68,17 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """A cache folder of the test's own, without the detector's file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield tmp_path / "cache" / "fer-edge"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Page]]:
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    pages: list[Page] = []
+
+    def make(**options: Any) -> Page:
+        pages.append(Page(**options))
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.sink.close()

@@ -7,12 +7,12 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.edge.test_web import Page, Pipeline, make_result
+from tests.edge.web_page import Page, Pipeline, make_result
 
 from fer_edge.cli import main
 from fer_edge.errors import UsageError
@@ -23,19 +23,6 @@ from fer_edge.sinks.prometheus import MetricsServer
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 from fer_edge.sinks import web_guard
 from fer_edge.status import StatusBoard
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Page]]:
-    pages: list[Page] = []
-
-    def make(**options: Any) -> Page:
-        pages.append(Page(**options))
-        return pages[-1]
-
-    yield make
-    for page in pages:
-        page.sink.close()
 
 
 def connect(port: int) -> socket.socket:
