@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
+
+_STALE_S: Final[float] = 10.0
+"""A temporary file of a dead process that nobody has written to for so long is a leftover."""
 
 
 @contextlib.contextmanager
@@ -18,14 +23,70 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    _remove_leftovers(target)
+    temporary = _temporary_name(target)
     try:
         yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        _flush(temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, bytes]]) -> list[Path]:
+    """Write several files that belong together: all contents first, then all names, in their order.
+
+    So a full disk leaves the earlier set as it was. Only a kill between two renames can leave files of both sets, each
+    whole: put last what tells that the set is complete. Returns the paths.
+    """
+    targets = [Path(folder) / name for name, _ in files]
+    temporaries = [_temporary_name(target) for target in targets]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        for target, temporary, (_, content) in zip(targets, temporaries, files, strict=True):
+            _remove_leftovers(target)
+            temporary.write_bytes(content)
+            _flush(temporary)
+        for target, temporary in zip(targets, temporaries, strict=True):
+            temporary.replace(target)
+    finally:
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+    return targets
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of ``target`` whose processes were killed: else every kill would cost disk for ever."""
+    if os.name != "posix":  # elsewhere nobody can be asked whether a process lives
+        return
+    start, end = f".{target.stem}.", f".tmp{target.suffix}"
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            number = entry.name[len(start) : -len(end)]
+            if not (entry.name == f"{start}{number}{end}" and number.isdecimal()):
+                continue
+            with contextlib.suppress(OSError):
+                if not _lives(int(number)) and time.time() - entry.stat().st_mtime > _STALE_S:
+                    Path(entry.path).unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

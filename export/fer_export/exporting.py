@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from fer_edge.classifier import Classifier, open_classifier
 from fer_edge.errors import CheckFailedError, ModelError
-from fer_edge.files import write_bytes, write_text
+from fer_edge.files import write_text, write_together
 from fer_edge.verify import GOLDEN_NAME, verify
 from fer_export import coral, manifest, report
 from fer_export.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
@@ -98,8 +96,7 @@ class GateFailedError(CheckFailedError):
 
     def __init__(self, found: GateReport) -> None:
         self.report = found
-        count = len(found.verdict.failures)
-        super().__init__(f"the gate failed for {count} reason{'s' if count > 1 else ''}; no file was written")
+        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}")
 
 
 class Steps:
@@ -241,12 +238,12 @@ def _opened(folder: Path, threads: int) -> Iterator[dict[str, Classifier]]:
 
 def _evaluate(name: str, classifier: Classifier, request: ExportRequest, steps: Steps) -> Evaluation:
     steps.begin(f"accuracy of {name}", len(request.split))
-    result = evaluate(
-        classifier, request.split.images, request.split.labels, request.split.name, on_progress=steps.advance
-    )
-    if not np.isfinite(result.probabilities).all():
-        raise ModelError(f"{name}: the network gives values that are not numbers; are the weights damaged?")
-    return result
+    try:
+        return evaluate(
+            classifier, request.split.images, request.split.labels, request.split.name, on_progress=steps.advance
+        )
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
 
 
 def _replay(work: Path, threads: int) -> None:
@@ -296,7 +293,5 @@ def _publish(work: Path, out: Path, result: ExportResult) -> ExportResult:
     """Move every file to the output folder, the manifest last: a reader that finds it finds all it names."""
     names = sorted(p.name for p in work.iterdir() if p.is_file())
     names.sort(key=lambda name: name == manifest.MANIFEST_NAME)
-    for name in names:
-        write_bytes(out / name, (work / name).read_bytes())
-    written = tuple(out / name for name in names)
-    return ExportResult(written, result.rows, result.verdict, result.coral_rows, result.coral_summary)
+    written = write_together(out, [(name, (work / name).read_bytes()) for name in names])
+    return ExportResult(tuple(written), result.rows, result.verdict, result.coral_rows, result.coral_summary)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import DataError
+from fer_edge.errors import DataError, ModelError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 
@@ -116,7 +116,11 @@ def evaluate(
     batch: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run ``classifier`` over grey images ``(N, H, W)`` uint8, labels ``(N,)``; ``on_progress`` gets the count done."""
+    """Run ``classifier`` over grey images ``(N, H, W)`` uint8, labels ``(N,)``; ``on_progress`` gets the count done.
+
+    Raises :class:`ModelError` for a network that gives values which are no numbers: a training that has run away must
+    not be kept as the best so far because NaN happens to decide like some class.
+    """
     if len(images) == 0:
         raise DataError(f"split {split} has no images to evaluate on")
     parts = []
@@ -125,4 +129,10 @@ def evaluate(
         parts.append(classifier.predict(faces))
         if on_progress:
             on_progress(start + len(faces))
-    return Evaluation(split, np.concatenate(parts), np.asarray(labels, dtype=np.int64))
+    probabilities = np.concatenate(parts)
+    if not np.isfinite(probabilities).all():
+        raise ModelError(
+            f"on split {split} the network gives values that are not numbers: are the weights damaged? If a training "
+            "came to this, its last checkpoint and best weights are kept; try a lower learning rate"
+        )
+    return Evaluation(split, probabilities, np.asarray(labels, dtype=np.int64))

@@ -73,6 +73,7 @@ class QatStage:
         start = 0
         if resume and self.folder.qat_checkpoint.exists():
             start = self._restore()
+            write_metrics(self.folder.metrics, self.history)  # a kill may have come between checkpoint and table
         log = TensorBoardLog(self.folder.tensorboard, "qat")
         with stage_progress("QAT", self.config.qat_epochs, self.steps, start) as progress:
             if start or self.best_accuracy >= 0:
