@@ -98,8 +98,6 @@ def _run(args: argparse.Namespace) -> int:
         _print_table(console, "Models (not written)", error.report.rows)
         if error.report.coral_rows:
             _print_table(console, "Edge TPU", error.report.coral_rows)
-        for line in error.report.verdict.failures:
-            console.print(f"failed: {line}", style="red", soft_wrap=True)
         for line in error.report.verdict.remarks:
             console.print(f"note: {line}", soft_wrap=True)
         raise

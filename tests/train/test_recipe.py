@@ -15,6 +15,7 @@ from fer_train.batches import Batches
 from fer_train.checkpoint import load_checkpoint, save_checkpoint
 from fer_train.cli import build_parser, main, recipe_from
 from fer_train.config import TrainConfig, load_config
+from fer_train.distill import ensemble_targets, image_keys, teacher_targets
 from fer_train.evaluate import Evaluation
 from fer_train.history import EpochMetrics, write_metrics
 from fer_train.plots import draw_confusion, draw_curves
@@ -64,6 +65,40 @@ def test_class_weights_balance() -> None:
     weights = class_weights(labels, 1.0)
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
     assert weights.mean() == pytest.approx(1.0)
+
+
+def store_logits(path: Path, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], winners: list[int]) -> Path:
+    logits = np.full((len(images), 7), -4.0, np.float32)
+    logits[np.arange(len(images)), winners] = 0.0
+    np.savez(path, keys=image_keys(images), logits=logits)
+    return path
+
+
+def test_several_teachers_teach_their_mean_where_all_know_the_image(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    first = store_logits(tmp_path / "a.npz", images, [0, 1, 2])
+    second = store_logits(tmp_path / "b.npz", images[:2], [0, 5])
+    soft, known = ensemble_targets([first, second], images, 1.0)
+    assert known.tolist() == [True, True, False]
+    assert soft[0, 0] == pytest.approx(1 / (1 + 6 * np.exp(-4.0)))
+    assert soft[1, 1] == pytest.approx(soft[1, 5])
+    assert soft[2].sum() == 0
+    alone, _ = ensemble_targets([first], images, 1.0)
+    np.testing.assert_array_equal(alone, teacher_targets(first, images, 1.0)[0])
+
+
+def test_one_teacher_of_older_records_still_loads(tmp_path: Path) -> None:
+    for stored, expected in ((None, ()), ("a.npz", ("a.npz",)), (["a", "b"], ("a", "b"))):
+        record = json.loads(TrainConfig().as_json()) | {"teacher": stored}
+        (tmp_path / "config.json").write_text(json.dumps(record))
+        assert load_config(tmp_path / "config.json").teacher == expected
+
+
+def test_going_on_from_a_run_leaves_out_the_head_epoch_and_may_be_qat_alone() -> None:
+    recipe = recipe_from({"start_from": "runs/first", "epochs": 0, "teacher": ["a.npz", "b.npz"]})
+    assert (recipe.head_epochs, recipe.epochs, recipe.teacher) == (0, 0, ("a.npz", "b.npz"))
+    with pytest.raises(UsageError, match="--epochs must be at least 1"):
+        recipe_from({"epochs": 0})
 
 
 def make_batches(epoch: int) -> Batches:

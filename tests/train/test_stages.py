@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fer_edge.errors import ModelError
 from fer_train.config import TrainConfig
 from fer_train.evaluate import evaluate
 from fer_train.run_folder import RunFolder
@@ -98,6 +100,29 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
     assert [row.loss for row in resumed.history] == pytest.approx([row.loss for row in trained.history], rel=1e-5)
     for one, other in zip(arrays(trained), arrays(resumed), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from fer_train import fit
+
+    monkeypatch.setattr(fit, "build_network", small_network)
+    first = RunFolder(tmp_path / "first")
+    float_stage(first, stop_after=1)
+    recipe = dataclasses.replace(RECIPE, start_from=str(first.root), epochs=0, head_epochs=0, seed=9)
+    second = RunFolder(tmp_path / "second")
+    second.root.mkdir()
+    stage = fit.FloatStage(recipe, training_data(), second)
+    stage.run(resume=False)
+    for folder in (first, second):
+        network = small_network(keras, RECIPE.input_size)
+        network.load_weights(folder.float_weights)
+        for one, other in zip(network.get_weights(), stage.network.get_weights(), strict=True):
+            np.testing.assert_array_equal(other, one)
+    recipe = dataclasses.replace(recipe, start_from=str(tmp_path))
+    with pytest.raises(ModelError, match=r"float\.weights"):
+        fit.FloatStage(recipe, training_data(), RunFolder(tmp_path / "x"))
 
 
 def test_plain_augmentation_is_the_device_preprocessing() -> None:

@@ -80,22 +80,13 @@ class Trained:
     def _load_float(self) -> Any:
         tf_keras = import_tf_keras()
         network = self._network(tf_keras)
-        packed = self.path / PACKED_FLOAT
-        if packed.exists():
-            _set_weights(network, read_packed(packed), packed)
+        if (self.path / PACKED_FLOAT).exists():
+            load_float_weights(self.path, network)
             return network
-        weights = RunFolder(self.path).float_weights
-        if not weights.exists():
-            raise ModelError(
-                f"no {weights.name} or {PACKED_FLOAT} in {self.path}; has its float stage finished an epoch?"
-            )
         import keras
 
         source = self._network(keras)
-        try:
-            source.load_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
+        load_float_weights(self.path, source)
         copy_weights(source, network)
         return network
 
@@ -127,6 +118,23 @@ def load_trained(path: Path, *, fold: bool = True) -> Trained:
     if path.is_dir() and not (path / "saved_model.pb").exists():
         return Trained(path, load_config(path / "config.json"), fold)
     return Trained(path, None, fold)
+
+
+def load_float_weights(path: Path, network: Any) -> None:
+    """Give ``network`` (Keras 3; packed weights: tf_keras too) the float weights of a run or packed folder.
+
+    Raises :class:`ModelError` when there are none, or those of another network.
+    """
+    packed, weights = path / PACKED_FLOAT, RunFolder(path).float_weights
+    if packed.exists():
+        _set_weights(network, read_packed(packed), packed)
+        return
+    if not weights.exists():
+        raise ModelError(f"no {weights.name} or {PACKED_FLOAT} in {path}; has its float stage finished an epoch?")
+    try:
+        network.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
 
 
 def load_keras_file(path: Path) -> Any:

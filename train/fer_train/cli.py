@@ -41,6 +41,11 @@ def build_parser() -> CommandParser:
     net.add_argument("--input-size", type=int, choices=INPUT_SIZES, help=f"pixels (default {DEFAULTS.input_size})")
     net.add_argument("--backbone", help="'imagenet' (downloads), 'none', or a weights file (default imagenet)")
     net.add_argument(
+        "--start-from",
+        metavar="RUN",
+        help="begin with the float weights of another run (or packed model folder) instead of --backbone",
+    )
+    net.add_argument(
         "--trainable-blocks",
         type=int,
         help=f"how many of the last of {NUM_BLOCKS} blocks are fine-tuned; 0: the head only (default all)",
@@ -51,7 +56,9 @@ def build_parser() -> CommandParser:
     stage = parser.add_argument_group("float stage")
     stage.add_argument("--epochs", type=int, help=f"head-only and fine-tuning together (default {DEFAULTS.epochs})")
     stage.add_argument(
-        "--head-epochs", type=int, help=f"with frozen backbone (default {DEFAULTS.head_epochs}; 0 if --epochs is 1)"
+        "--head-epochs",
+        type=int,
+        help=f"with frozen backbone (default {DEFAULTS.head_epochs}; 0 if --epochs is 1 or with --start-from)",
     )
     stage.add_argument("--batch-size", type=int, help=f"(default {DEFAULTS.batch_size})")
     stage.add_argument("--learning-rate", type=float, help=f"peak of AdamW (default {DEFAULTS.learning_rate})")
@@ -74,7 +81,9 @@ def build_parser() -> CommandParser:
     more = parser.add_argument_group("soft targets")
     more.add_argument("--soft-labels", metavar="CSV", help="FER+ votes, blended with the labels")
     more.add_argument("--soft-label-weight", type=float, help="share of the votes in the target (default 0.3 if given)")
-    more.add_argument("--teacher", metavar="NPZ", help="stored logits of a teacher (see --write-logits)")
+    more.add_argument(
+        "--teacher", metavar="NPZ", nargs="+", help="stored logits of a teacher, or of several (see --write-logits)"
+    )
     more.add_argument("--teacher-weight", type=float, help=f"(default {DEFAULTS.teacher_weight})")
     more.add_argument("--teacher-temperature", type=float, help=f"(default {DEFAULTS.teacher_temperature})")
     more.add_argument(
@@ -125,7 +134,9 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
     values = {key: value for key, value in options.items() if key in known}
     if values.get("backbone") == "none":
         values["backbone"] = None
-    if values.get("epochs") == 1:
+    if "teacher" in values:
+        values["teacher"] = tuple(values["teacher"])
+    if values.get("epochs") == 1 or values.get("start_from"):
         values.setdefault("head_epochs", 0)  # the head alone would be a poor use of the only epoch
     if "soft_labels" in values:
         values.setdefault("soft_label_weight", 0.3)
@@ -133,7 +144,7 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
     problems = [
         f"--{name.replace('_', '-')} must be {rule}, got {getattr(config, name)}"
         for name, valid, rule in (
-            ("epochs", config.epochs >= 1, "at least 1"),
+            ("epochs", config.epochs >= (0 if config.start_from else 1), "at least 1 (0 with --start-from: QAT only)"),
             ("head_epochs", config.head_epochs >= 0, "at least 0"),
             ("qat_epochs", config.qat_epochs >= 0, "at least 0"),
             ("batch_size", config.batch_size >= 1, "at least 1"),

@@ -25,13 +25,16 @@ class TrainConfig:
     data_fingerprint: str = ""
     soft_labels: str | None = None
     soft_label_weight: float = 0.0
-    teacher: str | None = None
+    teacher: tuple[str, ...] = ()
+    """Files of stored logits; of several the mean probability teaches."""
     teacher_weight: float = 0.7
     teacher_temperature: float = 2.0
     clean: bool = False
     # The network
     input_size: int = 96
     backbone: str | None = "imagenet"
+    start_from: str | None = None
+    """A run whose float weights are the starting point, instead of ``backbone`` and a new dense layer."""
     dropout: float = 0.2
     bn_momentum: float = DEFAULT_BN_MOMENTUM
     trainable_blocks: int = NUM_BLOCKS
@@ -91,6 +94,8 @@ def load_config(path: Path) -> TrainConfig:
     if not isinstance(record, dict) or record.get("labels") != list(EMOTIONS):
         raise ModelError(f"{path} does not describe a model with the labels {', '.join(EMOTIONS)}")
     known = {field.name for field in dataclasses.fields(TrainConfig)}
+    teachers = record.get("teacher") or ()  # one name, or null, in older records
+    record["teacher"] = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     try:
         return TrainConfig(**{key: value for key, value in record.items() if key in known})
     except TypeError as error:

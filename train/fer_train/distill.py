@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def write_teacher_logits(path: Path, model: Any, images: npt.NDArray[np.uint8]) 
         parts.append(np.log(np.maximum(both / 2.0, 1e-8)).astype(np.float32))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, keys=image_keys(images), logits=np.concatenate(parts))
+
+
+def ensemble_targets(
+    paths: Sequence[Path], images: npt.NDArray[np.uint8], temperature: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """The mean of several teachers' :func:`teacher_targets`; an image counts as known where every one knows it."""
+    each = [teacher_targets(path, images, temperature) for path in paths]
+    known = np.logical_and.reduce([mask for _, mask in each])
+    mean = np.mean([soft for soft, _ in each], axis=0)
+    return np.where(known[:, None], mean, 0.0).astype(np.float32), known
 
 
 def teacher_targets(

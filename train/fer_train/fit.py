@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import atomic_path
+from fer_train.artifacts import load_float_weights
 from fer_train.augment import Augment
 from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
@@ -78,7 +80,9 @@ class FloatStage:
         self.devices.enter()
         self._local: Any = None
         self.size = self._size_at(0)
-        self.network, self.trainer = self._build(self.size, config.backbone)
+        self.network, self.trainer = self._build(self.size, None if config.start_from else config.backbone)
+        if config.start_from and not self._has_checkpoint():
+            load_float_weights(Path(config.start_from), self.network)
         self.history: list[EpochMetrics] = []
         self.best_accuracy = -1.0
         self.phase = ""
@@ -96,6 +100,8 @@ class FloatStage:
             self.best_accuracy = float(checkpoint.record["best_accuracy"])
         self.devices.require_equal(start, "the last complete epoch")
         if start >= self.config.epochs:
+            if self.config.epochs == 0 and self.devices.hosts.is_first and not self.folder.float_weights.exists():
+                self._save_best()  # what --start-from gave is the float network
             return
         first = self.devices.hosts.is_first
         log = TensorBoardLog(self.folder.tensorboard, "float") if first else None

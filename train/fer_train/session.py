@@ -39,11 +39,14 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
         targets = blend(targets, votes, config.soft_label_weight, known)
         console.print(f"crowd labels for {int(known.sum())} of {len(labels)} images, weight {config.soft_label_weight}")
     if config.teacher:
-        from fer_train.distill import teacher_targets
+        from fer_train.distill import ensemble_targets
 
-        soft, known = teacher_targets(Path(config.teacher), images, config.teacher_temperature)
+        soft, known = ensemble_targets([Path(path) for path in config.teacher], images, config.teacher_temperature)
         targets = blend(targets, soft, config.teacher_weight, known)
-        console.print(f"teacher for {int(known.sum())} of {len(labels)} images, weight {config.teacher_weight}")
+        console.print(
+            f"{len(config.teacher)} teacher{'s' * (len(config.teacher) > 1)} for {int(known.sum())} of {len(labels)} "
+            f"images, weight {config.teacher_weight}"
+        )
     return TrainingData(
         images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
     )
