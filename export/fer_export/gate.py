@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,43 +11,10 @@ import numpy.typing as npt
 
 from fer_edge.labels import EMOTIONS
 from fer_train.evaluate import Evaluation
+from fer_train.paired import Interval, paired_drop
 
-Z_95: Final[float] = 1.959964
-"""97.5 % quantile of the normal distribution."""
 MAX_HALF_WIDTH: Final[float] = 1.0
 """Points; a 95 % interval of the drop that is wider to either side is called too few images."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A difference with its 95 % interval, in percentage points."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        """Half the width of the interval, in points."""
-        return (self.high - self.low) / 2.0
-
-
-def paired_drop(reference_right: npt.NDArray[np.bool_], other_right: npt.NDArray[np.bool_]) -> Interval:
-    """Accuracy of the reference minus that of the other, on the same ``(N,)`` images, in points.
-
-    Both see the same images, so only those count on which one is right and the other wrong. The interval is the
-    adjusted Wald interval of Bonett and Price 2012 (doi:10.3102/1076998611411915), which adds one to each of those
-    counts and stays sensible when they are small; the point estimate is the plain difference.
-    """
-    n = len(reference_right)
-    lost = int(np.count_nonzero(reference_right & ~other_right))
-    gained = int(np.count_nonzero(~reference_right & other_right))
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    p_lost, p_gained = (lost + 1) / (n + 2), (gained + 1) / (n + 2)
-    centre = p_lost - p_gained
-    spread = Z_95 * math.sqrt((p_lost + p_gained - centre**2) / (n + 2))
-    return Interval(100.0 * (lost - gained) / n, 100.0 * (centre - spread), 100.0 * (centre + spread))
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ def build_parser() -> CommandParser:
     need.add_argument("--seed", type=int, help=f"of order, augmentation and initialisation (default {DEFAULTS.seed})")
     need.add_argument("--clean", action="store_true", help="leave duplicates, conflicts and leaks out of train")
 
+    need.add_argument(
+        "--train-images",
+        type=int,
+        metavar="N",
+        help="learn from N images only, every class by its share: for quick tries",
+    )
+
     net = parser.add_argument_group("network")
     net.add_argument("--input-size", type=int, choices=INPUT_SIZES, help=f"pixels (default {DEFAULTS.input_size})")
     net.add_argument("--backbone", help="'imagenet' (downloads), 'none', or a weights file (default imagenet)")
@@ -147,6 +154,7 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
             ("epochs", config.epochs >= (0 if config.start_from else 1), "at least 1 (0 with --start-from: QAT only)"),
             ("head_epochs", config.head_epochs >= 0, "at least 0"),
             ("qat_epochs", config.qat_epochs >= 0, "at least 0"),
+            ("train_images", config.train_images >= 0, "at least 0"),
             ("batch_size", config.batch_size >= 1, "at least 1"),
             ("learning_rate", config.learning_rate > 0, "positive"),
             ("trainable_blocks", 0 <= config.trainable_blocks <= NUM_BLOCKS, f"0 to {NUM_BLOCKS}"),

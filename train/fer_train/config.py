@@ -30,6 +30,8 @@ class TrainConfig:
     teacher_weight: float = 0.7
     teacher_temperature: float = 2.0
     clean: bool = False
+    train_images: int = 0
+    """Learn from so many images only, alike from every class by its share; 0 takes all."""
     # The network
     input_size: int = 96
     backbone: str | None = "imagenet"

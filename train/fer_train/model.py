@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 
-INPUT_SIZES: Final[tuple[int, ...]] = (96, 128, 160, 192, 224)
+INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
 """Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""
 INPUT_NAME: Final[str] = "face"

@@ -53,6 +53,11 @@ class RunFolder:
         return self.root / "summary.json"
 
     @property
+    def predictions(self) -> Path:
+        """Probabilities of both networks for every validation image, and the labels (npz)."""
+        return self.root / "predictions.npz"
+
+    @property
     def plots(self) -> Path:
         """Pictures: curves and confusion matrices."""
         return self.root / "plots"

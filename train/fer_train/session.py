@@ -6,11 +6,13 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_edge.errors import UsageError
-from fer_edge.files import write_text
+from fer_edge.files import atomic_path, write_text
 from fer_train.config import TrainConfig
 from fer_train.dataset import Dataset, load_dataset
 from fer_train.devices import Devices
@@ -31,6 +33,9 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
         kept, _ = clean_train(dataset)
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
         console.print(f"clean: {len(kept)} of {len(train)} train images kept")
+    if config.train_images:
+        kept = share_of_each_class(labels, config.train_images)
+        images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
     targets = hard_targets(labels, config.label_smoothing)
     if config.soft_labels:
         from fer_train.softlabels import load_votes
@@ -50,6 +55,17 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
     return TrainingData(
         images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
     )
+
+
+def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:
+    """Rows of about ``wanted`` images, every class by its share and with one image at least; the same ones always."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = max(1, round(len(rows) * wanted / len(labels)))
+        parts.append(rng.permutation(rows)[:count])
+    return np.sort(np.concatenate(parts))
 
 
 def train(
@@ -111,6 +127,9 @@ def train(
     draw_curves(history, folder.plots)
     for name, evaluation in evaluations.items():
         draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
+    with atomic_path(folder.predictions) as temporary, temporary.open("wb") as handle:
+        each: dict[str, Any] = {name: evaluation.probabilities for name, evaluation in evaluations.items()}
+        np.savez_compressed(handle, labels=data.validation_labels, **each)
     write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     if write_logits:
         from fer_train.distill import write_teacher_logits
