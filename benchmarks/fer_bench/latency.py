@@ -6,14 +6,14 @@ models alike. The whole is repeated in fresh processes, because a process can be
 
 from __future__ import annotations
 
-import functools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.progress import Progress, part, silent
 from fer_bench.remote import Opened, Remote, Target, opened_remotes
 from fer_bench.result import Settings
 
@@ -25,6 +25,8 @@ WARMUP_MAX_S = 5.0
 MIN_RUNS_PER_CHUNK = 3
 PREDICT_SHARE = 0.25
 """Time for ``Classifier.predict`` as a fraction of the time for the bare network."""
+LOADING_SHARE, TIMING_FROM = 0.25, 0.3
+"""For the progress bar: how much of a start goes by in loading, and until the timing begins."""
 MAX_STRETCH = 20
 """A slow model may take this many times the seconds asked for to reach the runs that it needs."""
 
@@ -62,18 +64,17 @@ def measure(
     settings: Settings,
     *,
     min_runs: int,
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress = silent,
 ) -> list[Series]:
     """Time every target; ``on_progress`` gets the fraction done, in [0, 1], and what is being done."""
-    report = on_progress or _silent
     series = [Series(target) for target in targets]
     rng = np.random.default_rng(settings.seed)
     for process in range(settings.n_processes):
-        share = process / settings.n_processes
-        report(share, "loading")
-        with opened_remotes(list(targets)) as remotes:
+        report = part(on_progress, process / settings.n_processes, (process + 1) / settings.n_processes)
+        which = f"start {process + 1} of {settings.n_processes}"
+        with opened_remotes(list(targets), part(report, 0.0, LOADING_SHARE)) as remotes:
             for item, remote in zip(series, remotes, strict=True):
-                report(share, f"warming up {item.target.path.name}")
+                report(LOADING_SHARE, f"{which}: warming up {item.target.name}")
                 item.opened.append(remote.opened)
                 item.rounds_ms.append([])
                 _warm_up(item, remote)
@@ -85,22 +86,14 @@ def measure(
                 seconds=seconds,
                 min_runs=-(-min_runs // settings.n_processes),
                 rng=rng,
-                report=functools.partial(_report_share, report, share, settings.n_processes),
+                report=part(report, TIMING_FROM, 1.0),
+                what=f"{which}: timing",
             )
             for item, remote in zip(series, remotes, strict=True):
                 steady, peak = remote.memory()
                 item.steady_mib.append(steady)
                 item.peak_mib.append(peak)
-    report(1.0, "measured")
     return series
-
-
-def _silent(fraction: float, what: str) -> None:
-    del fraction, what
-
-
-def _report_share(report: Callable[[float, str], None], before: float, parts: int, done: float) -> None:
-    report(before + done / parts, "measuring")
 
 
 def _warm_up(item: Series, remote: Remote) -> None:
@@ -128,7 +121,8 @@ def _take_turns(
     seconds: float,
     min_runs: int,
     rng: np.random.Generator,
-    report: Callable[[float], None],
+    report: Progress,
+    what: str,
 ) -> None:
     """Rounds in which every model runs one chunk, until each had its seconds and its runs."""
     timed = np.zeros(len(series))
@@ -149,4 +143,4 @@ def _take_turns(
             predict = remote.time("predict", chunk_s * PREDICT_SHARE, 1, 0)
             item.predict_ms.append(predict.samples_ms)
         done = np.minimum(timed / seconds, runs / min_runs)
-        report(float(min(1.0, done.min())))
+        report(float(min(1.0, done.min())), what)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
+import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
 from fer_bench.assemble import assemble
 from fer_bench.latency import measure
 from fer_bench.machine import read_machine, usable_cpus
+from fer_bench.naming import conditions_name
+from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.remote import Remote, Target
 from fer_bench.result import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
 from fer_bench.targets import choose_targets
@@ -27,7 +32,11 @@ if TYPE_CHECKING:
 
 CHUNK_MS = 40.0
 DISCARDED_RUNS = 2
-Progress = Callable[[float, str], None]
+PROFILED = ("litert", "onnx")
+SCALING_PART = 3
+"""Throughput at each number of threads gets this part of the seconds of a model."""
+START_S, IMAGE_S, UNTIMED = 1.2, 0.004, 1.4
+"""For the estimate of how long it will take: a start with its warm-up, one image, wall time over timed time."""
 
 
 def parser() -> CommandParser:
@@ -44,7 +53,11 @@ def parser() -> CommandParser:
         help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
         "runtime; repeat for several (default: the INT8 model that comes with the package)",
     )
-    p.add_argument("--all", action="store_true", help="every model that is found, on every runtime that is installed")
+    p.add_argument(
+        "--all",
+        action="store_true",
+        help="every model that is found, on every runtime that is installed; with --scaling",
+    )
     p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
     p.add_argument(
         "--runtime-python",
@@ -54,11 +67,16 @@ def parser() -> CommandParser:
         help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
     )
     p.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads of one inference (1)")
-    p.add_argument("--scaling", action="store_true", help="also throughput at 1, 2, 4 ... threads up to all CPUs")
+    p.add_argument(
+        "--scaling",
+        action=argparse.BooleanOptionalAction,
+        help="also throughput at 1, 2, 4 ... threads up to all CPUs",
+    )
     p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed seconds a model (3)")
     p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="fresh processes a model (3)")
     p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
     p.add_argument("--split", default="validation", help="train, validation or test (validation)")
+    p.add_argument("--limit", type=positive_int, metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
     p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
     p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
@@ -70,7 +88,7 @@ def parser() -> CommandParser:
         "--minutes", type=positive_float, metavar="M", help="soak: run --end-to-end for so long, and plot it"
     )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
-    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
     p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
     p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
     return p
@@ -110,13 +128,17 @@ def measure_main(arguments: Sequence[str]) -> int:
     for asked, target in targets:
         out.print(f"model {asked}: {target.path} on {target.backend}", markup=False)
     chosen = [target for _, target in targets]
+    options.scaling = options.all if options.scaling is None else options.scaling
+    _check_before(chosen, options)
     if options.verify:
         _verify(chosen, out.print)
     if options.end_to_end:
         return _end_to_end(chosen, options, ["fer-bench", *arguments], out)
-    faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed)
+    faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed, options.limit)
     if faces is not None and faces.split == SYNTHETIC_SPLIT:
         out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
+    planned = duration(_plan(chosen, options, faces).total_s)
+    out.print(f"measuring {len(chosen)} model(s) in {options.processes} fresh process(es) each: about {planned}")
     report = run(chosen, options, faces, ["fer-bench", *arguments])
     print_report(report, out)
     if options.scaling:
@@ -131,10 +153,23 @@ def measure_main(arguments: Sequence[str]) -> int:
     return _verdict([result.valid for result in report.results], options.require_valid, ratios)
 
 
+def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> None:
+    """What would otherwise fail after minutes of measuring."""
+    if options.profile and not _profiled(targets):
+        raise UsageError(f"--profile works on {' and '.join(PROFILED)}, not on {targets[0].backend}")
+    if options.html and options.html.is_dir():
+        raise UsageError(f"{options.html} cannot be written: it is a folder")
+    for path in filter(None, (options.json, options.html)):
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise UsageError(f"{path} cannot be written: {above} is no folder that one may write to")
+
+
 def _write(report: Report, options: argparse.Namespace, out: Console) -> None:
     if options.json:
-        write_report(report, options.json)
-        out.print(f"wrote {options.json}", markup=False)
+        path = options.json / conditions_name(report) if options.json.is_dir() else options.json
+        write_report(report, path)
+        out.print(f"wrote {path}", markup=False)
     if options.html:
         from fer_bench.page import write_page
 
@@ -192,23 +227,46 @@ def _sections(report: Report) -> list[str]:
 def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
     """Measure speed, then accuracy, and put it all together."""
     settings, created = _settings(targets, options), _now()
+    plan = _plan(targets, options, faces)
     with progress_bar() as progress:
         recorder = Recorder()
-        series = measure(targets, settings, min_runs=MIN_RUNS, on_progress=progress)
-        scaling = _scaling(targets, settings, progress) if options.scaling else None
+        series = measure(targets, settings, min_runs=MIN_RUNS, on_progress=plan.stage(progress, "timing"))
+        scaling = _scaling(targets, settings, plan.stage(progress, "threads")) if options.scaling else None
         conditions = recorder.stop()
-        evaluations = None if faces is None else evaluate_targets(targets, faces, progress)
-        profiles = _profiles(targets, options.seconds, progress) if options.profile else []
+        evaluations = None
+        if faces is not None:
+            costs = [float(np.median(item.samples_ms)) for item in series]
+            evaluations = evaluate_targets(targets, faces, plan.stage(progress, "accuracy"), costs)
+        profiles = []
+        if options.profile:
+            profiles = _profiles(_profiled(targets), options.seconds, plan.stage(progress, "profile"))
     results = assemble(series, conditions, evaluations, scaling)
     machine = read_machine()
     return Report(SCHEMA, created, [shlex.join(command)], machine, conditions, settings, results, profiles)
+
+
+def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Faces | None) -> Plan:
+    """Roughly, on a fast machine; a slow one shows in the time left as soon as there is something to go by."""
+    n, timed = len(targets), UNTIMED * options.seconds
+    seconds = {"timing": n * (options.processes * START_S + timed)}
+    if options.scaling:
+        seconds["threads"] = n * len(_thread_counts()) * (START_S + timed / SCALING_PART)
+    if faces is not None:
+        seconds["accuracy"] = n * (START_S + IMAGE_S * len(faces.labels)) / usable_cpus()
+    if options.profile:
+        seconds["profile"] = len(_profiled(targets)) * (2 * START_S + options.seconds)
+    return Plan(seconds)
+
+
+def _profiled(targets: Sequence[Target]) -> list[Target]:
+    return [target for target in targets if target.backend in PROFILED]
 
 
 def _profiles(targets: list[Target], seconds: float, progress: Progress) -> list[Profile]:
     """Every operator of each target, one model after the other."""
     profiles = []
     for index, target in enumerate(targets):
-        progress(index / len(targets), f"profiling {target.path.name}")
+        progress(index / len(targets), f"profiling {target.name}")
         recorder = Recorder()
         with Remote(target) as remote:
             content = remote.profile(seconds)
@@ -220,16 +278,22 @@ def _profiles(targets: list[Target], seconds: float, progress: Progress) -> list
     return profiles
 
 
+def _thread_counts() -> list[int]:
+    """1, 2, 4 ... and all CPUs."""
+    return sorted({min(2**power, usable_cpus()) for power in range(usable_cpus().bit_length() + 1)})
+
+
 def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> list[dict[str, float]]:
     """Inferences a second of each target at 1, 2, 4 ... threads, one after the other."""
-    import dataclasses
-
-    counts = sorted({min(2**power, usable_cpus()) for power in range(usable_cpus().bit_length() + 1)})
+    counts = _thread_counts()
     wide = [dataclasses.replace(target, threads=count) for target in targets for count in counts]
-    short = dataclasses.replace(settings, n_processes=1, seconds_per_model=settings.seconds_per_model / 3)
-    # One process at a time: worker threads of an idle runtime keep spinning for a while and would be neighbours.
-    series = [measure([target], short, min_runs=1, on_progress=progress)[0] for target in wide]
-    rates = [len(item.samples_ms) / item.wall_s for item in series]
+    short = dataclasses.replace(settings, n_processes=1, seconds_per_model=settings.seconds_per_model / SCALING_PART)
+    rates = []
+    for index, target in enumerate(wide):
+        # One process at a time: worker threads of an idle runtime keep spinning for a while and would be neighbours.
+        stage = part(progress, index / len(wide), (index + 1) / len(wide), f"throughput at {target.threads} thread(s)")
+        (item,) = measure([target], short, min_runs=1, on_progress=stage)
+        rates.append(len(item.samples_ms) / item.wall_s)
     return [
         {str(count): rates[index * len(counts) + column] for column, count in enumerate(counts)}
         for index in range(len(targets))
@@ -272,18 +336,3 @@ def _verdict(valid: Sequence[bool], require_valid: bool, n_valid_ratios: int = 0
         raise CheckFailedError(text)
     sys.stderr.write(f"fer-bench: {text}\n")
     return 0
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr, with the time left; nothing where stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    # Redrawn rarely: the bar must not become the busy neighbour of what it reports on.
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    shown = Console(stderr=True)
-    with Bar(*columns, console=shown, refresh_per_second=2, transient=True, disable=not shown.is_terminal) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda fraction, what: bar.update(task, completed=fraction, description=what)

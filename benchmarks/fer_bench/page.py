@@ -6,6 +6,7 @@ import html
 import os
 from collections.abc import Sequence
 
+from fer_bench.page_tables import cost_table, latency_table
 from fer_bench.pictures import accuracy_against_latency, latency_distributions, latency_over_time
 from fer_bench.result import Report, Result
 from fer_edge.files import write_text
@@ -22,7 +23,8 @@ tr.invalid td.speed { color: #999; text-decoration: line-through; } .bad { color
 .banner { background: #fdecee; border-left: 4px solid #b00020; padding: .6em 1em; margin: 1em 0; }
 .best { font-weight: 700; }
 .wide { overflow-x: auto; }
-figure { margin: .6em 0; } svg { width: 800px; max-width: 100%; height: auto; font-family: system-ui, sans-serif; }
+figure { margin: .6em 0; } svg { width: 100%; height: auto; font-family: system-ui, sans-serif; }
+summary { cursor: pointer; } .best-of { font-size: 1.05em; }
 """
 
 
@@ -42,6 +44,7 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
         f"<h1>Facial emotion recognition on {place}</h1>",
         f'<p class="where">{_where(report)}</p>',
         _banner(_reasons(report)),
+        _summary(results),
     ]
     if any(result.accuracy is not None for result in results):
         parts.append(
@@ -54,7 +57,10 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
 
 def _speed_sections(results: Sequence[Result]) -> list[str]:
     return [
-        f'<div class="wide">{_table(results)}</div>',
+        "<h2>Latency and accuracy</h2>",
+        f'<div class="wide">{latency_table(results)}</div>',
+        "<h2>Throughput, start and memory</h2>",
+        f'<div class="wide">{cost_table(results)}</div>',
         _section(
             "Latency distributions",
             latency_distributions(results),
@@ -100,23 +106,46 @@ def _reasons(report: Report) -> list[tuple[str, list[str]]]:
 
 
 def _banner(everything: Sequence[tuple[str, list[str]]]) -> str:
-    reasons: dict[str, list[str]] = {}
+    """One line a kind of reason (its first words); the figures of each model behind it, to be unfolded."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
     for name, why in everything:
         for reason in why:
-            reasons.setdefault(reason, []).append(name)
-    if not reasons:
+            kinds.setdefault(reason.partition(":")[0], []).append((reason, name))
+    if not kinds:
         return ""
-    items = "".join(
-        f"<li>{html.escape(reason)} <i>({_who(names, len(everything))})</i></li>" for reason, names in reasons.items()
-    )
+    items = []
+    for found in kinds.values():
+        first = html.escape(found[0][0])
+        names = list(dict.fromkeys(name for _, name in found))
+        more = len({reason for reason, _ in found}) > 1
+        who = _who(names, len(everything))
+        if not more:
+            items.append(f"<li>{first} <i>({who})</i></li>")
+            continue
+        each = "".join(f"<li>{html.escape(name)}: {html.escape(reason)}</li>" for reason, name in found)
+        text = f"{first} <i>and {len(found) - 1} more like it ({who})</i>"
+        items.append(f"<li><details><summary>{text}</summary><ul>{each}</ul></details></li>")
     return (
         '<div class="banner"><span class="bad">Invalid timings.</span> Do not quote the struck-out figures; accuracy '
-        f"is not affected.<ul>{items}</ul></div>"
+        f"is not affected.<ul>{''.join(items)}</ul></div>"
     )
 
 
 def _who(names: Sequence[str], n_all: int) -> str:
     return "all" if len(names) == n_all else html.escape(", ".join(names))
+
+
+def _summary(results: Sequence[Result]) -> str:
+    """The fastest in a sentence; nothing where no timing is valid."""
+    best = min((result for result in results if result.valid), key=lambda one: one.latency_ms.p50, default=None)
+    if best is None:
+        return ""
+    said = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms a face"
+    if best.ratio_to_float is not None and best.reference not in (None, best.name):
+        said += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
+    if best.accuracy is not None:
+        said += f"; accuracy {100 * best.accuracy:.1f} % on {best.n_images:,} images of split {best.split}"
+    return f'<p class="best-of">{html.escape(said)}.</p>'
 
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
@@ -127,46 +156,6 @@ def _accuracy_caption(results: Sequence[Result]) -> str:
 
 def _section(title: str, picture: str, caption: str) -> str:
     return f"<h2>{html.escape(title)}</h2><figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def _table(results: Sequence[Result]) -> str:
-    headings = (
-        "model", "on", "p50 ms", "p90", "p99", "× float", "× best", "faces/s", "load ms", "first ms", "peak MiB",
-        "file KiB", "accuracy", "agrees",
-    )  # fmt: skip
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
-    valid = [result.latency_ms.p50 for result in results if result.valid]
-    best = min(valid, default=None)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(r, best) for r in results)}</tbody></table>"
-
-
-def _row(result: Result, best_p50_ms: float | None) -> str:
-    times, (low, high) = result.latency_ms, result.latency_ci95_ms.p50
-    speed = [
-        f"{times.p50:.3f} ± {(high - low) / 2:.3f}",
-        f"{times.p90:.3f}",
-        f"{times.p99:.3f}",
-        _or_dash(result.ratio_to_float, "{:.2f}"),
-        _or_dash(result.ratio_to_best, "{:.2f}"),
-        f"{result.throughput_fps:.0f}",
-        f"{result.load_ms:.0f}",
-        f"{result.first_inference_ms:.1f}",
-    ]
-    other = [
-        _or_dash(result.peak_rss_mib, "{:.0f}"),
-        f"{result.file_bytes / 1024:.0f}",
-        _percent(result.accuracy, 2),
-        _percent(result.agreement_with_reference, 1),
-    ]
-    classes = ["" if result.valid else "invalid", "best" if result.valid and times.p50 == best_p50_ms else ""]
-    mark = "" if result.valid else ' <span class="bad">invalid</span>'
-    threads = f" ×{result.threads}" if result.threads != 1 else ""
-    cells = [f"<td>{html.escape(result.model)}{mark}</td><td>{html.escape(result.backend)}{threads}</td>"]
-    # A ratio can be valid where the milliseconds are not.
-    ratio = "" if result.ratio_to_float is not None else "speed"
-    cells += [f'<td class="{ratio if place == 3 else "speed"}">{cell}</td>' for place, cell in enumerate(speed)]
-    cells += [f"<td>{cell}</td>" for cell in other]
-    return f'<tr class="{" ".join(classes).strip()}">{"".join(cells)}</tr>'
 
 
 def _how(report: Report) -> str:
@@ -185,11 +174,3 @@ def _how(report: Report) -> str:
         f"Model sha256: {models}. Command: {' '.join(report.command)}"
     )
     return f'<h2>How it was measured</h2><p class="how">{html.escape(text)}</p>'
-
-
-def _percent(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)

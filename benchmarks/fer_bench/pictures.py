@@ -22,100 +22,95 @@ COLOURS: Final[tuple[str, ...]] = (
     "#444444",
 )
 """Okabe and Ito's palette, which colour-blind people can tell apart."""
-INVALID: Final[str] = "#999999"
+MARKERS: Final[str] = "osD^vPX*"
+"""Colour and marker tell the models apart; they are the same in all pictures of a page."""
 
 
 def accuracy_against_latency(results: Sequence[Result]) -> str:
-    """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are grey and hollow."""
-    figure, axes = _figure(7.2, 4.2)
-    shown = [result for result in results if result.accuracy is not None and result.accuracy_ci95]
-    for index, result in enumerate(shown):
-        accuracy, interval = 100 * (result.accuracy or 0.0), result.accuracy_ci95 or [0.0, 0.0]
+    """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are hollow."""
+    figure, axes = _figure(9.6, 4.2)
+    for index, result in enumerate(results):
+        if result.accuracy is None or not result.accuracy_ci95:
+            continue
+        accuracy = 100 * result.accuracy
         low, high = result.latency_ci95_ms.p50
         p50 = result.latency_ms.p50
-        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
+        colour = COLOURS[index % len(COLOURS)]
         axes.errorbar(
             p50,
             accuracy,
             xerr=[[p50 - low], [high - p50]],
-            yerr=[[accuracy - 100 * interval[0]], [100 * interval[1] - accuracy]],
-            fmt="o",
+            yerr=[[accuracy - 100 * result.accuracy_ci95[0]], [100 * result.accuracy_ci95[1] - accuracy]],
+            fmt=MARKERS[index % len(MARKERS)],
             markersize=9,
             color=colour,
             ecolor=colour,
             elinewidth=1,
             capsize=0,
             markerfacecolor=colour if result.valid else "white",
+            alpha=1.0 if result.valid else 0.6,
+            label=_legend_text(result),
         )
-    _label_points(axes, shown)
     axes.set_xscale("log")
-    _plain_log_axis(axes, [result.latency_ms.p50 for result in shown])
+    shown = [result for result in results if result.accuracy is not None]
+    _plain_log_axis(axes.xaxis, [result.latency_ms.p50 for result in shown])
     axes.set_xlabel("median latency of one face, ms (left is better)")
     axes.set_ylabel(f"accuracy on {shown[0].split}, %" if shown else "accuracy, %")
+    _legend(figure, axes)
     return _svg(figure)
 
 
-def _label_points(axes: Any, results: Sequence[Result]) -> None:
-    """Names beside the points; those of points that lie close together are moved apart by a line each."""
-    placed: list[tuple[float, float]] = []
-    for result in sorted(results, key=lambda one: -(one.accuracy or 0.0)):
-        x, y = float(np.log(result.latency_ms.p50)), 100 * (result.accuracy or 0.0)
-        near = sum(abs(x - other_x) < 0.5 and abs(y - other_y) < 1.0 for other_x, other_y in placed)
-        placed.append((x, y))
-        note = result.name if result.valid else f"{result.name} (invalid timing)"
-        axes.annotate(
-            note,
-            (result.latency_ms.p50, y),
-            xytext=(10, 8 - 14 * near),
-            textcoords="offset points",
-            fontsize=9,
-            color="#222222" if result.valid else INVALID,
-        )
+def _legend_text(result: Result) -> str:
+    return result.name if result.valid else f"{result.name} (invalid timing)"
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """Beside the picture: names at the points themselves cover each other as soon as two models are alike."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
 
 
 def latency_distributions(results: Sequence[Result]) -> str:
     """Fraction of runs that were done within a time, one curve a model."""
-    figure, axes = _figure(7.2, 3.8)
+    figure, axes = _figure(9.6, 3.8)
     share = np.linspace(0, 100, len(results[0].latency_quantiles_ms))
     for index, result in enumerate(results):
-        colour = COLOURS[index % len(COLOURS)] if result.valid else INVALID
-        style = "-" if result.valid else "--"
-        axes.plot(result.latency_quantiles_ms, share, color=colour, linestyle=style, linewidth=1.8)
-        axes.annotate(
-            result.name if result.valid else f"{result.name} (invalid)",
-            (result.latency_ms.p50, 50),
-            xytext=(6, -12 * (index % 3)),
-            textcoords="offset points",
-            fontsize=9,
-            color=colour,
+        axes.plot(
+            result.latency_quantiles_ms,
+            share,
+            color=COLOURS[index % len(COLOURS)],
+            linestyle="-" if result.valid else "--",
+            alpha=1.0 if result.valid else 0.6,
+            linewidth=1.8,
+            label=_legend_text(result),
         )
     axes.set_xscale("log")
-    right = max(result.latency_ms.p99 for result in results) * 1.3
-    axes.set_xlim(min(result.latency_ms.min for result in results) * 0.95, right)
-    _plain_log_axis(axes, [result.latency_ms.min for result in results] + [right])
+    left = min(result.latency_ms.min for result in results) * 0.95
+    right = max(result.latency_ms.p99 for result in results) * 1.1
+    _plain_log_axis(axes.xaxis, [left, right], margin=1.0)
     axes.set_yticks([0, 50, 90, 99])
     axes.set_xlabel("latency of one face, ms")
     axes.set_ylabel("runs done within, %")
+    _legend(figure, axes)
     return _svg(figure)
 
 
 def latency_over_time(results: Sequence[Result]) -> str:
     """Median of each round in the order of time; grey lines part the processes. A valid run is flat."""
-    figure, axes = _figure(7.2, 3.4)
+    figure, axes = _figure(9.6, 3.8)
     for index, result in enumerate(results):
         rounds = [value for process in result.round_p50_ms for value in process]
-        colour = COLOURS[index % len(COLOURS)]  # here one looks for the cause, so the curves of invalid ones count too
-        axes.plot(range(1, len(rounds) + 1), rounds, ".-", markersize=3, linewidth=0.8, color=colour)
-        axes.annotate(
-            result.name, (len(rounds), rounds[-1]), xytext=(6, 0), textcoords="offset points", fontsize=9, color=colour
-        )
+        # Here one looks for the cause, so the curves of invalid ones are as strong as the others.
+        colour, name = COLOURS[index % len(COLOURS)], _legend_text(result)
+        axes.plot(range(1, len(rounds) + 1), rounds, ".-", markersize=3, linewidth=0.8, color=colour, label=name)
     for border in np.cumsum([len(process) for process in results[0].round_p50_ms])[:-1]:
         axes.axvline(border + 0.5, color="#cccccc", linewidth=0.8)
-    longest = max(sum(len(process) for process in result.round_p50_ms) for result in results)
-    axes.set_xlim(0, longest * 1.35)
-    axes.set_ylim(0, None)
+    axes.set_yscale("log")
+    every = [value for result in results for process in result.round_p50_ms for value in process]
+    _plain_log_axis(axes.yaxis, every, margin=1.15)
     axes.set_xlabel("round")
     axes.set_ylabel("median of the round, ms")
+    _legend(figure, axes)
     return _svg(figure)
 
 
@@ -153,16 +148,15 @@ def lines(
     return _svg(figure)
 
 
-def _plain_log_axis(axes: Any, values: Sequence[float]) -> None:
-    """Ticks at round multiples of powers of ten, written as plain numbers."""
-    low, high = min(values, default=1.0) * 0.7, max(values, default=1.0) * 1.6
+def _plain_log_axis(axis: Any, values: Sequence[float], margin: float = 1.5) -> None:
+    """From below the least to above the greatest value; ticks at round numbers, written as plain ones."""
+    low, high = min(values, default=1.0) / margin, max(values, default=1.0) * margin
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in (1, 1.5, 2, 3, 5, 7)]
-    if axes.get_xlim()[1] < high or axes.get_xlim()[0] > low:
-        axes.set_xlim(low, high)
-    axes.set_xticks([], minor=True)
-    axes.set_xticks([tick for tick in ticks if low <= tick <= high])
-    axes.set_xticklabels([f"{tick:g}" for tick in ticks if low <= tick <= high])
+    steps = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
+    ticks = [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
+    axis.set_view_interval(low, high, ignore=True)
+    axis.set_ticks([], minor=True)
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

@@ -227,8 +227,10 @@ def _onnx_macs(
         shape = shapes[1]  # a fused node has another name, but where weights are not packed they show here
     if shape is None or not outputs:
         return None
-    # Convolution weights are (Cout, Cin / groups, kh, kw); dense ones (K, N) or (N, K)
-    return math.prod(outputs[0]) * math.prod(shape) // (shape[0] if "Conv" in kind else outputs[0][-1])
+    if "Conv" in kind:
+        # Output (N, C, H, W), of which the runtime may pad C to its block of 16; weights (Cout, Cin / groups, kh, kw)
+        return outputs[0][0] * math.prod(outputs[0][2:]) * math.prod(shape)
+    return math.prod(outputs[0]) // outputs[0][-1] * math.prod(shape)  # dense weights are (K, N) or (N, K)
 
 
 def _onnx_weights(path: Path) -> dict[str, tuple[int, ...]]:

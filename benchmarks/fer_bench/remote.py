@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 import fer_bench
 import fer_edge
+from fer_bench.progress import Progress, silent
 from fer_edge import errors
 from fer_edge.labels import NUM_EMOTIONS
 
@@ -34,6 +35,11 @@ class Target:
     threads: int = 1
     python: str = sys.executable
     """Another environment's interpreter for a runtime that cannot live in ours, such as tflite-runtime."""
+
+    @property
+    def name(self) -> str:
+        """``model on backend``."""
+        return f"{self.path.name} on {self.backend}"
 
 
 @dataclass(frozen=True)
@@ -170,11 +176,15 @@ class Remote:
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
         reason = f": {last[0]}" if last else ""
-        return f"the measuring process of {self.target.path.name} on {self.target.backend} ended early{reason}"
+        return f"the measuring process of {self.target.name} ended early{reason}"
 
 
 @contextlib.contextmanager
-def opened_remotes(targets: list[Target]) -> Iterator[list[Remote]]:
+def opened_remotes(targets: list[Target], on_progress: Progress = silent) -> Iterator[list[Remote]]:
     """Start a process for each target, one after the other, and end them all afterwards."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(Remote(target)) for target in targets]
+        remotes = []
+        for index, target in enumerate(targets):
+            on_progress(index / len(targets), f"starting {target.name}")
+            remotes.append(stack.enter_context(Remote(target)))
+        yield remotes

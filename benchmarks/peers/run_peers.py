@@ -7,7 +7,10 @@ The others run in an environment of their own, pinned in ``requirements.txt`` (m
 uv). Every package has a process of its own. They take turns in random order: first each is started several times (time
 to the first result), then each goes through the whole video, round after round, so that a slow moment of the machine
 hits all alike; then each gets the same labelled faces, without a face detector. The others' training data is not ours
-to know: a package may have seen the split.
+to know: a package may have seen the split. A package that does not work here is left out, and the reason is recorded.
+
+Accuracy does not depend on how busy the machine is, so it can be a run of its own: ``--accuracy-only --json a.json``,
+later ``--accuracy-from a.json`` on the quiet machine.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +43,7 @@ from fer_bench.targets import choose_targets
 from fer_bench.validity import Recorder, machine_reasons
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
-from fer_edge.files import write_text
+from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS
 
 HERE: Final[Path] = Path(__file__).parent
@@ -68,6 +71,11 @@ class Contestant:
     n_faces: int = 0
     peak_rss_mib: float | None = None
     n_right: int | None = None
+    n_images: int = 0
+    sha256: str | None = None
+    """Of our model; other packages are told by their versions."""
+    failed: str | None = None
+    """Why it could not be measured."""
 
 
 class Running:
@@ -120,7 +128,7 @@ class Running:
             self._log.seek(0)
             said = self._log.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else f"ended with {self._process.returncode}"
-            raise FerError(f"{self.contestant.title.split('{')[0].strip()} failed: {last}")
+            raise FerError(f"{_package(self.contestant.title)} failed: {last}")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -139,6 +147,9 @@ def parser() -> CommandParser:
     p.add_argument("--starts", type=positive_int, default=3, metavar="N", help="fresh starts each (3)")
     p.add_argument("--python", type=Path, metavar="P", help="interpreter of an environment that has them already")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--accuracy-only", action="store_true", help="no timing; may run on a busy machine")
+    how.add_argument("--accuracy-from", type=Path, metavar="F", help="accuracies of the same versions from this JSON")
     return p
 
 
@@ -149,36 +160,40 @@ def main() -> int:
 
 def body(options: argparse.Namespace) -> int:
     """What ``main`` does, errors not yet caught."""
-    faces = load_faces(options.data, options.split)
-    if options.limit and options.limit < len(faces.labels):
-        keep = np.linspace(0, len(faces.labels) - 1, options.limit).astype(int)
-        faces = dataclasses.replace(faces, images=np.asarray(faces.images[keep]), labels=np.asarray(faces.labels[keep]))
+    faces = load_faces(options.data, options.split, limit=options.limit)
     if not options.video.is_file():
         raise FerError(f"no video {options.video}")
     if options.detector_model and not Path(options.detector_model).is_file():
         raise UsageError(f"no detector model {options.detector_model}")
+    known = read_accuracies(options.accuracy_from) if options.accuracy_from else None
     python = options.python or peers_python()
     ((_, target),) = choose_targets([options.model], "auto", 1)
     contestants = [ours(target.path, options.video, options.detector_model, *how) for how in OURS]
+    if options.accuracy_only:
+        del contestants[1:]  # the same network three times
     contestants += [peer(name, python, options.video) for name in options.peer or PEERS]
+    starts, rounds = (1, 0) if options.accuracy_only else (options.starts, options.rounds)
     recorder = Recorder()
-    measure(contestants, faces, options.starts, options.rounds, say)
+    measure(contestants, None if known is not None else faces, starts, rounds, say)
     conditions = recorder.stop()
-    reasons = machine_reasons(conditions)
-    if options.rounds < MIN_ROUNDS:
-        reasons.append(f"too short: {options.rounds} rounds (at least {MIN_ROUNDS})")
+    for one in contestants if known is not None else ():
+        take_accuracy(one, known or {}, faces.split)
+    if contestants[0].failed:
+        raise FerError(contestants[0].failed)
+    reasons = machine_reasons(conditions) if rounds else []
+    if rounds < MIN_ROUNDS:
+        reasons.append(f"too short: {rounds} rounds (at least {MIN_ROUNDS})" if rounds else "accuracy only: no timing")
     report = {
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": dataclasses.asdict(read_machine()),
         "conditions": dataclasses.asdict(conditions),
         "split": faces.split,
-        "n_images": len(faces.labels),
         "video": options.video.name,
-        "n_rounds": options.rounds,
-        "n_starts": options.starts,
+        "n_rounds": rounds,
+        "n_starts": starts,
         "valid": not reasons,
         "invalid_reasons": reasons,
-        "results": [row(one, contestants[0], len(faces.labels)) for one in contestants],
+        "results": [row(one, contestants[0]) for one in contestants],
     }
     sys.stdout.write(markdown(report) + "\n")
     if options.json:
@@ -186,9 +201,34 @@ def body(options: argparse.Namespace) -> int:
     return 0
 
 
+def read_accuracies(path: Path) -> dict[tuple[str, str | None, str], dict[str, Any]]:
+    """Rows with an accuracy in a JSON file of this script, by package and version, our model's sha256, and split."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [one for one in content["results"] if one.get("accuracy") is not None]
+        return {(_package(one["name"]), one["model_sha256"], content["split"]): one for one in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a JSON file written by this script ({type(error).__name__})") from error
+
+
+def take_accuracy(one: Contestant, known: dict[tuple[str, str | None, str], dict[str, Any]], split: str) -> None:
+    """The accuracy that was found before; raises :class:`UsageError` for a version that was not evaluated."""
+    if one.failed:
+        return
+    found = known.get((_package(one.title), one.sha256, split))
+    if found is None:
+        raise UsageError(f"--accuracy-from has no accuracy of {_package(one.title)} (this version) on split {split}")
+    one.n_right, one.n_images = found["n_right"], found["n_images"]
+
+
+def _package(title: str) -> str:
+    """Name and version, without the face detector, which takes no part in the accuracy."""
+    return title.partition(", faces by")[0].replace(" {version}", "")
+
+
 def say(text: str) -> None:
     """Progress: this takes minutes."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
 def peers_python() -> Path:
@@ -223,7 +263,7 @@ def ours(model: Path, video: Path, detector_model: str | None, detector: str, ev
     # Doubled braces: the command is formatted once more, with the moment of the start.
     text = json.dumps(options).replace("{", "{{").replace("}", "}}")
     command = [sys.executable, str(WORKER), "ours", str(video), "{started_ns}", text]
-    return Contestant(f"fer-edge-toolkit {{version}}, {model.name}, {how}", command)
+    return Contestant(f"fer-edge-toolkit {{version}}, {model.name}, {how}", command, sha256=sha256_of(model))
 
 
 def peer(name: str, python: Path, video: Path) -> Contestant:
@@ -234,37 +274,66 @@ def peer(name: str, python: Path, video: Path) -> Contestant:
 
 
 def measure(
-    contestants: Sequence[Contestant], faces: Faces, starts: int, rounds: int, on_progress: Callable[[str], None]
+    contestants: Sequence[Contestant],
+    faces: Faces | None,
+    starts: int,
+    rounds: int,
+    on_progress: Callable[[str], None],
 ) -> None:
-    """Fill in what each contestant does; see the top of this file for the order."""
+    """Fill in what each contestant does; see the top of this file for the order. Without ``faces``, no accuracy."""
     rng = np.random.default_rng(0)
     with contextlib.ExitStack() as stack:
         running: dict[int, Running] = {}
         for start in range(starts):
             for index in rng.permutation(len(contestants)):
-                on_progress(f"start {start + 1} of {starts}: {contestants[index].title.split(',')[0].split(' {')[0]}")
-                one = Running(contestants[index])
-                if start < starts - 1:
-                    one.close()
-                else:
-                    stack.callback(one.close)
-                    running[int(index)] = one
+                contestant = contestants[index]
+                if contestant.failed:
+                    continue
+                on_progress(f"start {start + 1} of {starts}: {contestant.title.split(',')[0].split(' {')[0]}")
+                with failing(contestant, on_progress):
+                    one = Running(contestant)
+                    if start < starts - 1:
+                        one.close()
+                    else:
+                        stack.callback(one.close)
+                        running[int(index)] = one
                 time.sleep(PAUSE_S)
         for number in range(rounds):
             on_progress(f"round {number + 1} of {rounds}")
             for index in rng.permutation(len(contestants)):
-                _watch(running[int(index)])
-                time.sleep(PAUSE_S)
+                if not contestants[index].failed:
+                    with failing(contestants[index], on_progress):
+                        _watch(running[int(index)])
+                    time.sleep(PAUSE_S)
         for one in running.values():
-            one.contestant.peak_rss_mib = one.ask(op="memory")["peak_rss_mib"]
+            with failing(one.contestant, on_progress):
+                one.contestant.peak_rss_mib = one.ask(op="memory")["peak_rss_mib"]
+        if faces is None:
+            return
         on_progress(f"accuracy on {len(faces.labels)} faces")
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "faces.npz"
             np.savez(archive, images=faces.images)
             names = np.array(EMOTIONS)[faces.labels]
+
+            def score(one: Running) -> None:
+                with failing(one.contestant, on_progress):
+                    _score(one, archive, names)
+                    on_progress(f"accuracy of {one.contestant.title}: {one.contestant.n_right} right")
+
             # Not timed, so two at a time.
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda one: _score(one, archive, names), running.values()))
+                list(pool.map(score, [one for one in running.values() if not one.contestant.failed]))
+
+
+@contextlib.contextmanager
+def failing(contestant: Contestant, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """What goes wrong inside is written down as the contestant's result: the others go on."""
+    try:
+        yield
+    except FerError as error:
+        contestant.failed = str(error)
+        on_progress(contestant.failed)
 
 
 def _watch(one: Running) -> None:
@@ -275,27 +344,35 @@ def _watch(one: Running) -> None:
 
 def _score(one: Running, archive: Path, labels: npt.NDArray[np.str_]) -> None:
     decided = np.array(one.ask(op="classify", faces=str(archive))["decided"])
-    one.contestant.n_right = int(np.sum(decided == labels))
+    one.contestant.n_right, one.contestant.n_images = int(np.sum(decided == labels)), len(labels)
 
 
-def row(one: Contestant, first: Contestant, n_images: int) -> dict[str, Any]:
+def row(one: Contestant, first: Contestant) -> dict[str, Any]:
     """What was measured of a contestant, as in the JSON; times against ``first``, round by round."""
-    assert one.n_right is not None
-    ratio, interval = paired_ratio([one.pass_s], [first.pass_s])
-    return {
-        "name": one.title,
-        "accuracy": one.n_right / n_images,
-        "accuracy_ci95": list(wilson_interval(one.n_right, n_images)),
-        "n_frames": one.n_frames,
-        "n_faces": one.n_faces,
-        "throughput_fps": one.n_frames / statistics.median(one.pass_s),
-        "throughput_each_fps": [one.n_frames / seconds for seconds in one.pass_s],
-        "ratio_of_time_to_first": ratio,
-        "ratio_of_time_to_first_ci95": list(interval),
-        "first_result_ms": statistics.median(one.first_result_ms),
-        "first_result_each_ms": one.first_result_ms,
-        "peak_rss_mib": one.peak_rss_mib,
-    }
+    found: dict[str, Any] = {"name": one.title, "model_sha256": one.sha256, "failed": one.failed}
+    if one.failed:
+        return found
+    if one.n_right is not None:
+        found |= {
+            "accuracy": one.n_right / one.n_images,
+            "accuracy_ci95": list(wilson_interval(one.n_right, one.n_images)),
+            "n_right": one.n_right,
+            "n_images": one.n_images,
+        }
+    if one.pass_s:
+        ratio, interval = paired_ratio([one.pass_s], [first.pass_s])
+        found |= {
+            "n_frames": one.n_frames,
+            "n_faces": one.n_faces,
+            "throughput_fps": one.n_frames / statistics.median(one.pass_s),
+            "throughput_each_fps": [one.n_frames / seconds for seconds in one.pass_s],
+            "ratio_of_time_to_first": ratio,
+            "ratio_of_time_to_first_ci95": list(interval),
+            "first_result_ms": statistics.median(one.first_result_ms),
+            "first_result_each_ms": one.first_result_ms,
+            "peak_rss_mib": one.peak_rss_mib,
+        }
+    return found
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -303,26 +380,38 @@ def markdown(report: dict[str, Any]) -> str:
     machine = report["machine"]
     place = machine["board"] or machine["cpu_model"]
     lines = [
-        f"| package | accuracy ({report['split']}, n = {report['n_images']}) | frames/s | time a frame against the "
-        "first row | faces found | first result | peak memory |",
+        "| package | frames/s | time a frame against the first row | faces found | first result | peak memory | "
+        f"accuracy ({report['split']}) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(markdown_row(one) for one in report["results"]),
     ]
-    for one in report["results"]:
-        half = 100 * (one["accuracy_ci95"][1] - one["accuracy_ci95"][0]) / 2
-        low, high = one["ratio_of_time_to_first_ci95"]
-        lines.append(
-            f"| {one['name']} | {100 * one['accuracy']:.1f} ± {half:.1f} % | {one['throughput_fps']:.0f} | "
-            f"{one['ratio_of_time_to_first']:.2f} ({low:.2f} to {high:.2f}) | "
-            f"{one['n_faces']} in {one['n_frames']} frames | {one['first_result_ms'] / 1000:.1f} s | "
-            f"{one['peak_rss_mib']:.0f} MiB |"
-        )
-    lines += [
-        "",
-        f"{place}, {machine['n_cpus']} CPUs, Python {machine['python']}, {report['created_utc'][:10]}; video "
-        f"{report['video']}; medians of {report['n_rounds']} interleaved passes and {report['n_starts']} starts.",
-    ]
-    lines += [f"**Invalid speeds**: {reason}." for reason in report["invalid_reasons"]]
+    where = f"{place}, {machine['n_cpus']} CPUs, Python {machine['python']}, {report['created_utc'][:10]}"
+    how = f"medians of {report['n_rounds']} interleaved passes and {report['n_starts']} starts"
+    lines += ["", f"{where}; video {report['video']}; {how}." if report["n_rounds"] else f"{where}; accuracy only."]
+    if report["n_rounds"]:
+        lines += [f"**Invalid speeds**: {reason}." for reason in report["invalid_reasons"]]
     return "\n".join(lines)
+
+
+def markdown_row(one: dict[str, Any]) -> str:
+    """A line of the table; what was not measured is a dash, what does not work here says why."""
+    if one["failed"]:
+        return f"| {_package(one['name'])} | does not work here: {one['failed']} | | | | | |"
+    cells = ["–"] * 5
+    if "throughput_fps" in one:
+        low, high = one["ratio_of_time_to_first_ci95"]
+        cells = [
+            f"{one['throughput_fps']:.0f}" if one["throughput_fps"] >= 10 else f"{one['throughput_fps']:.1f}",
+            f"{one['ratio_of_time_to_first']:.2f} ({low:.2f} to {high:.2f})",
+            f"{one['n_faces']} in {one['n_frames']} frames",
+            f"{one['first_result_ms'] / 1000:.1f} s",
+            f"{one['peak_rss_mib']:.0f} MiB",
+        ]
+    accuracy = "–"
+    if "accuracy" in one:
+        half = 100 * (one["accuracy_ci95"][1] - one["accuracy_ci95"][0]) / 2
+        accuracy = f"{100 * one['accuracy']:.1f} ± {half:.1f} % (n = {one['n_images']:,})"
+    return "| " + " | ".join([one["name"], *cells, accuracy]) + " |"
 
 
 if __name__ == "__main__":

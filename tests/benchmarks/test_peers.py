@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from fer_bench.accuracy import Faces
-from fer_edge.errors import FerError
+from fer_edge.errors import FerError, UsageError
 from fer_edge.labels import EMOTIONS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers" / "run_peers.py"
@@ -56,23 +57,68 @@ def test_packages_take_turns_and_are_scored(peers: ModuleType, tmp_path: Path, m
     said: list[str] = []
     peers.measure([first, other], faces, 2, 3, said.append)
     assert said.count("round 2 of 3") == 1
-    assert sum("fer" in line for line in said) == 2  # each is started twice
-    row = peers.row(other, first, 4)
+    assert sum("fer" in line for line in said if line.startswith("start")) == 2
+    row = peers.row(other, first)
     assert row["name"] == "fer 1.2, faces by haar"
     assert row["accuracy"] == 0.75
     assert row["throughput_fps"] == 23.0
     assert row["ratio_of_time_to_first"] == pytest.approx(5.0)
     assert row["first_result_each_ms"] == [5000.0, 5000.0]
-    report = {
-        "machine": {"board": None, "cpu_model": "AMD EPYC", "n_cpus": 2, "python": "3.11.7"},
-        "created_utc": "2026-11-23T17:00:00+00:00", "split": "validation", "n_images": 4, "video": "v.mp4",
-        "n_rounds": 3, "n_starts": 2, "invalid_reasons": ["busy neighbour: x"], "results": [row],
-    }  # fmt: skip
-    text = peers.markdown(report)
-    assert "| fer 1.2, faces by haar | 75.0 ± " in text
-    assert "| 120 in 115 frames | 5.0 s | 724 MiB |" in text
+    text = peers.markdown(report([row]) | {"invalid_reasons": ["busy neighbour: x"]})
+    assert "| fer 1.2, faces by haar | 23 | 5.00 (5.00 to 5.00) | 120 in 115 frames | 5.0 s | 724 MiB | 75.0 ± " in text
     assert "AMD EPYC, 2 CPUs, Python 3.11.7, 2026-11-23" in text
     assert "**Invalid speeds**: busy neighbour: x." in text
+
+
+def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "machine": {"board": None, "cpu_model": "AMD EPYC", "n_cpus": 2, "python": "3.11.7"},
+        "created_utc": "2026-11-23T17:00:00+00:00", "split": "validation", "video": "v.mp4",
+        "n_rounds": 3, "n_starts": 2, "invalid_reasons": [], "results": rows,
+    }  # fmt: skip
+
+
+def test_one_that_does_not_work_here_is_left_out_with_the_reason(
+    peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "PAUSE_S", 0.0)
+    first = contestant(peers, tmp_path, "ours", 1.0)
+    absent = contestant(peers, tmp_path, "rmn", 1.0, "raise SystemExit('cannot download the weights')")
+    # The second round is too much for this one.
+    dies = WORKER.replace("request = json.loads(line)", "request = json.loads(line); sys.argv.append('x'); ") + "\n"
+    dies = dies.replace(
+        "for line in sys.stdin:", "for line in sys.stdin:\n    if len(sys.argv) > 2: sys.exit('no more')"
+    )
+    later = contestant(peers, tmp_path, "later", 1.0, dies)
+    peers.measure([first, absent, later], None, 1, 3, lambda said: None)
+    assert [one.failed for one in (first, absent, later)] == [
+        None,
+        "rmn failed: cannot download the weights",
+        "later 1.2 failed: no more",
+    ]
+    rows = [peers.row(one, first) for one in (first, absent, later)]
+    assert rows[0]["n_frames"] == 115
+    assert "accuracy" not in rows[0]
+    assert rows[1]["failed"] == "rmn failed: cannot download the weights"
+    text = peers.markdown(report(rows))
+    assert "| rmn | does not work here: rmn failed: cannot download the weights | | | | | |" in text
+
+
+def test_accuracies_of_another_run_must_be_of_the_same_version(peers: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    row = {"name": "fer 1.2", "model_sha256": None, "accuracy": 0.75, "n_right": 3, "n_images": 4}
+    path.write_text(json.dumps({"split": "validation", "results": [row, {"name": "rmn", "failed": "x"}]}))
+    known = peers.read_accuracies(path)
+    same, newer = (peers.Contestant(f"fer {version}, faces by haar", []) for version in ("1.2", "1.3"))
+    peers.take_accuracy(same, known, "validation")
+    assert (same.n_right, same.n_images) == (3, 4)
+    with pytest.raises(UsageError, match=r"no accuracy of fer 1\.3"):
+        peers.take_accuracy(newer, known, "validation")
+    with pytest.raises(UsageError, match="on split test"):
+        peers.take_accuracy(same, known, "test")
+    path.write_text("[]")
+    with pytest.raises(UsageError, match=r"a\.json is not a JSON file written by this script"):
+        peers.read_accuracies(path)
 
 
 def test_a_package_that_fails_is_reported_in_a_line(peers: ModuleType, tmp_path: Path) -> None:

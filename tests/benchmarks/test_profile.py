@@ -35,17 +35,32 @@ def test_macs_by_hand(operator: str, inputs: list[tuple[int, ...]], output: tupl
 
 
 def test_onnx_operators_by_the_runtime_s_profiler(tmp_path: Path) -> None:
-    path = write_tiny_onnx(tmp_path / "m.onnx", channels=16, size=48)
+    path = write_tiny_onnx(tmp_path / "m.onnx", channels=20, size=48)
     with Remote(Target(path, "onnx")) as remote:
         found = remote.profile(0.1)
     by_kind = {one["operator"]: one for one in found["operators"]}
     convolutions = [one for kind, one in by_kind.items() if "Conv" in kind]
-    assert [one["n_macs"] for one in convolutions] == [48 * 48 * 16 * 3 * 25]
+    assert [one["n_macs"] for one in convolutions] == [48 * 48 * 20 * 3 * 25]
     dense = next(one for kind, one in by_kind.items() if "Gemm" in kind or "MatMul" in kind)
-    assert dense["n_macs"] == 16 * 7
+    assert dense["n_macs"] == 20 * 7
     assert by_kind["Softmax"]["n_macs"] == 0
     total = sum(one["time_us"] for one in found["operators"])
     assert 0 < total < 1.5 * found["whole_us"]
+
+
+def test_channels_that_the_runtime_pads_are_no_work() -> None:
+    """ONNX Runtime rounds 24 channels up to its block of 16; depthwise weights hold one channel each."""
+    shapes: dict[str, tuple[int, ...]] = {"project": (24, 144, 1, 1), "depthwise": (24, 1, 3, 3)}
+    events: list[dict[str, Any]] = [{"cat": "Session", "name": "model_run", "dur": 20}]
+    for name in shapes:
+        facts = {
+            "op_name": "Conv",
+            "output_type_shape": [{"float": [1, 32, 12, 12]}],
+            "input_type_shape": [{"float": [1, 144, 12, 12]}],
+        }
+        events.append({"cat": "Node", "name": f"{name}_nchwc_kernel_time", "args": facts, "dur": 10})
+    found = summarise_onnx(events, shapes)
+    assert [one["n_macs"] for one in found["operators"]] == [12 * 12 * 24 * 144, 12 * 12 * 24 * 9]
 
 
 def test_events_of_the_first_run_are_left_out() -> None:
