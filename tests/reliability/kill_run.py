@@ -40,7 +40,7 @@ from tests.reliability.kills import (  # noqa: E402
 from fer_train.run_folder import RunFolder  # noqa: E402
 
 STAGES: Final[tuple[str, ...]] = ("import", "train", "qat", "export")
-FLOAT_EPOCHS, QAT_EPOCHS = 6, 6
+FLOAT_EPOCHS, QAT_EPOCHS = 4, 2
 NOISE: Final[float] = 1e-3
 """Largest difference of a loss (nats) or an accuracy between a resumed and an undisturbed run that is let pass."""
 
@@ -102,7 +102,7 @@ class Training:
         self.after_float = work / "after-float"  # what the QAT campaign begins with
         shutil.copytree(self.whole, self.after_float)
         calibrated = self._seconds(command, lambda: ("qat", 0) in metrics(self.whole))
-        second = self._seconds(command, lambda: ("qat", 2) in metrics(self.whole))
+        second = self._seconds(command, lambda: ("qat", QAT_EPOCHS) in metrics(self.whole))
         command.finish()
         self.right = metrics(self.whole)
         self.pace_s = {"float": (ready, first), "qat": (ready + 2.0, calibrated), "qat epoch": (0.0, second)}

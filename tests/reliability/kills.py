@@ -33,6 +33,7 @@ class Command:
     def __init__(self, log: Path, module: str, *arguments: object, cache: Path | None = None) -> None:
         self.log = log
         environment = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {}), "PYTHONUNBUFFERED": "1"}
+        environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}  # the machine has other work
         with log.open("w") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *map(str, arguments)],
@@ -116,7 +117,7 @@ def being_written(folder: Path) -> Callable[[], bool]:
 
 def broken_files(run: Path) -> list[str]:
     """Files of a training run that are not whole (none, whatever happened)."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     folder = RunFolder(run)
     broken = []

@@ -72,7 +72,7 @@ def test_a_network_without_numbers_is_never_the_best() -> None:
     class RunAway:
         input_size = 8
 
-        def predict(self, faces: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        def predict(self, faces: np.ndarray) -> np.ndarray:
             return np.full((len(faces), 7), np.nan, np.float32)
 
     with pytest.raises(ModelError, match="not numbers"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from typing import Any
 
@@ -26,6 +25,7 @@ from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
 from fer_train.model import build_network, copy_weights
+from fer_train.parallel import cores
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.quantize import as_file, calibrate, equalize_depthwise, pin_input_range, qat_to_tflite, wrap_for_qat
 from fer_train.run_folder import RunFolder
@@ -189,7 +189,7 @@ class QatStage:
 
     def _evaluate_int8(self) -> Evaluation:
         with as_file(qat_to_tflite(self.network)) as path:
-            classifier = open_classifier(path, threads=os.cpu_count() or 1)
+            classifier = open_classifier(path, threads=cores())
             return evaluate(classifier, self.data.validation_images, self.data.validation_labels, "validation")
 
     def _restore(self) -> int:
