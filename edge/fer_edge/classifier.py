@@ -15,6 +15,8 @@ from fer_edge.errors import ModelError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
 
+_UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -100,6 +102,9 @@ class ClassifierBase:
         self.input_spec = input_spec
         self.output_spec = output_spec
         self.runtime_version = runtime_version
+        self._values: npt.NDArray[np.float32] | None = None
+        if output_spec.is_quantized and output_spec.dtype.itemsize == 1:
+            self._values = dequantize(np.arange(256, dtype=np.uint8).view(output_spec.dtype), output_spec)
 
     @property
     def input_size(self) -> int:
@@ -113,10 +118,18 @@ class ClassifierBase:
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities of grey faces, see :meth:`Classifier.predict`."""
         tensor = to_model_input(faces, self.input_spec)
+        if len(tensor) == 1:  # nothing to take apart or put together: a twentieth of a small network's time
+            return self._probabilities(self.infer(tensor))
         out = np.empty((len(tensor), NUM_EMOTIONS), np.float32)
         for i in range(len(tensor)):
-            out[i] = dequantize(self.infer(tensor[i : i + 1]), self.output_spec)[0]
+            out[i] = self._probabilities(self.infer(tensor[i : i + 1]))[0]
         return out
+
+    def _probabilities(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """:func:`dequantize` of the output, by a table of its 256 values where it has no more."""
+        if self._values is None:
+            return dequantize(stored, self.output_spec)
+        return self._values[stored.view(np.uint8)]
 
     def close(self) -> None:
         """Give the runtime's resources back."""
@@ -151,9 +164,9 @@ def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[np.flo
 def to_model_input(faces: npt.NDArray[np.uint8], spec: TensorSpec) -> npt.NDArray[Any]:
     """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes."""
     size = spec.shape[1]
-    if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != np.uint8:
+    if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:
         raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
-    if spec.dtype == np.int8 and spec.scale == INPUT_SCALE and spec.zero_point == 0:
+    if spec.dtype == _INT8 and spec.scale == INPUT_SCALE and spec.zero_point == 0:
         return to_int8_input(faces)
     tensor = to_float_input(faces)
     return quantize(tensor, spec) if spec.is_quantized else tensor

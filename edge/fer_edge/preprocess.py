@@ -132,21 +132,33 @@ def preprocess_face(
 
 def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:
     """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128]."""
-    values = (faces.astype(np.float32) - np.float32(PIXEL_ZERO)) * np.float32(INPUT_SCALE)
-    return _three_channels(values)
+    # By a table: after a network has run, code and memory are not in the cache, and this touches least of either.
+    return _three_channels(cv2.LUT(_tall(faces), _FLOAT_VALUES), faces.shape) if faces.size else _empty(faces, "f4")
 
 
 def to_int8_input(faces: npt.NDArray[np.uint8]) -> Int8Tensor:
     """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``."""
     # Flipping the top bit of a byte is the subtraction of 128 in two's complement.
-    return _three_channels(faces ^ np.uint8(0x80)).view(np.int8)
+    values = _three_channels(_tall(faces) ^ _TOP_BIT, faces.shape) if faces.size else _empty(faces, "u1")
+    return values.view(np.int8)
 
 
-def _three_channels(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``(N, S, S)`` to ``(N, S, S, 3)``, the values repeated; three to five times as fast as ``np.repeat``."""
-    n, height, width = values.shape
-    if values.size == 0:
-        return np.empty((n, height, width, 3), values.dtype)
-    # To OpenCV the stack is one tall image
-    repeated: npt.NDArray[Any] = cv2.cvtColor(values.reshape(n * height, width), cv2.COLOR_GRAY2BGR)
-    return repeated.reshape(n, height, width, 3)
+_FLOAT_VALUES: Final = ((np.arange(256) - PIXEL_ZERO) * INPUT_SCALE).astype(np.float32)
+_TOP_BIT: Final = np.uint8(0x80)
+
+
+def _tall(faces: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(N, S, S)`` as one tall image, ``(N * S, S)``."""
+    n, height, width = faces.shape
+    return faces.reshape(n * height, width)
+
+
+def _three_channels(tall: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A tall image to ``(N, S, S, 3)``, the values repeated; three to five times as fast as ``np.repeat``."""
+    repeated: npt.NDArray[Any] = cv2.cvtColor(tall, cv2.COLOR_GRAY2BGR).reshape(*shape, 3)
+    return repeated
+
+
+def _empty(faces: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """What becomes of no faces."""
+    return np.empty((*faces.shape, 3), dtype)
