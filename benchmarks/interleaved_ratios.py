@@ -5,18 +5,30 @@ milliseconds need. A ratio of two models survives a machine whose speed drifts o
 milliseconds: here 300 rounds, in each of which every model, in random order, makes one warm-up and ten timed calls. The
 last lines are the overhead of ``Classifier.predict`` (conversion, copies, dequantisation) around the bare
 ``Interpreter.invoke``, by turns of one call each; the target is at most 5 %.
+
+Half a minute on a fast machine. Like `fer-bench`, it says when the machine was not fit for a measurement, in the JSON
+file (``--json F``) too.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_edge.classifier import open_classifier, to_model_input
+from fer_bench.machine import read_machine
+from fer_bench.measure_command import positive_int
+from fer_bench.validity import Recorder, machine_reasons
+from fer_edge.classifier import Classifier, open_classifier, to_model_input
+from fer_edge.command import CommandParser, run_command
+from fer_edge.files import sha256_of, write_text
 
 MODELS = ("fer_int8.tflite", "fer_float.tflite", "fer_int8.onnx", "fer_float.onnx")
 PAIRS = (
@@ -24,23 +36,73 @@ PAIRS = (
     ("fer_int8.onnx", "fer_float.onnx"),
     ("fer_int8.onnx", "fer_int8.tflite"),
 )
-ROUNDS, CALLS, WARM_UP = 300, 10, 200
+CALLS, WARM_UP, MIN_ROUNDS = 10, 200, 100
+
+
+def parser() -> CommandParser:
+    """The command line."""
+    p = CommandParser(prog="interleaved_ratios.py", description="Latency ratios of four models by turns.")
+    p.add_argument("folder", type=Path, nargs="?", default=Path("out"), help="where fer-export put them (out)")
+    p.add_argument("--rounds", type=positive_int, default=300, metavar="N", help="turns of ten calls each (300)")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    return p
 
 
 def main() -> int:
     """Measure the models in the folder given, and print medians and ratios with 95 % bootstrap intervals."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
-    classifiers = {name: open_classifier(folder / name, threads=1) for name in MODELS}
+    return run_command("interleaved_ratios.py", lambda: body(sys.argv[1:]))
+
+
+def body(arguments: Sequence[str]) -> int:
+    """What ``main`` does, errors not yet caught."""
+    options = parser().parse_args(arguments)
+    classifiers = {name: open_classifier(options.folder / name, threads=1) for name in MODELS}
     rng = np.random.default_rng(0)
+    recorder = Recorder()
+    rounds = time_rounds(classifiers, options.rounds, rng)
+    ratios = {f"{one} / {other}": np.array(rounds[one]) / np.array(rounds[other]) for one, other in PAIRS}
+    for name in ("fer_int8.tflite", "fer_float.tflite"):
+        key = f"Classifier.predict / Interpreter.invoke, {name}"
+        ratios[key] = overhead(classifiers[name], options.rounds * CALLS, rng)
+    conditions = recorder.stop()
+    reasons = machine_reasons(conditions)
+    if options.rounds < MIN_ROUNDS:
+        reasons.append(f"too short: {options.rounds} rounds (at least {MIN_ROUNDS})")
+    report: dict[str, Any] = {
+        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": dataclasses.asdict(read_machine()),
+        "conditions": dataclasses.asdict(conditions),
+        "n_rounds": options.rounds,
+        "n_calls_a_round": CALLS,
+        "threads": 1,
+        "valid": not reasons,
+        "invalid_reasons": reasons,
+        "models": {
+            name: {"sha256": sha256_of(options.folder / name), "p50_ms": float(np.median(rounds[name]))}
+            | {"min_ms": min(rounds[name])}
+            for name in MODELS
+        },
+        "ratios": {key: with_interval(values, rng) for key, values in ratios.items()},
+    }
+    sys.stdout.write(text(report) + "\n")
+    if options.json:
+        write_text(options.json, json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def time_rounds(
+    classifiers: Mapping[str, Classifier], n_rounds: int, rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """Median of each round's calls in ms, for each model; models in random order in each round."""
     tensors = {}
     for name, classifier in classifiers.items():
         face = rng.integers(0, 256, (1, classifier.input_size, classifier.input_size), dtype=np.uint8)
         tensors[name] = to_model_input(face, classifier.input_spec)
         for _ in range(WARM_UP):
             classifier.infer(tensors[name])
-    rounds: dict[str, list[float]] = {name: [] for name in MODELS}
-    for _ in range(ROUNDS):
-        for name in rng.permutation(MODELS):
+    rounds: dict[str, list[float]] = {name: [] for name in classifiers}
+    for _ in range(n_rounds):
+        for name in rng.permutation(list(classifiers)):
             classifier, tensor, times = classifiers[name], tensors[name], []
             classifier.infer(tensor)
             for _ in range(CALLS):
@@ -48,36 +110,43 @@ def main() -> int:
                 classifier.infer(tensor)
                 times.append(time.perf_counter() - start)
             rounds[str(name)].append(1e3 * float(np.median(times)))
-    for name in MODELS:
-        print(f"{name:17} median {np.median(rounds[name]):.3f} ms, least {min(rounds[name]):.3f} ms")  # noqa: T201
-    for one, other in PAIRS:
-        ratios = np.array(rounds[one]) / np.array(rounds[other])
-        resampled = np.median(rng.choice(ratios, (1000, ROUNDS)), axis=1)
-        low, high = np.percentile(resampled, [2.5, 97.5])
-        print(f"{one} / {other}: {np.median(ratios):.3f} ({low:.3f} to {high:.3f})")  # noqa: T201
-    for name in ("fer_int8.tflite", "fer_float.tflite"):
-        print(f"Classifier.predict / Interpreter.invoke, {name}: {overhead(classifiers[name], rng)}")  # noqa: T201
-    return 0
+    return rounds
 
 
-def overhead(classifier: Any, rng: np.random.Generator) -> str:
-    """Median ratio of the two, with its 95 % bootstrap interval, from pairs of calls that follow each other."""
+def overhead(classifier: Any, n_calls: int, rng: np.random.Generator) -> Any:
+    """``(n_calls,)`` ratios of ``predict`` to the interpreter's bare ``invoke``, from calls that follow each other."""
     face = rng.integers(0, 256, (1, classifier.input_size, classifier.input_size), dtype=np.uint8)
-    ratios = np.empty(ROUNDS * CALLS)
-    for i in range(-WARM_UP, len(ratios)):
+    ratios = np.empty(n_calls)
+    for i in range(-WARM_UP, n_calls):
         times = {}
-        for what in rng.permutation(["predict", "invoke"]):
+        for what in ("predict", "invoke") if i % 2 else ("invoke", "predict"):
             start = time.perf_counter()
             if what == "predict":
                 classifier.predict(face)
             else:
                 classifier._interpreter.invoke()
-            times[str(what)] = time.perf_counter() - start
+            times[what] = time.perf_counter() - start
         if i >= 0:
             ratios[i] = times["predict"] / times["invoke"]
+    return ratios
+
+
+def with_interval(ratios: Any, rng: np.random.Generator) -> dict[str, float | list[float]]:
+    """The median of the ratios and its 95 % bootstrap interval."""
     resampled = np.median(rng.choice(ratios, (1000, len(ratios))), axis=1)
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return f"{np.median(ratios):.3f} ({low:.3f} to {high:.3f})"
+    return {"median": float(np.median(ratios)), "ci95": [float(v) for v in np.percentile(resampled, [2.5, 97.5])]}
+
+
+def text(report: dict[str, Any]) -> str:
+    """The report in lines; invalid figures say so."""
+    mark = "" if report["valid"] else "  INVALID"
+    lines = [
+        f"{name:17} median {one['p50_ms']:.3f} ms, least {one['min_ms']:.3f} ms{mark}"
+        for name, one in report["models"].items()
+    ]
+    for key, one in report["ratios"].items():
+        lines.append(f"{key}: {one['median']:.3f} ({one['ci95'][0]:.3f} to {one['ci95'][1]:.3f}){mark}")
+    return "\n".join(lines + [f"invalid: {reason}" for reason in report["invalid_reasons"]])
 
 
 if __name__ == "__main__":

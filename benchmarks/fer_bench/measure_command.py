@@ -128,6 +128,9 @@ def measure_main(arguments: Sequence[str]) -> int:
     for asked, target in targets:
         out.print(f"model {asked}: {target.path} on {target.backend}", markup=False)
     chosen = [target for _, target in targets]
+    folders = dict.fromkeys(str(target.path.parent) for target in chosen)
+    if options.all and len(folders) > 1:
+        out.print(f"these files come from {', '.join(folders)}: make sure that they are of one export", markup=False)
     options.scaling = options.all if options.scaling is None else options.scaling
     _check_before(chosen, options)
     if options.verify:

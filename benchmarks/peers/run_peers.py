@@ -10,7 +10,7 @@ hits all alike; then each gets the same labelled faces, without a face detector.
 to know: a package may have seen the split. A package that does not work here is left out, and the reason is recorded.
 
 Accuracy does not depend on how busy the machine is, so it can be a run of its own: ``--accuracy-only --json a.json``,
-later ``--accuracy-from a.json`` on the quiet machine.
+later ``--accuracy-from a.json`` on the quiet machine, which then evaluates only versions and models not in that file.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ OURS: Final[tuple[tuple[str, int], ...]] = (("yunet", 1), ("yunet", 3), ("haar",
 PAUSE_S: Final[float] = 0.3
 """Between turns: a runtime's idle threads keep spinning for a moment."""
 MIN_ROUNDS: Final[int] = 3
+Accuracies = dict[tuple[str, str | None, str], dict[str, Any]]
+"""Rows with an accuracy, by package and version, our model's sha256, and split."""
 
 
 @dataclass
@@ -149,7 +151,7 @@ def parser() -> CommandParser:
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     how = p.add_mutually_exclusive_group()
     how.add_argument("--accuracy-only", action="store_true", help="no timing; may run on a busy machine")
-    how.add_argument("--accuracy-from", type=Path, metavar="F", help="accuracies of the same versions from this JSON")
+    how.add_argument("--accuracy-from", type=Path, metavar="F", help="take accuracies of the same versions from here")
     return p
 
 
@@ -165,7 +167,7 @@ def body(options: argparse.Namespace) -> int:
         raise FerError(f"no video {options.video}")
     if options.detector_model and not Path(options.detector_model).is_file():
         raise UsageError(f"no detector model {options.detector_model}")
-    known = read_accuracies(options.accuracy_from) if options.accuracy_from else None
+    known = read_accuracies(options.accuracy_from) if options.accuracy_from else {}
     python = options.python or peers_python()
     ((_, target),) = choose_targets([options.model], "auto", 1)
     contestants = [ours(target.path, options.video, options.detector_model, *how) for how in OURS]
@@ -174,10 +176,8 @@ def body(options: argparse.Namespace) -> int:
     contestants += [peer(name, python, options.video) for name in options.peer or PEERS]
     starts, rounds = (1, 0) if options.accuracy_only else (options.starts, options.rounds)
     recorder = Recorder()
-    measure(contestants, None if known is not None else faces, starts, rounds, say)
+    measure(contestants, faces, starts, rounds, say, known)
     conditions = recorder.stop()
-    for one in contestants if known is not None else ():
-        take_accuracy(one, known or {}, faces.split)
     if contestants[0].failed:
         raise FerError(contestants[0].failed)
     reasons = machine_reasons(conditions) if rounds else []
@@ -201,8 +201,8 @@ def body(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_accuracies(path: Path) -> dict[tuple[str, str | None, str], dict[str, Any]]:
-    """Rows with an accuracy in a JSON file of this script, by package and version, our model's sha256, and split."""
+def read_accuracies(path: Path) -> Accuracies:
+    """Those in a JSON file of this script."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [one for one in content["results"] if one.get("accuracy") is not None]
@@ -211,14 +211,13 @@ def read_accuracies(path: Path) -> dict[tuple[str, str | None, str], dict[str, A
         raise UsageError(f"{path} is not a JSON file written by this script ({type(error).__name__})") from error
 
 
-def take_accuracy(one: Contestant, known: dict[tuple[str, str | None, str], dict[str, Any]], split: str) -> None:
-    """The accuracy that was found before; raises :class:`UsageError` for a version that was not evaluated."""
-    if one.failed:
-        return
+def take_accuracy(one: Contestant, known: Accuracies, split: str) -> bool:
+    """Whether the accuracy of this version was found before; then it is that."""
     found = known.get((_package(one.title), one.sha256, split))
     if found is None:
-        raise UsageError(f"--accuracy-from has no accuracy of {_package(one.title)} (this version) on split {split}")
+        return False
     one.n_right, one.n_images = found["n_right"], found["n_images"]
+    return True
 
 
 def _package(title: str) -> str:
@@ -275,12 +274,13 @@ def peer(name: str, python: Path, video: Path) -> Contestant:
 
 def measure(
     contestants: Sequence[Contestant],
-    faces: Faces | None,
+    faces: Faces,
     starts: int,
     rounds: int,
     on_progress: Callable[[str], None],
+    known: Accuracies | None = None,
 ) -> None:
-    """Fill in what each contestant does; see the top of this file for the order. Without ``faces``, no accuracy."""
+    """Fill in what each contestant does; see the top of this file for the order. ``known`` need not be found again."""
     rng = np.random.default_rng(0)
     with contextlib.ExitStack() as stack:
         running: dict[int, Running] = {}
@@ -308,8 +308,6 @@ def measure(
         for one in running.values():
             with failing(one.contestant, on_progress):
                 one.contestant.peak_rss_mib = one.ask(op="memory")["peak_rss_mib"]
-        if faces is None:
-            return
         on_progress(f"accuracy on {len(faces.labels)} faces")
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "faces.npz"
@@ -317,6 +315,8 @@ def measure(
             names = np.array(EMOTIONS)[faces.labels]
 
             def score(one: Running) -> None:
+                if take_accuracy(one.contestant, known or {}, faces.split):
+                    return
                 with failing(one.contestant, on_progress):
                     _score(one, archive, names)
                     on_progress(f"accuracy of {one.contestant.title}: {one.contestant.n_right} right")
