@@ -114,15 +114,17 @@ def latency_over_time(results: Sequence[Result]) -> str:
     return _svg(figure)
 
 
-def bars(labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str) -> str:
-    """Horizontal bars, first on top, with a note at the end of each."""
-    figure, axes = _figure(7.2, 0.9 + 0.22 * len(labels))
+def bars(
+    labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str, *, valid: bool = True
+) -> str:
+    """Horizontal bars, first on top, with a note at the end of each; those of an invalid measurement are grey."""
+    figure, axes = _figure(9.6, 0.8 + 0.145 * len(labels))
     places = np.arange(len(labels))[::-1]
-    axes.barh(places, values, color=COLOURS[0], height=0.75)
+    axes.barh(places, values, color=COLOURS[0] if valid else "#bbbbbb", height=0.75)
     for place, value, note in zip(places, values, notes, strict=True):
-        axes.annotate(note, (value, place), xytext=(4, -3), textcoords="offset points", fontsize=7, color="#444444")
-    axes.set_yticks(places, labels, fontsize=7)
-    axes.set_xlim(0, max(values, default=1.0) * 1.35)
+        axes.annotate(note, (value, place), xytext=(4, -2.5), textcoords="offset points", fontsize=6.5, color="#444444")
+    axes.set_yticks(places, labels, fontsize=6.5)
+    axes.set_xlim(0, max(values, default=1.0) * 1.2)
     axes.set_ylim(-0.8, len(labels) - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(xlabel)
@@ -133,7 +135,7 @@ def lines(
     series: Sequence[tuple[str, Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, from_zero: bool = False
 ) -> str:
     """Lines with their names at the end; ``series`` holds ``(name, x, y)``."""
-    figure, axes = _figure(7.2, 2.8)
+    figure, axes = _figure(9.6, 2.6)
     for index, (name, x, y) in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(x, y, color=colour, linewidth=1.4)

@@ -47,11 +47,13 @@ def profile_section(profile: Profile) -> str:
     total = sum(one.time_us for one in profile.operators)
     labels = [f"{index} {one.operator} {shape_text(one)}" for index, one in enumerate(profile.operators)]
     notes = [_note(one, total) for one in profile.operators]
-    picture = bars(labels, [one.time_us for one in profile.operators], notes, "time, us")
+    picture = bars(labels, [one.time_us for one in profile.operators], notes, "time, us", valid=profile.valid)
+    kind_of_row = "" if profile.valid else ' class="invalid"'
+    speed = '<td class="speed">'
     rows = "".join(
-        f"<tr><td>{html.escape(kind)}</td><td>{len(ones)}</td>"
-        f"<td>{_sum_us(ones):.0f}</td><td>{100 * _sum_us(ones) / total:.1f} %</td>"
-        f"<td>{_millions(ones)}</td><td>{_rate(ones)}</td></tr>"
+        f"<tr{kind_of_row}><td>{html.escape(kind)}</td><td>{len(ones)}</td>"
+        f"{speed}{_sum_us(ones):.0f}</td>{speed}{100 * _sum_us(ones) / total:.1f} %</td>"
+        f"<td>{_millions(ones)}</td>{speed}{_rate(ones)}</td></tr>"
         for kind, ones in by_kind(profile).items()
     )
     mark = "" if profile.valid else ' <span class="bad">invalid timing</span>'
