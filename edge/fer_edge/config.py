@@ -29,7 +29,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
             table = tomllib.load(handle)
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
     options = file_options(parser)
     arguments = []

@@ -55,7 +55,7 @@ def read_manifest(model_path: Path) -> dict[str, Any] | None:
         return None
     try:
         entry = json.loads(manifest_path.read_text(encoding="utf-8"))["models"].get(model_path.name)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError(f"{manifest_path} is not a model manifest: {error}") from error
     if entry is None:
         return None

@@ -37,6 +37,8 @@ INPUT_MAX: Final[float] = 127.0 / 128.0
 DETAIL_SIDE: Final[int] = 48
 """Side of FER-2013's faces in pixels. Measured in edge/README.md ("Sharp faces")."""
 
+MAX_CROP: Final[int] = 4096
+"""Side in pixels up to which any face box is cropped, whatever the size of the image."""
 DEFAULT_MARGIN: Final[float] = 0.0
 """Extra space around a detected face, as a fraction of the box's longer side, on each side."""
 
@@ -100,13 +102,16 @@ def crop_square(
     """Square crop centred on a face box, side ``max(w, h) * (1 + 2 * margin)`` pixels; edges are replicated.
 
     ``box_xywh`` is ``(x, y, w, h)`` in pixels of ``image``; it may reach beyond the image, but must touch it.
-    Raises :class:`InputError` for an empty box or one that lies outside.
+    Raises :class:`InputError` for an empty box, one that lies outside, and one so large that its crop would fill the
+    memory (:data:`MAX_CROP` pixels, or twice the image's longer side).
     """
     x, y, w, h = (int(value) for value in box_xywh)
     image_height, image_width = image.shape[:2]
     if w <= 0 or h <= 0 or x >= image_width or y >= image_height or x + w <= 0 or y + h <= 0:
         raise InputError(f"face box {(x, y, w, h)} does not lie in an image of {image_width}x{image_height} pixels")
     side = max(1, round(max(w, h) * (1.0 + 2.0 * margin)))
+    if side > max(MAX_CROP, 2 * max(image_width, image_height)):
+        raise InputError(f"face box {(x, y, w, h)} is too large for an image of {image_width}x{image_height} pixels")
     left = x + (w - side) // 2
     top = y + (h - side) // 2
     inner = image[max(top, 0) : min(top + side, image_height), max(left, 0) : min(left + side, image_width)]

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import SourceError, UsageError
+from fer_edge.image_bytes import why_refused
 
 Image = npt.NDArray[np.uint8]
 
@@ -140,6 +141,9 @@ def read_image(path: Path) -> Image:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not content:
         raise SourceError(f"{path} is empty; expected an image")
+    reason = why_refused(content)
+    if reason is not None:
+        raise SourceError(f"{path} cannot be decoded as an image: {reason}")
     # From memory, because OpenCV cannot open every path that Python can.
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)

@@ -204,27 +204,56 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
     source = Path(path)
     try:
         with source.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            info = json.loads(str(stored["info"]))
-            names = sorted(name for name in stored.files if name.startswith("frame_"))
-            golden = Golden(
-                path=source,
-                frames=tuple(stored[name] for name in names),
-                boxes=stored["boxes"],
-                tensors=stored["tensors"],
-                outputs=stored["outputs"],
-                float_outputs=stored["float_outputs"],
-                labels=tuple(str(name) for name in stored["labels"]),
-                info=info,
-            )
+            arrays = {name: stored[name] for name in stored.files}
+        no_arrays = sorted(name for name, array in arrays.items() if not isinstance(array, np.ndarray))
+        if no_arrays:
+            raise ValueError(f"{no_arrays[0]} is no array")
+        info = json.loads(str(arrays["info"]))
+        golden = Golden(
+            path=source,
+            frames=tuple(arrays[name] for name in sorted(arrays) if name.startswith("frame_")),
+            boxes=arrays["boxes"],
+            tensors=arrays["tensors"],
+            outputs=arrays["outputs"],
+            float_outputs=arrays["float_outputs"],
+            labels=tuple(str(name) for name in arrays["labels"]),
+            info=info,
+        )
     except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
         raise InputError(f"{source} cannot be read as golden vectors, truncated or damaged? {error}") from error
-    if info.get("format") != GOLDEN_FORMAT:
-        raise InputError(f"{source} has format {info.get('format')}; this version reads format {GOLDEN_FORMAT}")
-    count = len(golden.frames)
-    lengths = {len(golden.boxes), len(golden.tensors), len(golden.outputs), len(golden.labels)}
-    if not count or lengths != {count}:
-        raise InputError(f"{source} is damaged: {count} frames, other arrays of length {sorted(lengths)}")
+    if not isinstance(info, dict) or info.get("format") != GOLDEN_FORMAT:
+        found = info.get("format") if isinstance(info, dict) else None
+        raise InputError(f"{source} has format {found}; this version reads format {GOLDEN_FORMAT}")
+    problem = _damage(golden)
+    if problem is not None:
+        raise InputError(f"{source} is damaged: {problem}")
     return golden
+
+
+def _damage(golden: Golden) -> str | None:
+    """What cannot be right in golden vectors, None when all is as :class:`Golden` says."""
+    n, size = len(golden.frames), golden.tensors.shape[1] if golden.tensors.ndim == 4 else 0
+    expected: dict[str, tuple[tuple[int, ...], type]] = {
+        "boxes": ((n, 4), np.integer),
+        "tensors": ((n, size, size, 3), np.int8),
+        "outputs": ((n, NUM_EMOTIONS), np.int8),
+        "float_outputs": ((n, NUM_EMOTIONS), np.floating),
+    }
+    for name, (shape, kind) in expected.items():
+        array = getattr(golden, name)
+        if array.shape != shape or 0 in shape or not np.issubdtype(array.dtype, kind):
+            return f"{name} has shape {array.shape} and type {array.dtype}; expected {shape}"
+    for number, frame in enumerate(golden.frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            return f"frame {number} is no picture"
+    if len(golden.labels) != n:
+        return f"{len(golden.labels)} labels for {n} frames"
+    numbers = ("input_scale", "input_zero_point", "output_scale", "output_zero_point")
+    missing = [name for name in numbers if not isinstance(golden.info.get(name), (int, float))]
+    if missing or not isinstance(golden.info.get("emotions"), list):
+        return f"{', '.join(missing) or 'emotions'} missing"
+    unusable = [name for name in numbers if not abs(golden.info[name]) < 1e6]  # nor NaN
+    return f"{unusable[0]} is no usable number" if unusable else None
 
 
 def verify_classifier(classifier: Classifier, golden: Golden) -> VerifyReport:

@@ -151,6 +151,7 @@ def golden_npz(compressed: bool = False) -> bytes:
     whole = np.load(Path(__file__).parents[2] / "models" / "golden.npz", allow_pickle=False)
     names = sorted(name for name in whole.files if name.startswith("frame_"))[:2]
     kept = {name: whole[name] if name == "info" else whole[name][:2] for name in whole.files if "frame_" not in name}
+    kept["boxes"] = np.asarray([[0, 0, 32, 36], [-9, 4, 40, 40]], np.int32)  # within the small frames: all is replayed
     buffer = io.BytesIO()
     write = np.savez_compressed if compressed else np.savez
     write(buffer, **kept, **{name: whole[name][:40, :40] for name in names})

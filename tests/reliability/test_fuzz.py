@@ -134,3 +134,68 @@ def test_the_manifest_s_checksum_decides(tmp_path: Path) -> None:
         else:
             with pytest.raises(ModelError, match=r"is not the file that .* describes"):
                 check_model(path, "litert")
+
+
+def test_a_chunk_longer_than_its_file_is_not_decoded(tmp_path: Path) -> None:
+    """OpenCV would make room for 4 GiB and fill it, for seconds, before it finds nothing."""
+    import cv2
+    import numpy as np
+
+    from fer_edge.sources import read_image
+    from fer_train.decoding import decode_image
+
+    png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    at = png.index(b"IDAT")
+    bad = png[: at - 4] + b"\xff\x00\x00\x13" + png[at:]
+    (tmp_path / "good.png").write_bytes(png)
+    (tmp_path / "bad.png").write_bytes(bad)
+    assert read_image(tmp_path / "good.png").shape == (8, 8, 3)
+    with pytest.raises(InputError, match="truncated PNG"):
+        read_image(tmp_path / "bad.png")
+    assert decode_image(png).shape == (8, 8)
+    with pytest.raises(InputError, match="truncated PNG"):
+        decode_image(bad)
+
+
+def test_a_box_far_larger_than_its_image_is_refused() -> None:
+    import numpy as np
+
+    from fer_edge.preprocess import MAX_CROP, crop_square
+
+    image = np.zeros((20, 30, 3), np.uint8)
+    assert crop_square(image, (-5, -5, 400, 300)).shape == (400, 400, 3)
+    with pytest.raises(InputError, match="too large for an image of 30x20"):
+        crop_square(image, (0, 0, MAX_CROP + 1, 5))
+
+
+def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"models": ' + "[" * 100_000)
+    with pytest.raises(ModelError, match="is not a model manifest"):
+        check_model(tmp_path / "m.tflite", "litert")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("boxes", [[0, 0, 9, 9]], "boxes has shape"),
+        ("outputs", [[0.5] * 7] * 2, "outputs has shape"),
+        ("frame_01", [1, 2, 3], "frame 1 is no picture"),
+        ("labels", ["happy"], "1 labels for 2 frames"),
+        ("info", '{"format": 1}', "input_scale, "),
+        ("info", "[]", "has format None"),
+    ],
+)
+def test_golden_vectors_that_do_not_fit_together(tmp_path: Path, name: str, content: Any, words: str) -> None:
+    import io
+
+    import numpy as np
+    from tests.reliability.fuzz_seeds import golden_npz
+
+    from fer_edge.verify import read_golden
+
+    arrays: dict[str, Any] = dict(np.load(io.BytesIO(golden_npz())))
+    np.savez(tmp_path / "good.npz", **arrays)
+    assert len(read_golden(tmp_path / "good.npz").frames) == 2
+    np.savez(tmp_path / "bad.npz", **(arrays | {name: np.asarray(content)}))
+    with pytest.raises(InputError, match=words):
+        read_golden(tmp_path / "bad.npz")

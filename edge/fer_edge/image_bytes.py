@@ -1,0 +1,48 @@
+"""What an encoded image says of itself, read before a decoder believes it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_IMAGE_PIXELS: Final[int] = 1 << 27
+"""More than any camera gives (134 million): a small file can claim enough pixels to fill the memory."""
+
+_PNG: Final[bytes] = b"\x89PNG\r\n\x1a\n"
+
+
+def why_refused(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | None:
+    """Why an encoded image must not be decoded: it claims more than it holds, or than anybody has; None when it may."""
+    pixels = declared_pixels(content)
+    if pixels > max_pixels:
+        return f"{pixels >> 20} million pixels, more than {max_pixels >> 20}"
+    # OpenCV makes room for what a chunk says of its length, up to 4 GiB, and fills it, before it looks for the bytes.
+    if content.startswith(_PNG) and not _png_chunks_fit(content):
+        return "truncated PNG"
+    return None
+
+
+def declared_pixels(content: bytes) -> int:
+    """Width times height as the header of a PNG or a JPEG says, without decoding; 0 when it says nothing."""
+    if content[:4] == b"\x89PNG" and len(content) >= 24:
+        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
+    if content[:2] != b"\xff\xd8":
+        return 0
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        # SOF0 to SOF15 hold the size; C4, C8 and CC in their midst are tables.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(content[at + 5 : at + 7], "big") * int.from_bytes(content[at + 7 : at + 9], "big")
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0
+
+
+def _png_chunks_fit(content: bytes) -> bool:
+    """Whether all chunks up to IEND lie within the file (PNG specification, section 5.3)."""
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        kind = content[at + 4 : at + 8]
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+        if kind == b"IEND":
+            break
+    return at <= len(content)
