@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import DeviceError, SourceError
+from fer_edge.image_bytes import why_refused
 from fer_edge.sources import CaptureOptions, Frame, Source, VideoFile
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -30,6 +31,9 @@ that fail at once: one that fails by a time-out will do so again."""
 AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
+_MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
+_JPEG_PADDING: Final[int] = 4096
+"""Some cameras send a little more behind the end of a picture."""
 
 
 class Capture(Protocol):
@@ -184,6 +188,43 @@ def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
     return parameters
 
 
+class JpegCapture:
+    """A motion JPEG stream whose pictures are decoded here, one by one.
+
+    OpenCV's own decoding stretches every later picture to the size of the first: after a phone that serves as camera
+    was turned, all faces would be squeezed. A picture that was cut off is a failed read.
+    """
+
+    def __init__(self, packets: Capture) -> None:
+        self._packets = packets
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """See ``cv2.VideoCapture``."""
+        return self._packets.isOpened()
+
+    def read(self) -> tuple[bool, Any]:
+        """The next picture ``(H, W, 3)`` BGR, or False for a damaged one, and where there is none."""
+        got, packet = self._packets.read()
+        if not got or packet is None:
+            return False, None
+        content = np.asarray(packet, dtype=np.uint8).reshape(-1)
+        if content[-_JPEG_PADDING:].tobytes().find(b"\xff\xd9") < 0 or why_refused(content.tobytes()) is not None:
+            return False, None
+        try:
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
+        return image is not None, image
+
+    def get(self, prop: int, /) -> float:
+        """See ``cv2.VideoCapture``."""
+        return self._packets.get(prop)
+
+    def release(self) -> None:
+        """See ``cv2.VideoCapture``."""
+        self._packets.release()
+
+
 def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
     """An RTSP, HTTP or other stream by FFmpeg; a finite file behind an HTTP address is read like a local one.
 
@@ -193,8 +234,12 @@ def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[s
 
     def open_capture() -> Capture:
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-        opened: Capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        return opened
+        opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
+        if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
+            return JpegCapture(opened)
+        capture: Capture = opened
+        return capture
 
     first = open_capture()
     if not first.isOpened():

@@ -148,7 +148,8 @@ class FaultyStream(http.server.ThreadingHTTPServer):
     def __init__(self, image: Image, fault: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.large = cv2.imencode(".jpg", image)[1].tobytes()
-        self.small = cv2.imencode(".jpg", cv2.resize(image, (160, 120)))[1].tobytes()
+        # Upright, as from a phone that was turned
+        self.other = cv2.imencode(".jpg", image[:, 80:240])[1].tobytes()
         self.fault = fault
         self.faults = 0
         self.over = threading.Event()
@@ -172,7 +173,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if faulty and self.server.fault == "half-written frames":
                 jpeg = jpeg[: int(rng.integers(2, len(jpeg)))]
             if self.server.fault == "changing size" and number // 8 % 2:
-                jpeg = self.server.small
+                jpeg = self.server.other
             if faulty and self.server.fault == "broken off in a frame":
                 self.wfile.write(self._part(jpeg)[: int(rng.integers(50, 3000))])
                 return
@@ -229,5 +230,8 @@ def test_stream_with(
     sizes = sorted(f"{shape[1]}x{shape[0]}" for shape in watch.shapes)
     campaign.record(faults=server.faults, times_opened_again=lost, frames=len(watch.frames), sizes=sizes)
     assert after < 30.0
+    if fault == "changing size":
+        assert sizes == ["160x240", "320x240"]  # as sent, not stretched to the first
+        assert lost == 0
     if fault in ("broken off in a frame", "stalled"):
         assert lost >= times - 1
