@@ -12,7 +12,7 @@ from tests.reliability import fuzz_run, fuzz_targets
 from tests.reliability.fuzz_mutate import mutate, mutate_gently, mutate_json, mutate_zip
 from tests.reliability.fuzz_targets import MODEL_TARGETS, TARGETS, Target, input_number
 
-from fer_edge.errors import InputError, ModelError
+from fer_edge.errors import DataError, InputError, ModelError
 from fer_edge.model_check import check_model, check_structure
 
 SLICE = 80
@@ -199,3 +199,35 @@ def test_golden_vectors_that_do_not_fit_together(tmp_path: Path, name: str, cont
     np.savez(tmp_path / "bad.npz", **(arrays | {name: np.asarray(content)}))
     with pytest.raises(InputError, match=words):
         read_golden(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("how", ["while True: pass", "import time; time.sleep(60)"])
+def test_a_runtime_that_hangs_is_ended(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computing without end, and sleeping without end: nothing waits longer for a model than the limit."""
+    from fer_edge import model_check
+
+    target = TARGETS["tflite"](tmp_path)
+    path = target.put("x.tflite", target.seeds[0])
+    body = f"    def opened(path, threads):\n        {how}\n    return opened\n"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from fer_edge import backends\ndef load_backend(name):\n{body}backends.load_backend = load_backend\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert model_check.TRIAL_SECONDS <= 5.0
+    monkeypatch.setattr(model_check, "TRIAL_SECONDS", 0.3)
+    began = time.monotonic()
+    with pytest.raises(ModelError, match=r"did not finish with it in 0 s; it is damaged"):
+        check_model(path, "litert")
+    assert time.monotonic() - began < 50.0
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    from fer_train.dataset import load_dataset
+
+    target = TARGETS["zip"](tmp_path)
+    name = b"train/angry/Training_0.png"
+    assert target.seeds[0].count(name) == 2
+    # A NUL ends the name for zipfile.
+    path = target.put("x.zip", target.seeds[0].replace(name, b"\0" * len(name)))
+    with pytest.raises(DataError, match="a member without a name"):
+        load_dataset(path, cache_dir=tmp_path / "cache")

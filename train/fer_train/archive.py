@@ -24,9 +24,13 @@ DAMAGED_MEMBER: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplemente
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
     """A zip archive for reading. Raises :class:`DataError` when it is truncated or no zip at all."""
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a zip archive or is truncated ({error}); download it again") from error
+    if not all(info.filename for info in archive.filelist):  # zipfile itself stumbles over them
+        archive.close()
+        raise DataError(f"{path} is damaged (a member without a name); download it again")
+    return archive
 
 
 def directory_digest(path: Path) -> str | None:
