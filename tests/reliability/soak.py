@@ -28,6 +28,30 @@ def memory_kib() -> int:
     raise AssertionError("no VmRSS")
 
 
+class Neighbours:
+    """How much of this process's processors other work has taken since the last time it was asked."""
+
+    def __init__(self) -> None:
+        self._last = self._look()
+
+    @staticmethod
+    def _look() -> tuple[float, float, float, float]:
+        """Seconds: by the clock; busy and stolen on our processors; ours."""
+        mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        rows = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.split()[0] in mine]
+        tick = os.sysconf("SC_CLK_TCK")
+        busy = sum(int(row[i]) for row in rows for i in (1, 2, 3, 6, 7)) / tick
+        stolen = sum(int(row[8]) for row in rows) / tick
+        return time.monotonic() * len(mine), busy, stolen, sum(os.times()[:4])
+
+    def since(self) -> dict[str, float]:
+        """Shares of all processor time: of others, and taken by the machine under this one."""
+        now = self._look()
+        clock, busy, stolen, ours = (new - old for new, old in zip(now, self._last, strict=True))
+        self._last = now
+        return {"others_share": round(max(0.0, busy - ours) / clock, 3), "stolen_share": round(stolen / clock, 4)}
+
+
 def main(settings_path: str) -> int:
     settings = json.loads(Path(settings_path).read_text())
     frames = int(settings["frames"])
@@ -36,6 +60,7 @@ def main(settings_path: str) -> int:
     ages.fill(1.0)
     stages.fill(1.0)
     tenths: list[dict[str, Any]] = []
+    neighbours = Neighbours()
     began = time.monotonic()
     original = pipeline.FacePipeline.poll
 
@@ -57,6 +82,7 @@ def main(settings_path: str) -> int:
                             "descriptors": len(list(Path("/proc/self/fd").iterdir())),
                             "threads": threading.active_count(),
                             "load": round(os.getloadavg()[0], 1),
+                            **neighbours.since(),
                         }
                     )
             yield result

@@ -17,6 +17,10 @@ from tests.reliability.campaign import CHECKOUT, Campaign, playable_frames
 from tests.reliability.test_outputs import free_port
 
 MAX_GROWTH_KIB = 2 * 1024
+MAX_P99_RATIO = 1.10
+QUIET_OTHERS, QUIET_STOLEN = 0.2, 0.01
+"""Shares of the processors that others (the broker and the visitor of this test among them) may have taken in a tenth
+of the run, if its p99 is to tell something of this program and not of them."""
 
 
 def test_soak(
@@ -69,13 +73,21 @@ def test_soak(
     assert len(tenths) == 10
     second, last = tenths[1], tenths[-1]
     files = sorted(path.name for path in tmp_path.glob("t.jsonl*"))
+    loud = [
+        f"tenth {number}: others {tenth['others_share']:.0%}, stolen {tenth['stolen_share']:.1%}"
+        for number, tenth in ((2, second), (10, last))
+        if tenth["others_share"] > QUIET_OTHERS or tenth["stolen_share"] > QUIET_STOLEN
+    ]
+    age_ratio = round(last["age_p99_ms"] / second["age_p99_ms"], 3)
+    step_ratio = round(last["step_p99_ms"] / second["step_p99_ms"], 3)
     campaign.record(
         frames=frames,
         memory_growth_kib=last["memory_kib"] - second["memory_kib"],
         descriptors=[tenth["descriptors"] for tenth in tenths],
         threads=[tenth["threads"] for tenth in tenths],
-        age_p99_ratio=round(last["age_p99_ms"] / second["age_p99_ms"], 3),
-        step_p99_ratio=round(last["step_p99_ms"] / second["step_p99_ms"], 3),
+        age_p99_ratio=age_ratio,
+        step_p99_ratio=step_ratio,
+        p99_not_judged_because=loud,
         mqtt_states=len(heard.get("cam/state", [])),
         pictures=pictures,
         json_files=files,
@@ -88,3 +100,5 @@ def test_soak(
     assert max(tenth["descriptors"] for tenth in tenths[1:]) <= second["descriptors"] + 2
     if frames >= 100_000:
         assert last["memory_kib"] - second["memory_kib"] <= MAX_GROWTH_KIB
+        if not loud:
+            assert max(age_ratio, step_ratio) <= MAX_P99_RATIO
