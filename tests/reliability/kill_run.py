@@ -78,34 +78,35 @@ def kill_import(work: Path, kills: int, rng: random.Random, per_class: int = 150
     return {"kills": killed, "files": len(right), "half_written": half, "different": different}
 
 
-def train(work: Path, run: Path, data: Path, *more: object) -> Command:
-    """A small training in both stages."""
+def train(work: Path, run: Path, data: Path, qat_epochs: int) -> Command:
+    """A small training, begun or taken up again."""
     recipe = ["--backbone", "none", "--input-size", 96, "--batch-size", 28]
     recipe += ["--epochs", FLOAT_EPOCHS, "--head-epochs", 1]
-    recipe += ["--qat-epochs", QAT_EPOCHS, "--calibration-images", 70, "--learning-rate", 0.001]
+    recipe += ["--qat-epochs", qat_epochs, "--calibration-images", 70, "--learning-rate", 0.001]
     options = ["--resume"] if RunFolder(run).config.exists() else recipe
-    return Command(work / "train.log", "fer_train.cli", "--data", data, "--run", run, *options, *more, cache=work / "c")
+    return Command(work / "train.log", "fer_train.cli", "--data", data, "--run", run, *options, cache=work / "c")
 
 
 class Training:
     """One undisturbed training, to compare with, and the campaigns in its two stages."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, with_qat: bool) -> None:
         self.work = work
+        self.qat_epochs = QAT_EPOCHS if with_qat else 0
         self.data = work / "faces.zip"
         draw_archive(self.data, 12)
         self.whole = work / "whole-run"
-        command = train(work, self.whole, self.data)
-        ready = self._seconds(command, lambda: "read in" in command.said)
+        command = train(work, self.whole, self.data, self.qat_epochs)
+        self._seconds(command, lambda: "read in" in command.said)
         first = self._seconds(command, lambda: ("float", 1) in metrics(self.whole))
-        command.wait_until(lambda: ("float", FLOAT_EPOCHS) in metrics(self.whole))
-        self.after_float = work / "after-float"  # what the QAT campaign begins with
-        shutil.copytree(self.whole, self.after_float)
-        calibrated = self._seconds(command, lambda: ("qat", 0) in metrics(self.whole))
-        second = self._seconds(command, lambda: ("qat", QAT_EPOCHS) in metrics(self.whole))
+        self.pace_s = {"float": first, "qat": 0.0}
+        if with_qat:
+            self._seconds(command, lambda: ("float", FLOAT_EPOCHS) in metrics(self.whole))
+            self.after_float = work / "after-float"  # what the QAT campaign begins with
+            shutil.copytree(self.whole, self.after_float)
+            self.pace_s["qat"] = self._seconds(command, lambda: ("qat", 0) in metrics(self.whole))
         command.finish()
         self.right = metrics(self.whole)
-        self.pace_s = {"float": (ready, first), "qat": (ready + 2.0, calibrated), "qat epoch": (0.0, second)}
         say(f"undisturbed: {self.pace_s}, {len(self.right)} rows, {time.monotonic() - command.began:.0f} s")
 
     @staticmethod
@@ -126,7 +127,7 @@ class Training:
                 shutil.copytree(self.after_float, run, ignore=shutil.ignore_patterns("qat*", "*tmp*", "tensorboard"))
             while killed < kills and (stage, self._last(stage)) not in metrics(run):
                 writing = killed % 2 == 1
-                command = train(self.work, run, self.data)
+                command = train(self.work, run, self.data, self.qat_epochs)
                 if command.wait_until(lambda: "read in" in command.said):  # noqa: B023
                     before = len(metrics(run))
                     if writing:
@@ -134,8 +135,7 @@ class Training:
                         time.sleep(rng.uniform(0.0, 0.05))
                     else:
                         # Up to the first epoch of this process and some more
-                        first = self.pace_s["float"][1] if stage == "float" else self.pace_s["qat"][1]
-                        command.wait_until(lambda: False, rng.uniform(0.0, 2.0 * first))
+                        command.wait_until(lambda: False, rng.uniform(0.0, 2.0 * self.pace_s[stage]))
                     if not command.kill():
                         break
                     killed += 1
@@ -145,7 +145,7 @@ class Training:
                     say(f"{stage}: kill {killed} of {kills}, {len(metrics(run))} epochs done, broken: {broken or 'no'}")
                 else:
                     assert command.process.returncode == 0, command.said
-            train(self.work, run, self.data).finish()
+            train(self.work, run, self.data, self.qat_epochs).finish()
             broken += broken_files(run)
             differences.append(self._difference(run))
             say(f"{stage}: run {runs} differs by {differences[-1]:.6f}; left over: {leftovers(run) or 'nothing'}")
@@ -248,7 +248,7 @@ def main() -> int:
             elif stage == "export":
                 results[stage] = kill_export(work, options.kills, rng)
             else:
-                training = training or Training(work)
+                training = training or Training(work, "qat" in stages)
                 results[stage] = training.campaign("float" if stage == "train" else "qat", options.kills, rng)
             results[stage]["seconds"] = round(time.monotonic() - began)
             say(f"{stage}: {results[stage]}")
