@@ -23,9 +23,11 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.verify import GOLDEN_NAME
 from fer_export.manifest import MANIFEST_NAME
 from fer_export.networks import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_train.ancestry import ancestry, recipes, whole_history
 from fer_train.dataset import load_dataset
 from fer_train.evaluate import evaluate
-from fer_train.plots import draw_confusion
+from fer_train.history import write_metrics
+from fer_train.plots import draw_confusion, draw_curves
 from fer_train.run_folder import RunFolder
 from fer_train.temperature import RECORD
 
@@ -79,10 +81,14 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
     summary = {name: result.as_dict() for name, result in results.items()}
     write_text(target / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw_confusion(results["int8"], target / CONFUSION, "INT8")
-    folder_of_run = RunFolder(run)
-    _copy(folder_of_run.plots / "curves.png", target)
-    _copy(folder_of_run.metrics, target)
-    draw_overview(folder_of_run.plots / "accuracy.png", target / CONFUSION, target / "overview.png")
+    chain = ancestry(run)
+    write_text(target / "recipes.json", json.dumps(recipes(chain), indent=2) + "\n")
+    history = whole_history(chain)
+    write_metrics(target / RunFolder(run).metrics.name, history)
+    with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
+        draw_curves(history, Path(folder))
+        _copy(Path(folder) / "curves.png", target)
+        draw_overview(Path(folder) / "accuracy.png", target / CONFUSION, target / "overview.png")
     return 0
 
 

@@ -1,0 +1,59 @@
+"""Runs that go on from one another: the chain, its recipes and its history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import ModelError
+from fer_train.ancestry import ancestry, recipes, whole_history
+from fer_train.config import TrainConfig
+from fer_train.history import EpochMetrics, read_metrics, write_metrics
+
+
+def run(folder: Path, epochs: int, start_from: Path | None) -> Path:
+    folder.mkdir()
+    start = str(start_from) if start_from else None
+    TrainConfig(epochs=epochs, data="/home/me/faces.zip", start_from=start, teacher=("/home/me/a.npz",)).save(
+        folder / "config.json"
+    )
+    rows = [
+        EpochMetrics("float", "fine-tune", n + 1, 1.5, 0.5, 1.4, 0.5 + n / 100, None, 1e-3, 9.0) for n in range(epochs)
+    ]
+    rows.append(EpochMetrics("qat", "calibrated", 0, None, None, 1.4, 0.5, 0.51, 1e-3, 9.0))
+    write_metrics(folder / "metrics.csv", rows)
+    assert read_metrics(folder / "metrics.csv") == rows
+    return folder
+
+
+def test_a_chain_of_runs_is_one_history(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", 3, None)
+    second = run(tmp_path / "second", 2, first)
+    chain = ancestry(second)
+    assert chain == [first, second]
+    history = whole_history(chain)
+    assert [(row.stage, row.epoch) for row in history] == [
+        ("float", 1), ("float", 2), ("float", 3), ("float", 4), ("float", 5), ("qat", 0),
+    ]  # fmt: skip
+    told = recipes(chain)
+    assert [(each["run"], each["start_from"], each["epochs"]) for each in told] == [
+        ("first", None, 3), ("second", "first", 2),
+    ]  # fmt: skip
+    assert "/home/me" not in str(told)
+
+
+def test_a_chain_ends_where_the_disk_does_and_never_circles(tmp_path: Path) -> None:
+    lone = run(tmp_path / "lone", 1, tmp_path / "gone")
+    assert ancestry(lone) == [lone]
+    run(tmp_path / "a", 1, tmp_path / "b")
+    run(tmp_path / "b", 1, tmp_path / "a")
+    with pytest.raises(ModelError, match="started from it"):
+        ancestry(tmp_path / "a")
+
+
+def test_other_files_are_no_metrics(tmp_path: Path) -> None:
+    for content in (b"a,b\n1,2\n", b"\xff\xfe\x00", b"stage,phase,epoch\nfloat,x,y\n"):
+        (tmp_path / "metrics.csv").write_bytes(content)
+        with pytest.raises(ModelError, match=r"no metrics\.csv"):
+            read_metrics(tmp_path / "metrics.csv")

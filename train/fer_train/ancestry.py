@@ -1,0 +1,54 @@
+"""The runs that a run was started from, and the whole history of a network over all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import ModelError
+from fer_train.config import TrainConfig, load_config
+from fer_train.history import EpochMetrics, read_metrics
+from fer_train.run_folder import RunFolder
+
+
+def ancestry(run: Path) -> list[Path]:
+    """Folders of runs, the oldest first and ``run`` itself last, as ``--start-from`` chained them.
+
+    Ends at what is no run of ours on this disk any more. Raises :class:`ModelError` for a chain that bites its tail.
+    """
+    chain = [run]
+    while (start := load_config(RunFolder(chain[0]).config).start_from) is not None:
+        folder = Path(start)
+        if any(folder.resolve() == known.resolve() for known in chain):
+            raise ModelError(f"{chain[0]} claims to start from {folder}, which started from it")
+        if not RunFolder(folder).config.is_file() or not RunFolder(folder).metrics.is_file():
+            break
+        chain.insert(0, folder)
+    return chain
+
+
+def whole_history(chain: list[Path]) -> list[EpochMetrics]:
+    """The epochs of all float stages, numbered through, and of the last run's QAT stage."""
+    rows: list[EpochMetrics] = []
+    for folder in chain:
+        own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float" or folder == chain[-1]]
+        done = len(rows)
+        rows += [dataclasses.replace(row, epoch=row.epoch + done) if row.stage == "float" else row for row in own]
+    return rows
+
+
+def recipes(chain: list[Path]) -> list[dict[str, Any]]:
+    """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood."""
+    records = []
+    for folder in chain:
+        config: TrainConfig = load_config(RunFolder(folder).config)
+        config = dataclasses.replace(
+            config,
+            data="",
+            backbone=None,
+            start_from=Path(config.start_from).name if config.start_from else None,
+            teacher=tuple(Path(name).name for name in config.teacher),
+        )
+        records.append({"run": folder.name} | dataclasses.asdict(config))
+    return records
