@@ -29,10 +29,13 @@ class Comparison(TimeDifference):
     model: str
     backend: str
     threads: int
-    before_p50_ms: float
-    after_p50_ms: float
+    before: float
+    after: float
+    """p50, in ``unit``."""
+    unit: str
+    """``ms``, or ``x float`` where each is a ratio to the float reference of its own measurement."""
     ratio: float
-    """Median of the round medians, after over before; above 1 is slower."""
+    """Median of the round medians (or of the rounds' ratios), after over before; above 1 is slower."""
     ratio_ci95: Interval
     accuracy_change_points: float | None
     """Accuracy after minus before, in percentage points; None unless both are on the same split and image count."""
@@ -48,10 +51,13 @@ class Comparison(TimeDifference):
         return self.ratio_ci95
 
 
-def compare_reports(before: Report, after: Report, models: Sequence[str] = ()) -> list[Comparison]:
+def compare_reports(
+    before: Report, after: Report, models: Sequence[str] = (), *, by_ratio: bool = False
+) -> list[Comparison]:
     """Results that stand in both reports, matched by model, runtime and threads; ``models`` limits them to names.
 
-    Raises :class:`InputError` when there are none in common, or when one of those compared is invalid.
+    ``by_ratio`` compares what each model takes of the time of its own measurement's float reference, instead of
+    milliseconds. Raises :class:`InputError` when there are none in common, or when one of those compared is invalid.
     """
     for place, report in (("first", before), ("second", after)):
         keys = [_key(result) for result in report.results]
@@ -63,14 +69,24 @@ def compare_reports(before: Report, after: Report, models: Sequence[str] = ()) -
         for result in after.results
         if _key(result) in earlier and (not models or result.model in models)
     ]
+    if by_ratio:
+        pairs = [(a, b) for a, b in pairs if b.reference not in (None, b.name) and a.reference == b.reference]
     if not pairs:
         raise InputError(f"nothing to compare: {_names(before)} in the first file, {_names(after)} in the second")
     for place, results in (("first", [a for a, _ in pairs]), ("second", [b for _, b in pairs])):
         for result in results:
-            if not result.valid:
-                reason = result.invalid_reasons[0]
-                raise InputError(f"refused: {result.name} in the {place} file is an invalid measurement ({reason})")
-    return [_compare(a, b) for a, b in pairs]
+            _refuse_invalid(result, place, by_ratio)
+    return [_compare(a, b, (before, after) if by_ratio else None) for a, b in pairs]
+
+
+def _refuse_invalid(result: Result, place: str, by_ratio: bool) -> None:
+    if by_ratio and not result.ratio_valid:
+        reasons = result.ratio_invalid_reasons or ["unknown"]
+        raise InputError(f"refused: the ratio of {result.name} in the {place} file is invalid ({reasons[0]})")
+    if not by_ratio and not result.valid:
+        hint = "; its ratio is valid: --by-ratio" if result.ratio_valid else ""
+        reason = result.invalid_reasons[0]
+        raise InputError(f"refused: {result.name} in the {place} file is an invalid measurement ({reason}){hint}")
 
 
 def _key(result: Result) -> tuple[str, str, int, int]:
@@ -81,21 +97,36 @@ def _names(report: Report) -> str:
     return ", ".join(result.name for result in report.results) or "nothing"
 
 
-def _compare(before: Result, after: Result) -> Comparison:
-    ratio, interval = unpaired_ratio(after.round_p50_ms, before.round_p50_ms)
+def _compare(before: Result, after: Result, reports: tuple[Report, Report] | None) -> Comparison:
+    rounds = before.round_p50_ms, after.round_p50_ms
+    values, unit = (before.latency_ms.p50, after.latency_ms.p50), "ms"
+    if reports:
+        rounds = _round_ratios(before, reports[0]), _round_ratios(after, reports[1])
+        values, unit = (before.ratio_to_float or 0.0, after.ratio_to_float or 0.0), "x float"
+    ratio, interval = unpaired_ratio(rounds[1], rounds[0])
     change, p_value = _accuracy_change(before, after)
     return Comparison(
         model=after.model,
         backend=after.backend,
         threads=after.threads,
-        before_p50_ms=before.latency_ms.p50,
-        after_p50_ms=after.latency_ms.p50,
+        before=values[0],
+        after=values[1],
+        unit=unit,
         ratio=ratio,
         ratio_ci95=list(interval),
         accuracy_change_points=change,
         accuracy_p_value=p_value,
         same_file=before.sha256 == after.sha256,
     )
+
+
+def _round_ratios(result: Result, report: Report) -> list[list[float]]:
+    """Time over that of the float reference, round by round."""
+    reference = next((one for one in report.results if one.name == result.reference), None)
+    if reference is None:
+        raise InputError(f"{result.reference}, which {result.name} was compared with, is not in the file")
+    pairs = zip(result.round_p50_ms, reference.round_p50_ms, strict=False)
+    return [[a / b for a, b in zip(mine, other, strict=False)] for mine, other in pairs]
 
 
 def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float | None]:
@@ -141,6 +172,11 @@ def parser() -> CommandParser:
         help="exit 1 when a model lost more than this many percentage points of accuracy on the same split",
     )
     p.add_argument("--other-machine", action="store_true", help="allow measurements of two different machines")
+    p.add_argument(
+        "--by-ratio",
+        action="store_true",
+        help="compare times against the float model of the same file: also where milliseconds are invalid for noise",
+    )
     p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
     return p
 
@@ -152,7 +188,11 @@ def compare_main(arguments: Sequence[str]) -> int:
     _check_machines(before, after, options.other_machine)
     pipelines = compare_pipelines(before, after, options.model)
     # Files of --end-to-end hold no other results.
-    comparisons = [] if pipelines and not after.results else compare_reports(before, after, options.model)
+    comparisons = (
+        []
+        if pipelines and not after.results
+        else compare_reports(before, after, options.model, by_ratio=options.by_ratio)
+    )
     if comparisons:
         _print(comparisons)
     if pipelines:
@@ -234,7 +274,8 @@ def _print(comparisons: Sequence[Comparison]) -> None:
     from fer_bench.table import console
 
     table = _table("B against A; points of accuracy")
-    for heading in ("A p50 ms", "B p50 ms", "B/A (95 %)", "points (p)"):
+    unit = "p50 ms" if comparisons[0].unit == "ms" else comparisons[0].unit
+    for heading in (f"A {unit}", f"B {unit}", "B/A (95 %)", "points (p)"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("difference", no_wrap=True)
     table.add_column("file")
@@ -246,8 +287,8 @@ def _print(comparisons: Sequence[Comparison]) -> None:
         table.add_row(
             one.model,
             one.backend if one.threads == 1 else f"{one.backend} x{one.threads}",
-            f"{one.before_p50_ms:.3f}",
-            f"{one.after_p50_ms:.3f}",
+            f"{one.before:.3f}",
+            f"{one.after:.3f}",
             f"{one.ratio:.3f} ({low:.3f}-{high:.3f})",
             accuracy,
             one.verdict,

@@ -149,9 +149,8 @@ def parser() -> CommandParser:
     p.add_argument("--starts", type=positive_int, default=3, metavar="N", help="fresh starts each (3)")
     p.add_argument("--python", type=Path, metavar="P", help="interpreter of an environment that has them already")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
-    how = p.add_mutually_exclusive_group()
-    how.add_argument("--accuracy-only", action="store_true", help="no timing; may run on a busy machine")
-    how.add_argument("--accuracy-from", type=Path, metavar="F", help="take accuracies of the same versions from here")
+    p.add_argument("--accuracy-only", action="store_true", help="no timing; may run on a busy machine")
+    p.add_argument("--accuracy-from", type=Path, metavar="F", help="take accuracies of the same versions from here")
     return p
 
 

@@ -54,6 +54,45 @@ def test_invalid_measurements_are_refused() -> None:
             compare_reports(*pair)
 
 
+def noisy(int8_ms: float, seed: int, **changes: Any) -> Report:
+    """A machine whose milliseconds are worth nothing, and a float model that has its slow moments too."""
+    slow = [1.0, 1.3, 1.7, 1.2, 2.0] * 5
+    results = []
+    for name, p50_ms in (("fer_float.tflite", 4.0), ("fer_int8.tflite", int8_ms)):
+        result = a_result(p50_ms, seed=seed, model=name, valid=False, invalid_reasons=["too noisy: 40 %"])
+        rounds = [[a * b for a, b in zip(process, slow, strict=True)] for process in result.round_p50_ms]
+        reference = {"reference": "fer_float.tflite on litert", "ratio_valid": True, "ratio_to_float": p50_ms / 4.0}
+        results.append(dataclasses.replace(result, round_p50_ms=rounds, **reference))  # type: ignore[arg-type]
+    results[1] = dataclasses.replace(results[1], **changes)
+    return a_report(results)
+
+
+def test_on_a_noisy_machine_ratios_are_compared() -> None:
+    with pytest.raises(InputError, match=r"too noisy.*its ratio is valid: --by-ratio"):
+        compare_reports(noisy(2.0, 1), noisy(2.0, 2))
+    (same,) = compare_reports(noisy(2.0, 1), noisy(2.0, 2), by_ratio=True)
+    assert (same.model, same.unit, same.before) == ("fer_int8.tflite", "x float", 0.5)
+    assert same.ratio == pytest.approx(1.0, abs=0.01)
+    (slower,) = compare_reports(noisy(2.0, 1), noisy(2.2, 2), by_ratio=True)
+    assert slower.ratio == pytest.approx(1.1, abs=0.02)
+    assert slower.verdict.startswith("slower by")
+
+
+def test_invalid_ratios_are_refused_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    write_report(noisy(2.0, 1), a)
+    busy = ["busy neighbour: x"]
+    write_report(noisy(2.0, 2, ratio_valid=False, ratio_to_float=None, ratio_invalid_reasons=busy), b)
+    assert main(["compare", str(a), str(b), "--by-ratio"]) == 2
+    assert "the ratio of fer_int8.tflite on litert in the second file is invalid (busy" in capsys.readouterr().err
+    write_report(noisy(2.3, 2), b)
+    assert main(["compare", str(a), str(b), "--by-ratio", "--fail-if-slower", "5%"]) == 1
+    assert "A x float" in capsys.readouterr().out
+    only_int8 = noisy(2.0, 1)
+    write_report(dataclasses.replace(only_int8, results=only_int8.results[1:]), b)
+    assert main(["compare", str(a), str(b), "--by-ratio"]) == 2
+
+
 def test_the_same_twice_is_refused() -> None:
     """Found by fuzzing: a list repeated fifty times took minutes to compare."""
     twice = a_report([a_result(), a_result()])
