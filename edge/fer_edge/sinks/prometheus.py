@@ -16,6 +16,7 @@ from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
 from fer_edge.pipeline import Result
 from fer_edge.sinks.address import is_loopback, listen, same
+from fer_edge.sinks.guesses import GuessLimit
 from fer_edge.status import Status, StatusBoard
 
 CONTENT_TYPE: Final[str] = "text/plain; version=0.0.4; charset=utf-8"
@@ -126,6 +127,7 @@ class MetricsServer:
             )
         counter = EmotionCounter()
         self._counter = counter
+        guesses = GuessLimit()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             timeout = CONNECTION_S
@@ -134,7 +136,11 @@ class MetricsServer:
             def do_GET(self) -> None:
                 if token is None and not is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""):
                     self._answer(403, b"ask for this as 127.0.0.1 or localhost\n")  # see web_guard.Guard
-                elif token is not None and not same(self.headers.get("Authorization", ""), f"Bearer {token}"):
+                elif token is not None and guesses.wait_s(self.client_address[0]):
+                    self._answer(429, b"too many wrong tokens\n")
+                elif token is not None and not same(given := self.headers.get("Authorization", ""), f"Bearer {token}"):
+                    if given:
+                        guesses.wrong(self.client_address[0], given)
                     self._answer(401, b"a token is needed\n")
                 elif self.path.split("?")[0] in ("/metrics", "/"):
                     self._answer(200, metrics_text(board.now(), counter.counts).encode())

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.sinks.address import is_loopback, same
+from fer_edge.sinks.guesses import GuessLimit
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,6 +39,7 @@ class Guard:
         self._app = app
         self._token = token
         self._headers = security_headers(page)
+        self._guesses = GuessLimit()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request, or hand it on (ASGI)."""
@@ -54,12 +56,24 @@ class Guard:
         elif token is None:
             if not is_loopback(request.url.hostname or ""):
                 response = PlainTextResponse("open this page as http://127.0.0.1 or http://localhost\n", 403)
-        elif not same(_given_token(request), token):
-            response = PlainTextResponse("a token is needed: /?token=...\n", 401, {"WWW-Authenticate": "Bearer"})
+        elif (refusal := self._refusal(request, token)) is not None:
+            response = PlainTextResponse(*refusal)
         elif request.url.path == "/" and "token" in request.query_params:
             response = RedirectResponse("/", 303)  # so that the token does not stay in the address bar
             response.set_cookie(COOKIE, token, max_age=365 * 86_400, httponly=True, samesite="strict")
         await (response or self._app)(scope, receive, self._with_headers(send))
+
+    def _refusal(self, request: Request, token: str) -> tuple[str, int, dict[str, str]] | None:
+        """Text, status and headers for who does not have the token; None for who has it."""
+        given, address = _given_token(request), request.client.host if request.client else ""
+        wait_s = self._guesses.wait_s(address) if given else 0
+        if wait_s:  # not even looked at, else waiting would not matter
+            return f"too many wrong tokens; wait {wait_s} s\n", 429, {"Retry-After": str(wait_s)}
+        if same(given, token):
+            return None
+        if given:
+            self._guesses.wrong(address, given)
+        return "a token is needed: /?token=...\n", 401, {"WWW-Authenticate": "Bearer"}
 
     def _with_headers(self, send: Any) -> Any:
         async def wrapped(message: dict[str, Any]) -> None:
