@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from fer_bench.remote import Target
 from fer_bench.result import AgeMs, EndToEnd, SoakSample
 from fer_bench.validity import Recorder, machine_reasons
 from fer_edge import errors
+from fer_edge.files import sha256_of
 
 MIN_FRAMES: Final[int] = 50
 MAX_SPREAD_PERCENT: Final[float] = 15.0
@@ -60,7 +61,7 @@ def measure_end_to_end(
             passes[index].append((fast, paced))
             reasons[index] |= set(machine_reasons(recorder.stop()))
     return [
-        summarise(target, scene, done, sorted(why), soak)
+        replace(summarise(target, scene, done, sorted(why), soak), sha256=sha256_of(target.path))
         for target, done, why, soak in zip(targets, passes, reasons, samples, strict=True)
     ]
 

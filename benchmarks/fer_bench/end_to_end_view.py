@@ -128,7 +128,7 @@ def _soak(one: EndToEnd) -> str:
             *(f"<p>{html.escape(line)}</p>" for line in soak_lines(one)),
             picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms a frame", True),
             picture([("frames/s", "throughput_fps")], "frames a second", True),
-            picture([("resident", "rss_mib")], "memory, MiB", False),
+            picture([("resident", "rss_mib")], "memory, MiB", True),
             picture([("temperature", "temperature_c")], "temperature, °C", False),
         ]
     )

@@ -167,7 +167,9 @@ def _how(report: Report) -> str:
         "Intervals are 95 %, by a bootstrap over processes and rounds. "
     )
     versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    models = "; ".join(f"{result.model} {result.sha256[:12]}" for result in report.results)
+    every = [(one.model, one.sha256) for one in report.results]
+    every += [(one.model, one.sha256 or "") for one in report.end_to_end]
+    models = "; ".join(f"{model} {sha256[:12]}" for model, sha256 in dict.fromkeys(every) if sha256)
     text = (
         f"{latency if report.results else ''}"
         f"{versions}; commit {machine.commit or 'unknown'}. "

@@ -256,6 +256,8 @@ class EndToEnd:
     invalid_reasons: list[str]
     samples: list[SoakSample] = field(default_factory=list)
     """Of a soak; empty otherwise."""
+    sha256: str | None = None
+    """Of the model file; None in files of older versions."""
 
 
 @dataclass(frozen=True)

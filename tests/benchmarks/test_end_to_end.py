@@ -45,6 +45,7 @@ def test_a_video_from_end_to_end(video: Path, tmp_path: Path, capsys: pytest.Cap
     assert any("too short: 10 frames" in reason for reason in found.invalid_reasons)
     assert "too short" in capsys.readouterr().out
     assert "End to end on scene.avi" in html.read_text()
+    assert found.sha256 is not None and found.sha256[:12] in html.read_text()
 
 
 @pytest.mark.parametrize(
