@@ -37,7 +37,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     folder.mkdir()
 
     def mount(mebibytes: int) -> Path:
-        again = "remount," if os.path.ismount(folder) else ""  # noqa: PTH114
+        again = "remount," if os.path.ismount(folder) else ""
         options = f"{again}size={mebibytes}m"
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False)
         if done.returncode:
