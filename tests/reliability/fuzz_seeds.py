@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,17 @@ def archive() -> bytes:
                 content = cv2.imencode(".png", face)[1].tobytes()
                 made.writestr(f"{folder}/{name}/{prefix}_{index}.png", content)
     return buffer.getvalue()
+
+
+def tars() -> list[bytes]:
+    """The same as tar, plain and compressed."""
+    plain = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive())) as files, tarfile.open(fileobj=plain, mode="w") as made:
+        for info in files.infolist():
+            member = tarfile.TarInfo(info.filename)
+            member.size = info.file_size
+            made.addfile(member, io.BytesIO(files.read(info)))
+    return [plain.getvalue(), plain.getvalue(), gzip.compress(plain.getvalue(), mtime=0)]
 
 
 def bench_result() -> bytes:

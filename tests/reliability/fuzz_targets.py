@@ -205,6 +205,30 @@ class Zip(Csv):
         return mutate_zip(rng, self.seeds, self.tokens)
 
 
+class Tar(Target):
+    """A tar, plain or compressed, as ``fer-data import`` takes it; nothing may be written outside of its folder."""
+
+    tokens = (b"ustar", b"../", b"/etc/", b"\x00" * 512, b"7777777", b"\x1f\x8b", b"L", b"2")
+
+    def make_seeds(self) -> list[bytes]:
+        return fuzz_seeds.tars()
+
+    def mutated(self, rng: random.Random) -> bytes:
+        seeds = [rng.choice(self.seeds)]
+        return mutate(rng, seeds, self.tokens) if rng.random() < 0.5 else mutate_gently(rng, seeds)
+
+    def feed(self, content: bytes) -> None:
+        from fer_train.importer import import_dataset
+
+        target = self.folder / "imported"
+        try:
+            import_dataset(self.put("x.tar", content), target)
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+            found = sorted(path.name for path in self.folder.iterdir())
+            assert found == ["x.tar"], found
+
+
 class BenchResult(Target):
     """The JSON files of ``fer-bench``, as ``compare`` reads them."""
 
@@ -306,6 +330,7 @@ TARGETS: dict[str, type[Target]] = {
     "golden": Golden,
     "csv": Csv,
     "zip": Zip,
+    "tar": Tar,
     "bench-result": BenchResult,
     "web": Web,
 }
