@@ -164,6 +164,7 @@ def _test(outcome: Outcome, python: str, tests: list[str]) -> None:
     done = run([python, "-m", "pytest", *options, *tests], CHECKOUT, environment)
     said = [line for line in done.stdout.strip().splitlines() if line.strip()]
     outcome.detail = said[-1].strip("= ") if said else done.stderr.strip()[-200:]
+    (CHECKOUT / "out").mkdir(exist_ok=True)  # where no package of ours lies
     verified = run([python, "-P", "-m", "fer_edge", "--verify"] if _safe_path(outcome) else
                    [python, "-m", "fer_edge", "--verify"], CHECKOUT / "out", environment)  # fmt: skip
     outcome.verified = "exact" if verified.returncode == 0 else f"failed ({verified.returncode})"
