@@ -8,6 +8,7 @@ import datetime
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +141,8 @@ def measure_main(arguments: Sequence[str]) -> int:
     faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed, options.limit)
     if faces is not None and faces.split == SYNTHETIC_SPLIT:
         out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
+    for reason in busy_now():
+        out.print(f"timings will be invalid as things are: {reason}", markup=False)
     planned = duration(_plan(chosen, options, faces).total_s)
     out.print(f"measuring {len(chosen)} model(s) in {options.processes} fresh process(es) each: about {planned}")
     report = run(chosen, options, faces, ["fer-bench", *arguments])
@@ -154,6 +157,13 @@ def measure_main(arguments: Sequence[str]) -> int:
     _write(report, options, out)
     ratios = sum(result.ratio_to_float is not None and not result.valid for result in report.results)
     return _verdict([result.valid for result in report.results], options.require_valid, ratios)
+
+
+def busy_now(look_s: float = 0.3) -> list[str]:
+    """What would make a measurement invalid that began now; better known before than after minutes."""
+    recorder = Recorder()
+    time.sleep(look_s)
+    return machine_reasons(recorder.stop())
 
 
 def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> None:

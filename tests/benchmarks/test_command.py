@@ -82,6 +82,15 @@ def test_golden_vectors_come_first(
     assert ("another kernel" in captured.err) != passed
 
 
+def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.5, busiest_neighbour="fer-train")
+    monkeypatch.setattr("fer_bench.validity.Recorder.stop", lambda self: busy)
+    assert main(["--model", "x@fake", *QUICK, "--no-accuracy"]) == 0
+    before, _, after = capsys.readouterr().out.partition("measuring 1 model(s)")
+    assert "timings will be invalid as things are: busy neighbour" in before
+    assert "invalid (all models): busy neighbour" in after
+
+
 @pytest.mark.usefixtures("too_short")
 def test_require_valid_fails_when_too_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--require-valid"]) == 1
