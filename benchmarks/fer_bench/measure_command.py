@@ -23,6 +23,7 @@ from fer_bench.naming import conditions_name
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.remote import Remote, Target
 from fer_bench.result import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
+from fer_bench.runtimes import OPENCV
 from fer_bench.targets import choose_targets
 from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_edge.command import CommandParser
@@ -316,7 +317,12 @@ def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> l
 def _verify(targets: Sequence[Target], say: Callable[[str], None]) -> None:
     from fer_edge.verify import verify
 
-    reports = [verify(target.path, backend=target.backend, threads=target.threads) for target in targets]
+    # OpenCV is a reference for speed only, and another environment's runtime cannot be asked from here.
+    here = [one for one in targets if one.backend != OPENCV and one.python == sys.executable]
+    for target in targets:
+        if target not in here:
+            say(f"not verified: {target.name}")
+    reports = [verify(target.path, backend=target.backend, threads=target.threads) for target in here]
     for report in reports:
         for line in report.lines():
             say(line)

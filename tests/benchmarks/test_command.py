@@ -14,6 +14,7 @@ from tests.benchmarks.report_examples import CONDITIONS, a_report, a_result
 from fer_bench.assemble import assemble
 from fer_bench.cli import main
 from fer_bench.latency import Series
+from fer_bench.measure_command import _verify
 from fer_bench.page import page
 from fer_bench.remote import Opened, Target
 from fer_bench.result import parse_report, read_report
@@ -80,6 +81,23 @@ def test_golden_vectors_come_first(
     assert "3 of 4 outputs identical" in captured.out
     assert path.exists() == passed  # a device that computes wrong is not measured
     assert ("another kernel" in captured.err) != passed
+
+
+def test_what_runs_in_another_environment_is_not_verified(monkeypatch: pytest.MonkeyPatch, tiny_onnx: Path) -> None:
+    passed = VerifyReport(
+        Path("m.onnx"), Path("golden.npz"), "onnx", "onnx", 4, (StageResult("network", True, "4", ""),)
+    )
+    asked: list[str] = []
+
+    def verify(model: Path, *, backend: str, threads: int) -> VerifyReport:
+        asked.append(backend)
+        return passed
+
+    monkeypatch.setattr("fer_edge.verify.verify", verify)
+    said: list[str] = []
+    _verify([Target(tiny_onnx, "onnx"), Target(tiny_onnx, "opencv"), Target(tiny_onnx, "onnx", 1, "/py")], said.append)
+    assert asked == ["onnx"]
+    assert said[:2] == ["not verified: tiny.onnx on opencv", "not verified: tiny.onnx on onnx"]
 
 
 def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
