@@ -19,7 +19,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is flushed to disk and renamed, on failure removed.
 
     A reader therefore sees the old file or the new one, never half of one, also after a power cut. The temporary name
-    keeps the suffix of ``path``, because several libraries choose a format by it.
+    keeps the suffix of ``path``, because several libraries choose a format by it; one that needs another ending may add
+    it to the temporary name without its suffix, and what it leaves under such names is removed, too.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove_leftovers(target, of_ours=True)
 
 
 def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, bytes]]) -> list[Path]:
@@ -64,19 +65,25 @@ def _flush(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files of ``target`` whose processes were killed: else every kill would cost disk for ever."""
-    if os.name != "posix":  # elsewhere nobody can be asked whether a process lives
-        return
-    start, end = f".{target.stem}.", f".tmp{target.suffix}"
+def _remove_leftovers(target: Path, *, of_ours: bool = False) -> None:
+    """Remove temporary files of ``target``: ours, or those whose processes were killed, which would stay for ever."""
+    start, mark = f".{target.stem}.", ".tmp"
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
-            number = entry.name[len(start) : -len(end)]
-            if not (entry.name == f"{start}{number}{end}" and number.isdecimal()):
+            number, found, ending = entry.name[len(start) :].partition(mark)
+            # The same stem with another suffix is another target.
+            fits = ending.endswith(target.suffix) if target.suffix else not ending
+            if not (found and fits and entry.name.startswith(start) and number.isdecimal()):
                 continue
             with contextlib.suppress(OSError):
-                if not _lives(int(number)) and time.time() - entry.stat().st_mtime > _STALE_S:
+                if int(number) == os.getpid() if of_ours else _is_left_over(int(number), entry):
                     Path(entry.path).unlink()
+
+
+def _is_left_over(process: int, entry: os.DirEntry[str]) -> bool:
+    if os.name != "posix":  # elsewhere nobody can be asked whether a process lives
+        return False
+    return not _lives(process) and time.time() - entry.stat().st_mtime > _STALE_S
 
 
 def _lives(process: int) -> bool:

@@ -15,7 +15,7 @@ from tests.reliability.kill_run import kill_import
 from tests.reliability.kills import contents, leftovers
 
 from fer_edge.errors import ModelError
-from fer_edge.files import write_text, write_together
+from fer_edge.files import atomic_path, write_text, write_together
 from fer_train.cli import main as fer_train
 from fer_train.evaluate import evaluate
 from fer_train.run_folder import RunFolder
@@ -41,6 +41,20 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         os.utime(path, (time.time() - 60, time.time() - 60))
     write_text(tmp_path / "a.txt", "whole")
     assert leftovers(tmp_path) == sorted(path.name for path in (of_living, of_others))
+
+
+def test_what_a_library_left_under_a_name_of_its_own_is_removed(tmp_path: Path) -> None:
+    """Keras demands its own ending, so its half file has another name than the temporary one."""
+    with pytest.raises(OSError, match="full"), atomic_path(tmp_path / "float.weights.h5") as temporary:
+        temporary.with_name(temporary.stem + ".weights.h5").write_text("half")
+        raise OSError("full")
+    assert list(tmp_path.iterdir()) == []
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+        others = [f".a.b.{os.getpid()}.tmp.txt", f".a.{os.getpid()}.tmp.csv"]
+        for name in others:
+            (tmp_path / name).write_text("of another")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "a.txt"])
 
 
 def test_a_full_disk_leaves_the_earlier_set(small_disk: Path) -> None:
