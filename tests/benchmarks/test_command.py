@@ -206,6 +206,7 @@ def test_a_noisy_machine_spoils_milliseconds_but_not_ratios(tmp_path: Path) -> N
     report = a_report([int8, float32])
     assert parse_report(report.as_json(), "r.json") == report
     text = page(report)
+    assert "ratios are not: a.tflite on litert takes 0.50 times as long as b.tflite on litert" in text
     assert re.search(r'<td class="">0\.\d+ ± 0\.\d+</td>', text)  # not struck through as the milliseconds are
     busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.0)
     int8, _ = assemble(pair, busy)
