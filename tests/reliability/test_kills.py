@@ -19,12 +19,26 @@ from fer_edge.files import atomic_path, write_text, write_together
 from fer_train.cli import main as fer_train
 from fer_train.evaluate import evaluate
 from fer_train.run_folder import RunFolder
+from fer_train.staging import staged_folder
 
 
 def test_import_killed_and_taken_up_again(tmp_path: Path) -> None:
     found = kill_import(tmp_path, 2, random.Random(1), per_class=12)
     assert found["files"] > 80
     assert found["half_written"] == found["different"] == 0
+
+
+def test_nothing_half_written_moves_into_an_import(tmp_path: Path) -> None:
+    """Killed while the manifest was written, taken up again at once."""
+    job = {"source": "x"}
+    with pytest.raises(KeyboardInterrupt), staged_folder(tmp_path / "to", job) as staging:
+        (staging / ".manifest.123.tmp.json").write_text("half")
+        (staging / "image.png").write_text("whole")
+        raise KeyboardInterrupt
+    with staged_folder(tmp_path / "to", job) as staging:
+        assert (staging / "image.png").exists()
+    assert sorted(contents(tmp_path)) == ["to/image.png"]
+    assert leftovers(tmp_path) == []
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

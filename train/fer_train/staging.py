@@ -47,6 +47,8 @@ def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> 
     if staging.exists() and _read_job(journal) != job:
         shutil.rmtree(staging)
     staging.mkdir(exist_ok=True)
+    for half_written in staging.glob(".*.tmp*"):  # by the call that was killed
+        half_written.unlink()
     write_text(journal, json.dumps(job))
     try:
         yield staging
