@@ -38,6 +38,7 @@ from tests.reliability.kills import (  # noqa: E402
 )
 
 from fer_edge.verify import GOLDEN_NAME, verify  # noqa: E402
+from fer_train.importer import CHECKSUMS  # noqa: E402
 from fer_train.run_folder import RunFolder  # noqa: E402
 
 STAGES: Final[tuple[str, ...]] = ("import", "train", "qat", "export")
@@ -68,9 +69,11 @@ def kill_import(work: Path, kills: int, rng: random.Random, per_class: int = 150
         target = work / f"import{number}"
         command = start(target)
         if number % 2:
-            command.wait_until(being_written(work), took_s, poll_s=0.0005)
+            staging = work / f".{target.name}.partial"
+            at_the_end = (staging / CHECKSUMS).exists
+            command.wait_until(at_the_end if number % 4 == 3 else being_written(staging), poll_s=0.0005)
         else:
-            time.sleep(rng.uniform(0.1, 1.0) * took_s)
+            command.wait_until(lambda: False, rng.uniform(0.1, 0.8) * took_s)
         killed += command.kill()
         half += target.exists() and contents(target) != right
         start(target).finish()
