@@ -134,8 +134,8 @@ def test_failed_gate_writes_nothing_and_says_all(
     captured = capsys.readouterr()
     assert [path.name for path in out.iterdir()] == ["fer_int8.tflite"]
     assert (out / "fer_int8.tflite").read_bytes() == b"the earlier export"
-    assert captured.out.count("accuracy drops by") == 2 and "at most -100.00 allowed" in captured.out
-    assert "weights are quantised per channel" in captured.out, "PTQ does not fit the Edge TPU, and that is said too"
+    assert captured.err.count("accuracy drops by") == 2 and "at most -100.00 allowed" in captured.err
+    assert "weights are quantised per channel" in captured.err, "PTQ does not fit the Edge TPU, and that is said too"
     assert captured.err.count("\n") == 1 and "no file was written" in captured.err
 
 

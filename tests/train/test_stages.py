@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge.errors import ModelError
-from fer_train.config import TrainConfig
+from fer_train.ancestry import ancestry
+from fer_train.config import TrainConfig, load_config
 from fer_train.evaluate import evaluate
 from fer_train.run_folder import RunFolder
 from fer_train.synthetic import synthetic_split
@@ -123,6 +124,33 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: p
     recipe = dataclasses.replace(recipe, start_from=str(tmp_path))
     with pytest.raises(ModelError, match=r"float\.weights"):
         fit.FloatStage(recipe, training_data(), RunFolder(tmp_path / "x"))
+
+
+def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from fer_train import average, fit, model
+
+    monkeypatch.setattr(model, "build_network", small_network)
+    runs, parts = [], []
+    for seed in (1, 2):
+        folder = RunFolder(tmp_path / f"run{seed}")
+        folder.root.mkdir()
+        dataclasses.replace(RECIPE, seed=seed).save(folder.config)
+        keras.utils.set_random_seed(seed)
+        network = small_network(keras, SIZE)
+        fit.save_weights(network, folder.float_weights)
+        runs.append(str(folder.root))
+        parts.append(network.get_weights())
+    mean = RunFolder(tmp_path / "mean")
+    assert average.main(["--run", *runs, "--to", str(mean.root)]) == 0
+    network.load_weights(mean.float_weights)
+    for one, other, both in zip(*parts, network.get_weights(), strict=True):
+        np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+    assert load_config(mean.config).average_of == tuple(runs)
+    assert ancestry(mean.root) == [Path(runs[1]), mean.root]
+    assert average.main(["--run", *runs, "--to", str(mean.root)]) == 2, "a run is never written over"
+    assert average.main(["--run", runs[0], "--to", str(tmp_path / "one")]) == 2
 
 
 def test_plain_augmentation_is_the_device_preprocessing() -> None:

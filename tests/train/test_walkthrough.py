@@ -46,6 +46,7 @@ def test_it_opens_with_pictures_and_without_errors_or_paths_of_a_machine() -> No
     assert NOTEBOOK.stat().st_size < 1 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("nbclient", "ipykernel", "tensorflow")),
     reason="nbclient, ipykernel and TensorFlow (extra dev) are not installed",

@@ -22,7 +22,7 @@ def ancestry(run: Path) -> list[Path]:
         folder = Path(start)
         if any(folder.resolve() == known.resolve() for known in chain):
             raise ModelError(f"{chain[0]} claims to start from {folder}, which started from it")
-        if not RunFolder(folder).config.is_file() or not RunFolder(folder).metrics.is_file():
+        if not RunFolder(folder).config.is_file():
             break
         chain.insert(0, folder)
     return chain
@@ -32,6 +32,8 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
     """The epochs of all float stages, numbered through, and of the last run's QAT stage."""
     rows: list[EpochMetrics] = []
     for folder in chain:
+        if load_config(RunFolder(folder).config).average_of:
+            continue
         own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float" or folder == chain[-1]]
         done = len(rows)
         rows += [dataclasses.replace(row, epoch=row.epoch + done) if row.stage == "float" else row for row in own]
@@ -49,6 +51,7 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
             backbone=None,
             start_from=Path(config.start_from).name if config.start_from else None,
             teacher=tuple(Path(name).name for name in config.teacher),
+            average_of=tuple(Path(name).name for name in config.average_of),
         )
         records.append({"run": folder.name} | dataclasses.asdict(config))
     return records

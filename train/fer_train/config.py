@@ -37,6 +37,8 @@ class TrainConfig:
     backbone: str | None = "imagenet"
     start_from: str | None = None
     """A run whose float weights are the starting point, instead of ``backbone`` and a new dense layer."""
+    average_of: tuple[str, ...] = ()
+    """Runs whose float weights were averaged (:mod:`fer_train.average`); no training took place then."""
     dropout: float = 0.2
     bn_momentum: float = DEFAULT_BN_MOMENTUM
     trainable_blocks: int = NUM_BLOCKS
@@ -98,6 +100,7 @@ def load_config(path: Path) -> TrainConfig:
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     teachers = record.get("teacher") or ()  # one name, or null, in older records
     record["teacher"] = (teachers,) if isinstance(teachers, str) else tuple(teachers)
+    record["average_of"] = tuple(record.get("average_of") or ())
     try:
         return TrainConfig(**{key: value for key, value in record.items() if key in known})
     except TypeError as error:

@@ -64,6 +64,14 @@ def cross_entropy(evaluation: Evaluation) -> float:
     return float(-np.log(np.maximum(chosen, 1e-7)).mean())
 
 
+def save_weights(network: Any, path: Path) -> None:
+    """Write a Keras 3 network's weights whole or not at all."""
+    with atomic_path(path) as temporary:
+        whole = temporary.with_name(temporary.stem + ".weights.h5")  # the ending that Keras demands
+        network.save_weights(whole)
+        whole.replace(temporary)
+
+
 class FloatStage:
     """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on."""
 
@@ -314,11 +322,7 @@ class FloatStage:
         return loss, float(logs["accuracy"][-1])
 
     def _save_best(self) -> None:
-        with atomic_path(self.folder.float_weights) as temporary:
-            # Keras demands the ending .weights.h5
-            whole = temporary.with_name(temporary.stem + ".weights.h5")
-            self._on_one_device().save_weights(whole)
-            whole.replace(temporary)
+        save_weights(self._on_one_device(), self.folder.float_weights)
 
     def _swap_in_average(self) -> list[npt.NDArray[Any]]:
         raw = [np.array(variable) for variable in self.trainer.trainable_variables]

@@ -1,0 +1,98 @@
+"""The average of several runs' float weights: ``python -m fer_train.average --run runs/a runs/b --to runs/mean``.
+
+Runs that went on from one another, or from the same network, lie in one basin of the loss; the mean of their weights is
+there too, often flatter and no slower (model soups, Wortsman et al. 2022, arXiv:2203.05482). Runs that began apart have
+no sensible mean: the accuracy that is printed tells. Go on with ``fer-train --start-from runs/mean --epochs 0``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.native import quiet_native_libraries
+from fer_train.config import load_config
+from fer_train.run_folder import RunFolder
+
+PROG: Final[str] = "fer_train.average"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Average and judge; returns the exit code of the contract."""
+
+    def body() -> int:
+        parser = CommandParser(prog=f"python -m {PROG}", description=__doc__)
+        parser.add_argument(
+            "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
+        )
+        parser.add_argument("--to", type=Path, required=True, help="folder of the new run")
+        parser.add_argument("--data", help="data set to judge the mean on (validation split)")
+        options = parser.parse_args(argv)
+        if len(options.run) < 2:
+            raise UsageError("an average takes at least two runs")
+        if RunFolder(options.to).config.exists():
+            raise UsageError(f"{options.to} already holds a run; choose another --to")
+        try:
+            network = average(options.run)
+        except ImportError as error:
+            raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
+        _write(network, options.run, options.to)
+        sys.stdout.write(f"the mean of {len(options.run)} runs is in {options.to}\n")
+        if options.data:
+            from fer_train.dataset import load_dataset
+            from fer_train.evaluate import evaluate
+            from fer_train.keras_classifier import KerasClassifier
+
+            split = load_dataset(options.data).split("validation")
+            found = evaluate(KerasClassifier(network), split.images, split.labels, split.name)
+            sys.stdout.write(f"{found.accuracy:.2%} of {found.n_images} validation images\n")
+        return 0
+
+    with quiet_native_libraries():
+        return run_command(PROG, body)
+
+
+def average(runs: Sequence[Path]) -> Any:
+    """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.
+
+    It has the input size of the last run. Raises :class:`ModelError` for missing weights or those of another network.
+    """
+    import keras
+
+    from fer_train.artifacts import load_float_weights
+    from fer_train.model import build_network
+
+    recipe = load_config(RunFolder(runs[-1]).config)
+    network = build_network(keras, recipe.input_size, dropout=recipe.dropout)
+    total: list[Any] = []
+    for run in runs:
+        load_float_weights(run, network)
+        weights = [np.asarray(value, np.float64) for value in network.get_weights()]
+        total = [one + other for one, other in zip(total, weights, strict=True)] if total else weights
+    network.set_weights([(value / len(runs)).astype(np.float32) for value in total])
+    return network
+
+
+def _write(network: Any, runs: Sequence[Path], target: Path) -> None:
+    """Weights first, recipe last: a folder with a recipe is whole."""
+    from fer_train.fit import save_weights
+
+    folder = RunFolder(target)
+    with folder.locked():
+        save_weights(network, folder.float_weights)
+        recipe = load_config(RunFolder(runs[-1]).config)
+        names = tuple(str(run) for run in runs)
+        dataclasses.replace(recipe, epochs=0, qat_epochs=0, start_from=str(runs[-1]), average_of=names).save(
+            folder.config
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
