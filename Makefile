@@ -47,9 +47,12 @@ slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installati
 arm: setup ## same results on emulated Arm? (apt-get install qemu-user-static mmdebstrap debian-archive-keyring)
 	$(BIN)/python tests/arm/emulate.py
 
-reliability: setup ## the long campaigns: faults, soak, damaged input; about an hour, numbers in out/reliability
+reliability: setup ## the long campaigns: faults, soak, damaged input, kills, versions; some hours, numbers in out/reliability
 	FER_RELIABILITY=full $(BIN)/python -m pytest tests/reliability -q -s
+	$(BIN)/python -m pytest tests/reliability -q -s -m slow
+	$(BIN)/python tests/reliability/kill_run.py --kills 10 --json out/reliability/kills.json
 	$(BIN)/python tests/reliability/fuzz_run.py --count 10000 --json out/reliability/fuzz.json
+	$(BIN)/python tests/reliability/matrix.py --markdown out/reliability/platforms.md
 
 clean: ## remove what was built, not what was trained
 	rm -rf out dist .pytest_cache .mypy_cache .ruff_cache

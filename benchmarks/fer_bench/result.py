@@ -304,7 +304,7 @@ def parse_report(text: str, where: str) -> Report:
     """Check the text of a JSON file; ``where`` is how errors call it. Raises as :func:`read_report`."""
     try:
         content = json.loads(text, parse_constant=lambda name: name)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON ({error}); expected a file written by fer-bench --json") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else type(content).__name__

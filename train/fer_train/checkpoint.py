@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,16 @@ class Checkpoint:
     network: Arrays
     optimizer: Arrays
     record: dict[str, Any]
+
+
+def require_space(path: Path, weights: Iterable[npt.NDArray[Any]]) -> None:
+    """Raise ``OSError`` (ENOSPC) when the disk of ``path`` cannot take ``weights``.
+
+    Asked before HDF5 writes: its library crashes the process when the disk fills up under it.
+    """
+    needed = int(1.1 * sum(np.asarray(value).nbytes for value in weights)) + (1 << 20)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def save_checkpoint(path: Path, network: Arrays, optimizer: Arrays, record: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def load_config(path: Path) -> TrainConfig:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"no {path.name} in {path.parent}; expected a run folder of fer-train") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(record, dict) or record.get("labels") != list(EMOTIONS):
         raise ModelError(f"{path} does not describe a model with the labels {', '.join(EMOTIONS)}")

@@ -18,7 +18,7 @@ from fer_edge.files import atomic_path
 from fer_train.artifacts import load_float_weights
 from fer_train.augment import Augment
 from fer_train.batches import Batches
-from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
+from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, require_space, save_checkpoint
 from fer_train.config import TrainConfig
 from fer_train.devices import Devices
 from fer_train.evaluate import Evaluation, evaluate
@@ -66,6 +66,7 @@ def cross_entropy(evaluation: Evaluation) -> float:
 
 def save_weights(network: Any, path: Path) -> None:
     """Write a Keras 3 network's weights whole or not at all."""
+    require_space(path, network.get_weights())
     with atomic_path(path) as temporary:
         whole = temporary.with_name(temporary.stem + ".weights.h5")  # the ending that Keras demands
         network.save_weights(whole)
@@ -108,6 +109,8 @@ class FloatStage:
             self.best_accuracy = float(checkpoint.record["best_accuracy"])
         self.devices.require_equal(start, "the last complete epoch")
         if start >= self.config.epochs:
+            if self.history and self.devices.hosts.is_first:
+                write_metrics(self.folder.metrics, self.history)  # a kill may have come just before
             if self.config.epochs == 0 and self.devices.hosts.is_first and not self.folder.float_weights.exists():
                 self._save_best()  # what --start-from gave is the float network
             return

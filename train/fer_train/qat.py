@@ -18,7 +18,7 @@ from fer_edge.files import atomic_path
 from fer_edge.preprocess import resize_gray, to_float_input
 from fer_train.augment import Augment
 from fer_train.batches import Batches
-from fer_train.checkpoint import assign_all, load_checkpoint, save_checkpoint
+from fer_train.checkpoint import assign_all, load_checkpoint, require_space, save_checkpoint
 from fer_train.config import TrainConfig
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy
@@ -153,6 +153,7 @@ class QatStage:
         int8 = self._evaluate_int8()
         if int8.accuracy > self.best_accuracy:
             self.best_accuracy = int8.accuracy
+            require_space(self.folder.qat_weights, self.network.get_weights())
             with atomic_path(self.folder.qat_weights) as temporary:
                 self.network.save_weights(temporary, save_format="h5")
         row = EpochMetrics(
