@@ -1,7 +1,8 @@
 """Fill ``models/`` from a finished run: ``python -m fer_export.release --run runs/NAME --data fer2013.zip``.
 
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
-``fer-export --int8`` on the committed weights makes the very model that is committed.
+``fer-export --int8`` on the committed weights makes the network that is committed (the same answers; TensorFlow's
+converter does not always write the same bytes).
 """
 
 from __future__ import annotations
