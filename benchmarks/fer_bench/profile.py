@@ -228,9 +228,18 @@ def _onnx_macs(
     if shape is None or not outputs:
         return None
     if "Conv" in kind:
-        # Output (N, C, H, W), of which the runtime may pad C to its block of 16; weights (Cout, Cin / groups, kh, kw)
-        return outputs[0][0] * math.prod(outputs[0][2:]) * math.prod(shape)
+        return outputs[0][0] * _positions(outputs[0], shape[0]) * math.prod(shape)
     return math.prod(outputs[0]) // outputs[0][-1] * math.prod(shape)  # dense weights are (K, N) or (N, K)
+
+
+def _positions(output: tuple[int, ...], channels: int) -> int:
+    """Height times width of a convolution's output for weights ``(channels, Cin / groups, kh, kw)``.
+
+    The graph says (N, C, H, W). The runtime may pad C to its block of 16, and runs 8-bit convolutions as (N, H, W, C).
+    """
+    padded = -(-channels // 16) * 16
+    is_channels_last = output[1] not in (channels, padded) and output[-1] in (channels, padded)
+    return math.prod(output[1:-1] if is_channels_last else output[2:])
 
 
 def _onnx_weights(path: Path) -> dict[str, tuple[int, ...]]:

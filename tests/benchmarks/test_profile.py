@@ -63,6 +63,22 @@ def test_channels_that_the_runtime_pads_are_no_work() -> None:
     assert [one["n_macs"] for one in found["operators"]] == [12 * 12 * 24 * 144, 12 * 12 * 24 * 9]
 
 
+@pytest.mark.parametrize("output", [(1, 1280, 3, 3), (1, 3, 3, 1280)])
+def test_channels_first_or_last_is_the_same_work(output: tuple[int, ...]) -> None:
+    """8-bit convolutions run with the channels last, whatever the graph says."""
+    facts = {
+        "op_name": "QLinearConv",
+        "output_type_shape": [{"uint8": list(output)}],
+        "input_type_shape": [{"uint8": [1, 320, 3, 3]}],
+    }
+    events: list[dict[str, Any]] = [
+        {"cat": "Session", "name": "model_run", "dur": 20},
+        {"cat": "Node", "name": "last_kernel_time", "args": facts, "dur": 10},
+    ]
+    found = summarise_onnx(events, {"last": (1280, 320, 1, 1)})
+    assert [one["n_macs"] for one in found["operators"]] == [3 * 3 * 1280 * 320]
+
+
 def test_events_of_the_first_run_are_left_out() -> None:
     facts = {"op_name": "Relu", "output_type_shape": [{"float": [1, 4]}], "input_type_shape": [{"float": [1, 4]}]}
     event: dict[str, Any] = {"cat": "Node", "name": "r_kernel_time", "args": facts}
