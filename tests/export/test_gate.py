@@ -13,9 +13,9 @@ from fer_export.gate import (
     check_quantized,
     check_same_network,
     merge,
-    paired_drop,
 )
 from fer_train.evaluate import Evaluation
+from fer_train.paired import paired_drop
 
 
 def evaluation(decisions: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Evaluation:
