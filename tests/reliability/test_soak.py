@@ -96,8 +96,9 @@ def test_soak(
     assert playable_frames(video) == frames
     assert pictures > 0
     assert heard["cam/state"]
-    assert max(tenth["threads"] for tenth in tenths[1:]) <= second["threads"]
-    assert max(tenth["descriptors"] for tenth in tenths[1:]) <= second["descriptors"] + 2
+    for count in ("threads", "descriptors"):
+        # Two more: the page and the metrics are perhaps being asked at that moment. A leak would show one a visit.
+        assert max(tenth[count] for tenth in tenths[1:]) <= second[count] + 2
     if frames >= 100_000:
         assert last["memory_kib"] - second["memory_kib"] <= MAX_GROWTH_KIB
         if not loud:
