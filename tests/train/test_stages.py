@@ -242,4 +242,4 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     data = training_data()
     classifier = open_classifier(tmp_path / "int8.tflite")
     rounded = evaluate(classifier, data.validation_images, data.validation_labels, "validation")
-    assert np.abs(rounded.probabilities - evaluation.probabilities).mean() < 0.05
+    np.testing.assert_array_equal(rounded.probabilities, evaluation.probabilities)

@@ -175,6 +175,8 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     assert packed.temperatures is not None
     assert packed.temperatures.folded
     np.testing.assert_allclose(packed.float_model().predict_on_batch(x), after[FLOAT].probabilities[:50], atol=0.02)
+    again = evaluate_int8(packed.qat_model(), images, labels, "validation")
+    np.testing.assert_array_equal(again.probabilities, after[INT8].probabilities)  # kernels lie on their INT8 grid
     TrainConfig(data=str(run), input_size=96).save(tmp_path / "packed/config.json")
     assert main(["--run", str(tmp_path / "packed")]) == 2  # the weights have it in them
 

@@ -17,6 +17,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_train.config import TrainConfig, load_config
 from fer_train.devices import hosts_from, open_devices
 from fer_train.model import INPUT_SIZES, NUM_BLOCKS
+from fer_train.optimizer import OPTIMIZERS, SCHEDULES
 from fer_train.run_folder import RunFolder
 
 DEFAULTS = TrainConfig()
@@ -68,7 +69,13 @@ def build_parser() -> CommandParser:
         help=f"with frozen backbone (default {DEFAULTS.head_epochs}; 0 if --epochs is 1 or with --start-from)",
     )
     stage.add_argument("--batch-size", type=int, help=f"(default {DEFAULTS.batch_size})")
-    stage.add_argument("--learning-rate", type=float, help=f"peak of AdamW (default {DEFAULTS.learning_rate})")
+    stage.add_argument(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        help=f"sgd wants a --learning-rate of 0.02 or so (default {DEFAULTS.optimizer})",
+    )
+    stage.add_argument("--schedule", choices=SCHEDULES, help=f"behind the warm-up (default {DEFAULTS.schedule})")
+    stage.add_argument("--learning-rate", type=float, help=f"its peak (default {DEFAULTS.learning_rate})")
     stage.add_argument("--head-learning-rate", type=float, help=f"(default {DEFAULTS.head_learning_rate})")
     stage.add_argument("--warmup-epochs", type=float, help=f"(default {DEFAULTS.warmup_epochs})")
     stage.add_argument("--weight-decay", type=float, help=f"of kernels (default {DEFAULTS.weight_decay})")
@@ -97,6 +104,23 @@ def build_parser() -> CommandParser:
         "--write-logits", metavar="NPZ", help="at the end, write this model's logits of train, for --teacher"
     )
 
+    _add_augmentation(parser)
+
+    qat = parser.add_argument_group("QAT stage")
+    qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
+    qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
+    qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
+    qat.add_argument("--calibration-images", type=int, help=f"(default {DEFAULTS.calibration_images})")
+    qat.add_argument(
+        "--no-temperature-scaling",
+        dest="temperature_scaling",
+        action="store_false",
+        help="leave the probabilities' calibration as training made it",
+    )
+    return parser
+
+
+def _add_augmentation(parser: CommandParser) -> None:
     change = parser.add_argument_group("augmentation (largest change, drawn anew for every image)")
     for name, text in (
         ("flip", "probability of mirroring"),
@@ -112,19 +136,6 @@ def build_parser() -> CommandParser:
         )
     change.add_argument("--mixup", type=float, metavar="ALPHA", help="blend pairs of images, for example 0.2 (off)")
     change.add_argument("--cutmix", type=float, metavar="ALPHA", help="paste parts of other images, such as 1.0 (off)")
-
-    qat = parser.add_argument_group("QAT stage")
-    qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
-    qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
-    qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
-    qat.add_argument("--calibration-images", type=int, help=f"(default {DEFAULTS.calibration_images})")
-    qat.add_argument(
-        "--no-temperature-scaling",
-        dest="temperature_scaling",
-        action="store_false",
-        help="leave the probabilities' calibration as training made it",
-    )
-    return parser
 
 
 def _add_devices(parser: CommandParser) -> None:

@@ -46,6 +46,8 @@ class TrainConfig:
     epochs: int = 30
     head_epochs: int = 1
     batch_size: int = 64
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
     head_learning_rate: float = 1e-3
     learning_rate: float = 1e-3
     warmup_epochs: float = 0.5

@@ -40,6 +40,8 @@ VARIANTS: Final[dict[str, list[str]]] = {
     "BatchNorm momentum 0.99": ["--bn-momentum", "0.99"],
     "weight averaging 0.995": ["--ema-decay", "0.995"],
     "learning rate 0.0003": ["--learning-rate", "0.0003"],
+    "constant rate": ["--schedule", "constant"],
+    "SGD": ["--optimizer", "sgd", "--learning-rate", "0.02"],
     "no weight decay": ["--weight-decay", "0"],
     "no head epoch": ["--head-epochs", "0"],
     "last 14 of 17 blocks": ["--trainable-blocks", "14"],

@@ -26,6 +26,7 @@ from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, writ
 from fer_train.keras_classifier import KerasClassifier
 from fer_train.mixing import Mixing
 from fer_train.model import build_network, copy_weights, set_trainable_blocks
+from fer_train.optimizer import make_optimizer
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.run_folder import RunFolder
 
@@ -234,16 +235,7 @@ class FloatStage:
         rate = config.head_learning_rate if head else config.learning_rate
         total = max(epochs * self.steps, 1)
         warmup = min(int(config.warmup_epochs * self.steps), total // 4)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            rate / 20.0, max(total - warmup, 1), alpha=0.01, warmup_target=rate, warmup_steps=warmup
-        )
-        optimizer = keras.optimizers.AdamW(
-            schedule,
-            weight_decay=config.weight_decay,
-            use_ema=config.ema_decay > 0,
-            ema_momentum=config.ema_decay or 0.99,
-        )
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer = make_optimizer(config, rate, total, warmup)
         self.trainer.compile(optimizer=optimizer, loss="categorical_crossentropy", weighted_metrics=["accuracy"])
         optimizer.build(self.trainer.trainable_variables)
         self.phase = phase
