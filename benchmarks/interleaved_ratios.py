@@ -64,19 +64,8 @@ def body(arguments: Sequence[str]) -> int:
     for name in ("fer_int8.tflite", "fer_float.tflite"):
         key = f"Classifier.predict / Interpreter.invoke, {name}"
         ratios[key] = overhead(classifiers[name], options.rounds * CALLS, rng)
-    conditions = recorder.stop()
-    reasons = machine_reasons(conditions)
-    if options.rounds < MIN_ROUNDS:
-        reasons.append(f"too short: {options.rounds} rounds (at least {MIN_ROUNDS})")
     report: dict[str, Any] = {
-        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "machine": dataclasses.asdict(read_machine()),
-        "conditions": dataclasses.asdict(conditions),
-        "n_rounds": options.rounds,
-        "n_calls_a_round": CALLS,
-        "threads": 1,
-        "valid": not reasons,
-        "invalid_reasons": reasons,
+        **frame(recorder, options.rounds),
         "models": {
             name: {"sha256": sha256_of(options.folder / name), "p50_ms": float(np.median(rounds[name]))}
             | {"min_ms": min(rounds[name])}
@@ -88,6 +77,24 @@ def body(arguments: Sequence[str]) -> int:
     if options.json:
         write_text(options.json, json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def frame(recorder: Recorder, n_rounds: int) -> dict[str, Any]:
+    """What every report of turns begins with: when, where, under what conditions, and whether these were fit."""
+    conditions = recorder.stop()
+    reasons = machine_reasons(conditions)
+    if n_rounds < MIN_ROUNDS:
+        reasons.append(f"too short: {n_rounds} rounds (at least {MIN_ROUNDS})")
+    return {
+        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": dataclasses.asdict(read_machine()),
+        "conditions": dataclasses.asdict(conditions),
+        "n_rounds": n_rounds,
+        "n_calls_a_round": CALLS,
+        "threads": 1,
+        "valid": not reasons,
+        "invalid_reasons": reasons,
+    }
 
 
 def time_rounds(

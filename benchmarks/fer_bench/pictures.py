@@ -28,7 +28,7 @@ MARKERS: Final[str] = "osD^vPX*"
 
 def accuracy_against_latency(results: Sequence[Result]) -> str:
     """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are hollow."""
-    figure, axes = _figure(9.6, 4.2)
+    figure, axes = new_figure(9.6, 4.2)
     for index, result in enumerate(results):
         if result.accuracy is None or not result.accuracy_ci95:
             continue
@@ -72,7 +72,7 @@ def _legend(figure: Any, axes: Any) -> None:
 
 def latency_distributions(results: Sequence[Result]) -> str:
     """Fraction of runs that were done within a time, one curve a model."""
-    figure, axes = _figure(9.6, 3.8)
+    figure, axes = new_figure(9.6, 3.8)
     share = np.linspace(0, 100, len(results[0].latency_quantiles_ms))
     for index, result in enumerate(results):
         axes.plot(
@@ -97,7 +97,7 @@ def latency_distributions(results: Sequence[Result]) -> str:
 
 def latency_over_time(results: Sequence[Result]) -> str:
     """Median of each round in the order of time; grey lines part the processes. A valid run is flat."""
-    figure, axes = _figure(9.6, 3.8)
+    figure, axes = new_figure(9.6, 3.8)
     for index, result in enumerate(results):
         rounds = [value for process in result.round_p50_ms for value in process]
         # Here one looks for the cause, so the curves of invalid ones are as strong as the others.
@@ -118,7 +118,7 @@ def bars(
     labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str, *, valid: bool = True
 ) -> str:
     """Horizontal bars, first on top, with a note at the end of each; those of an invalid measurement are grey."""
-    figure, axes = _figure(9.6, 0.8 + 0.145 * len(labels))
+    figure, axes = new_figure(9.6, 0.8 + 0.145 * len(labels))
     places = np.arange(len(labels))[::-1]
     axes.barh(places, values, color=COLOURS[0] if valid else "#bbbbbb", height=0.75)
     for place, value, note in zip(places, values, notes, strict=True):
@@ -135,7 +135,7 @@ def lines(
     series: Sequence[tuple[str, Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, from_zero: bool = False
 ) -> str:
     """Lines with their names at the end; ``series`` holds ``(name, x, y)``."""
-    figure, axes = _figure(9.6, 2.6)
+    figure, axes = new_figure(9.6, 2.6)
     for index, (name, x, y) in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(x, y, color=colour, linewidth=1.4)
@@ -161,7 +161,8 @@ def _plain_log_axis(axis: Any, values: Sequence[float], margin: float = 1.5) -> 
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """An empty figure of so many inches, and its axes, in the style of all pictures here."""
     try:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure

@@ -1,0 +1,48 @@
+"""The scripts beside fer-bench: models by turns, and accuracy against latency."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip("matplotlib", reason="the extra bench is not installed")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODEL = CHECKOUT / "models/fer_int8.tflite"
+
+
+def pareto(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(CHECKOUT / "benchmarks/pareto.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_model_beside_itself_is_as_good_and_about_as_fast(tmp_path: Path) -> None:
+    picture, record = tmp_path / "p.png", tmp_path / "p.json"
+    done = pareto(f"one={MODEL}", f"two={MODEL}", "--rounds", "20", "--png", str(picture), "--json", str(record))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(record.read_text())
+    one, two = report["models"]
+    assert one["accuracy"] == two["accuracy"]
+    assert one["accuracy_ci95"][0] < one["accuracy"] < one["accuracy_ci95"][1]
+    assert one["latency_ratio_to_one"]["median"] == 1.0
+    assert 0.5 < two["latency_ratio_to_one"]["median"] < 2.0
+    assert report["split"] == "synthetic"
+    assert not report["valid"]
+    assert any("too short: 20 rounds" in reason for reason in report["invalid_reasons"])
+    assert "invalid timing: too short" in done.stdout
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert drawn.std() > 5
+
+
+def test_mistakes_end_in_a_line(tmp_path: Path) -> None:
+    for wrong in ("model.tflite", f"one={tmp_path / 'none.tflite'}"):
+        done = pareto(wrong)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) <= 2
+        assert "Traceback" not in done.stderr
