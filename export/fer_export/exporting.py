@@ -12,7 +12,8 @@ from typing import Any, Final
 from fer_edge.classifier import Classifier, open_classifier
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
-from fer_edge.verify import GOLDEN_NAME, verify
+from fer_edge.golden import GOLDEN_NAME
+from fer_edge.verify import verify
 from fer_export import coral, manifest, report
 from fer_export.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
 from fer_export.golden import write_golden

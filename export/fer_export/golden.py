@@ -18,9 +18,9 @@ import numpy.typing as npt
 from fer_edge.classifier import Classifier, to_model_input
 from fer_edge.errors import ModelError
 from fer_edge.files import atomic_path, sha256_of
+from fer_edge.golden import GOLDEN_FORMAT
 from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import preprocess_face
-from fer_edge.verify import GOLDEN_FORMAT
 from fer_train.synthetic import draw_scene
 
 N_FRAMES: Final[int] = 64

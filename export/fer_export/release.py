@@ -20,8 +20,8 @@ from fer_edge.classifier import open_classifier
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path, write_text
+from fer_edge.golden import GOLDEN_NAME
 from fer_edge.native import quiet_native_libraries
-from fer_edge.verify import GOLDEN_NAME
 from fer_export.manifest import MANIFEST_NAME
 from fer_export.networks import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_train.ancestry import ancestry, recipes, whole_history

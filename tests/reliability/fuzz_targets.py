@@ -153,7 +153,8 @@ class Golden(Target):
         return mutate_zip(rng, self.seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.verify import read_golden, verify_classifier
+        from fer_edge.golden import read_golden
+        from fer_edge.verify import verify_classifier
 
         verify_classifier(self._classifier, read_golden(self.put("golden.npz", content))).lines()
 

@@ -37,7 +37,8 @@ from tests.reliability.kills import (  # noqa: E402
     metrics,
 )
 
-from fer_edge.verify import GOLDEN_NAME, verify  # noqa: E402
+from fer_edge.golden import GOLDEN_NAME  # noqa: E402
+from fer_edge.verify import verify  # noqa: E402
 from fer_train.importer import CHECKSUMS  # noqa: E402
 from fer_train.run_folder import RunFolder  # noqa: E402
 

@@ -191,7 +191,7 @@ def test_golden_vectors_that_do_not_fit_together(tmp_path: Path, name: str, cont
     import numpy as np
     from tests.reliability.fuzz_seeds import golden_npz
 
-    from fer_edge.verify import read_golden
+    from fer_edge.golden import read_golden
 
     arrays: dict[str, Any] = dict(np.load(io.BytesIO(golden_npz())))
     np.savez(tmp_path / "good.npz", **arrays)
