@@ -124,8 +124,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axes.annotate(
             f"{one['name']}\n{accuracy:.1f} %", (one["p50_ms"], accuracy), xytext=(9, 0), textcoords="offset points"
         )
-    axes.margins(x=0.16)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.2 * max(one["p50_ms"] for one in report["models"]))
     axes.set_xlabel("median latency of one face on one thread, ms (left is better)")
     axes.set_ylabel(f"accuracy on {report['split']}, % (n = {report['n_images']})")
     if report["note"]:
