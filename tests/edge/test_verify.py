@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge import classifier, preprocess, verify
+from fer_edge import golden as golden_vectors
 from fer_edge.classifier import ClassifierBase, TensorSpec
 from fer_edge.errors import InputError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
@@ -70,7 +71,7 @@ def network(folder: Path) -> Network:
 
 
 def replay(network: Network, folder: Path) -> verify.VerifyReport:
-    return verify.verify_classifier(network, verify.read_golden(folder / "golden.npz"))
+    return verify.verify_classifier(network, golden_vectors.read_golden(folder / "golden.npz"))
 
 
 def diagnosis(report: verify.VerifyReport) -> tuple[str, str]:
@@ -89,7 +90,7 @@ def test_the_right_device_passes_every_stage(network: Network, folder: Path) -> 
 
 
 def test_vectors_exercise_all_that_preprocessing_does(folder: Path) -> None:
-    golden = verify.read_golden(folder / "golden.npz")
+    golden = golden_vectors.read_golden(folder / "golden.npz")
     sides = [int(max(box[2:])) for box in golden.boxes]
     assert min(sides) < 2 * SIZE and max(sides) >= 4 * SIZE, "both plain resizing and averaging must occur"
     outside = [box for box, frame in zip(golden.boxes, golden.frames, strict=True) if box[0] < 0 or box[1] < 0]
@@ -217,7 +218,7 @@ def test_dequantisation_that_wraps_around(network: Network, folder: Path, monkey
         with np.errstate(over="ignore"):
             return (stored - np.int8(spec.zero_point)).astype(np.float32) * np.float32(spec.scale)
 
-    golden = verify.read_golden(folder / "golden.npz")
+    golden = golden_vectors.read_golden(folder / "golden.npz")
     monkeypatch.setattr(verify, "dequantize", wrapping)
     assert not verify._dequantisation(network, golden).passed
 
@@ -251,11 +252,13 @@ def test_damaged_golden_file(folder: Path, tmp_path: Path, damage: str) -> None:
         arrays["info"] = np.asarray(json.dumps({"format": 99}))
         np.savez(path, **arrays)
     with pytest.raises(InputError, match=r"golden\.npz"):
-        verify.read_golden(path) if damage != "missing" else verify.find_golden(tmp_path / "m.tflite", path)
+        golden_vectors.read_golden(path) if damage != "missing" else golden_vectors.find_golden(
+            tmp_path / "m.tflite", path
+        )
 
 
 def test_golden_file_beside_the_model_is_found(folder: Path) -> None:
-    assert verify.find_golden(folder / "fer_int8.tflite") == folder / "golden.npz"
+    assert golden_vectors.find_golden(folder / "fer_int8.tflite") == folder / "golden.npz"
 
 
 @pytest.mark.parametrize(
