@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.edge.web_page import Page, Pipeline, make_result
 
@@ -175,9 +176,11 @@ def test_who_never_reads_is_sent_away(serve: Callable[..., Page], monkeypatch: p
         deaf.sendall(b"GET /video HTTP/1.1\r\nHost: localhost\r\n\r\n")
         end = time.monotonic() + 120
         seen = 0
+        shown = make_result(size=(1920, 1080))
+        shown.image[:] = np.random.default_rng(0).integers(0, 256, shown.image.shape)  # fills buffers soon
         while not (seen and page.sink.state.viewers == 0):
             seen = max(seen, page.sink.state.viewers)
-            page.show(make_result(size=(1920, 1080)))
+            page.show(shown)
             assert time.monotonic() < end
             time.sleep(0.02)
 
