@@ -39,7 +39,7 @@ def command(data: Path, run: Path, *more: str) -> list[str]:
 
 def rows(run: Path) -> list[dict[str, str]]:
     path = run / "metrics.csv"
-    return list(csv.DictReader(path.open())) if path.exists() else []
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
 def wait_for_rows(process: subprocess.Popen[bytes], run: Path, count: int) -> None:
