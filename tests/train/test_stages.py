@@ -153,6 +153,31 @@ def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.Monke
     assert average.main(["--run", runs[0], "--to", str(tmp_path / "one")]) == 2
 
 
+def test_batchnorm_statistics_are_those_of_plain_faces() -> None:
+    import keras
+
+    from fer_edge.errors import DataError
+    from fer_edge.preprocess import resize_gray, to_float_input
+    from fer_train.batchnorm import reestimate_batchnorm
+
+    keras.utils.set_random_seed(3)
+    network = small_network(keras, SIZE)
+    normalization = network.layers[2]
+    normalization.trainable = False
+    faces = training_data().images
+    faces = np.maximum(faces, faces[:, :, ::-1])  # mirroring then changes nothing
+    assert reestimate_batchnorm(network, faces, n_images=48, batch=16) == 48
+    seen = np.random.default_rng(0).permutation(len(faces))[:48]
+    x = to_float_input(np.stack([resize_gray(face, SIZE) for face in faces[seen]]))
+    parts = [np.asarray(network.layers[1](x[i : i + 16])) for i in range(0, 48, 16)]
+    _, _, mean, variance = normalization.get_weights()
+    np.testing.assert_allclose(mean, np.mean([part.mean(axis=(0, 1, 2)) for part in parts], axis=0), atol=1e-5)
+    np.testing.assert_allclose(variance, np.mean([part.var(axis=(0, 1, 2)) for part in parts], axis=0), rtol=1e-4)
+    assert (normalization.momentum, normalization.trainable) == (0.9, False)
+    with pytest.raises(DataError, match="need images"):
+        reestimate_batchnorm(network, faces[:0])
+
+
 def test_plain_augmentation_is_the_device_preprocessing() -> None:
     from fer_edge.preprocess import to_float_input
     from fer_train.augment import Augment

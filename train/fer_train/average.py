@@ -2,7 +2,8 @@
 
 Runs that went on from one another, or from the same network, lie in one basin of the loss; the mean of their weights is
 there too, often flatter and no slower (model soups, Wortsman et al. 2022, arXiv:2203.05482). Runs that began apart have
-no sensible mean: the accuracy that is printed tells. Go on with ``fer-train --start-from runs/mean --epochs 0``.
+no sensible mean: the accuracy that is printed tells. With ``--data`` the BatchNorm statistics are those of the averaged
+network on plain training faces, not the mean of the runs'. Go on with ``fer-train --start-from runs/mean --epochs 0``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
+from fer_train.batchnorm import reestimate_batchnorm
 from fer_train.config import load_config
+from fer_train.dataset import load_dataset
 from fer_train.run_folder import RunFolder
 
 PROG: Final[str] = "fer_train.average"
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
         )
         parser.add_argument("--to", type=Path, required=True, help="folder of the new run")
-        parser.add_argument("--data", help="data set to judge the mean on (validation split)")
+        parser.add_argument("--data", help="data set: BatchNorm statistics of its train split, accuracy on validation")
         options = parser.parse_args(argv)
         if len(options.run) < 2:
             raise UsageError("an average takes at least two runs")
@@ -41,16 +44,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"{options.to} already holds a run; choose another --to")
         try:
             network = average(options.run)
+            data = load_dataset(options.data) if options.data else None
+            if data is not None:
+                n = reestimate_batchnorm(network, data.split("train").images)
+                sys.stdout.write(f"BatchNorm statistics of {n} train images\n")
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
         _write(network, options.run, options.to)
         sys.stdout.write(f"the mean of {len(options.run)} runs is in {options.to}\n")
-        if options.data:
-            from fer_train.dataset import load_dataset
+        if data is not None:
             from fer_train.evaluate import evaluate
             from fer_train.keras_classifier import KerasClassifier
 
-            split = load_dataset(options.data).split("validation")
+            split = data.split("validation")
             found = evaluate(KerasClassifier(network), split.images, split.labels, split.name)
             sys.stdout.write(f"{found.accuracy:.2%} of {found.n_images} validation images\n")
         return 0
