@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.train.networks import first_blocks
 
 from fer_edge.errors import ModelError
 from fer_train.ancestry import ancestry
@@ -196,15 +197,6 @@ def test_augmentation_changes_faces_within_the_input_range() -> None:
     assert x.max() <= 127 / 128
     np.testing.assert_array_equal(x[..., 0], x[..., 2])
     assert np.abs(x[0] - x[1]).mean() > 0.05
-
-
-def first_blocks(keras: Any, input_size: int) -> Any:
-    """The network up to its first residual addition, then the head: every kind of layer, in a fraction of the time."""
-    from fer_train.model import OUTPUT_NAME, build_network
-
-    whole = build_network(keras, input_size)
-    features = keras.layers.GlobalAveragePooling2D()(whole.get_layer("block_2_add").output)
-    return keras.Model(whole.inputs, keras.layers.Dense(7, activation="softmax", name=OUTPUT_NAME)(features))
 
 
 def check_contract(content: bytes, file: Path, n_rectified: int) -> None:

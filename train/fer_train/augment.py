@@ -52,6 +52,10 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         b2 = centre - b0 * centre - b1 * centre + shift_y
         zero = ops.zeros_like(a0)
         transform = ops.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
+        if keras.backend.backend() == "torch":
+            from fer_train.torch_engine import sample_affine
+
+            return sample_affine(x, transform)
         return ops.image.affine_transform(
             x, transform, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
         )

@@ -96,6 +96,11 @@ def build_parser() -> CommandParser:
     more.add_argument("--soft-labels", metavar="CSV", help="FER+ votes, blended with the labels")
     more.add_argument("--soft-label-weight", type=float, help="share of the votes in the target (default 0.3 if given)")
     more.add_argument(
+        "--translate-votes",
+        action="store_true",
+        help="first turn votes into the labels that images with such votes have, which keeps the task FER-2013's own",
+    )
+    more.add_argument(
         "--teacher", metavar="NPZ", nargs="+", help="stored logits of a teacher, or of several (see --write-logits)"
     )
     more.add_argument("--teacher-weight", type=float, help=f"(default {DEFAULTS.teacher_weight})")
@@ -158,6 +163,8 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
         values.setdefault("head_epochs", 0)  # the head alone would be a poor use of the only epoch
     if "soft_labels" in values:
         values.setdefault("soft_label_weight", 0.3)
+    elif values.get("translate_votes"):
+        raise UsageError("--translate-votes needs the votes; give --soft-labels")
     config = TrainConfig(**values)
     problems = [
         f"--{name.replace('_', '-')} must be {rule}, got {getattr(config, name)}"

@@ -25,6 +25,8 @@ class TrainConfig:
     data_fingerprint: str = ""
     soft_labels: str | None = None
     soft_label_weight: float = 0.0
+    translate_votes: bool = False
+    """Whether votes are turned into the labels that they predict (:mod:`fer_train.vote_translation`)."""
     teacher: tuple[str, ...] = ()
     """Files of stored logits; of several the mean probability teaches."""
     teacher_weight: float = 0.7

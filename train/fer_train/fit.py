@@ -55,8 +55,16 @@ def choose_precision(precision: str) -> str:
     """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
     if precision != "auto":
         return precision
-    names = keras.distribution.list_devices()  # asked for GPUs only, JAX raises where there is none
-    return "float32" if all(str(name).lower().startswith("cpu") for name in names) else "mixed_bfloat16"
+    return "float32" if all(name.lower().startswith("cpu") for name in device_names()) else "mixed_bfloat16"
+
+
+def device_names() -> list[str]:
+    """What Keras' engine can compute on, such as ``["cpu:0"]``."""
+    if keras.backend.backend() == "torch":  # Keras has no list for it
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu:0"]
+    return [str(name) for name in keras.distribution.list_devices()]  # asked for GPUs only, JAX raises without one
 
 
 def cross_entropy(evaluation: Evaluation) -> float:
@@ -142,7 +150,7 @@ class FloatStage:
         """The network as it is now, over the validation split."""
         with self.devices.local():
             return evaluate(
-                KerasClassifier(self._on_one_device()),
+                KerasClassifier(self._runner(self._on_one_device())),
                 self.data.validation_images,
                 self.data.validation_labels,
                 "validation",
@@ -182,7 +190,16 @@ class FloatStage:
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        return network, keras.Model(raw, network(Augment(self.config)(raw)), name="trainer")
+        return network, keras.Model(raw, self._runner(network)(Augment(self.config)(raw)), name="trainer")
+
+    @staticmethod
+    def _runner(network: Any) -> Any:
+        """What computes the network's answers: itself, or on PyTorch a faster model with the same variables."""
+        if keras.backend.backend() != "torch" or keras.config.dtype_policy().name != "float32":
+            return network
+        from fer_train.torch_engine import fused_network
+
+        return fused_network(network)
 
     def _network(self, size: int, backbone: str | None) -> Any:
         config = self.config

@@ -38,11 +38,8 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
     targets = hard_targets(labels, config.label_smoothing)
     if config.soft_labels:
-        from fer_train.softlabels import load_votes
-
-        votes, known = load_votes(Path(config.soft_labels), names)
+        votes, known = _crowd_labels(config, names, labels)
         targets = blend(targets, votes, config.soft_label_weight, known)
-        console.print(f"crowd labels for {int(known.sum())} of {len(labels)} images, weight {config.soft_label_weight}")
     if config.teacher:
         from fer_train.distill import ensemble_targets
 
@@ -55,6 +52,22 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
     return TrainingData(
         images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
     )
+
+
+def _crowd_labels(
+    config: TrainConfig, names: tuple[str, ...], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    from fer_train.softlabels import load_votes
+    from fer_train.vote_translation import log_loss, translated_votes
+
+    path = Path(str(config.soft_labels))
+    votes, known = translated_votes(path, names, labels) if config.translate_votes else load_votes(path, names)
+    console.print(
+        f"crowd labels{' (translated)' * config.translate_votes} for {int(known.sum())} of {len(labels)} images, "
+        f"weight {config.soft_label_weight}; log-loss of the labels under them "
+        f"{log_loss(votes[known], labels[known]):.3f}"
+    )
+    return votes, known
 
 
 def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:

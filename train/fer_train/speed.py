@@ -119,6 +119,8 @@ def measure(
     """Images a second of loop and bare step for each precision; keys name their units."""
     import keras
 
+    from fer_train.fit import device_names
+
     contestants: list[tuple[str, str, Callable[[], None]]] = []
     for precision in precisions:
         loop, bare = _contestants(dataclasses.replace(config, precision=precision), steps)
@@ -161,7 +163,7 @@ def measure(
         "mixup_alpha": config.mixup,
         "cutmix_alpha": config.cutmix,
         "backend": f"keras {keras.__version__} on {keras.backend.backend()}",
-        "devices": [str(name) for name in keras.distribution.list_devices()],
+        "devices": device_names(),
         "cpus": os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "load_average_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -1,0 +1,171 @@
+"""The PyTorch engine computes what Keras' layers do. Keras has one engine a process: these run in one of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.train.networks import first_blocks
+
+from fer_edge.errors import ModelError
+from fer_train.config import TrainConfig
+from fer_train.run_folder import RunFolder
+from fer_train.synthetic import synthetic_split
+from fer_train.targets import hard_targets
+
+if importlib.util.find_spec("torch") is None or importlib.util.find_spec("keras") is None:
+    pytest.skip("the [torch] extra is not installed", allow_module_level=True)
+
+ON_TORCH = os.environ.get("KERAS_BACKEND") == "torch"
+on_torch = pytest.mark.skipif(not ON_TORCH, reason="needs KERAS_BACKEND=torch")
+SIZE, BATCH = 32, 4
+
+
+@pytest.mark.skipif(ON_TORCH, reason="is in that process already")
+def test_all_of_these_pass_on_pytorch() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(
+        command, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "4 passed" in done.stdout
+
+
+def network_with_statistics(rng: np.random.Generator) -> Any:
+    """Blocks of MobileNetV2 with BatchNorm values as training leaves them: no two channels alike."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    network = first_blocks(keras, SIZE)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.gamma.shape[0]
+            layer.set_weights(
+                [rng.uniform(0.5, 1.5, n), rng.normal(0, 0.3, n), rng.normal(0, 0.1, n), rng.uniform(0.5, 2, n)]
+            )
+    return network
+
+
+@on_torch
+def test_answers_gradients_and_statistics_are_those_of_keras_layers() -> None:
+    import keras
+    import torch
+
+    from fer_train.torch_engine import fused_network
+
+    rng = np.random.default_rng(0)
+    network = network_with_statistics(rng)
+    fused = fused_network(network)
+    assert [v.path for v in fused.variables] == [v.path for v in network.variables]
+    x = rng.uniform(-1, 1, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
+    np.testing.assert_allclose(fused.predict_on_batch(x), network.predict_on_batch(x), atol=1e-5)
+
+    for layer in network.layers:  # frozen ones come first: their BatchNorm goes into the kernels
+        layer.trainable = layer.name.startswith(("block_2_", "emotion"))
+    before = network.get_weights()
+    results = []
+    for model in (network, fused):
+        network.set_weights(before)
+        model.zero_grad()
+        answers = model(torch.tensor(x), training=True)
+        (answers[:, 2].log().sum()).backward()
+        gradients = [np.array(v.value.grad) for v in network.trainable_variables]
+        results.append((answers.detach().numpy(), gradients, network.get_weights()))
+    (answers, gradients, after), (fused_answers, fused_gradients, fused_after) = results
+    np.testing.assert_allclose(fused_answers, answers, rtol=1e-3)
+    for one, other in zip(gradients, fused_gradients, strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-3 * np.abs(one).max() + 1e-6)
+    counts = {
+        layer.moving_variance.path: BATCH * layer.input.shape[1] * layer.input.shape[2]
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    }
+    moved = 0
+    for variable, old, one, other in zip(network.weights, before, after, fused_after, strict=True):
+        expected = one
+        if (n := counts.get(variable.path)) is not None:  # the unbiased variance of n values
+            kept = np.float32(0.95) * old
+            expected = kept + (one - kept) * n / (n - 1)
+            moved += int(np.abs(one - old).max() > 1e-4)
+        np.testing.assert_allclose(other, expected, rtol=2e-3, atol=1e-5, err_msg=variable.path)
+    assert moved == len(counts) == 3
+
+
+@on_torch
+def test_other_layers_are_refused() -> None:
+    import keras
+
+    from fer_train.torch_engine import fused_network
+
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(4, 3)(inputs)
+    with pytest.raises(ModelError, match="conv2d"):
+        fused_network(keras.Model(inputs, keras.layers.Activation("tanh")(x)))
+    with pytest.raises(ModelError, match="Flatten"):
+        fused_network(keras.Model(inputs, keras.layers.Flatten()(inputs)))
+
+
+@on_torch
+def test_affine_sampling_is_that_of_keras() -> None:
+    import keras
+    import torch
+
+    from fer_train.torch_engine import sample_affine
+
+    rng = np.random.default_rng(0)
+    images = rng.random((5, SIZE, SIZE, 1)).astype(np.float32)
+    near_identity = np.array([1, 0, 0, 0, 1, 0, 0, 0]) + rng.normal(0, [0.3, 0.3, 9, 0.3, 0.3, 9, 0, 0], (5, 8))
+    maps = near_identity.astype(np.float32)
+    expected = keras.ops.image.affine_transform(
+        images, maps, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
+    )
+    sampled = sample_affine(torch.tensor(images), torch.tensor(maps))
+    np.testing.assert_allclose(sampled.numpy(), np.asarray(expected), atol=1e-4)
+
+
+@on_torch
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fer_train import fit
+    from fer_train.fit import FloatStage, TrainingData
+
+    monkeypatch.setattr(fit, "build_network", first_blocks)
+
+    train, validation = synthetic_split(4, seed=1, name="train"), synthetic_split(1, seed=2)
+    weights = np.ones(len(train.labels), np.float32)
+    data = TrainingData(
+        train.images,
+        train.labels,
+        hard_targets(train.labels, 0.1),
+        weights,
+        validation.images,
+        validation.labels,
+    )
+    recipe = TrainConfig(
+        input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, erase=0.3, mixup=0.2
+    )
+    histories = []
+    for name, stops in (("whole", (2,)), ("halves", (1, 2))):
+        folder = RunFolder(tmp_path / name)
+        folder.root.mkdir()
+        for stop in stops:
+            stage = FloatStage(recipe, data, folder)
+            keep = stage._keep
+
+            def keep_and_stop(row: Any, keep: Any = keep, stop: int = stop) -> None:
+                keep(row)
+                if row.epoch == stop and stop < 2:
+                    raise KeyboardInterrupt
+
+            stage._keep = keep_and_stop  # type: ignore[method-assign]
+            try:
+                stage.run(resume=True)
+            except KeyboardInterrupt:
+                continue
+        histories.append([(row.epoch, row.loss, row.val_loss) for row in stage.history])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=2e-3)
