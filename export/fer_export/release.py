@@ -24,7 +24,7 @@ from fer_edge.golden import GOLDEN_NAME
 from fer_edge.native import quiet_native_libraries
 from fer_export.manifest import MANIFEST_NAME
 from fer_export.networks import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
-from fer_train.ancestry import ancestry, recipes, whole_history
+from fer_train.ancestry import RECIPES, ancestry, recipes, whole_history
 from fer_train.dataset import load_dataset
 from fer_train.evaluate import evaluate
 from fer_train.history import write_metrics
@@ -57,6 +57,8 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
     from fer_export.cli import main as export
     from fer_train.artifacts import PACKED_FLOAT, PACKED_QAT, load_trained, pack
 
+    chain = ancestry(run)  # may begin with what stands in the target
+    told, history = recipes(chain), whole_history(chain)
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
         packed, out = Path(folder) / "packed", Path(folder) / "out"
         pack(load_trained(run), packed)
@@ -82,9 +84,7 @@ def release(run: Path, data: Path, split: str, target: Path) -> int:
     summary = {name: result.as_dict() for name, result in results.items()}
     write_text(target / "summary.json", json.dumps(summary, indent=2) + "\n")
     draw_confusion(results["int8"], target / CONFUSION, "INT8")
-    chain = ancestry(run)
-    write_text(target / "recipes.json", json.dumps(recipes(chain), indent=2) + "\n")
-    history = whole_history(chain)
+    write_text(target / RECIPES, json.dumps(told, indent=2) + "\n")
     write_metrics(target / RunFolder(run).metrics.name, history)
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
         draw_curves(history, Path(folder))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from fer_edge.errors import ModelError
-from fer_train.ancestry import ancestry, recipes, whole_history
+from fer_train.ancestry import RECIPES, ancestry, recipes, whole_history
 from fer_train.config import TrainConfig
 from fer_train.history import EpochMetrics, read_metrics, write_metrics
 
@@ -41,6 +42,25 @@ def test_a_chain_of_runs_is_one_history(tmp_path: Path) -> None:
         ("first", None, 3), ("second", "first", 2),
     ]  # fmt: skip
     assert "/home/me" not in str(told)
+
+
+def test_a_released_folder_stands_for_its_runs(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", 3, None)
+    second = run(tmp_path / "second", 2, first)
+    models = run(tmp_path / "models", 2, Path("runs/gone"))  # what a release of the second leaves
+    write_metrics(models / "metrics.csv", whole_history(ancestry(second)))
+    (models / RECIPES).write_text(json.dumps(recipes(ancestry(second))))
+    third = run(tmp_path / "third", 1, models)
+    told = recipes(ancestry(third))
+    assert [(each["run"], each["start_from"]) for each in told] == [
+        ("first", None), ("second", "first"), ("third", "second"),
+    ]  # fmt: skip
+    epochs = [row.epoch for row in whole_history(ancestry(third)) if row.stage == "float"]
+    assert epochs == [1, 2, 3, 4, 5, 6]
+    for content in ("[{}]", "{}", "no JSON"):
+        (models / RECIPES).write_text(content)
+        with pytest.raises(ModelError, match=RECIPES):
+            recipes(ancestry(third))
 
 
 def test_a_chain_ends_where_the_disk_does_and_never_circles(tmp_path: Path) -> None:

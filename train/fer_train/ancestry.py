@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_edge.errors import ModelError
 from fer_train.config import TrainConfig, load_config
 from fer_train.history import EpochMetrics, read_metrics
 from fer_train.run_folder import RunFolder
+
+RECIPES: Final[str] = "recipes.json"
+"""In a released folder such as ``models/``: the recipes of all runs that led to it, the oldest first."""
 
 
 def ancestry(run: Path) -> list[Path]:
@@ -41,17 +45,37 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
 
 
 def recipes(chain: list[Path]) -> list[dict[str, Any]]:
-    """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood."""
-    records = []
+    """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood.
+
+    A released folder stands for the runs that it was made of. Raises :class:`ModelError` when its list is damaged.
+    """
+    records: list[dict[str, Any]] = []
     for folder in chain:
+        if (folder / RECIPES).is_file():
+            records += _released(folder / RECIPES)
+            continue
         config: TrainConfig = load_config(RunFolder(folder).config)
         config = dataclasses.replace(
             config,
             data="",
             backbone=None,
-            start_from=Path(config.start_from).name if config.start_from else None,
+            start_from=_name_of(Path(config.start_from)) if config.start_from else None,
             teacher=tuple(Path(name).name for name in config.teacher),
             average_of=tuple(Path(name).name for name in config.average_of),
         )
         records.append({"run": folder.name} | dataclasses.asdict(config))
+    return records
+
+
+def _name_of(folder: Path) -> str:
+    return str(_released(folder / RECIPES)[-1]["run"]) if (folder / RECIPES).is_file() else folder.name
+
+
+def _released(path: Path) -> list[dict[str, Any]]:
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(records, list) or not all(isinstance(each, dict) and "run" in each for each in records):
+        raise ModelError(f"{path} is no list of recipes")
     return records
