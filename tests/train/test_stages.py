@@ -273,7 +273,8 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     trained = float_stage(RunFolder(tmp_path / "run"))
     folder = trained.folder
     RECIPE.save(folder.config)
-    stage = QatStage(RECIPE, training_data(), folder, trained.network, trained.history)
+    answers = trained.evaluate().decisions
+    stage = QatStage(RECIPE, training_data(), folder, trained.network, trained.history, answers)
     evaluation = stage.run(resume=False)["int8"]
     assert evaluation.n_images == 21
     assert [row.epoch for row in stage.history if row.stage == "qat"] == [0, 1]
@@ -284,3 +285,51 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     classifier = open_classifier(tmp_path / "int8.tflite")
     rounded = evaluate(classifier, data.validation_images, data.validation_labels, "validation")
     np.testing.assert_array_equal(rounded.probabilities, evaluation.probabilities)
+
+
+def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from fer_train import qat
+    from fer_train.evaluate import Evaluation
+
+    labels = np.arange(100) % 7
+    answers = np.where(np.arange(100) < 30, (labels + 1) % 7, labels)  # the float model is right on 70
+
+    def int8(wrong_by_itself: int, right_by_itself: int) -> Evaluation:
+        own = answers.copy()
+        own[:right_by_itself] = labels[:right_by_itself]
+        own[30 : 30 + wrong_by_itself] = (labels[30 : 30 + wrong_by_itself] + 2) % 7
+        return Evaluation("validation", np.eye(7, dtype=np.float32)[own], labels)
+
+    stage: Any = qat.QatStage.__new__(qat.QatStage)
+    stage.config, stage.folder, stage.data = RECIPE, RunFolder(tmp_path), training_data()
+    stage.best, stage.float_answers, stage.history = qat.Quality(), answers, []
+    stage.augment = SimpleNamespace(variables=[])
+    saved: list[int] = []
+
+    def save(path: Path, save_format: str) -> None:
+        assert save_format == "h5"
+        path.touch()
+        saved.append(epoch)
+
+    stage.network = SimpleNamespace(
+        variables=[],
+        optimizer=SimpleNamespace(variables=[], learning_rate=0.1),
+        get_weights=list,
+        save_weights=save,
+    )
+    monkeypatch.setattr(qat, "pin_input_range", lambda _: None)
+    monkeypatch.setattr(qat, "evaluate", lambda *_, **__: int8(0, 0))
+    log: Any = SimpleNamespace(add=lambda _: None)
+    progress: Any = SimpleNamespace(say=lambda _: None)
+    # Accuracy 72 at 94 % agreement, 74 at 96 %, then 71 at 97 %, which is enough, 70 at 98 %, and 75 at 95 %.
+    for epoch, found in enumerate([int8(2, 4), int8(0, 4), int8(1, 2), int8(1, 1), int8(0, 5)]):
+        monkeypatch.setattr(stage, "_evaluate_int8", lambda found=found: found)
+        stage._finish_epoch(epoch, None, None, 0.0, log, progress)
+    assert saved == [0, 1, 2]
+    assert stage.best == qat.Quality(True, 0.71)
+    again: Any = qat.QatStage.__new__(qat.QatStage)
+    again.network, again.augment, again.folder = stage.network, stage.augment, stage.folder
+    assert again._restore() == 4
+    assert again.best == stage.best

@@ -3,7 +3,8 @@
 Runs that went on from one another, or from the same network, lie in one basin of the loss; the mean of their weights is
 there too, often flatter and no slower (model soups, Wortsman et al. 2022, arXiv:2203.05482). Runs that began apart have
 no sensible mean: the accuracy that is printed tells. With ``--data`` the BatchNorm statistics are those of the averaged
-network on plain training faces, not the mean of the runs'. Go on with ``fer-train --start-from runs/mean --epochs 0``.
+network on plain training faces, not the mean of the runs'; one run alone can get new statistics so, too. Go on with
+``fer-train --start-from runs/mean --epochs 0``.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--to", type=Path, required=True, help="folder of the new run")
         parser.add_argument("--data", help="data set: BatchNorm statistics of its train split, accuracy on validation")
         options = parser.parse_args(argv)
-        if len(options.run) < 2:
-            raise UsageError("an average takes at least two runs")
+        if len(options.run) < 2 and not options.data:
+            raise UsageError("an average takes at least two runs; one alone gets new BatchNorm statistics from --data")
         if RunFolder(options.to).config.exists():
             raise UsageError(f"{options.to} already holds a run; choose another --to")
         try:

@@ -28,9 +28,12 @@ def reestimate_batchnorm(
         raise DataError("BatchNorm statistics need images; the train split has none")
     import keras
 
+    from fer_train.fit import runner
+
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(images))[:n_images]
     parts = np.array_split(chosen, max(1, len(chosen) // batch))
+    model = runner(network)
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     before = [(layer.momentum, layer.trainable) for layer in layers]
     size = network.input_shape[1]
@@ -42,7 +45,7 @@ def reestimate_batchnorm(
             faces = np.stack([resize_gray(image, size) for image in images[part]])
             mirrored = rng.random(len(faces)) < 0.5
             faces[mirrored] = faces[mirrored][:, :, ::-1]
-            network(to_float_input(faces), training=True)
+            model(to_float_input(faces), training=True)
     finally:
         for layer, (momentum, trainable) in zip(layers, before, strict=True):
             layer.momentum, layer.trainable = momentum, trainable

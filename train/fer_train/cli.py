@@ -115,6 +115,13 @@ def build_parser() -> CommandParser:
     qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
     qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
     qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
+    qat.add_argument(
+        "--qat-min-agreement",
+        type=float,
+        metavar="SHARE",
+        help="of validation images with the float model's answer, that the best epoch should reach "
+        f"(default {DEFAULTS.qat_min_agreement})",
+    )
     qat.add_argument("--calibration-images", type=int, help=f"(default {DEFAULTS.calibration_images})")
     qat.add_argument(
         "--no-temperature-scaling",
@@ -189,6 +196,7 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
             ("teacher_weight", 0 <= config.teacher_weight <= 1, "0 to 1"),
             ("teacher_temperature", config.teacher_temperature > 0, "positive"),
             ("qat_distill", 0 <= config.qat_distill <= 1, "0 to 1"),
+            ("qat_min_agreement", 0 <= config.qat_min_agreement <= 1, "0 to 1"),
             ("mixup", 0 <= config.mixup <= 100, "0 to 100"),
             ("cutmix", 0 <= config.cutmix <= 100, "0 to 100"),
             ("calibration_images", config.calibration_images >= 1, "at least 1"),

@@ -74,6 +74,8 @@ class TrainConfig:
     qat_epochs: int = 2
     qat_learning_rate: float = 1e-3
     qat_distill: float = 0.5
+    qat_min_agreement: float = 0.97
+    """Epochs whose INT8 model gives the float model's answer less often are taken only where all do."""
     calibration_images: int = 1024
     temperature_scaling: bool = True
     seed: int = 0

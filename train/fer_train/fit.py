@@ -67,6 +67,15 @@ def device_names() -> list[str]:
     return [str(name) for name in keras.distribution.list_devices()]  # asked for GPUs only, JAX raises without one
 
 
+def runner(network: Any) -> Any:
+    """What computes a network's answers fastest: itself, or on PyTorch a model with the same variables."""
+    if keras.backend.backend() != "torch" or keras.config.dtype_policy().name != "float32":
+        return network
+    from fer_train.torch_engine import fused_network
+
+    return fused_network(network)
+
+
 def cross_entropy(evaluation: Evaluation) -> float:
     """Mean negative log-likelihood of the labels in nats."""
     chosen = evaluation.probabilities[np.arange(evaluation.n_images), evaluation.labels]
@@ -150,7 +159,7 @@ class FloatStage:
         """The network as it is now, over the validation split."""
         with self.devices.local():
             return evaluate(
-                KerasClassifier(self._runner(self._on_one_device())),
+                KerasClassifier(runner(self._on_one_device())),
                 self.data.validation_images,
                 self.data.validation_labels,
                 "validation",
@@ -190,16 +199,7 @@ class FloatStage:
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        return network, keras.Model(raw, self._runner(network)(Augment(self.config)(raw)), name="trainer")
-
-    @staticmethod
-    def _runner(network: Any) -> Any:
-        """What computes the network's answers: itself, or on PyTorch a faster model with the same variables."""
-        if keras.backend.backend() != "torch" or keras.config.dtype_policy().name != "float32":
-            return network
-        from fer_train.torch_engine import fused_network
-
-        return fused_network(network)
+        return network, keras.Model(raw, runner(network)(Augment(self.config)(raw)), name="trainer")
 
     def _network(self, size: int, backbone: str | None) -> Any:
         config = self.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,15 @@ _CALIBRATION_BATCH = 64
 _MOMENTUM = 0.9
 
 
+class Quality(NamedTuple):
+    """What the best epoch is chosen by, the first field first."""
+
+    agrees: bool = False
+    """Whether the INT8 model gives the float model's answer often enough (``qat_min_agreement``)."""
+    accuracy: float = -1.0
+    """Of the INT8 model on the validation split."""
+
+
 class QatStage:
     """Trains the wrapped network; epoch 0 is the calibrated network before any step, and a candidate too."""
 
@@ -44,11 +53,14 @@ class QatStage:
         folder: RunFolder,
         float_network: Any,
         history: list[EpochMetrics],
+        float_answers: npt.NDArray[np.int64],
     ) -> None:
+        """``float_answers`` are the float network's classes ``(N,)`` of the validation images."""
         tf.get_logger().setLevel("ERROR")  # its notes on retracing mean the two evaluations, which are wanted
         self.config, self.data, self.folder = config, data, folder
         self.history = [row for row in history if row.stage == "float"]
-        self.best_accuracy = -1.0
+        self.float_answers = float_answers
+        self.best = Quality()
         tf_keras.utils.set_random_seed(config.seed)
         self.teacher = build_network(tf_keras, config.input_size, dropout=config.dropout)
         copy_weights(float_network, self.teacher)
@@ -76,7 +88,7 @@ class QatStage:
             write_metrics(self.folder.metrics, self.history)  # a kill may have come between checkpoint and table
         log = TensorBoardLog(self.folder.tensorboard, "qat")
         with stage_progress("QAT", self.config.qat_epochs, self.steps, start) as progress:
-            if start or self.best_accuracy >= 0:
+            if start or self.best.accuracy >= 0:
                 progress.say(f"QAT stage goes on after epoch {start} of {self.config.qat_epochs}")
             else:
                 calibrate(self.network, self._equalized, self._calibration_batches())
@@ -151,8 +163,10 @@ class QatStage:
             batch=EVALUATION_BATCH,
         )
         int8 = self._evaluate_int8()
-        if int8.accuracy > self.best_accuracy:
-            self.best_accuracy = int8.accuracy
+        agreement = float((int8.decisions == self.float_answers).mean())
+        quality = Quality(agreement >= self.config.qat_min_agreement, int8.accuracy)
+        if quality > self.best:
+            self.best = quality
             require_space(self.folder.qat_weights, self.network.get_weights())
             with atomic_path(self.folder.qat_weights) as temporary:
                 self.network.save_weights(temporary, save_format="h5")
@@ -175,7 +189,7 @@ class QatStage:
             [np.asarray(variable) for variable in self.network.optimizer.variables],
             {
                 "epochs_done": epoch,
-                "best_accuracy": self.best_accuracy,
+                "best": list(self.best),
                 "history": [dataclasses.asdict(each) for each in self.history],
                 "augment": [np.asarray(variable).tolist() for variable in self.augment.variables],
             },
@@ -185,7 +199,7 @@ class QatStage:
         trained = "calibrated, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
         progress.say(
             f"QAT   {epoch:3d}/{self.config.qat_epochs} {trained}  validation: simulated {simulated.accuracy:.2%}, "
-            f"INT8 {int8.accuracy:.2%} (best {self.best_accuracy:.2%})  {row.seconds:.0f} s"
+            f"INT8 {int8.accuracy:.2%}, {agreement:.1%} as float (best {self.best.accuracy:.2%})  {row.seconds:.0f} s"
         )
 
     def _evaluate_int8(self) -> Evaluation:
@@ -200,5 +214,6 @@ class QatStage:
         for variable, value in zip(self.augment.variables, checkpoint.record["augment"], strict=True):
             variable.assign(np.asarray(value, dtype=variable.dtype))
         self.history = rows_from_json(checkpoint.record["history"])
-        self.best_accuracy = float(checkpoint.record["best_accuracy"])
+        agrees, accuracy = checkpoint.record["best"]
+        self.best = Quality(bool(agrees), float(accuracy))
         return int(checkpoint.record["epochs_done"])

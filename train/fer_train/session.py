@@ -124,7 +124,7 @@ def train(
     if config.qat_epochs:
         from fer_train.qat import QatStage
 
-        qat = QatStage(config, data, folder, stage.network, history)
+        qat = QatStage(config, data, folder, stage.network, history, best.decisions)
         evaluations |= qat.run(resume=resume)
         history = qat.history
         qat_network = qat.network
