@@ -103,7 +103,7 @@ def open_facex(options: dict[str, Any]) -> Package:
 
 def open_facial_emotion_recognition(options: dict[str, Any]) -> Package:
     """``facial-emotion-recognition`` by Rayyan Akhtar: PyTorch network of 48 x 48 pixels; faces by MTCNN."""
-    import torch  # type: ignore[import-not-found]
+    import torch
     from facial_emotion_recognition import EmotionRecognition  # type: ignore[import-not-found]
 
     del options

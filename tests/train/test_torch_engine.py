@@ -167,5 +167,5 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: 
                 stage.run(resume=True)
             except KeyboardInterrupt:
                 continue
-        histories.append([(row.epoch, row.loss, row.val_loss) for row in stage.history])
+        histories.append(np.array([(row.epoch, row.loss, row.val_loss) for row in stage.history], np.float64))
     np.testing.assert_allclose(histories[1], histories[0], rtol=2e-3)
