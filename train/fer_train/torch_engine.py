@@ -2,8 +2,7 @@
 
 Keras' layers on PyTorch compute BatchNorm from single operations and sample affine maps by gathering; PyTorch has one
 kernel for each. Here the layers of a Keras network are only read: variables stay Keras' own, so that optimizers,
-checkpoints, freezing and saving work as on every engine. On two x86 cores a training step takes about half the time of
-TensorFlow's (``python -m fer_train.speed``; figures in ``train/README.md``).
+checkpoints, freezing and saving work as on every engine (figures: ``train/README.md``).
 """
 
 from __future__ import annotations
