@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.train.data_sets import small_files, write_folder
 from tests.train.networks import first_blocks
 
 from fer_edge.errors import ModelError
@@ -152,6 +153,37 @@ def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.Monke
     assert ancestry(mean.root) == [Path(runs[1]), mean.root]
     assert average.main(["--run", *runs, "--to", str(mean.root)]) == 2, "a run is never written over"
     assert average.main(["--run", runs[0], "--to", str(tmp_path / "one")]) == 2
+
+
+def test_one_run_alone_gets_batchnorm_statistics_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    from fer_train import average, fit, model
+    from fer_train.batchnorm import reestimate_batchnorm
+    from fer_train.dataset import load_dataset
+
+    monkeypatch.setattr(model, "build_network", small_network)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = write_folder(tmp_path / "faces", small_files(per_class=2))
+    folder, renewed = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "renewed")
+    folder.root.mkdir()
+    RECIPE.save(folder.config)
+    keras.utils.set_random_seed(5)
+    network = small_network(keras, SIZE)
+    fit.save_weights(network, folder.float_weights)
+    assert average.main(["--run", str(folder.root), "--to", str(renewed.root), "--data", str(source)]) == 0
+    before = network.get_weights()
+    network.load_weights(renewed.float_weights)
+    after = network.get_weights()
+    reestimate_batchnorm(network, load_dataset(source).split("train").images)
+    changed = 0
+    for old, new, wanted in zip(before, after, network.get_weights(), strict=True):
+        np.testing.assert_allclose(new, wanted, atol=1e-6)
+        changed += not np.array_equal(old, new)
+    assert changed == 2, "the moving mean and variance of the one BatchNorm, and nothing else"
+    assert " of 14 validation images" in capsys.readouterr().out
 
 
 def test_batchnorm_statistics_are_those_of_plain_faces() -> None:

@@ -61,16 +61,10 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
         scored = [(getattr(row, key), i) for i, row in enumerate(history) if getattr(row, key) is not None]
         best, index = max(scored)
         note = f"{100 * best:.2f} %"
-        axes.annotate(note, (index + 1, 100 * best), (0, 9), textcoords="offset points", ha="center", fontsize=9)
-    top = axes.get_ylim()[1]
-    for i in range(len(history)):
-        name = f"{history[i].stage} {history[i].phase}" if history[i].stage == "float" else "QAT"
-        before = f"{history[i - 1].stage} {history[i - 1].phase}" if history[i - 1].stage == "float" else "QAT"
-        if i == 0 or name != before:
-            if i:
-                axes.axvline(i + 0.5, color="#9ca3af", linewidth=0.8, linestyle=":")
-            axes.text(i + 0.6, top, name.replace("float ", ""), fontsize=8, color="#6b7280", va="top")
-    axes.set_ylim(top=top + 0.04 * (top - axes.get_ylim()[0]))
+        near_the_end = index + 1 > 0.95 * len(history)
+        side = "right" if near_the_end and index else "center"
+        axes.annotate(note, (index + 1, 100 * best), (0, 9), textcoords="offset points", ha=side, fontsize=9)
+    _mark_stages(axes, history)
     axes.set_xticks(position[:: max(1, len(position) // 16)])
     labels = [str(row.epoch) for row in history]
     axes.set_xticklabels(labels[:: max(1, len(position) // 16)])
@@ -80,6 +74,21 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right" if quantity == "accuracy" else "upper right", fontsize=9)
+
+
+def _mark_stages(axes: Any, history: list[EpochMetrics]) -> None:
+    """A line where the stage or its phase changes, names above the axes; a name too near the last takes a second row."""
+    names = [row.phase if row.stage == "float" else "QAT" for row in history]
+    starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    row, last = 0, -len(history)
+    for i in starts:
+        row = 1 - row if i - last < 0.14 * len(history) else 0
+        last = i
+        if i:
+            axes.axvline(i + 0.5, color="#9ca3af", linewidth=0.8, linestyle=":")
+        place = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
+        side = "right" if i > 0.9 * len(history) else "left"
+        axes.annotate(names[i], (i + 0.5, 1.0), (0, 3 + 10 * row), fontsize=8, color="#6b7280", ha=side, **place)
 
 
 def draw_confusion(evaluation: Evaluation, path: Path, title: str) -> None:
