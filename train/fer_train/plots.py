@@ -77,7 +77,7 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
 
 
 def _mark_stages(axes: Any, history: list[EpochMetrics]) -> None:
-    """A line where the stage or its phase changes, names above the axes; a name too near the last takes a second row."""
+    """A line where the stage or its phase changes, names above the axes; a name near the last takes a second row."""
     names = [row.phase if row.stage == "float" else "QAT" for row in history]
     starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
     row, last = 0, -len(history)
