@@ -9,6 +9,7 @@ from typing import Any, Final
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.artifacts import Trained, load_keras_file, load_trained
+from fer_train.model import STUDENT
 
 INPUT_RANGES: Final[dict[str, tuple[float, float]]] = {
     "ours": (1.0, 0.0),
@@ -51,7 +52,11 @@ def load_weights(path: Path, input_range: str = "ours") -> Trained | UserModel:
     if path.is_dir() and not (path / "saved_model.pb").exists():
         if input_range != "ours":
             raise ModelError(f"--input-range is for models from elsewhere; {path} holds weights of fer-train")
-        return load_trained(path)
+        trained = load_trained(path)
+        network = trained.config["network"]
+        if network != STUDENT:
+            raise ModelError(f"{path} holds a {network} network, which teaches; export the {STUDENT} that it taught")
+        return trained
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
     return UserModel(path, input_range)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -10,7 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.classifier import open_classifier
 from fer_edge.errors import ModelError, UsageError
+from fer_edge.preprocess import resize_gray
 from fer_train.batches import Batches
 from fer_train.checkpoint import load_checkpoint, save_checkpoint
 from fer_train.cli import build_parser, main, recipe_from
@@ -20,7 +23,10 @@ from fer_train.evaluate import Evaluation
 from fer_train.history import EpochMetrics, write_metrics
 from fer_train.plots import draw_confusion, draw_curves
 from fer_train.run_folder import RunFolder
+from fer_train.synthetic import synthetic_split
 from fer_train.targets import blend, class_weights, hard_targets
+
+SHIPPED = Path(__file__).parents[2] / "models" / "fer_int8.tflite"
 
 
 def test_config_survives_the_disk(tmp_path: Path) -> None:
@@ -85,6 +91,20 @@ def test_several_teachers_teach_their_mean_where_all_know_the_image(tmp_path: Pa
     assert soft[2].sum() == 0
     alone, _ = ensemble_targets([first], images, 1.0)
     np.testing.assert_array_equal(alone, teacher_targets(first, images, 1.0)[0])
+
+
+def test_an_exported_model_teaches_the_mean_of_both_sides() -> None:
+    images = synthetic_split(1, seed=3).images
+    with contextlib.closing(open_classifier(SHIPPED)) as classifier:
+        faces = np.stack([resize_gray(image, classifier.input_size) for image in images])
+        expected = (classifier.predict(faces) + classifier.predict(np.ascontiguousarray(faces[:, :, ::-1]))) / 2
+    soft, known = teacher_targets(SHIPPED, images, 1.0)
+    assert known.all()
+    expected /= expected.sum(axis=1, keepdims=True)  # INT8 probabilities need not sum to 1
+    np.testing.assert_allclose(soft, expected, atol=1e-3)
+    np.testing.assert_allclose(soft.sum(axis=1), 1.0, rtol=1e-5)
+    with pytest.raises(ModelError, match=r"absent\.tflite"):
+        teacher_targets(Path("absent.tflite"), images, 1.0)
 
 
 def test_one_teacher_of_older_records_still_loads(tmp_path: Path) -> None:

@@ -56,11 +56,13 @@ def training_data() -> Any:
     )
 
 
-def float_stage(folder: RunFolder, stop_after: int | None = None, resume: bool = False) -> Any:
+def float_stage(
+    folder: RunFolder, stop_after: int | None = None, resume: bool = False, recipe: TrainConfig = RECIPE
+) -> Any:
     from fer_train.fit import FloatStage
 
     folder.root.mkdir(parents=True, exist_ok=True)
-    stage = FloatStage(RECIPE, training_data(), folder)
+    stage = FloatStage(recipe, training_data(), folder)
     if stop_after is not None:
         keep = stage._keep
 
@@ -103,6 +105,39 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
     assert [row.loss for row in resumed.history] == pytest.approx([row.loss for row in trained.history], rel=1e-5)
     for one, other in zip(arrays(trained), arrays(resumed), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_train import fit
+    from fer_train.model import block_of
+
+    monkeypatch.setattr(fit, "build_network", first_blocks)
+    recipe = dataclasses.replace(
+        RECIPE, epochs=4, input_size=64, progressive_size=32, progressive_fraction=0.5, late_blocks=15
+    )
+
+    def early(stage: Any) -> list[npt.NDArray[Any]]:
+        layers = [layer for layer in stage.network.layers if block_of(layer.name) < 2]
+        return [np.asarray(variable) for layer in layers for variable in layer.variables]
+
+    halves = RunFolder(tmp_path / "halves")
+    half = float_stage(halves, stop_after=2, recipe=recipe)
+    assert half.size == 32
+    steps, before = int(half.trainer.optimizer.iterations), early(half)
+    resumed = float_stage(halves, resume=True, recipe=recipe)
+    trained = float_stage(RunFolder(tmp_path / "whole"), recipe=recipe)
+    assert [row.phase for row in trained.history] == ["head", "fine-tune", "late", "late"]
+    assert (trained.size, int(trained.trainer.optimizer.iterations)) == (64, 3 * steps)
+    for one, other in zip(before, early(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    trainable = {variable.path.partition("/")[0] for variable in trained.network.trainable_variables}
+    assert "block_2_expand" in trainable
+    assert not any(block_of(name) < 2 for name in trainable)
+    assert [row.loss for row in resumed.history] == pytest.approx([row.loss for row in trained.history], rel=1e-4)
+    for one, other in zip(arrays(trained), arrays(resumed), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)
 
 
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ class Trained:
 
     def _network(self, keras: Any) -> Any:
         assert self.recipe is not None
-        return build_network(keras, self.recipe.input_size, dropout=self.recipe.dropout)
+        return build_network(keras, self.recipe.input_size, network=self.recipe.network, dropout=self.recipe.dropout)
 
     def _load_float(self) -> Any:
         tf_keras = import_tf_keras()

@@ -77,7 +77,7 @@ def average(runs: Sequence[Path]) -> Any:
     from fer_train.model import build_network
 
     recipe = load_config(RunFolder(runs[-1]).config)
-    network = build_network(keras, recipe.input_size, dropout=recipe.dropout)
+    network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
     total: list[Any] = []
     for run in runs:
         load_float_weights(run, network)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fer_edge.preprocess import resize_gray
 from fer_train.mixing import Mixing, mix
+from fer_train.parallel import cores
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -64,7 +65,10 @@ class Batches:
             yield self[index]
 
     def for_keras(self, keras: Any) -> Any:
-        """The same as a ``keras.utils.PyDataset``, prepared in a thread while the device computes."""
+        """The same as a ``keras.utils.PyDataset``, prepared in threads while the device computes.
+
+        One thread keeps up with a CPU; a GPU takes more images a second than one can mix.
+        """
         batches = self
 
         class _Dataset(keras.utils.PyDataset):  # type: ignore[misc]
@@ -74,4 +78,4 @@ class Batches:
             def __getitem__(self, index: int) -> Any:
                 return batches[index]
 
-        return _Dataset(workers=1, use_multiprocessing=False, max_queue_size=8)
+        return _Dataset(workers=max(1, min(6, cores() // 2)), use_multiprocessing=False, max_queue_size=16)

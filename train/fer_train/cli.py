@@ -16,7 +16,7 @@ from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.config import TrainConfig, load_config
 from fer_train.devices import hosts_from, open_devices
-from fer_train.model import INPUT_SIZES, NUM_BLOCKS
+from fer_train.model import INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.optimizer import OPTIMIZERS, SCHEDULES
 from fer_train.run_folder import RunFolder
 
@@ -45,21 +45,7 @@ def build_parser() -> CommandParser:
         help="learn from N images only, every class by its share: for quick tries",
     )
 
-    net = parser.add_argument_group("network")
-    net.add_argument("--input-size", type=int, choices=INPUT_SIZES, help=f"pixels (default {DEFAULTS.input_size})")
-    net.add_argument("--backbone", help="'imagenet' (downloads), 'none', or a weights file (default imagenet)")
-    net.add_argument(
-        "--start-from",
-        metavar="RUN",
-        help="begin with the float weights of another run (or packed model folder) instead of --backbone",
-    )
-    net.add_argument(
-        "--trainable-blocks",
-        type=int,
-        help=f"how many of the last of {NUM_BLOCKS} blocks are fine-tuned; 0: the head only (default all)",
-    )
-    net.add_argument("--dropout", type=float, help=f"before the dense layer (default {DEFAULTS.dropout})")
-    net.add_argument("--bn-momentum", type=float, help=f"of BatchNorm statistics (default {DEFAULTS.bn_momentum})")
+    _add_network(parser)
 
     stage = parser.add_argument_group("float stage")
     stage.add_argument("--epochs", type=int, help=f"head-only and fine-tuning together (default {DEFAULTS.epochs})")
@@ -89,6 +75,12 @@ def build_parser() -> CommandParser:
     stage.add_argument(
         "--progressive-fraction", type=float, help=f"of the epochs (default {DEFAULTS.progressive_fraction})"
     )
+    stage.add_argument(
+        "--late-blocks",
+        type=int,
+        metavar="N",
+        help="behind that fraction fine-tune only the last N blocks, which is faster, for example 13 (default all)",
+    )
 
     _add_devices(parser)
 
@@ -101,7 +93,11 @@ def build_parser() -> CommandParser:
         help="first turn votes into the labels that images with such votes have, which keeps the task FER-2013's own",
     )
     more.add_argument(
-        "--teacher", metavar="NPZ", nargs="+", help="stored logits of a teacher, or of several (see --write-logits)"
+        "--teacher",
+        metavar="TEACHER",
+        nargs="+",
+        help="one or several: stored logits (see --write-logits), an exported model (.tflite, .onnx), or runs whose "
+        "networks answer live, for the changed faces that the student sees",
     )
     more.add_argument("--teacher-weight", type=float, help=f"(default {DEFAULTS.teacher_weight})")
     more.add_argument("--teacher-temperature", type=float, help=f"(default {DEFAULTS.teacher_temperature})")
@@ -113,6 +109,11 @@ def build_parser() -> CommandParser:
 
     qat = parser.add_argument_group("QAT stage")
     qat.add_argument("--qat-epochs", type=int, help=f"0 leaves the stage out (default {DEFAULTS.qat_epochs})")
+    qat.add_argument(
+        "--qat-start-from",
+        metavar="RUN",
+        help="begin with the QAT weights of another run (or packed model folder), instead of calibration",
+    )
     qat.add_argument("--qat-learning-rate", type=float, help=f"(default {DEFAULTS.qat_learning_rate})")
     qat.add_argument("--qat-distill", type=float, help=f"share of the float model (default {DEFAULTS.qat_distill})")
     qat.add_argument(
@@ -130,6 +131,29 @@ def build_parser() -> CommandParser:
         help="leave the probabilities' calibration as training made it",
     )
     return parser
+
+
+def _add_network(parser: CommandParser) -> None:
+    net = parser.add_argument_group("network")
+    net.add_argument(
+        "--network",
+        choices=NETWORKS,
+        help=f"vgg and resnet are for teachers: larger, from scratch, float only (default {DEFAULTS.network})",
+    )
+    net.add_argument("--input-size", type=int, choices=INPUT_SIZES, help=f"pixels (default {DEFAULTS.input_size})")
+    net.add_argument("--backbone", help="'imagenet' (downloads), 'none', or a weights file (default imagenet)")
+    net.add_argument(
+        "--start-from",
+        metavar="RUN",
+        help="begin with the float weights of another run (or packed model folder) instead of --backbone",
+    )
+    net.add_argument(
+        "--trainable-blocks",
+        type=int,
+        help=f"how many of the last of {NUM_BLOCKS} blocks are fine-tuned; 0: the head only (default all)",
+    )
+    net.add_argument("--dropout", type=float, help=f"before the dense layer (default {DEFAULTS.dropout})")
+    net.add_argument("--bn-momentum", type=float, help=f"of BatchNorm statistics (default {DEFAULTS.bn_momentum})")
 
 
 def _add_augmentation(parser: CommandParser) -> None:
@@ -166,6 +190,14 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
         values["backbone"] = None
     if "teacher" in values:
         values["teacher"] = tuple(values["teacher"])
+    if values.get("network", STUDENT) != STUDENT:
+        if values.get("backbone") or values.get("qat_epochs"):
+            raise UsageError(
+                f"--network {values['network']} is trained from scratch and in float only: no --backbone, "
+                "no --qat-epochs; it can teach with --teacher"
+            )
+        values |= {"backbone": None, "qat_epochs": 0}
+        values.setdefault("head_epochs", 0)
     if values.get("epochs") == 1 or values.get("start_from"):
         values.setdefault("head_epochs", 0)  # the head alone would be a poor use of the only epoch
     if "soft_labels" in values:
@@ -173,6 +205,8 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
     elif values.get("translate_votes"):
         raise UsageError("--translate-votes needs the votes; give --soft-labels")
     config = TrainConfig(**values)
+    if config.live_teachers and (config.stored_teachers or config.progressive_size):
+        raise UsageError("live teachers (folders) go neither with files nor with --progressive-size; give one of them")
     problems = [
         f"--{name.replace('_', '-')} must be {rule}, got {getattr(config, name)}"
         for name, valid, rule in (
@@ -183,6 +217,7 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
             ("batch_size", config.batch_size >= 1, "at least 1"),
             ("learning_rate", config.learning_rate > 0, "positive"),
             ("trainable_blocks", 0 <= config.trainable_blocks <= NUM_BLOCKS, f"0 to {NUM_BLOCKS}"),
+            ("late_blocks", 0 <= config.late_blocks <= NUM_BLOCKS, f"0 to {NUM_BLOCKS}"),
             ("dropout", 0 <= config.dropout < 1, "0 to below 1"),
             ("label_smoothing", 0 <= config.label_smoothing < 1, "0 to below 1"),
             ("ema_decay", 0 <= config.ema_decay < 1, "0 to below 1"),

@@ -11,7 +11,7 @@ from typing import Any
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
-from fer_train.model import DEFAULT_BN_MOMENTUM, NUM_BLOCKS
+from fer_train.model import DEFAULT_BN_MOMENTUM, NUM_BLOCKS, STUDENT
 
 FORMAT_VERSION = 1
 
@@ -28,13 +28,14 @@ class TrainConfig:
     translate_votes: bool = False
     """Whether votes are turned into the labels that they predict (:mod:`fer_train.vote_translation`)."""
     teacher: tuple[str, ...] = ()
-    """Files of stored logits; of several the mean probability teaches."""
+    """Stored logits, exported models, or runs whose networks answer live; of several the mean probability teaches."""
     teacher_weight: float = 0.7
     teacher_temperature: float = 2.0
     clean: bool = False
     train_images: int = 0
     """Learn from so many images only, alike from every class by its share; 0 takes all."""
     # The network
+    network: str = STUDENT
     input_size: int = 96
     backbone: str | None = "imagenet"
     start_from: str | None = None
@@ -60,6 +61,8 @@ class TrainConfig:
     precision: str = "auto"
     progressive_size: int = 0
     progressive_fraction: float = 0.5
+    late_blocks: int = NUM_BLOCKS
+    """How many of the last blocks are fine-tuned behind ``progressive_fraction`` of the epochs, if that is fewer."""
     # Augmentation: amounts are maxima, drawn uniformly for each image
     flip: float = 0.5
     rotation_degrees: float = 12.0
@@ -72,6 +75,8 @@ class TrainConfig:
     cutmix: float = 0.0
     # The QAT stage
     qat_epochs: int = 2
+    qat_start_from: str | None = None
+    """A run or packed folder whose QAT weights are the starting point, instead of calibrated float weights."""
     qat_learning_rate: float = 1e-3
     qat_distill: float = 0.5
     qat_min_agreement: float = 0.97
@@ -80,9 +85,20 @@ class TrainConfig:
     temperature_scaling: bool = True
     seed: int = 0
 
+    @property
+    def live_teachers(self) -> tuple[Path, ...]:
+        """Those teachers that are folders: runs, or released models."""
+        return tuple(Path(name) for name in self.teacher if Path(name).is_dir())
+
+    @property
+    def stored_teachers(self) -> tuple[Path, ...]:
+        """Those teachers that are files: of logits, or exported models."""
+        return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
+
     def as_json(self) -> str:
         """The record as JSON text, with what is needed to rebuild the network."""
-        record = {"format": FORMAT_VERSION, "architecture": "mobilenetv2-1.0", "labels": list(EMOTIONS)}
+        architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network
+        record = {"format": FORMAT_VERSION, "architecture": architecture, "labels": list(EMOTIONS)}
         return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
 
     def save(self, path: Path) -> None:

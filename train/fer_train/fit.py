@@ -24,14 +24,17 @@ from fer_train.devices import Devices
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
+from fer_train.live_teachers import LiveTeachers, accuracy, load_teachers, taught_cross_entropy
 from fer_train.mixing import Mixing
 from fer_train.model import build_network, copy_weights, set_trainable_blocks
 from fer_train.optimizer import make_optimizer
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.run_folder import RunFolder
 
+to_numpy = keras.ops.convert_to_numpy  # also of what lies on a GPU
 FloatArray = npt.NDArray[np.float32]
-HEAD, FINE_TUNE = "head", "fine-tune"
+HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
+"""Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 EVALUATION_BATCH = 128
 _LOSS_CHECK_STEPS = 50
 
@@ -55,7 +58,12 @@ def choose_precision(precision: str) -> str:
     """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
     if precision != "auto":
         return precision
-    return "float32" if all(name.lower().startswith("cpu") for name in device_names()) else "mixed_bfloat16"
+    return "float32" if on_cpu() else "mixed_bfloat16"
+
+
+def on_cpu() -> bool:
+    """Whether there is nothing but CPUs to compute on."""
+    return all(name.lower().startswith("cpu") for name in device_names())
 
 
 def device_names() -> list[str]:
@@ -68,12 +76,13 @@ def device_names() -> list[str]:
 
 
 def runner(network: Any) -> Any:
-    """What computes a network's answers fastest: itself, or on PyTorch a model with the same variables."""
-    if keras.backend.backend() != "torch" or keras.config.dtype_policy().name != "float32":
-        return network
-    from fer_train.torch_engine import fused_network
+    """What computes a network's answers fastest: itself, or a model with the same variables."""
+    backend = keras.backend.backend()
+    if backend == "torch" and keras.config.dtype_policy().name in ("float32", "mixed_bfloat16"):
+        from fer_train.torch_engine import fused_network
 
-    return fused_network(network)
+        return fused_network(network)
+    return network
 
 
 def cross_entropy(evaluation: Evaluation) -> float:
@@ -107,6 +116,9 @@ class FloatStage:
         self.devices.enter()
         self._local: Any = None
         self.size = self._size_at(0)
+        self.teachers: LiveTeachers | None = None
+        if config.live_teachers:
+            self.teachers = load_teachers(config.live_teachers, self.size, config.teacher_temperature, runner)
         self.network, self.trainer = self._build(self.size, None if config.start_from else config.backbone)
         if config.start_from and not self._has_checkpoint():
             load_float_weights(Path(config.start_from), self.network)
@@ -158,13 +170,15 @@ class FloatStage:
     def evaluate(self) -> Evaluation:
         """The network as it is now, over the validation split."""
         with self.devices.local():
-            return evaluate(
-                KerasClassifier(runner(self._on_one_device())),
-                self.data.validation_images,
-                self.data.validation_labels,
-                "validation",
-                batch=EVALUATION_BATCH,
-            )
+            return self._evaluate(KerasClassifier(runner(self._on_one_device())))
+
+    def evaluate_teachers(self) -> Evaluation | None:
+        """The live teachers' mean answer over the validation split; None without any."""
+        return None if self.teachers is None else self._evaluate(self.teachers)
+
+    def _evaluate(self, classifier: Any) -> Evaluation:
+        images, labels = self.data.validation_images, self.data.validation_labels
+        return evaluate(classifier, images, labels, "validation", batch=EVALUATION_BATCH)
 
     def finish(self) -> Any:
         """The network with its best weights, on one device; several devices and hosts are done with."""
@@ -199,29 +213,56 @@ class FloatStage:
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        return network, keras.Model(raw, runner(network)(Augment(self.config)(raw)), name="trainer")
+        faces = Augment(self.config)(raw)
+        answers = runner(network)(faces)
+        if self.teachers is not None:
+            answers = keras.layers.Concatenate(dtype="float32", name="taught")([answers, self.teachers(faces)])
+        return network, keras.Model(raw, answers, name="trainer")
+
+    @property
+    def _state(self) -> list[Any]:
+        """The trainer's variables that training changes: all but those of live teachers."""
+        fixed = {id(variable) for variable in self.teachers.variables} if self.teachers is not None else set()
+        return [variable for variable in self.trainer.variables if id(variable) not in fixed]
 
     def _network(self, size: int, backbone: str | None) -> Any:
         config = self.config
-        return build_network(keras, size, backbone=backbone, dropout=config.dropout, bn_momentum=config.bn_momentum)
+        return build_network(
+            keras,
+            size,
+            network=config.network,
+            backbone=backbone,
+            dropout=config.dropout,
+            bn_momentum=config.bn_momentum,
+        )
 
     def _size_at(self, epoch: int) -> int:
         """Input size of an epoch: smaller, and so faster, in the first ones when the recipe says so."""
         config = self.config
-        if config.progressive_size and epoch < round(config.progressive_fraction * config.epochs):
+        if config.progressive_size and epoch < self._late_from:
             return min(config.progressive_size, config.input_size)
         return config.input_size
+
+    @property
+    def _late_from(self) -> int:
+        return round(self.config.progressive_fraction * self.config.epochs)
+
+    def _phase_at(self, epoch: int) -> str:
+        if epoch < self.config.head_epochs:
+            return HEAD
+        fewer = self.config.late_blocks < self.config.trainable_blocks
+        return LATE if fewer and epoch >= self._late_from else FINE_TUNE
 
     def _enter_size(self, size: int) -> None:
         """Rebuild for another input size; every weight and all optimizer state fit, since convolutions slide."""
         if size == self.size:
             return
         old, compiled = self.trainer, bool(self.phase)
-        state = [np.asarray(variable) for variable in old.variables]
-        optimizer_state = [np.asarray(variable) for variable in old.optimizer.variables] if compiled else []
+        state = [to_numpy(variable) for variable in self._state]
+        optimizer_state = [to_numpy(variable) for variable in old.optimizer.variables] if compiled else []
         self.size = size
         self.network, self.trainer = self._build(size, None)
-        assign_all(self.trainer.variables, state, "network")
+        assign_all(self._state, state, "network")
         if compiled:
             phase, self.phase = self.phase, ""
             self._compile(phase)
@@ -244,29 +285,41 @@ class FloatStage:
         )
 
     def _compile(self, phase: str) -> None:
-        """Free and freeze layers for a phase, with that phase's own optimizer and schedule."""
+        """Free and freeze layers for a phase. Its optimizer and schedule are new, but the late phase goes on with those
+        of fine-tuning, for what is still trained."""
         config = self.config
         head = phase == HEAD
-        set_trainable_blocks(self.network, 0 if head else config.trainable_blocks)
+        set_trainable_blocks(
+            self.network, 0 if head else config.late_blocks if phase == LATE else config.trainable_blocks
+        )
+        former = self.trainer.optimizer if (self.phase, phase) == (FINE_TUNE, LATE) else None
         epochs = min(config.head_epochs, config.epochs) if head else config.epochs - config.head_epochs
         rate = config.head_learning_rate if head else config.learning_rate
         total = max(epochs * self.steps, 1)
         warmup = min(int(config.warmup_epochs * self.steps), total // 4)
         optimizer = make_optimizer(config, rate, total, warmup)
-        self.trainer.compile(optimizer=optimizer, loss="categorical_crossentropy", weighted_metrics=["accuracy"])
+        taught = self.teachers is not None
+        self.trainer.compile(
+            optimizer=optimizer,
+            loss=taught_cross_entropy(config.teacher_weight) if taught else "categorical_crossentropy",
+            weighted_metrics=[accuracy if taught else "accuracy"],
+        )
         optimizer.build(self.trainer.trainable_variables)
+        if former is not None:
+            state = {variable.name: to_numpy(variable) for variable in former.variables}
+            assign_all(optimizer.variables, [state[each.name] for each in optimizer.variables], "optimizer")
         self.phase = phase
 
     def _enter(self, epoch: int, checkpoint: Checkpoint | None) -> None:
         """Get ready for an epoch; with a checkpoint, put everything back as it was when that was written."""
         self._enter_size(self._size_at(epoch))
-        phase = HEAD if epoch < self.config.head_epochs else FINE_TUNE
+        if checkpoint is not None:
+            self._compile(checkpoint.record["phase"])
+            assign_all(self._state, checkpoint.network, "network")
+            assign_all(self.trainer.optimizer.variables, checkpoint.optimizer, "optimizer")
+        phase = self._phase_at(epoch)
         if phase != self.phase:
             self._compile(phase)
-        if checkpoint is not None:
-            assign_all(self.trainer.variables, checkpoint.network, "network")
-            if checkpoint.record["phase"] == phase:
-                assign_all(self.trainer.optimizer.variables, checkpoint.optimizer, "optimizer")
 
     def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
         started = time.monotonic()
@@ -290,7 +343,7 @@ class FloatStage:
             val_loss=cross_entropy(evaluation),
             val_accuracy=evaluation.accuracy,
             val_accuracy_int8=None,
-            learning_rate=float(np.asarray(self.trainer.optimizer.learning_rate)),
+            learning_rate=float(to_numpy(self.trainer.optimizer.learning_rate)),
             seconds=time.monotonic() - started,
         )
 
@@ -306,7 +359,7 @@ class FloatStage:
             def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
                 note = ""
                 if logs and batch % _LOSS_CHECK_STEPS == 0:  # reading the loss waits for the device
-                    loss = float(np.asarray(logs["loss"]))
+                    loss = float(to_numpy(logs["loss"]))
                     if not math.isfinite(loss):
                         raise CheckFailedError(
                             f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint and the best weights "
@@ -337,17 +390,19 @@ class FloatStage:
         save_weights(self._on_one_device(), self.folder.float_weights)
 
     def _swap_in_average(self) -> list[npt.NDArray[Any]]:
-        raw = [np.array(variable) for variable in self.trainer.trainable_variables]
+        raw = [np.array(to_numpy(variable)) for variable in self.trainer.trainable_variables]
         averages = self.trainer.optimizer._model_variables_moving_average
         for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
-            variable.assign(np.array(average))  # a copy: on JAX the two would share a buffer that is given away later
+            variable.assign(
+                np.array(to_numpy(average))
+            )  # a copy: on JAX the two would share a buffer that is given away later
         return raw
 
     def _keep(self, row: EpochMetrics) -> None:
         save_checkpoint(
             self.folder.float_checkpoint,
-            [np.asarray(variable) for variable in self.trainer.variables],
-            [np.asarray(variable) for variable in self.trainer.optimizer.variables],
+            [to_numpy(variable) for variable in self._state],
+            [to_numpy(variable) for variable in self.trainer.optimizer.variables],
             {
                 "epochs_done": row.epoch,
                 "phase": row.phase,

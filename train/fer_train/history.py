@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,20 +77,24 @@ def rows_from_json(rows: list[dict[str, Any]]) -> list[EpochMetrics]:
 
 
 class TensorBoardLog:
-    """Writes each epoch as scalars, by stage."""
+    """Writes each epoch as scalars, by stage. Needs TensorBoard, not TensorFlow: a GPU machine may have JAX alone."""
 
     def __init__(self, folder: Path, stage: str) -> None:
-        import tensorflow as tf
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._tf = tf
-        self._writer = tf.summary.create_file_writer(str(folder / stage))
+        self._writer = EventFileWriter(str(folder / stage))
 
     def add(self, row: EpochMetrics) -> None:
         """Add one epoch, and flush it to disk."""
-        with self._writer.as_default():
-            for name, value in dataclasses.asdict(row).items():
-                if isinstance(value, float):
-                    self._tf.summary.scalar(name, value, step=row.epoch)
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in dataclasses.asdict(row).items()
+            if isinstance(value, float)
+        ]
+        self._writer.add_event(Event(wall_time=time.time(), step=row.epoch, summary=Summary(value=values)))
         self._writer.flush()
 
     def close(self) -> None:

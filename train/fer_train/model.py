@@ -11,10 +11,14 @@ import numpy.typing as npt
 
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
+from fer_train.teacher_networks import resnet_features, vgg_features
 
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
 """Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""
+NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
+"""The one for devices, and two that only teach it (:mod:`fer_train.teacher_networks`)."""
+STUDENT: Final[str] = NETWORKS[0]
 INPUT_NAME: Final[str] = "face"
 OUTPUT_NAME: Final[str] = "emotion"
 DEFAULT_BN_MOMENTUM: Final[float] = 0.95
@@ -25,15 +29,17 @@ def build_network(
     keras: Any,
     input_size: int,
     *,
+    network: str = STUDENT,
     backbone: str | None = None,
     dropout: float = 0.2,
     bn_momentum: float = DEFAULT_BN_MOMENTUM,
 ) -> Any:
-    """MobileNetV2 1.0 with global average pooling, dropout and a dense softmax over the seven emotions.
+    """A network with global average pooling, dropout and a dense softmax over the seven emotions.
 
     ``keras`` is the module to build with: ``keras`` (3) or ``tf_keras``. Input ``(None, S, S, 3)`` float32 in
     [-1, 127/128], output ``(None, 7)`` float32 probabilities. The model is flat, because tfmot refuses nested ones.
-    ``backbone`` is ``"imagenet"`` (downloaded by Keras), a path of a weights file without top, or None (random).
+    ``network`` is one of :data:`NETWORKS`. ``backbone`` is ``"imagenet"`` (downloaded by Keras), a path of a weights
+    file without top, or None (random); those that teach have none.
 
     Raises :class:`UsageError` for a size that is no multiple of 32, :class:`ModelError` for weights that do not load.
     """
@@ -42,9 +48,27 @@ def build_network(
     if backbone not in (None, "imagenet") and not Path(str(backbone)).is_file():
         raise ModelError(f"no backbone weights at {backbone}; give a file, 'imagenet' or 'none'")
     inputs = keras.layers.Input((input_size, input_size, 3), name=INPUT_NAME)
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(_body(keras, inputs, network, backbone))
+    if dropout:
+        features = keras.layers.Dropout(dropout, name="dropout")(features)
+    # float32 also under a mixed-precision policy: probabilities in bfloat16 have three digits.
+    outputs = keras.layers.Dense(NUM_EMOTIONS, activation="softmax", name=OUTPUT_NAME, dtype="float32")(features)
+    model = keras.Model(inputs, outputs, name=f"fer_{network}")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = bn_momentum
+    return model
+
+
+def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
+    if network == "vgg":
+        return vgg_features(keras, inputs)
+    if network == "resnet":
+        return resnet_features(keras, inputs)
+    size = int(inputs.shape[1])
     try:
         body = keras.applications.MobileNetV2(
-            input_shape=(input_size, input_size, 3), include_top=False, weights=backbone, input_tensor=inputs
+            input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
         )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -54,16 +78,7 @@ def build_network(
             else "expected MobileNetV2 1.0 weights without top, as keras.applications saves them"
         )
         raise ModelError(f"backbone weights {backbone} cannot be loaded ({reason}); {hint}") from error
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(body.output)
-    if dropout:
-        features = keras.layers.Dropout(dropout, name="dropout")(features)
-    # float32 also under a mixed-precision policy: probabilities in bfloat16 have three digits.
-    outputs = keras.layers.Dense(NUM_EMOTIONS, activation="softmax", name=OUTPUT_NAME, dtype="float32")(features)
-    model = keras.Model(inputs, outputs, name="fer_mobilenetv2")
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = bn_momentum
-    return model
+    return body.output
 
 
 def block_of(layer_name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +14,16 @@ import tensorflow as tf
 import tf_keras
 
 from fer_edge.classifier import open_classifier
-from fer_edge.errors import CheckFailedError
+from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path
 from fer_edge.preprocess import resize_gray, to_float_input
+from fer_train.artifacts import load_trained
 from fer_train.augment import Augment
 from fer_train.batches import Batches
 from fer_train.checkpoint import assign_all, load_checkpoint, require_space, save_checkpoint
 from fer_train.config import TrainConfig
 from fer_train.evaluate import Evaluation, evaluate
-from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy
+from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy, to_numpy
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
 from fer_train.model import build_network, copy_weights
@@ -91,7 +93,7 @@ class QatStage:
             if start or self.best.accuracy >= 0:
                 progress.say(f"QAT stage goes on after epoch {start} of {self.config.qat_epochs}")
             else:
-                calibrate(self.network, self._equalized, self._calibration_batches())
+                self._begin()
                 self._finish_epoch(0, None, None, time.monotonic(), log, progress)
             for epoch in range(start, self.config.qat_epochs):
                 started = time.monotonic()
@@ -100,6 +102,23 @@ class QatStage:
         log.close()
         self.network.load_weights(self.folder.qat_weights)
         return {"int8": self._evaluate_int8()}
+
+    def _begin(self) -> None:
+        """Measured ranges around the float weights, or the weights and ranges that another QAT stage ended with."""
+        if self.config.qat_start_from is None:
+            calibrate(self.network, self._equalized, self._calibration_batches())
+            return
+        path = Path(self.config.qat_start_from)
+        earlier = load_trained(path, fold=False)
+        if earlier.recipe is None or earlier.input_size != self.config.input_size:
+            raise ModelError(
+                f"--qat-start-from needs a run of fer-train with an input of {self.config.input_size} pixels, "
+                f"{path} is {'a model file' if earlier.recipe is None else f'one of {earlier.input_size}'}"
+            )
+        network = earlier.qat_model()
+        if network is None:
+            raise ModelError(f"--qat-start-from: {path} holds no QAT weights; has its QAT stage finished an epoch?")
+        self.network.set_weights(network.get_weights())
 
     def _batches(self, epoch: int) -> Batches:
         return Batches(
@@ -131,7 +150,7 @@ class QatStage:
         share = self.config.qat_distill
         for step, (faces, targets, weights) in enumerate(self._batches(epoch)):
             # The Keras 3 layer may run on another engine than TensorFlow; numpy is what all engines share.
-            x = np.asarray(self.augment(faces, training=True))
+            x = to_numpy(self.augment(faces, training=True))
             if share:
                 soft = self.teacher.predict_on_batch(x)
                 targets = ((1.0 - share) * targets + share * soft).astype(np.float32)  # noqa: PLW2901
@@ -172,7 +191,7 @@ class QatStage:
                 self.network.save_weights(temporary, save_format="h5")
         row = EpochMetrics(
             stage="qat",
-            phase="calibrated" if epoch == 0 else "qat",
+            phase="qat" if epoch else "begun" if self.config.qat_start_from else "calibrated",
             epoch=epoch,
             loss=loss,
             accuracy=accuracy,
@@ -191,12 +210,12 @@ class QatStage:
                 "epochs_done": epoch,
                 "best": list(self.best),
                 "history": [dataclasses.asdict(each) for each in self.history],
-                "augment": [np.asarray(variable).tolist() for variable in self.augment.variables],
+                "augment": [to_numpy(variable).tolist() for variable in self.augment.variables],
             },
         )
         write_metrics(self.folder.metrics, self.history)
         log.add(row)
-        trained = "calibrated, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
+        trained = f"{row.phase}, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
         progress.say(
             f"QAT   {epoch:3d}/{self.config.qat_epochs} {trained}  validation: simulated {simulated.accuracy:.2%}, "
             f"INT8 {int8.accuracy:.2%}, {agreement:.1%} as float (best {self.best.accuracy:.2%})  {row.seconds:.0f} s"

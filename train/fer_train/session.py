@@ -17,6 +17,7 @@ from fer_train.config import TrainConfig
 from fer_train.dataset import Dataset, load_dataset
 from fer_train.devices import Devices
 from fer_train.fit import FloatStage, TrainingData
+from fer_train.model import STUDENT
 from fer_train.progress import console
 from fer_train.run_folder import RunFolder
 from fer_train.targets import blend, class_weights, hard_targets
@@ -40,18 +41,28 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
     if config.soft_labels:
         votes, known = _crowd_labels(config, names, labels)
         targets = blend(targets, votes, config.soft_label_weight, known)
-    if config.teacher:
+    if config.stored_teachers:
         from fer_train.distill import ensemble_targets
 
-        soft, known = ensemble_targets([Path(path) for path in config.teacher], images, config.teacher_temperature)
+        paths = config.stored_teachers
+        soft, known = ensemble_targets(paths, images, config.teacher_temperature)
         targets = blend(targets, soft, config.teacher_weight, known)
         console.print(
-            f"{len(config.teacher)} teacher{'s' * (len(config.teacher) > 1)} for {int(known.sum())} of {len(labels)} "
+            f"{len(paths)} teacher{'s' * (len(paths) > 1)} for {int(known.sum())} of {len(labels)} "
             f"images, weight {config.teacher_weight}"
         )
     return TrainingData(
         images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
     )
+
+
+def _present_teachers(stage: FloatStage) -> None:
+    together = stage.evaluate_teachers()
+    if together is not None:
+        console.print(
+            f"live teachers ({len(stage.config.live_teachers)}, weight {stage.config.teacher_weight}): "
+            f"{together.accuracy:.2%} of {together.n_images} validation images"
+        )
 
 
 def _crowd_labels(
@@ -111,6 +122,8 @@ def train(
         config.save(folder.config)
 
     stage = FloatStage(config, data, folder, devices)
+    if is_first:
+        _present_teachers(stage)
     stage.run(resume=resume)
     stage.finish()
     if not is_first:
@@ -149,5 +162,10 @@ def train(
 
         write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
         console.print(f"logits of {len(data.images)} train images in {write_logits}")
-    console.print(f"plots in {folder.plots}, next: fer-export --int8 --run {folder.root} --data {config.data}")
+    following = (
+        f"fer-export --int8 --run {folder.root} --data {config.data}"
+        if config.network == STUDENT
+        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
+    )
+    console.print(f"plots in {folder.plots}, next: {following}")
     return 0

@@ -23,7 +23,8 @@ Step = Callable[[dict[str, Any], bool], Any]
 def fused_network(network: Any) -> Any:
     """A Keras model that computes what ``network`` does, with its variables: for training and for prediction.
 
-    ``network`` is flat and made of MobileNetV2's layers (:func:`fer_train.model.build_network`), float32. Moving
+    ``network`` is flat and made of the layers of :func:`fer_train.model.build_network`, and computes in float32 or,
+    where Keras' policy is ``mixed_bfloat16``, in both. Moving
     variances take the unbiased variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor
     of 1.003 at 3x3 pixels and 32 images, less elsewhere). Raises :class:`ModelError` for a layer of another kind.
     """
@@ -33,7 +34,9 @@ def fused_network(network: Any) -> Any:
 
 class _Fused(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, network: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # PyTorch's own autocasting knows what must stay in float32; Keras' would hand it BatchNorm in bfloat16.
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self._half = keras.config.dtype_policy().compute_dtype == "bfloat16"
         self.network = network
         self._steps = _steps(network)
         self._input_name, self._output_name = _name(network.inputs[0]), _name(network.outputs[0])
@@ -46,9 +49,10 @@ class _Fused(keras.layers.Layer):  # type: ignore[misc]
         # PyTorch's convolutions keep channels_last, in which they are fastest here, if the first one gets it.
         faces = inputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         tensors = {self._input_name: faces}
-        for name, step in self._steps:
-            tensors[name] = step(tensors, bool(training))
-        return tensors[self._output_name]
+        with torch.autocast(faces.device.type, torch.bfloat16, enabled=self._half):
+            for name, step in self._steps:
+                tensors[name] = step(tensors, bool(training))
+        return tensors[self._output_name].float()
 
 
 def _name(symbolic: Any) -> str:
@@ -91,8 +95,8 @@ def _convolution_unit(layer: Any, source: str, readers: dict[str, list[Any]], ta
 
     norm = next_one(layer, keras.layers.BatchNormalization)
     relu = next_one(norm, keras.layers.ReLU) if norm is not None else None
-    if norm is None or layer.bias is not None or (relu is not None and relu.max_value != 6):
-        raise ModelError(f"the layer {layer.name} is not one of MobileNetV2's: expected BatchNorm and ReLU6 behind it")
+    if norm is None or layer.bias is not None or (relu is not None and relu.max_value not in (6, None)):
+        raise ModelError(f"the layer {layer.name} is not one of our networks': expected BatchNorm and ReLU behind it")
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     stride, side = layer.strides[0], layer.kernel_size[0]
     groups = layer.input.shape[-1] if depthwise else 1
@@ -115,9 +119,13 @@ def _convolution_unit(layer: Any, source: str, readers: dict[str, list[Any]], ta
             x = functional.conv2d(
                 x, kernel * scale[:, None, None, None], beta - mean * scale, stride, padding, groups=groups
             )
-        return x if relu is None else functional.relu6(x, inplace=True)
+        return x if relu is None else _rectify(relu, x)
 
     return relu or norm, step
+
+
+def _rectify(relu: Any, x: Any) -> Any:
+    return functional.relu6(x, inplace=True) if relu.max_value == 6 else functional.relu(x, inplace=True)
 
 
 def _single(layer: Any, source: str) -> Step:
@@ -127,13 +135,26 @@ def _single(layer: Any, source: str) -> Step:
     if isinstance(layer, keras.layers.Add):
         first, second = (_name(symbolic) for symbolic in layer.input)
         return lambda tensors, _: tensors[first] + tensors[second]
-    if isinstance(layer, keras.layers.GlobalAveragePooling2D):
-        return lambda tensors, _: tensors[source].mean((2, 3))
     if isinstance(layer, keras.layers.Dropout):
         return lambda tensors, training: _dropout(layer, tensors[source]) if training else tensors[source]
+    alone = _without_state(layer)
+    if alone is None:
+        raise ModelError(f"the layer {layer.name} ({type(layer).__name__}) is not one of our networks'")
+    return lambda tensors, _: alone(tensors[source])
+
+
+def _without_state(layer: Any) -> Callable[[Any], Any] | None:
+    """The function of a layer that needs neither other tensors nor to know of training; None for other kinds."""
+    if isinstance(layer, keras.layers.ReLU) and layer.max_value is None:
+        return functional.relu
+    if isinstance(layer, keras.layers.MaxPooling2D) and layer.padding == "valid":
+        return lambda x: functional.max_pool2d(x, layer.pool_size)
+    if isinstance(layer, keras.layers.GlobalAveragePooling2D):
+        return lambda x: x.mean((2, 3))
     if isinstance(layer, keras.layers.Dense):
-        return lambda tensors, _: layer(tensors[source])
-    raise ModelError(f"the layer {layer.name} ({type(layer).__name__}) is not one of MobileNetV2's")
+        dense: Callable[[Any], Any] = layer
+        return dense
+    return None
 
 
 def _dropout(layer: Any, x: Any) -> Any:
