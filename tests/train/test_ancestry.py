@@ -44,6 +44,21 @@ def test_a_chain_of_runs_is_one_history(tmp_path: Path) -> None:
     assert "/home/me" not in str(told)
 
 
+def test_a_qat_stage_that_went_on_from_another_tells_both(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", 2, None)
+    last = EpochMetrics("qat", "qat", 1, 0.8, 0.9, 1.4, 0.5, 0.52, 1e-3, 9.0)
+    write_metrics(first / "metrics.csv", [*read_metrics(first / "metrics.csv"), last])
+    second = run(tmp_path / "second", 0, first)
+    TrainConfig(epochs=0, start_from=str(first), qat_start_from=str(first)).save(second / "config.json")
+    begun = EpochMetrics("qat", "begun", 0, None, None, 1.4, 0.5, 0.52, 1e-3, 9.0)
+    write_metrics(second / "metrics.csv", [begun, last])
+    history = whole_history(ancestry(second))
+    assert [(row.stage, row.phase, row.epoch) for row in history[2:]] == [
+        ("qat", "calibrated", 0), ("qat", "qat", 1), ("qat", "qat", 2),
+    ]  # fmt: skip
+    assert recipes(ancestry(second))[-1]["qat_start_from"] == "first"
+
+
 def test_a_released_folder_stands_for_its_runs(tmp_path: Path) -> None:
     first = run(tmp_path / "first", 3, None)
     second = run(tmp_path / "second", 2, first)

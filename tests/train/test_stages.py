@@ -353,6 +353,19 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     rounded = evaluate(classifier, data.validation_images, data.validation_labels, "validation")
     np.testing.assert_array_equal(rounded.probabilities, evaluation.probabilities)
 
+    further = dataclasses.replace(RECIPE, qat_start_from=str(tmp_path / "packed"), qat_epochs=0)
+    again = QatStage(further, data, RunFolder(tmp_path / "again"), trained.network, [], answers)
+    again.folder.root.mkdir()
+    np.testing.assert_array_equal(again.run(resume=False)["int8"].probabilities, evaluation.probabilities)
+    assert [(row.phase, row.epoch) for row in again.history] == [("begun", 0)]
+    other = dataclasses.replace(further, input_size=64)
+    elsewhere = QatStage(other, data, RunFolder(tmp_path / "other"), trained.network, [], answers)
+    with pytest.raises(ModelError, match="an input of 64 pixels"):
+        elsewhere.run(resume=False)
+    (tmp_path / "packed" / "qat.npz").unlink()
+    with pytest.raises(ModelError, match="no QAT weights"):
+        QatStage(further, data, again.folder, trained.network, [], answers).run(resume=False)
+
 
 def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace

@@ -33,15 +33,25 @@ def ancestry(run: Path) -> list[Path]:
 
 
 def whole_history(chain: list[Path]) -> list[EpochMetrics]:
-    """The epochs of all float stages, numbered through, and of the last run's QAT stage."""
+    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from."""
     rows: list[EpochMetrics] = []
     for folder in chain:
         if load_config(RunFolder(folder).config).average_of:
             continue
-        own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float" or folder == chain[-1]]
         done = len(rows)
-        rows += [dataclasses.replace(row, epoch=row.epoch + done) if row.stage == "float" else row for row in own]
-    return rows
+        own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]
+        rows += [dataclasses.replace(row, epoch=row.epoch + done) for row in own]
+    return rows + _qat_history(chain[-1])
+
+
+def _qat_history(folder: Path) -> list[EpochMetrics]:
+    own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "qat"]
+    start = load_config(RunFolder(folder).config).qat_start_from
+    if start is None or not RunFolder(Path(start)).metrics.is_file() or Path(start).resolve() == folder.resolve():
+        return own
+    earlier = [row for row in read_metrics(RunFolder(Path(start)).metrics) if row.stage == "qat"]
+    done = max((row.epoch for row in earlier), default=0)
+    return earlier + [dataclasses.replace(row, epoch=row.epoch + done) for row in own if row.epoch > 0]
 
 
 def recipes(chain: list[Path]) -> list[dict[str, Any]]:
@@ -60,6 +70,7 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
             data="",
             backbone=None,
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,
+            qat_start_from=_name_of(Path(config.qat_start_from)) if config.qat_start_from else None,
             teacher=tuple(Path(name).name for name in config.teacher),
             average_of=tuple(Path(name).name for name in config.average_of),
         )
