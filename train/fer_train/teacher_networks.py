@@ -14,7 +14,7 @@ _RESNET_BLOCKS: Final[int] = 2
 
 
 def vgg_features(keras: Any, inputs: Any) -> Any:
-    """The convolutions of a VGG (Simonyan and Zisserman 2015) with BatchNorm: 11 layers, 7.6 M parameters.
+    """The convolutions of a VGG (Simonyan and Zisserman 2015) with BatchNorm: 11 layers, 7.7 M parameters.
 
     ``inputs`` ``(N, S, S, 3)`` to features ``(N, S / 16, S / 16, 512)``.
     """
