@@ -29,8 +29,8 @@ class TrainConfig:
     """Whether votes are turned into the labels that they predict (:mod:`fer_train.vote_translation`)."""
     teacher: tuple[str, ...] = ()
     """Stored logits, exported models, or runs whose networks answer live; of several the mean probability teaches."""
-    teacher_weight: float = 0.7
-    teacher_temperature: float = 2.0
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 1.0
     clean: bool = False
     train_images: int = 0
     """Learn from so many images only, alike from every class by its share; 0 takes all."""
@@ -46,7 +46,7 @@ class TrainConfig:
     bn_momentum: float = DEFAULT_BN_MOMENTUM
     trainable_blocks: int = NUM_BLOCKS
     # The float stage
-    epochs: int = 30
+    epochs: int = 42
     head_epochs: int = 1
     batch_size: int = 64
     optimizer: str = "adamw"
@@ -54,13 +54,14 @@ class TrainConfig:
     head_learning_rate: float = 1e-3
     learning_rate: float = 1e-3
     warmup_epochs: float = 0.5
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.1
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
     class_weighting: float = 0.0
-    ema_decay: float = 0.0
+    ema_decay: float = 0.998
+    """Of the averaged weights; with few steps an epoch lowered to a memory of two epochs."""
     precision: str = "auto"
     progressive_size: int = 0
-    progressive_fraction: float = 0.5
+    progressive_fraction: float = 0.38
     late_blocks: int = NUM_BLOCKS
     """How many of the last blocks are fine-tuned behind ``progressive_fraction`` of the epochs, if that is fewer."""
     # Augmentation: amounts are maxima, drawn uniformly for each image
@@ -70,15 +71,15 @@ class TrainConfig:
     shift: float = 0.08
     brightness: float = 0.15
     contrast: float = 0.2
-    erase: float = 0.0
+    erase: float = 0.15
     mixup: float = 0.0
     cutmix: float = 0.0
     # The QAT stage
     qat_epochs: int = 2
     qat_start_from: str | None = None
     """A run or packed folder whose QAT weights are the starting point, instead of calibrated float weights."""
-    qat_learning_rate: float = 1e-3
-    qat_distill: float = 0.5
+    qat_learning_rate: float = 5e-4
+    qat_distill: float = 1.0
     qat_min_agreement: float = 0.97
     """Epochs whose INT8 model gives the float model's answer less often are taken only where all do."""
     calibration_images: int = 1024

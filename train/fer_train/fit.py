@@ -297,7 +297,9 @@ class FloatStage:
         rate = config.head_learning_rate if head else config.learning_rate
         total = max(epochs * self.steps, 1)
         warmup = min(int(config.warmup_epochs * self.steps), total // 4)
-        optimizer = make_optimizer(config, rate, total, warmup)
+        # An average that reached back to the very first steps would lag for good in a short run.
+        memory = min(config.ema_decay, 1.0 - 1.0 / (2 * self.steps))
+        optimizer = make_optimizer(dataclasses.replace(config, ema_decay=memory), rate, total, warmup)
         taught = self.teachers is not None
         self.trainer.compile(
             optimizer=optimizer,
