@@ -146,7 +146,8 @@ def _single(layer: Any, source: str) -> Step:
 def _without_state(layer: Any) -> Callable[[Any], Any] | None:
     """The function of a layer that needs neither other tensors nor to know of training; None for other kinds."""
     if isinstance(layer, keras.layers.ReLU) and layer.max_value is None:
-        return functional.relu
+        relu: Callable[[Any], Any] = functional.relu  # untyped where PyTorch is not installed
+        return relu
     if isinstance(layer, keras.layers.MaxPooling2D) and layer.padding == "valid":
         return lambda x: functional.max_pool2d(x, layer.pool_size)
     if isinstance(layer, keras.layers.GlobalAveragePooling2D):
