@@ -83,7 +83,10 @@ def load_teachers(
                 f"the teacher {run} takes {recipe.input_size}x{recipe.input_size} pixels, the student "
                 f"{input_size}x{input_size}; they must see the same faces"
             )
-        network = build_network(keras, input_size, network=recipe.network)
+        # Keras on PyTorch tells variables apart by their paths where it clears gradients: without names of their own,
+        # teachers would hide a student of the same architecture, whose gradients would then add up step by step.
+        with keras.name_scope(f"teacher_{len(networks)}"):
+            network = build_network(keras, input_size, network=recipe.network)
         load_float_weights(run, network)
         networks.append(runner(network))
     return LiveTeachers(networks, temperature)
