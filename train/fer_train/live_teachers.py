@@ -75,7 +75,7 @@ def load_teachers(
 
     Raises :class:`UsageError` for a network of another input size, :class:`ModelError` for one that does not load.
     """
-    networks = []
+    networks: list[Any] = []
     for run in runs:
         recipe = load_config(RunFolder(run).config)
         if recipe.input_size != input_size:
