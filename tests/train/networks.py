@@ -1,8 +1,17 @@
-"""Small networks for the tests of training."""
+"""Small networks for the tests of training, and the little that they learn from."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_train.config import TrainConfig
+from fer_train.run_folder import RunFolder
+from fer_train.synthetic import synthetic_split
+from fer_train.targets import class_weights, hard_targets
 
 
 def first_blocks(keras: Any, input_size: int, **options: Any) -> Any:
@@ -14,3 +23,43 @@ def first_blocks(keras: Any, input_size: int, **options: Any) -> Any:
     if options.get("dropout"):
         features = keras.layers.Dropout(options["dropout"])(features)
     return keras.Model(whole.inputs, keras.layers.Dense(7, activation="softmax", name=OUTPUT_NAME)(features))
+
+
+def use_first_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students and live teachers become :func:`first_blocks`."""
+    from fer_train import fit, live_teachers
+
+    for module in (fit, live_teachers):
+        monkeypatch.setattr(module, "build_network", first_blocks)
+
+
+def run_with_weights(root: Path, recipe: TrainConfig, seed: int) -> Path:
+    """What a finished run leaves: random weights of :func:`first_blocks`, and one opinion."""
+    import keras
+
+    from fer_train.fit import save_weights
+
+    root.mkdir()
+    keras.utils.set_random_seed(seed)
+    network = first_blocks(keras, recipe.input_size)
+    kernel, bias = network.layers[-1].get_weights()
+    network.layers[-1].set_weights([kernel, bias + np.linspace(0.0, 2.0, len(bias))])
+    save_weights(network, RunFolder(root).float_weights)
+    recipe.save(RunFolder(root).config)
+    return root
+
+
+def drawn_training_data(each: int, validation_each: int, class_weighting: float = 0.0) -> Any:
+    """``TrainingData`` of so many drawn faces of every class."""
+    from fer_train.fit import TrainingData
+
+    train = synthetic_split(each, seed=1, name="train")
+    validation = synthetic_split(validation_each, seed=2)
+    return TrainingData(
+        train.images,
+        train.labels,
+        hard_targets(train.labels, 0.1),
+        class_weights(train.labels, class_weighting),
+        validation.images,
+        validation.labels,
+    )

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tests.train.data_sets import small_files, write_folder
-from tests.train.networks import first_blocks
+from tests.train.networks import drawn_training_data, first_blocks
 
 from fer_edge.errors import ModelError
 from fer_train.ancestry import ancestry
 from fer_train.config import TrainConfig, load_config
 from fer_train.evaluate import evaluate
 from fer_train.run_folder import RunFolder
-from fer_train.synthetic import synthetic_split
-from fer_train.targets import class_weights, hard_targets
 
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
 
@@ -42,18 +40,7 @@ class CrashError(Exception):
 
 
 def training_data() -> Any:
-    from fer_train.fit import TrainingData
-
-    train = synthetic_split(8, seed=1, name="train")
-    validation = synthetic_split(3, seed=2)
-    return TrainingData(
-        train.images,
-        train.labels,
-        hard_targets(train.labels, 0.1),
-        class_weights(train.labels, 0.5),
-        validation.images,
-        validation.labels,
-    )
+    return drawn_training_data(8, 3, class_weighting=0.5)
 
 
 def float_stage(

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.train.networks import first_blocks
+from tests.train.networks import drawn_training_data, run_with_weights, use_first_blocks
 
 from fer_edge.errors import ModelError, UsageError
 from fer_train.checkpoint import load_checkpoint
 from fer_train.cli import main, recipe_from
 from fer_train.config import TrainConfig, load_config
 from fer_train.run_folder import RunFolder
-from fer_train.synthetic import synthetic_split
-from fer_train.targets import hard_targets
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
 
@@ -26,37 +24,9 @@ RECIPE = TrainConfig(
 )
 
 
-def training_data() -> Any:
-    from fer_train.fit import TrainingData
-
-    train, validation = synthetic_split(4, seed=1, name="train"), synthetic_split(2, seed=2)
-    ones = np.ones(len(train.labels), np.float32)
-    targets = hard_targets(train.labels, 0.1)
-    return TrainingData(train.images, train.labels, targets, ones, validation.images, validation.labels)
-
-
-def run_with_weights(root: Path, seed: int) -> Path:
-    """What a finished run leaves: random weights, and one opinion."""
-    import keras
-
-    from fer_train.fit import save_weights
-
-    root.mkdir()
-    keras.utils.set_random_seed(seed)
-    network = first_blocks(keras, SIZE)
-    kernel, bias = network.layers[-1].get_weights()
-    network.layers[-1].set_weights([kernel, bias + np.linspace(0.0, 2.0, len(bias))])
-    save_weights(network, RunFolder(root).float_weights)
-    RECIPE.save(RunFolder(root).config)
-    return root
-
-
 @pytest.fixture
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train import fit, live_teachers
-
-    for module in (fit, live_teachers):
-        monkeypatch.setattr(module, "build_network", first_blocks)
+    use_first_blocks(monkeypatch)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("vgg", 7.68), ("resnet", 11.2)])
@@ -112,11 +82,11 @@ def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) 
     from fer_train.fit import FloatStage
     from fer_train.keras_classifier import KerasClassifier
 
-    teacher = run_with_weights(tmp_path / "teacher", seed=7)
+    teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=7)
     recipe = dataclasses.replace(
         RECIPE, teacher=(str(teacher),), teacher_weight=1.0, teacher_temperature=1.0, learning_rate=0.03, epochs=6
     )
-    data = training_data()
+    data = drawn_training_data(4, 2)
 
     def distance(stage: Any) -> float:
         faces = np.stack([np.full((SIZE, SIZE), 40 + 10 * i, np.uint8) for i in range(4)])
@@ -152,7 +122,7 @@ def test_a_teacher_must_see_what_the_student_sees(tmp_path: Path) -> None:
     from fer_train.fit import runner
     from fer_train.live_teachers import load_teachers
 
-    teacher = run_with_weights(tmp_path / "teacher", seed=1)
+    teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=1)
     with pytest.raises(UsageError, match=r"32x32 pixels, the student 64x64"):
         load_teachers([teacher], 64, 1.0, runner)
     RunFolder(teacher).float_weights.unlink()
