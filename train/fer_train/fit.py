@@ -91,6 +91,14 @@ def cross_entropy(evaluation: Evaluation) -> float:
     return float(-np.log(np.maximum(chosen, 1e-7)).mean())
 
 
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise CheckFailedError(
+            f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint and the best weights are kept: "
+            "try a lower --learning-rate or --precision float32"
+        )
+
+
 def save_weights(network: Any, path: Path) -> None:
     """Write a Keras 3 network's weights whole or not at all."""
     require_space(path, network.get_weights())
@@ -115,6 +123,7 @@ class FloatStage:
         keras.config.set_dtype_policy(choose_precision(config.precision))
         self.devices.enter()
         self._local: Any = None
+        self._steps: Any = None
         self.size = self._size_at(0)
         self.teachers: LiveTeachers | None = None
         if config.live_teachers:
@@ -213,8 +222,9 @@ class FloatStage:
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        faces = Augment(self.config)(raw)
-        answers = runner(network)(faces)
+        self._augment, self._runner = Augment(self.config), runner(network)
+        faces = self._augment(raw)
+        answers = self._runner(faces)
         if self.teachers is not None:
             answers = keras.layers.Concatenate(dtype="float32", name="taught")([answers, self.teachers(faces)])
         return network, keras.Model(raw, answers, name="trainer")
@@ -311,6 +321,24 @@ class FloatStage:
             state = {variable.name: to_numpy(variable) for variable in former.variables}
             assign_all(optimizer.variables, [state[each.name] for each in optimizer.variables], "optimizer")
         self.phase = phase
+        self._steps = None
+
+    def plain_steps(self) -> Any | None:
+        """Steps in plain PyTorch, which a GPU replays as one graph; None where Keras' own loop trains."""
+        fused = self._runner is not self.network and keras.backend.backend() == "torch"
+        if not fused or self.config.optimizer != "adamw":
+            return None
+        if self._steps is None:
+            from fer_train.torch_steps import TorchSteps
+
+            self._steps = TorchSteps(
+                self._runner,
+                self._augment,
+                self.trainer.optimizer,
+                teachers=self.teachers,
+                teacher_weight=self.config.teacher_weight,
+            )
+        return self._steps
 
     def _enter(self, epoch: int, checkpoint: Checkpoint | None) -> None:
         """Get ready for an epoch; with a checkpoint, put everything back as it was when that was written."""
@@ -352,6 +380,21 @@ class FloatStage:
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
         """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
         progress.start_epoch(epoch)
+        plain = self.plain_steps()
+        if plain is not None:
+
+            def after_batch(loss: float | None) -> None:
+                if loss is not None:
+                    _require_finite(loss, epoch)
+                progress.step("" if loss is None else f"loss {loss:.3f}")
+
+            seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
+            loss, accuracy = plain.epoch(self._batches(epoch), seed, after_batch)
+            _require_finite(loss, epoch)
+            return loss, accuracy
+        return self._fit_epoch_by_keras(epoch, progress)
+
+    def _fit_epoch_by_keras(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
         optimizer = self.trainer.optimizer
         averaged = bool(optimizer.use_ema)
 
@@ -362,11 +405,7 @@ class FloatStage:
                 note = ""
                 if logs and batch % _LOSS_CHECK_STEPS == 0:  # reading the loss waits for the device
                     loss = float(to_numpy(logs["loss"]))
-                    if not math.isfinite(loss):
-                        raise CheckFailedError(
-                            f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint and the best weights "
-                            "are kept: try a lower --learning-rate or --precision float32"
-                        )
+                    _require_finite(loss, epoch)
                     note = f"loss {loss:.3f}"
                 progress.step(note)
 
@@ -384,8 +423,7 @@ class FloatStage:
         ).history
         optimizer.use_ema = averaged
         loss = float(logs["loss"][-1])
-        if not math.isfinite(loss):
-            raise CheckFailedError(f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint is kept")
+        _require_finite(loss, epoch)
         return loss, float(logs["accuracy"][-1])
 
     def _save_best(self) -> None:

@@ -121,7 +121,7 @@ def measure(
 
     from fer_train.fit import device_names
 
-    contestants: list[tuple[str, str, Callable[[], None]]] = []
+    contestants: list[tuple[str, str, Callable[[], object]]] = []
     for precision in precisions:
         loop, bare = _contestants(dataclasses.replace(config, precision=precision), steps)
         contestants += [(precision, "loop", loop), (precision, "bare", bare)]
@@ -170,9 +170,7 @@ def measure(
     }
 
 
-def _contestants(config: TrainConfig, steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    import tensorflow as tf
-
+def _contestants(config: TrainConfig, steps: int) -> tuple[Callable[[], object], Callable[[], object]]:
     from fer_train.fit import FloatStage, TrainingData
     from fer_train.progress import stage_progress
     from fer_train.run_folder import RunFolder
@@ -192,12 +190,29 @@ def _contestants(config: TrainConfig, steps: int) -> tuple[Callable[[], None], C
             stage.fit_epoch(next(epoch), progress)
 
     batch = stage.first_batch()
+    plain = stage.plain_steps()
+    if plain is not None:
+        return loop, lambda: plain.epoch(_Repeated(batch, steps), 0, lambda _: None)
+
+    import tensorflow as tf
+
     repeated = tf.data.Dataset.from_tensors(tuple(tf.constant(array) for array in batch)).repeat(steps)
+    return loop, lambda: stage.trainer.fit(repeated, epochs=1, verbose=0, shuffle=False)
 
-    def bare() -> None:
-        stage.trainer.fit(repeated, epochs=1, verbose=0, shuffle=False)
 
-    return loop, bare
+class _Repeated:
+    """One batch over and over, where an epoch's batches are expected."""
+
+    def __init__(self, batch: tuple[Any, ...], count: int) -> None:
+        self._batch, self._count, self.batch_size = batch, count, len(batch[0])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._batch
 
 
 if __name__ == "__main__":

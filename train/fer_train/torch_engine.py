@@ -152,15 +152,24 @@ def _without_state(layer: Any) -> Callable[[Any], Any] | None:
         return lambda x: functional.max_pool2d(x, layer.pool_size)
     if isinstance(layer, keras.layers.GlobalAveragePooling2D):
         return lambda x: x.mean((2, 3))
-    if isinstance(layer, keras.layers.Dense):
-        dense: Callable[[Any], Any] = layer
-        return dense
+    if isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.softmax:
+        return lambda x: _dense_softmax(layer, x)
     return None
 
 
+def _dense_softmax(layer: Any, x: Any) -> Any:
+    """In float32 under autocast too: probabilities in bfloat16 have three digits."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.softmax(x.float() @ layer.kernel.value + layer.bias.value, -1)
+
+
 def _dropout(layer: Any, x: Any) -> Any:
-    """Dropout by the layer's seed, which checkpoints hold; Keras on PyTorch draws from PyTorch's, which they do not."""
-    kept = keras.random.uniform(x.shape, seed=layer.seed_generator) >= layer.rate
+    """Dropout by the layer's seed, which checkpoints hold; Keras on PyTorch draws from PyTorch's, which they do not.
+
+    A GPU draws by PyTorch's, which recorded steps need and :mod:`fer_train.torch_steps` seeds for every epoch.
+    """
+    noise = torch.rand_like(x) if x.is_cuda else keras.random.uniform(x.shape, seed=layer.seed_generator)
+    kept = noise >= layer.rate
     return x * kept / (1.0 - layer.rate)
 
 
