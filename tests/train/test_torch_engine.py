@@ -185,7 +185,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
     # At a low rate, since Adam makes full steps of gradients that are nothing but rounding, and they differ.
     rate = 1e-4
     recipe = TrainConfig(
-        input_size=SIZE, backbone=None, epochs=2, head_epochs=1, batch_size=14, ema_decay=0.9, mixup=0.2, erase=0.3
+        input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, mixup=0.2, erase=0.3
     )
     recipe = dataclasses.replace(recipe, learning_rate=rate, head_learning_rate=rate)
     if taught:
@@ -207,7 +207,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         lists = (optimizer._momentums, optimizer._velocities, optimizer._model_variables_moving_average)
         ends.append((stage.history, moves, [[np.array(v) for v in each] for each in lists], int(optimizer.iterations)))
     (history, moves, state, steps), (plain_history, plain_moves, plain_state, plain_steps) = ends
-    assert plain_steps == steps == 3  # those of the second epoch
+    assert plain_steps == steps == 6
     for one, other in zip(history, plain_history, strict=True):
         assert other.loss == pytest.approx(one.loss, rel=1e-3)
         assert other.accuracy == pytest.approx(one.accuracy, abs=0.03)  # one image of 42
@@ -217,10 +217,9 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         for one, other in zip(kind, other_kind, strict=True):
             np.testing.assert_allclose(other, one, atol=0.05 * float(np.abs(one).max()) + 1e-7)
     firm = [velocity > max(1e-2 * velocity.max(), 1e-11) for velocity in state[1]]
-    for one, other, where in zip(moves, plain_moves, firm, strict=True):
-        np.testing.assert_allclose(other[where], one[where], atol=0.3 * rate)
-    for one, other, where in zip(state[2], plain_state[2], firm, strict=True):
-        np.testing.assert_allclose(other[where], one[where], atol=0.3 * rate)
+    for one, other, where in zip(moves + state[2], plain_moves + plain_state[2], firm + firm, strict=True):
+        if where.any():
+            assert np.quantile(np.abs(other - one)[where], 0.9) < 0.1 * rate
 
 
 @on_torch

@@ -95,6 +95,12 @@ def build_parser() -> CommandParser:
         f"(default {FROM_BACKBONE['late_blocks']} from ImageNet weights, else all)",
     )
 
+    stage.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        help="least time between two checkpoints; 0 writes one an epoch (default 0)",
+    )
+
     _add_devices(parser)
 
     more = parser.add_argument_group("soft targets")

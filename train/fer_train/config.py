@@ -64,6 +64,8 @@ class TrainConfig:
     progressive_fraction: float = 0.38
     late_blocks: int = NUM_BLOCKS
     """How many of the last blocks are fine-tuned behind ``progressive_fraction`` of the epochs, if that is fewer."""
+    checkpoint_seconds: float = 0.0
+    """Least time between checkpoints, for GPUs on which an epoch takes hardly longer than writing one."""
     # Augmentation: amounts are maxima, drawn uniformly for each image
     flip: float = 0.5
     rotation_degrees: float = 12.0

@@ -36,6 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
 """Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 EVALUATION_BATCH = 128
+_EVALUATION_BATCH_GPU = 512
 _LOSS_CHECK_STEPS = 50
 
 
@@ -124,6 +125,7 @@ class FloatStage:
         self.devices.enter()
         self._local: Any = None
         self._steps: Any = None
+        self._kept_at = -math.inf
         self.size = self._size_at(0)
         self.teachers: LiveTeachers | None = None
         if config.live_teachers:
@@ -178,6 +180,8 @@ class FloatStage:
 
     def evaluate(self) -> Evaluation:
         """The network as it is now, over the validation split."""
+        if self._steps is not None and not on_cpu():
+            return self._evaluate(self._steps, _EVALUATION_BATCH_GPU)
         with self.devices.local():
             return self._evaluate(KerasClassifier(runner(self._on_one_device())))
 
@@ -185,9 +189,9 @@ class FloatStage:
         """The live teachers' mean answer over the validation split; None without any."""
         return None if self.teachers is None else self._evaluate(self.teachers)
 
-    def _evaluate(self, classifier: Any) -> Evaluation:
+    def _evaluate(self, classifier: Any, batch: int = EVALUATION_BATCH) -> Evaluation:
         images, labels = self.data.validation_images, self.data.validation_labels
-        return evaluate(classifier, images, labels, "validation", batch=EVALUATION_BATCH)
+        return evaluate(classifier, images, labels, "validation", batch=batch)
 
     def finish(self) -> Any:
         """The network with its best weights, on one device; several devices and hosts are done with."""
@@ -196,7 +200,7 @@ class FloatStage:
             if self.devices.hosts.is_first:
                 network.load_weights(self.folder.float_weights)
         self.devices.leave()
-        self.network = network
+        self.network, self._steps = network, None
         self.devices = Devices()
         return network
 
@@ -439,6 +443,11 @@ class FloatStage:
         return raw
 
     def _keep(self, row: EpochMetrics) -> None:
+        write_metrics(self.folder.metrics, self.history)
+        now = time.monotonic()
+        if row.epoch < self.config.epochs and now - self._kept_at < self.config.checkpoint_seconds:
+            return
+        self._kept_at = now
         save_checkpoint(
             self.folder.float_checkpoint,
             [to_numpy(variable) for variable in self._state],
@@ -450,4 +459,3 @@ class FloatStage:
                 "history": [dataclasses.asdict(each) for each in self.history],
             },
         )
-        write_metrics(self.folder.metrics, self.history)

@@ -41,10 +41,13 @@ def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
     chance = 0.5 if mixing.mixup > 0 and mixing.cutmix > 0 else float(mixing.cutmix > 0)
     cut: npt.NDArray[np.bool_] = np.asarray(rng.random(count) < chance)
     share = np.where(cut, _beta(rng, mixing.cutmix, count), _beta(rng, mixing.mixup, count))
-    mask, left = _rectangles(rng, share, size)
-    share = np.where(cut, left, share)
-    # Where the rectangle is, b alone; elsewhere a alone. mixup has the same mixture everywhere.
-    amount = np.where(cut[:, None, None], 1.0 - mask, share[:, None, None]).astype(np.float32)
+    if cut.any():
+        mask, left = _rectangles(rng, share, size)
+        share = np.where(cut, left, share)
+        # Where the rectangle is, b alone; elsewhere a alone. mixup has the same mixture everywhere.
+        amount = np.where(cut[:, None, None], 1.0 - mask, share[:, None, None]).astype(np.float32)
+    else:
+        amount = share[:, None, None].astype(np.float32)
     mixed = amount * faces + (1.0 - amount) * faces[partner]
     own, other = share * weights, (1.0 - share) * weights[partner]
     blended = own[:, None] * targets + other[:, None] * targets[partner]

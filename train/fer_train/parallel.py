@@ -18,12 +18,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T], *, batch: int = 256) -> Iterator[R]:
+def ordered_map(function: Callable[[T], R], items: Iterable[T], *, batch: int = 256, workers: int = 0) -> Iterator[R]:
     """``map`` on threads, in order; items are taken as they are needed, so memory stays bounded.
 
-    Threads suffice because decoding, inflating, hashing and file access all let go of the interpreter lock.
+    Threads suffice because decoding, inflating, hashing and file access all let go of the interpreter lock. There are
+    ``workers``, or one a core.
     """
-    workers = max(2, cores())
+    workers = workers or max(2, cores())
 
     def work(part: list[T]) -> list[R]:
         return [function(item) for item in part]

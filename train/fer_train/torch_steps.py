@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from fer_train.parallel import cores
+from fer_train.parallel import cores, ordered_map
 
 Chunk = tuple[Any, Any, Any]
 """Faces, targets and weights of several batches, one behind the other."""
 _FACES_AT_ONCE = 1024
 """Augmented together on a GPU, and shown together to live teachers: enough to hide what starting each kernel costs."""
+_CHUNKS_AHEAD = 2
+"""How far Python may run ahead of the device, and how many augmented chunks memory holds beside the running one."""
 _LEAST = 1e-7
 """Below it Keras' cross-entropy takes a probability for this."""
 _WARM_UP = 3
@@ -93,10 +95,10 @@ class TorchSteps:
             fused=True,
             capturable=self._on_gpu,
         )
-        self._steps_before = int(keras.ops.convert_to_numpy(keras_optimizer.iterations))
+        self._done = int(keras.ops.convert_to_numpy(keras_optimizer.iterations))
         for i, parameter in enumerate(self._parameters):
             adamw.state[parameter] = {
-                "step": torch.tensor(float(self._steps_before), device=self._device),
+                "step": torch.tensor(float(self._done), device=self._device),
                 "exp_avg": keras_optimizer._momentums[i].value,
                 "exp_avg_sq": keras_optimizer._velocities[i].value,
             }
@@ -108,44 +110,48 @@ class TorchSteps:
         ``seed`` is for what a GPU draws inside a step (dropout). ``after_batch`` is called for every batch, with the
         mean loss so far where that is known.
         """
-        rates = self._rates(len(batches))
         if self._on_gpu:
             torch.cuda.manual_seed(seed)
         self._sums.zero_()
-        done, per_chunk = 0, self._batches_in_a_chunk(batches.batch_size)
+        size, done = batches.batch_size, 0
         finished: deque[Any] = deque()
-        for chunk in self._prepared(batches, per_chunk):
-            faces, *others = chunk
-            for i in range(0, len(faces), batches.batch_size):
-                self._one([part[i : i + batches.batch_size] for part in chunk], rates[done])
+        for chunk in self._prepared(batches):
+            # What is read is of the chunk before the last, which is done by now: reading must not stop the device.
+            loss = self._loss_once(finished.popleft()) if len(finished) == _CHUNKS_AHEAD else None
+            for i in range(0, len(chunk[0]), size):
+                self._one([part[i : i + size] for part in chunk])
                 done += 1
-                loss = None
-                if i == 0 and done > per_chunk + 1:  # of what is finished: reading it must not stop the device
-                    loss = self._loss_once(finished.popleft())
-                after_batch(loss)
+                after_batch(loss if i == 0 else None)
             finished.append(self._read_later(done))
-        self._optimizer.iterations.assign(self._steps_before)
+        self._optimizer.iterations.assign(self._done)
         loss, right, weight = self._sums.tolist()
         return loss / len(batches), right / weight
 
-    def _rates(self, steps: int) -> list[float]:
-        """Learning rates of the next steps, by Keras' schedule; on the CPU, since it asks which part it is in."""
-        first = self._steps_before
+    @property
+    def input_size(self) -> int:
+        """Side of the square input in pixels."""
+        return int(self._fused.network.input_shape[1])
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities ``(N, 7)`` of grey faces ``(N, S, S)`` uint8 by the network as it is now."""
+        answers = self._fused.call(self._augment(torch.from_numpy(faces).to(self._device), training=False))
+        return np.asarray(answers.cpu().numpy(), np.float32)
+
+    def _next_rate(self) -> float:
+        """By Keras' schedule; computed on the CPU, since it asks which part it is in."""
+        schedule = self._optimizer._learning_rate
+        if not callable(schedule):
+            return float(keras.ops.convert_to_numpy(schedule))
         with keras.device("cpu"):
-            schedule = self._optimizer._learning_rate
-            if callable(schedule):
-                return [float(schedule(step)) for step in range(first, first + steps)]
-        return [float(keras.ops.convert_to_numpy(schedule))] * steps
+            return float(schedule(self._done))
 
-    def _batches_in_a_chunk(self, batch_size: int) -> int:
-        return max(1, _FACES_AT_ONCE // batch_size) if self._on_gpu else 1
-
-    def _prepared(self, batches: BatchList, per_chunk: int) -> Iterator[list[Any]]:
+    def _prepared(self, batches: BatchList) -> Iterator[list[Any]]:
         """Chunks of augmented faces, targets, weights and labels on the device.
 
         On a GPU a chunk is prepared on a stream of its own while the one before is learnt from.
         """
-        for arrays in _chunks(batches, per_chunk):
+        for arrays in _chunks(batches, _FACES_AT_ONCE // batches.batch_size if self._on_gpu else 1):
             if self._beside is None:
                 yield self._prepare(arrays)
                 continue
@@ -166,9 +172,9 @@ class TorchSteps:
             targets = (1.0 - share) * targets + share * self._teachers(faces)
         return [faces, targets, weights, labels]
 
-    def _one(self, batch: list[Any], rate: float) -> None:
+    def _one(self, batch: list[Any]) -> None:
         """A step. The first one makes the buffers, and on a GPU records the graph."""
-        self._rate.fill_(rate)
+        self._rate.fill_(self._next_rate())
         if not self._inputs:
             self._inputs = tuple(part.clone() for part in batch)
             if self._on_gpu:
@@ -179,10 +185,10 @@ class TorchSteps:
             self._compute()
         else:
             self._graph.replay()
-        if self._averages and self._steps_before == 0:  # an average begins with the first value, as in Keras
+        if self._averages and self._done == 0:  # an average begins with the first value, as in Keras
             with torch.no_grad():
                 torch._foreach_copy_(self._averages, self._parameters)
-        self._steps_before += 1
+        self._done += 1
 
     def _compute(self) -> None:
         faces, targets, weights, labels = self._inputs
@@ -241,25 +247,19 @@ class TorchSteps:
         return float(sums[0]) / done
 
 
-def _chunks(batches: BatchList, per_chunk: int) -> Iterator[Chunk]:
-    """Batches joined ``per_chunk`` at a time, in order, made in threads while the device computes."""
+def _chunks(batches: BatchList, longest: int) -> Iterator[Chunk]:
+    """Batches joined, in order, made in threads while the device computes: 1, 2, 4 and so on up to ``longest``.
 
-    def make(first: int) -> Chunk:
-        parts = [batches[i] for i in range(first, min(first + per_chunk, len(batches)))]
-        faces, targets, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return faces, targets, weights
+    The first ones are short so that the device need not wait for long.
+    """
 
-    workers = max(1, min(6, cores() // 2))
-    starts = iter(range(0, len(batches), per_chunk))
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Chunk]] = deque()
-        try:
-            for start in starts:
-                pending.append(pool.submit(make, start))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    def make(part: tuple[int, int]) -> Chunk:
+        faces, targets, weights = zip(*(batches[i] for i in range(*part)), strict=True)
+        return np.concatenate(faces), np.concatenate(targets), np.concatenate(weights)
+
+    parts: list[tuple[int, int]] = []
+    while (start := parts[-1][1] if parts else 0) < len(batches):
+        length = min(max(longest, 1), 1 << len(parts), len(batches) - start)
+        parts.append((start, start + length))
+    # More threads would only keep the one that feeds the device from the interpreter lock.
+    yield from ordered_map(make, parts, batch=1, workers=max(1, min(4, cores() // 4)))
