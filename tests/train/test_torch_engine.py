@@ -201,18 +201,16 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         before = [np.array(variable) for variable in stage.network.trainable_variables]
         stage.run(resume=False)
         optimizer = stage.trainer.optimizer
-        moves = [
-            np.array(now) - old for now, old in zip(stage.network.trainable_variables, before, strict=True)
-        ]
+        moves = [np.array(now) - old for now, old in zip(stage.network.trainable_variables, before, strict=True)]
         lists = (optimizer._momentums, optimizer._velocities, optimizer._model_variables_moving_average)
         ends.append((stage.history, moves, [[np.array(v) for v in each] for each in lists], int(optimizer.iterations)))
     (history, moves, state, steps), (plain_history, plain_moves, plain_state, plain_steps) = ends
     assert plain_steps == steps == 6
-    for one, other in zip(history, plain_history, strict=True):
-        assert other.loss == pytest.approx(one.loss, rel=1e-3)
-        assert other.accuracy == pytest.approx(one.accuracy, abs=0.03)  # one image of 42
-        assert other.val_loss == pytest.approx(one.val_loss, rel=1e-3)
-        assert other.learning_rate == pytest.approx(one.learning_rate)
+    for row, plain_row in zip(history, plain_history, strict=True):
+        assert plain_row.loss == pytest.approx(row.loss, rel=1e-3)
+        assert plain_row.accuracy == pytest.approx(row.accuracy, abs=0.03)  # one image of 42
+        assert plain_row.val_loss == pytest.approx(row.val_loss, rel=1e-3)
+        assert plain_row.learning_rate == pytest.approx(row.learning_rate)
     for kind, other_kind in zip(state[:2], plain_state[:2], strict=True):
         for one, other in zip(kind, other_kind, strict=True):
             np.testing.assert_allclose(other, one, atol=0.05 * float(np.abs(one).max()) + 1e-7)

@@ -1,4 +1,4 @@
-"""The most accurate recipe known here, in one command: ``python -m fer_train.best --data fer2013.zip --runs runs/best``.
+"""The most accurate recipe, in one command: ``python -m fer_train.best --data fer2013.zip --runs runs/best``.
 
 Three larger networks learn FER-2013 from scratch side by side, then teach MobileNetV2, which begins at ImageNet's
 weights and sees the same changed faces as they do; its QAT stage follows. Every step is a plain ``fer-train`` in a
@@ -21,21 +21,17 @@ from fer_edge.errors import CheckFailedError, UsageError
 from fer_train.run_folder import RunFolder
 
 PROG: Final[str] = "fer_train.best"
-_BATCH: Final[tuple[str, ...]] = ("--batch-size", "128", "--erase", "0.2")
-TEACHERS: Final[dict[str, tuple[str, ...]]] = {
-    "vgg_a": (*_BATCH, *"--network vgg --epochs 62 --seed 51 --dropout 0.4 --mixup 0.2".split()),
-    "vgg_b": (
-        *_BATCH,
-        *"--network vgg --epochs 62 --seed 52 --dropout 0.4 --mixup 0.4".split(),
-        *"--rotation-degrees 16 --zoom 0.16 --shift 0.1".split(),
-    ),
-    "resnet": (*_BATCH, *"--network resnet --epochs 54 --seed 53 --dropout 0.3 --mixup 0.2".split()),
+_ALL: Final[str] = "--batch-size 128 --erase 0.2 --checkpoint-seconds 30"
+TEACHERS: Final[dict[str, str]] = {
+    "vgg_a": "--network vgg --epochs 62 --seed 51 --dropout 0.4 --mixup 0.2",
+    "vgg_b": "--network vgg --epochs 62 --seed 52 --dropout 0.4 --mixup 0.4 "
+    "--rotation-degrees 16 --zoom 0.16 --shift 0.1",
+    "resnet": "--network resnet --epochs 54 --seed 53 --dropout 0.3 --mixup 0.2",
 }
 """Options of the networks that teach."""
-STUDENT_OPTIONS: Final[tuple[str, ...]] = (
-    *_BATCH,
-    *"--epochs 75 --progressive-size 0 --teacher-weight 0.8 --learning-rate 0.0015 --mixup 0.2 --seed 61".split(),
-    *"--qat-epochs 3 --qat-distill 0.97 --checkpoint-seconds 30".split(),
+STUDENT_OPTIONS: Final[str] = (
+    "--epochs 75 --progressive-size 0 --teacher-weight 0.8 --learning-rate 0.0015 --mixup 0.2 --seed 61 "
+    "--qat-epochs 3 --qat-distill 0.97"
 )
 _POLL_S: Final[float] = 0.5
 
@@ -75,10 +71,11 @@ def _parser() -> CommandParser:
 
 def plan(runs: Path, shared: Sequence[str], also: Sequence[str], backbone: str | None) -> list[tuple[Path, list[str]]]:
     """Run folders and options of ``fer-train``, teachers first, the student last."""
-    commands = [(runs / name, [*shared, *options]) for name, options in TEACHERS.items()]
+    shared = [*shared, *_ALL.split()]
+    commands = [(runs / name, [*shared, *options.split()]) for name, options in TEACHERS.items()]
     teachers = [str(folder) for folder, _ in commands] + list(also)
     start = ["--backbone", backbone] if backbone else []
-    student = [*shared, *start, *STUDENT_OPTIONS, "--teacher", *teachers]
+    student = [*shared, *start, *STUDENT_OPTIONS.split(), "--teacher", *teachers]
     return [*commands, (runs / "student", student)]
 
 
