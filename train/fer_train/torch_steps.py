@@ -92,7 +92,7 @@ class TorchSteps:
             lr=self._rate,
             betas=(keras_optimizer.beta_1, keras_optimizer.beta_2),
             eps=keras_optimizer.epsilon,
-            fused=True,
+            fused=self._device.type in ("cuda", "cpu"),
             capturable=self._on_gpu,
         )
         self._done = int(keras.ops.convert_to_numpy(keras_optimizer.iterations))
@@ -132,10 +132,10 @@ class TorchSteps:
         """Side of the square input in pixels."""
         return int(self._fused.network.input_shape[1])
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities ``(N, 7)`` of grey faces ``(N, S, S)`` uint8 by the network as it is now."""
-        answers = self._fused.call(self._augment(torch.from_numpy(faces).to(self._device), training=False))
+        with torch.no_grad():
+            answers = self._fused.call(self._augment(torch.from_numpy(faces).to(self._device), training=False))
         return np.asarray(answers.cpu().numpy(), np.float32)
 
     def _next_rate(self) -> float:
@@ -153,16 +153,17 @@ class TorchSteps:
         """
         for arrays in _chunks(batches, _FACES_AT_ONCE // batches.batch_size if self._on_gpu else 1):
             if self._beside is None:
-                yield self._prepare(arrays)
+                with torch.no_grad():
+                    chunk = self._prepare(arrays)
+                yield chunk
                 continue
-            with torch.cuda.stream(self._beside):
+            with torch.cuda.stream(self._beside), torch.no_grad():
                 chunk = self._prepare(arrays)
             torch.cuda.current_stream().wait_stream(self._beside)
             for part in chunk:
                 part.record_stream(torch.cuda.current_stream())
             yield chunk
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _prepare(self, arrays: Chunk) -> list[Any]:
         raw, targets, weights = (torch.from_numpy(array).to(self._device) for array in arrays)
         faces = self._augment(raw, training=True)
