@@ -16,9 +16,13 @@ from fer_train.history import EpochMetrics, read_metrics, write_metrics
 def run(folder: Path, epochs: int, start_from: Path | None) -> Path:
     folder.mkdir()
     start = str(start_from) if start_from else None
-    TrainConfig(epochs=epochs, data="/home/me/faces.zip", start_from=start, teacher=("/home/me/a.npz",)).save(
-        folder / "config.json"
-    )
+    TrainConfig(
+        epochs=epochs,
+        data="/home/me/faces.zip",
+        start_from=start,
+        teacher=("/home/me/a.npz",),
+        soft_labels="/home/me/v.csv",
+    ).save(folder / "config.json")
     rows = [
         EpochMetrics("float", "fine-tune", n + 1, 1.5, 0.5, 1.4, 0.5 + n / 100, None, 1e-3, 9.0) for n in range(epochs)
     ]

@@ -69,6 +69,7 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
             config,
             data="",
             backbone=None,
+            soft_labels=Path(config.soft_labels).name if config.soft_labels else None,
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,
             qat_start_from=_name_of(Path(config.qat_start_from)) if config.qat_start_from else None,
             teacher=tuple(Path(name).name for name in config.teacher),

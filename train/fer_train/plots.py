@@ -63,7 +63,9 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
         note = f"{100 * best:.2f} %"
         near_the_end = index + 1 > 0.95 * len(history)
         side = "right" if near_the_end and index else "center"
-        axes.annotate(note, (index + 1, 100 * best), (0, 9), textcoords="offset points", ha=side, fontsize=9)
+        # Below the last epochs of validation nothing is drawn; above them there is training's curve.
+        beside = (0, -18) if near_the_end else (0, 9)
+        axes.annotate(note, (index + 1, 100 * best), beside, textcoords="offset points", ha=side, fontsize=9)
     _mark_stages(axes, history)
     axes.set_xticks(position[:: max(1, len(position) // 16)])
     labels = [str(row.epoch) for row in history]
