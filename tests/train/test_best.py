@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,27 @@ def test_a_failure_ends_the_others_and_says_why(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(CheckFailedError, match="b ended with 3: this was it"):
         best.run_all([(tmp_path / "a", []), (tmp_path / "b", [])], 2, start)
     assert start.processes["a"].poll() is not None
+
+
+def test_a_terminated_command_leaves_no_run_behind(tmp_path: Path) -> None:
+    program = (
+        "import subprocess, sys\nfrom fer_train import best\n"
+        "def start(folder, options):\n"
+        "    process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "    print(process.pid, flush=True)\n"
+        "    return process\n"
+        "best._start = start\n"
+        f"sys.exit(best.main(['--data', 'd', '--runs', {str(tmp_path)!r}, '--side-by-side', '1']))"
+    )
+    command = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert command.stdout is not None
+    child = int(command.stdout.readline())
+    command.terminate()
+    _, errors = command.communicate(timeout=20)
+    assert command.returncode == 130
+    assert b"interrupted" in errors
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_command_trains_teachers_before_the_student(

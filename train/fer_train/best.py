@@ -8,6 +8,7 @@ folder of its own below ``--runs``: what is finished stays, what was interrupted
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,9 +107,16 @@ def run_all(
 
 @contextmanager
 def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Leave no process behind, also when this one is told to end (``SIGTERM`` is taken for an interrupt)."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, before)
         for process in running.values():
             process.terminate()
         for process in running.values():
