@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tests.train.networks import drawn_training_data, first_blocks, run_with_weights, use_first_blocks
 
-from fer_edge.errors import ModelError
+from fer_edge.errors import CheckFailedError, ModelError
 from fer_train.config import TrainConfig
 from fer_train.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ def test_all_of_these_pass_on_pytorch() -> None:
         command, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "9 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 def network_with_statistics(rng: np.random.Generator) -> Any:
@@ -218,6 +218,19 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
     for one, other, where in zip(moves + state[2], plain_moves + plain_state[2], firm + firm, strict=True):
         if where.any():
             assert np.quantile(np.abs(other - one)[where], 0.9) < 0.1 * rate
+
+
+@on_torch
+def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fer_train.fit import FloatStage
+
+    use_first_blocks(monkeypatch)
+    data = drawn_training_data(2, 1)
+    data = dataclasses.replace(data, weights=np.full_like(data.weights, np.nan))
+    recipe = TrainConfig(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
+    with pytest.raises(CheckFailedError, match="the loss became nan in epoch 1"):
+        FloatStage(recipe, data, RunFolder(tmp_path)).run(resume=False)
+    assert not RunFolder(tmp_path).float_weights.exists()
 
 
 @on_torch

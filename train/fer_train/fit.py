@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import CheckFailedError, UsageError
+from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path
 from fer_train.artifacts import load_float_weights
 from fer_train.augment import Augment
@@ -21,6 +21,7 @@ from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, require_space, save_checkpoint
 from fer_train.config import TrainConfig
 from fer_train.devices import Devices
+from fer_train.epoch import keras_epoch, torch_epoch
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
@@ -37,7 +38,6 @@ HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
 """Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 EVALUATION_BATCH = 128
 _EVALUATION_BATCH_GPU = 512
-_LOSS_CHECK_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,6 @@ def cross_entropy(evaluation: Evaluation) -> float:
     """Mean negative log-likelihood of the labels in nats."""
     chosen = evaluation.probabilities[np.arange(evaluation.n_images), evaluation.labels]
     return float(-np.log(np.maximum(chosen, 1e-7)).mean())
-
-
-def _require_finite(loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise CheckFailedError(
-            f"the loss became {loss} in epoch {epoch + 1}; the last checkpoint and the best weights are kept: "
-            "try a lower --learning-rate or --precision float32"
-        )
 
 
 def save_weights(network: Any, path: Path) -> None:
@@ -384,51 +376,10 @@ class FloatStage:
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
         """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
         progress.start_epoch(epoch)
-        plain = self.plain_steps()
-        if plain is not None:
-
-            def after_batch(loss: float | None) -> None:
-                if loss is not None:
-                    _require_finite(loss, epoch)
-                progress.step("" if loss is None else f"loss {loss:.3f}")
-
-            seed = int(np.random.SeedSequence([self.config.seed, epoch]).generate_state(1)[0])
-            loss, accuracy = plain.epoch(self._batches(epoch), seed, after_batch)
-            _require_finite(loss, epoch)
-            return loss, accuracy
-        return self._fit_epoch_by_keras(epoch, progress)
-
-    def _fit_epoch_by_keras(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        optimizer = self.trainer.optimizer
-        averaged = bool(optimizer.use_ema)
-
-        class Watch(keras.callbacks.Callback):  # type: ignore[misc]
-            """Moves the bar; stops at once when the loss is no number any more."""
-
-            def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-                note = ""
-                if logs and batch % _LOSS_CHECK_STEPS == 0:  # reading the loss waits for the device
-                    loss = float(to_numpy(logs["loss"]))
-                    _require_finite(loss, epoch)
-                    note = f"loss {loss:.3f}"
-                progress.step(note)
-
-            def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-                # fit() would overwrite the weights by their average at its end; we swap them in for evaluation only.
-                optimizer.use_ema = False
-
-        logs = self.trainer.fit(
-            self._batches(epoch).for_keras(keras),
-            epochs=epoch + 1,
-            initial_epoch=epoch,
-            shuffle=False,  # the batches have their own seeded order, which a resumed run must see again
-            verbose=0,
-            callbacks=[Watch()],
-        ).history
-        optimizer.use_ema = averaged
-        loss = float(logs["loss"][-1])
-        _require_finite(loss, epoch)
-        return loss, float(logs["accuracy"][-1])
+        steps = self.plain_steps()
+        if steps is None:
+            return keras_epoch(self.trainer, self._batches(epoch), epoch, progress)
+        return torch_epoch(steps, self._batches(epoch), self.config.seed, epoch, progress)
 
     def _save_best(self) -> None:
         save_weights(self._on_one_device(), self.folder.float_weights)
