@@ -61,9 +61,10 @@ def test_runs_side_by_side_and_leaves_finished_ones_out(
 ) -> None:
     monkeypatch.setattr(best, "_POLL_S", 0.05)
     start = Started({"a": 0, "b": 0, "c": 0})
+    monkeypatch.setattr(best, "_start", start)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "summary.json").write_text("")
-    best.run_all([(tmp_path / name, []) for name in "abc"], at_once, start)
+    best.run_all([(tmp_path / name, []) for name in "abc"], at_once)
     assert sorted(start.processes) == ["a", "c"]
     assert start.most == at_once
     assert capsys.readouterr().err.count("done. this was it") == 2
@@ -72,8 +73,9 @@ def test_runs_side_by_side_and_leaves_finished_ones_out(
 def test_a_failure_ends_the_others_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(best, "_POLL_S", 0.05)
     start = Started({"a": 99, "b": 3})
+    monkeypatch.setattr(best, "_start", start)
     with pytest.raises(CheckFailedError, match="b ended with 3: this was it"):
-        best.run_all([(tmp_path / "a", []), (tmp_path / "b", [])], 2, start)
+        best.run_all([(tmp_path / "a", []), (tmp_path / "b", [])], 2)
     assert start.processes["a"].poll() is not None
 
 

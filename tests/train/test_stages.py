@@ -75,6 +75,20 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
 
 
+def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fer_train import fit
+
+    monkeypatch.setattr(fit, "build_network", small_network)
+    written: list[int] = []
+    monkeypatch.setattr(fit, "save_checkpoint", lambda *parts: written.append(parts[-1]["epochs_done"]))
+    for seconds, expected in ((0.0, [1, 2, 3]), (1000.0, [1, 3])):
+        written.clear()
+        folder = RunFolder(tmp_path / str(seconds))
+        float_stage(folder, recipe=dataclasses.replace(RECIPE, checkpoint_seconds=seconds))
+        assert written == expected
+        assert len(folder.metrics.read_text().splitlines()) == 4  # every epoch is told all the same
+
+
 def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

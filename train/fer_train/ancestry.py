@@ -66,10 +66,7 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
             continue
         config: TrainConfig = load_config(RunFolder(folder).config)
         config = dataclasses.replace(
-            config,
-            data="",
-            backbone=None,
-            soft_labels=Path(config.soft_labels).name if config.soft_labels else None,
+            config.without_paths(),
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,
             qat_start_from=_name_of(Path(config.qat_start_from)) if config.qat_start_from else None,
             teacher=tuple(Path(name).name for name in config.teacher),

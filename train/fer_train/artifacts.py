@@ -183,10 +183,7 @@ def pack(trained: Trained, folder: Path) -> None:
     """
     if trained.recipe is None:
         raise ModelError(f"{trained.path} is a model file; only a run of fer-train can be packed")
-    votes = trained.recipe.soft_labels
-    dataclasses.replace(trained.recipe, data="", backbone=None, soft_labels=Path(votes).name if votes else None).save(
-        folder / "config.json"
-    )
+    trained.recipe.without_paths().save(folder / "config.json")
     write_packed(folder / PACKED_FLOAT, trained.float_model().get_weights())
     qat = trained.qat_model()
     if qat is not None:

@@ -11,8 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -80,22 +81,20 @@ def plan(runs: Path, shared: Sequence[str], also: Sequence[str], backbone: str |
     return [*commands, (runs / "student", student)]
 
 
-def run_all(
-    commands: Sequence[tuple[Path, list[str]]],
-    at_once: int,
-    start: Callable[[Path, list[str]], subprocess.Popen[bytes]] | None = None,
-) -> None:
+def run_all(commands: Sequence[tuple[Path, list[str]]], at_once: int) -> None:
     """Run ``fer-train`` for every folder that is not finished, ``at_once`` of them at a time; each has a log beside it.
 
     Raises :class:`CheckFailedError` for the first one that fails, and ends the others then.
     """
     waiting = [command for command in commands if not RunFolder(command[0]).summary.exists()]
     running: dict[Path, subprocess.Popen[bytes]] = {}
-    with _none_left(running):
+    with _none_left(running) as told_to_end:
         while waiting or running:
+            if told_to_end.is_set():
+                raise KeyboardInterrupt
             while waiting and len(running) < at_once:
                 folder, options = waiting.pop(0)
-                running[folder] = (start or _start)(folder, options)
+                running[folder] = _start(folder, options)
                 sys.stderr.write(f"{folder}: begun, log in {log_of(folder)}\n")
             time.sleep(_POLL_S)
             for folder in [each for each, process in running.items() if process.poll() is not None]:
@@ -106,15 +105,12 @@ def run_all(
 
 
 @contextmanager
-def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Leave no process behind, also when this one is told to end (``SIGTERM`` is taken for an interrupt)."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[threading.Event]:
+    """Leave no process behind. The event is set by ``SIGTERM``, which must not come between a start and its record."""
+    told_to_end = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     try:
-        yield
+        yield told_to_end
     finally:
         signal.signal(signal.SIGTERM, before)
         for process in running.values():

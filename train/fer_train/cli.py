@@ -242,6 +242,7 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
             ("late_blocks", 0 <= config.late_blocks <= NUM_BLOCKS, f"0 to {NUM_BLOCKS}"),
             ("dropout", 0 <= config.dropout < 1, "0 to below 1"),
             ("label_smoothing", 0 <= config.label_smoothing < 1, "0 to below 1"),
+            ("checkpoint_seconds", config.checkpoint_seconds >= 0, "at least 0"),
             ("ema_decay", 0 <= config.ema_decay < 1, "0 to below 1"),
             (
                 "progressive_size",

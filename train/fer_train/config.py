@@ -98,6 +98,11 @@ class TrainConfig:
         """Those teachers that are files: of logits, or exported models."""
         return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
 
+    def without_paths(self) -> TrainConfig:
+        """The recipe for others to read: data and backbone left out, votes by name."""
+        votes = Path(self.soft_labels).name if self.soft_labels else None
+        return dataclasses.replace(self, data="", backbone=None, soft_labels=votes)
+
     def as_json(self) -> str:
         """The record as JSON text, with what is needed to rebuild the network."""
         architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network

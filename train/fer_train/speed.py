@@ -210,8 +210,6 @@ class _Repeated:
         return self._count
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        if not 0 <= index < self._count:
-            raise IndexError(index)
         return self._batch
 
 

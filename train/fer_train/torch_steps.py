@@ -24,8 +24,6 @@ _FACES_AT_ONCE = 1024
 """Augmented together on a GPU, and shown together to live teachers: enough to hide what starting each kernel costs."""
 _CHUNKS_AHEAD = 2
 """How far Python may run ahead of the device, and how many augmented chunks memory holds beside the running one."""
-_LEAST = 1e-7
-"""Below it Keras' cross-entropy takes a probability for this."""
 _WARM_UP = 3
 """Steps before one is recorded, in which PyTorch's libraries choose their kernels."""
 
@@ -194,7 +192,8 @@ class TorchSteps:
     def _compute(self) -> None:
         faces, targets, weights, labels = self._inputs
         answers = self._fused.call(faces, training=True)
-        each = -(targets * answers.clamp(_LEAST, 1.0 - _LEAST).log()).sum(-1)
+        least = keras.config.epsilon()  # as in Keras' cross-entropy
+        each = -(targets * answers.clamp(least, 1.0 - least).log()).sum(-1)
         loss = (each * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
@@ -241,7 +240,7 @@ class TorchSteps:
 
     @staticmethod
     def _loss_once(promised: tuple[Any, Any, int]) -> float:
-        """Waits until the device has come so far, which also keeps Python from running ahead by more than a chunk."""
+        """Waits until the device has come so far, which also keeps Python from running far ahead."""
         sums, event, done = promised
         if event is not None:
             event.synchronize()
