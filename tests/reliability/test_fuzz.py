@@ -95,7 +95,7 @@ def test_a_runtime_that_crashes_is_contained(name: str, tmp_path: Path, monkeypa
     path = target.put(f"x.{name}", target.seeds[0])
     (tmp_path / "sitecustomize.py").write_text(
         "import os\n"
-        "from fer_edge import backends\n"
+        "from fer_edge.inference import backends\n"
         "def load_backend(name):\n"
         "    return lambda path, threads: os.abort()\n"
         "backends.load_backend = load_backend\n"
@@ -210,7 +210,8 @@ def test_a_runtime_that_hangs_is_ended(how: str, tmp_path: Path, monkeypatch: py
     path = target.put("x.tflite", target.seeds[0])
     body = f"    def opened(path, threads):\n        {how}\n    return opened\n"
     (tmp_path / "sitecustomize.py").write_text(
-        f"from fer_edge import backends\ndef load_backend(name):\n{body}backends.load_backend = load_backend\n"
+        "from fer_edge.inference import backends\n"
+        f"def load_backend(name):\n{body}backends.load_backend = load_backend\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert check.TRIAL_SECONDS <= 5.0

@@ -1,8 +1,8 @@
 """The measuring process: one model on one runtime, alone, so that its memory is its own.
 
-Started as ``python -m fer_bench.measure.worker_process BACKEND MODEL THREADS STARTED_NS`` by ``fer_bench.measure.worker_client`` and, through
-``PYTHONPATH``, also by the interpreter of another environment (tflite-runtime needs one of its own), so it imports
-``fer_edge`` and numpy only.
+Started as ``python -m fer_bench.measure.worker_process BACKEND MODEL THREADS STARTED_NS`` by
+``fer_bench.measure.worker_client`` and, through ``PYTHONPATH``, also by the interpreter of another
+environment (tflite-runtime needs one of its own), so it imports ``fer_edge`` and numpy only.
 
 It takes one JSON object a line on stdin and answers one a line on stdout; images follow as raw bytes.
 """

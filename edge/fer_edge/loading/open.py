@@ -13,10 +13,12 @@ def open_classifier(
 ) -> Classifier:
     """Open a model file on a runtime.
 
-    ``model`` is a ``.tflite`` or ``.onnx`` file, or a bare name looked up by :func:`fer_edge.loading.model_files.find_model`;
-    None means the INT8 model that comes with the package. ``backend`` is ``auto`` (by the file's suffix) or a name
-    from :data:`fer_edge.inference.backends.BACKENDS`. ``threads`` is the number of CPU threads of one inference. A file that no
-    ``manifest.json`` beside it vouches for is first checked and tried in a process of its own (``model_check.py``).
+    ``model`` is a ``.tflite`` or ``.onnx`` file, or a bare name looked up by
+    :func:`fer_edge.loading.model_files.find_model`; None means the INT8 model that comes with the package.
+    ``backend`` is ``auto`` (by the file's suffix) or a name from :data:`fer_edge.inference.backends.BACKENDS`.
+    ``threads`` is the number of CPU threads of one inference.
+    A file that no ``manifest.json`` beside it vouches for is first checked (``check.py``) and tried in a process of its
+    own (``trial.py``).
 
     Raises :class:`ModelError` for a bad file, :class:`MissingDependencyError` when the runtime is not installed,
     :class:`UsageError` for an unknown backend.

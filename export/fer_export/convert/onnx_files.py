@@ -38,7 +38,7 @@ def float_onnx(model: Any, input_size: int) -> bytes:
 
 
 def int8_onnx(tflite: bytes, target: Target = "x86") -> bytes:
-    """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``fer_export.convert.qdq_writer``)."""
+    """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``qdq_writer``)."""
     return _checked(tflite_to_onnx(read_tflite(tflite), target), "the INT8 ONNX model")
 
 

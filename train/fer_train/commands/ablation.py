@@ -1,4 +1,4 @@
-"""What does each part of the recipe do? ``python -m fer_train.commands.ablation`` trains short runs that differ in one part.
+"""What does each part of the recipe do? ``fer-train ablation`` trains short runs that differ in one part.
 
 Every run is a plain ``fer-train`` in a process and folder of its own, so that all of it can be interrupted and taken up
 again. The difference to the base run is over the same validation images, so it comes with a paired interval; that

@@ -1,4 +1,4 @@
-"""The average of several runs' float weights: ``python -m fer_train.commands.average --run runs/a runs/b --to runs/mean``.
+"""The average of several runs' float weights: ``fer-train average --run runs/a runs/b --to runs/mean``.
 
 Runs that went on from one another, or from the same network, lie in one basin of the loss; the mean of their weights is
 there too, often flatter and no slower (model soups, Wortsman et al. 2022, arXiv:2203.05482). Runs that began apart have

@@ -1,12 +1,12 @@
-"""Temperature scaling (Guo et al. 2017, section 4.2), folded into the last layer: ``python -m fer_train.commands.calibrate``.
+"""Temperature scaling (Guo et al. 2017, section 4.2), folded into the last layer: ``fer-train calibrate``.
 
 One number T for a network: its logits are divided by T, so that probabilities fit how often they are right; decisions
 stay. T minimises the negative log-likelihood on the validation split, which is choosing on that split: the record
 therefore also holds the calibration error of each half of it under the T of the other half.
 
 The weights of a run stay as trained. ``temperature.json`` beside them says T, and whoever builds the networks
-(:mod:`fer_train.runs.trained`) folds it: kernel and bias of the dense layer are divided by T, and in the QAT network the
-learned ranges of kernel and logits too, so that every quantised value before the softmax stays the same.
+(:mod:`fer_train.runs.trained`) folds it: kernel and bias of the dense layer are divided by T, and in the QAT network
+the learned ranges of kernel and logits too, so that every quantised value before the softmax stays the same.
 """
 
 from __future__ import annotations

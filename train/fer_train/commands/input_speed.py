@@ -1,4 +1,4 @@
-"""Is the input pipeline in the way? ``python -m fer_train.commands.input_speed`` compares the epoch loop with the bare training step.
+"""Is the input pipeline in the way? ``fer-train speed`` compares the epoch loop with the bare training step.
 
 Loop: what ``fer-train`` does in an epoch before it evaluates, from images in memory: order, resizing, mixing, queue,
 augmentation and training on the device, progress and the watch on the loss. Bare: the same compiled step, augmentation

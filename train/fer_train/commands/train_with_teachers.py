@@ -1,4 +1,4 @@
-"""The most accurate recipe, in one command: ``python -m fer_train.commands.train_with_teachers --data fer2013.zip --runs runs/best``.
+"""The most accurate recipe, in one command: ``fer-train teach --data fer2013.zip --runs runs/best``.
 
 Three larger networks learn FER-2013 from scratch side by side, then teach MobileNetV2, which begins at ImageNet's
 weights and sees the same changed faces as they do; its QAT stage follows. Every step is a plain ``fer-train`` in a

@@ -52,7 +52,8 @@ def load_votes(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Soft labels ``(N, 7)`` float32, rows summing to 1, and the ``(N,)`` mask of images that have one.
 
-    ``names`` are those of :class:`fer_train.data.dataset.Split`; only the file name counts. Votes for contempt, unknown and
+    ``names`` are those of :class:`fer_train.data.dataset.Split`; only the file name counts. Votes
+    for contempt, unknown and
     not-a-face are dropped. An image whose seven emotions together got less than ``min_share`` of its votes has no soft
     label: its row is 0 and its mask False. Raises :class:`DataError` when the file is no vote table, is truncated, or
     knows none of the images.

@@ -1,6 +1,7 @@
 """Tar archives from strangers, plain or compressed: copied to a zip, which can be read in any order, or refused.
 
-The same guards as for zips (:mod:`fer_train.data.zip_archive`): no path that climbs out, no link, a limit on the unpacked size.
+The same guards as for zips (:mod:`fer_train.data.zip_archive`): no path that climbs out, no link, a limit on the
+unpacked size.
 """
 
 from __future__ import annotations

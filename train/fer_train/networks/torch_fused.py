@@ -23,8 +23,8 @@ Step = Callable[[dict[str, Any], bool], Any]
 def fused_network(network: Any) -> Any:
     """A Keras model that computes what ``network`` does, with its variables: for training and for prediction.
 
-    ``network`` is flat and made of the layers of :func:`fer_train.networks.build.build_network`, and computes in float32 or,
-    where Keras' policy is ``mixed_bfloat16``, in both. Moving
+    ``network`` is flat and made of the layers of :func:`fer_train.networks.build.build_network`, and
+    computes in float32 or, where Keras' policy is ``mixed_bfloat16``, in both. Moving
     variances take the unbiased variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor
     of 1.003 at 3x3 pixels and 32 images, less elsewhere). Raises :class:`ModelError` for a layer of another kind.
     """

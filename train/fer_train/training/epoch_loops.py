@@ -53,7 +53,7 @@ def keras_epoch(trainer: Any, batches: Batches, epoch: int, progress: StageProgr
 
 
 def torch_epoch(steps: Any, batches: Batches, seed: int, epoch: int, progress: StageProgress) -> tuple[float, float]:
-    """The same by :class:`fer_train.training.torch_steps.TorchSteps`; what it draws depends on ``seed`` and ``epoch``."""
+    """The same by :class:`~fer_train.training.torch_steps.TorchSteps`; ``seed`` and ``epoch`` decide what it draws."""
 
     def after_batch(loss: float | None) -> None:
         if loss is not None:

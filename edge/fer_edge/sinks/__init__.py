@@ -1,1 +1,0 @@
-"""Where recognised faces go: one file an output."""
