@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fer_edge.results import Result
 
 PROG = "fer-camera"
+OPENCV = ("opencv-python", "opencv-python-headless")
 POLL_S = 0.2
 WINDOW_POLL_S = 0.03
 
@@ -92,7 +93,10 @@ def _print_versions(arguments: argparse.Namespace) -> int:
     import platform
     from importlib import metadata
 
-    for package in ("fer-edge-toolkit", "numpy", "opencv-python", "ai-edge-litert", "tflite-runtime"):
+    from fer_edge.inference.backends import backends
+
+    runtimes = [spec.package for spec in backends().values() if spec.package is not None]
+    for package in ("fer-edge-toolkit", "numpy", *OPENCV, *runtimes):
         with contextlib.suppress(metadata.PackageNotFoundError):
             print(f"{package} {metadata.version(package)}")
     print(f"Python {platform.python_version()} on {platform.platform()}")

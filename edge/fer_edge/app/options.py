@@ -63,7 +63,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
     from fer_edge.faces.detectors import DEFAULT_DETECT_WIDTH, DETECTORS
     from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
-    from fer_edge.inference.backends import BACKENDS
+    from fer_edge.inference.backends import offered_backends
     from fer_edge.preprocess import DEFAULT_MARGIN
 
     parser = CommandParser(
@@ -126,7 +126,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         "--backend",
         default="auto",
         metavar="NAME",
-        help=f"runtime: auto, {', '.join(BACKENDS)} (default: auto, by the model's name)",
+        help=f"runtime: auto, {', '.join(offered_backends())} (default: auto, by the model's name)",
     )
     group.add_argument(
         "--threads", type=whole(1, 64), default=1, metavar="N", help="threads of the network (default: 1)"
