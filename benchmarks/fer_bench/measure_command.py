@@ -26,7 +26,8 @@ from fer_bench.measure.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_bench.measure.worker_client import Remote, Target
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.report.file_name import conditions_name
-from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
+from fer_bench.report_file import write_report
+from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 

@@ -41,6 +41,7 @@ from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.measure_command import positive_int
+from fer_bench.report.peers_table import markdown, package_of
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.files import sha256_of, write_text
@@ -130,7 +131,7 @@ class Running:
             self._log.seek(0)
             said = self._log.read().decode(errors="replace").strip().splitlines()
             last = said[-1] if said else f"ended with {self._process.returncode}"
-            raise FerError(f"{_package(self.contestant.title)} failed: {last}")
+            raise FerError(f"{package_of(self.contestant.title)} failed: {last}")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -205,23 +206,18 @@ def read_accuracies(path: Path) -> Accuracies:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [one for one in content["results"] if one.get("accuracy") is not None]
-        return {(_package(one["name"]), one["model_sha256"], content["split"]): one for one in rows}
+        return {(package_of(one["name"]), one["model_sha256"], content["split"]): one for one in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a JSON file written by this script ({type(error).__name__})") from error
 
 
 def take_accuracy(one: Contestant, known: Accuracies, split: str) -> bool:
     """Whether the accuracy of this version was found before; then it is that."""
-    found = known.get((_package(one.title), one.sha256, split))
+    found = known.get((package_of(one.title), one.sha256, split))
     if found is None:
         return False
     one.n_right, one.n_images = found["n_right"], found["n_images"]
     return True
-
-
-def _package(title: str) -> str:
-    """Name and version, without the face detector, which takes no part in the accuracy."""
-    return title.partition(", faces by")[0].replace(" {version}", "")
 
 
 def say(text: str) -> None:
@@ -372,45 +368,6 @@ def row(one: Contestant, first: Contestant) -> dict[str, Any]:
             "peak_rss_mib": one.peak_rss_mib,
         }
     return found
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """The table for the README, with machine and date."""
-    machine = report["machine"]
-    place = machine["board"] or machine["cpu_model"]
-    lines = [
-        "| package | frames/s | time a frame against the first row | faces found | first result | peak memory | "
-        f"accuracy ({report['split']}) |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-        *(markdown_row(one) for one in report["results"]),
-    ]
-    where = f"{place}, {machine['n_cpus']} CPUs, Python {machine['python']}, {report['created_utc'][:10]}"
-    how = f"medians of {report['n_rounds']} interleaved passes and {report['n_starts']} starts"
-    lines += ["", f"{where}; video {report['video']}; {how}." if report["n_rounds"] else f"{where}; accuracy only."]
-    if report["n_rounds"]:
-        lines += [f"**Invalid speeds**: {reason}." for reason in report["invalid_reasons"]]
-    return "\n".join(lines)
-
-
-def markdown_row(one: dict[str, Any]) -> str:
-    """A line of the table; what was not measured is a dash, what does not work here says why."""
-    if one["failed"]:
-        return f"| {_package(one['name'])} | does not work here: {one['failed']} | | | | | |"
-    cells = ["–"] * 5
-    if "throughput_fps" in one:
-        low, high = one["ratio_of_time_to_first_ci95"]
-        cells = [
-            f"{one['throughput_fps']:.0f}" if one["throughput_fps"] >= 10 else f"{one['throughput_fps']:.1f}",
-            f"{one['ratio_of_time_to_first']:.2f} ({low:.2f} to {high:.2f})",
-            f"{one['n_faces']} in {one['n_frames']} frames",
-            f"{one['first_result_ms'] / 1000:.1f} s",
-            f"{one['peak_rss_mib']:.0f} MiB",
-        ]
-    accuracy = "–"
-    if "accuracy" in one:
-        half = 100 * (one["accuracy_ci95"][1] - one["accuracy_ci95"][0]) / 2
-        accuracy = f"{100 * one['accuracy']:.1f} ± {half:.1f} % (n = {one['n_images']:,})"
-    return "| " + " | ".join([one["name"], *cells, accuracy]) + " |"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from fer_bench.measure.latency import Series
 from fer_bench.measure.worker_client import Opened, Target
 from fer_bench.measure_command import _verify
 from fer_bench.report.html_page import page
-from fer_bench.schema import parse_report, read_report
+from fer_bench.report_file import parse_report, read_report
 from fer_edge.verification.replay import StageResult, VerifyReport
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]

@@ -15,7 +15,8 @@ from fer_bench.cli import main
 from fer_bench.measure.end_to_end import Scene, soak_findings, summarise
 from fer_bench.measure.worker_client import Target
 from fer_bench.report.html_page import page
-from fer_bench.schema import SoakSample, read_report
+from fer_bench.report_file import read_report
+from fer_bench.schema import SoakSample
 from fer_train.synthetic.faces import draw_scene
 
 

@@ -16,7 +16,8 @@ from tests.benchmarks.report_examples import a_report, a_result
 from fer_bench.measure.operator_profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
 from fer_bench.measure.worker_client import Remote, Target
 from fer_bench.report.operator_profile import print_profile, profile_section
-from fer_bench.schema import OperatorProfile, Profile, parse_report
+from fer_bench.report_file import parse_report
+from fer_bench.schema import OperatorProfile, Profile
 from fer_edge.errors import InputError, ModelError
 from fer_edge.loading.model_files import find_model
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.capture import v4l2
+from fer_edge.capture import streams, v4l2
 from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.open import open_source
@@ -122,7 +122,7 @@ def test_v4l2_gets_format_size_rate_and_a_short_queue(tmp_path: Path, monkeypatc
 
 def test_missing_busy_and_forbidden_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(v4l2, "list_cameras", lambda: [CameraInfo(2, "Good Cam")])
+    monkeypatch.setattr(streams, "list_cameras", lambda: [CameraInfo(2, "Good Cam")])
     with pytest.raises(DeviceError, match=r"no camera /dev/video97; cameras here: 2 \(Good Cam\)"):
         open_source(97)
     device = tmp_path / "video5"

@@ -14,7 +14,7 @@ import pytest
 
 from fer_edge import preprocess
 from fer_edge.errors import InputError
-from fer_edge.inference import classifier
+from fer_edge.inference import classifier, tensors
 from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
@@ -143,7 +143,7 @@ def test_another_input_scale_is_quantisation(folder: Path) -> None:
 
 def test_a_wrong_quantiser_of_the_device(network: Network, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = preprocess.to_int8_input
-    monkeypatch.setattr(classifier, "to_int8_input", lambda faces: right(faces) // 2 * 2)
+    monkeypatch.setattr(tensors, "to_int8_input", lambda faces: right(faces) // 2 * 2)
     stage, cause = diagnosis(replay(network, folder))
     assert stage == "quantisation" and "by up to 1 steps" in cause
 

@@ -28,42 +28,59 @@ def images() -> list[bytes]:
     return [cv2.imencode(suffix, frame)[1].tobytes() for suffix in (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm")]
 
 
-def tiny_tflite() -> bytes:
-    """CONV_2D, MEAN, FULLY_CONNECTED, SOFTMAX in INT8 on (1, 8, 8, 3), written by the schema alone."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+class _Graph:
+    """A TFLite model written by the schema alone."""
 
-    rng = np.random.default_rng(1)
-    model, graph = schema.ModelT(), schema.SubGraphT()
-    model.version, model.description = 3, "fuzz seed"
-    model.buffers, graph.tensors, graph.operators, model.operatorCodes = [schema.BufferT()], [], [], []
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
+        self.model, self.graph = schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.description = 3, "fuzz seed"
+        self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
+        self.graph.tensors, self.graph.operators = [], []
 
-    def tensor(name: str, shape: list[int], kind: int, scale: float, zero: int, data: Any = None) -> int:
-        made = schema.TensorT()
+    def tensor(self, name: str, shape: list[int], kind: int, scale: float, zero: int, data: Any = None) -> int:
+        made = self.schema.TensorT()
         made.name, made.shape, made.type = name, np.array(shape, np.int32), kind
-        made.quantization = schema.QuantizationParametersT()
+        made.quantization = self.schema.QuantizationParametersT()
         made.quantization.scale = np.array([scale], np.float32)
         made.quantization.zeroPoint = np.array([zero], np.int64)
         made.buffer = 0
         if data is not None:
-            buffer = schema.BufferT()
+            buffer = self.schema.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
-            made.buffer = len(model.buffers)
-            model.buffers.append(buffer)
-        graph.tensors.append(made)
-        return len(graph.tensors) - 1
+            made.buffer = len(self.model.buffers)
+            self.model.buffers.append(buffer)
+        self.graph.tensors.append(made)
+        return len(self.graph.tensors) - 1
 
-    def operator(code: int, version: int, inputs: list[int], output: int, kind: int, options: Any) -> None:
-        known = schema.OperatorCodeT()
+    def operator(self, code: int, version: int, inputs: list[int], output: int, kind: int, options: Any) -> None:
+        known = self.schema.OperatorCodeT()
         known.builtinCode = known.deprecatedBuiltinCode = code
         known.version = version
-        model.operatorCodes.append(known)
-        made = schema.OperatorT()
-        made.opcodeIndex = len(model.operatorCodes) - 1
+        self.model.operatorCodes.append(known)
+        made = self.schema.OperatorT()
+        made.opcodeIndex = len(self.model.operatorCodes) - 1
         made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
         made.builtinOptionsType, made.builtinOptions = kind, options
-        graph.operators.append(made)
+        self.graph.operators.append(made)
 
+    def content(self, entry: int, answer: int) -> bytes:
+        import flatbuffers
+
+        self.graph.inputs, self.graph.outputs = np.array([entry], np.int32), np.array([answer], np.int32)
+        self.model.subgraphs = [self.graph]
+        builder = flatbuffers.Builder(4096)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def tiny_tflite() -> bytes:
+    """CONV_2D, MEAN, FULLY_CONNECTED, SOFTMAX in INT8 on (1, 8, 8, 3), written by the schema alone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    rng = np.random.default_rng(1)
+    made = _Graph(schema)
+    tensor, operator = made.tensor, made.operator
     int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
     kinds, codes = schema.BuiltinOptions, schema.BuiltinOperator
     entry = tensor("input", [1, SIZE, SIZE, 3], int8, 1 / 128, 0)
@@ -89,11 +106,7 @@ def tiny_tflite() -> bytes:
     softmax = schema.SoftmaxOptionsT()
     softmax.beta = 1.0
     operator(codes.SOFTMAX, 2, [logits], answer, kinds.SoftmaxOptions, softmax)
-    graph.inputs, graph.outputs = np.array([entry], np.int32), np.array([answer], np.int32)
-    model.subgraphs = [graph]
-    builder = flatbuffers.Builder(4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return made.content(entry, answer)
 
 
 def tiny_onnx() -> bytes:

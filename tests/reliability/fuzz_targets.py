@@ -244,7 +244,7 @@ class BenchResult(Target):
 
     def feed(self, content: bytes) -> None:
         from fer_bench.compare.models import compare_reports
-        from fer_bench.schema import read_report
+        from fer_bench.report_file import read_report
 
         report = read_report(self.put("r.json", content))
         compare_reports(report, report)

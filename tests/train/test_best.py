@@ -82,7 +82,7 @@ def test_a_failure_ends_the_others_and_says_why(tmp_path: Path, monkeypatch: pyt
 
 def test_a_terminated_command_leaves_no_run_behind(tmp_path: Path) -> None:
     program = (
-        "import subprocess, sys\nfrom fer_train import best\n"
+        "import subprocess, sys\nfrom fer_train.commands import train_with_teachers as best\n"
         "def start(folder, options):\n"
         "    process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "    print(process.pid, flush=True)\n"

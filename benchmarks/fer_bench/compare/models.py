@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from fer_bench.compare.pipelines import PipelineComparison, compare_pipelines
 from fer_bench.compare.time_difference import TimeDifference
 from fer_bench.intervals import unpaired_ratio
-from fer_bench.schema import Interval, Report, Result, read_report
+from fer_bench.report_file import read_report
+from fer_bench.schema import Interval, Report, Result
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text

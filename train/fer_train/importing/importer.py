@@ -127,22 +127,26 @@ def import_dataset(
                 cleaned=report_clean,
                 votes=n_votes,
             )
-            sums = "".join(f"{item.sha256}  {item.file}\n" for item in good)
-            write_text(staging / CHECKSUMS, sums)
-            manifest = {
-                "format": 1,
-                "job": job,
-                "source_sha256": sha256,
-                "images_sha256": hashlib.sha256(sums.encode()).hexdigest(),
-                "n_images": report.n_images,
-                "counts": report.counts,
-                "dropped": report.dropped,
-                "skipped": [list(pair) for pair in report.skipped],
-                "cleaned": report_clean.as_dict() if report_clean else None,
-                "votes": n_votes,
-            }
-            write_text(staging / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+            _write_records(staging, good, report, {"job": job, "source_sha256": sha256})
     return report
+
+
+def _write_records(staging: Path, good: list[_Written], report: ImportReport, origin: dict[str, Any]) -> None:
+    """``SHA256SUMS`` and ``manifest.json`` of a finished import."""
+    sums = "".join(f"{item.sha256}  {item.file}\n" for item in good)
+    write_text(staging / CHECKSUMS, sums)
+    manifest = {
+        "format": 1,
+        **origin,
+        "images_sha256": hashlib.sha256(sums.encode()).hexdigest(),
+        "n_images": report.n_images,
+        "counts": report.counts,
+        "dropped": report.dropped,
+        "skipped": [list(pair) for pair in report.skipped],
+        "cleaned": report.cleaned.as_dict() if report.cleaned else None,
+        "votes": report.votes,
+    }
+    write_text(staging / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def _open_for_import(

@@ -18,7 +18,8 @@ from fer_edge.preprocess import preprocess_face
 from fer_train.data.dataset import Split
 from fer_train.synthetic.canvas import Color, box_blur, ellipse, fill, mix, shrink
 from fer_train.synthetic.expressions import draw_expression
-from fer_train.synthetic.face_painter import HALF_WIDTH, FacePainter, draw_looks, draw_pose
+from fer_train.synthetic.face_painter import HALF_WIDTH, FacePainter
+from fer_train.synthetic.looks import draw_looks, draw_pose
 
 Image = npt.NDArray[np.uint8]
 MIN_SIZE: Final[int] = 16

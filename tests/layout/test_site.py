@@ -1,0 +1,122 @@
+"""The documentation: a site that builds without a warning, and commands in it that exist as written."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(ROOT / "mkdocs.yml"), "-d", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path) -> None:
+    import fer_edge
+
+    for command in hooks().COMMANDS:
+        assert (site / "reference" / "commands" / f"{command}.html").is_file()
+    page = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    for name in fer_edge.__all__:
+        if name not in ("EMOTIONS", "__version__"):
+            assert f'id="fer_edge.{name}"' in page, name
+    camera = (site / "reference" / "commands" / "fer-camera.html").read_text(encoding="utf-8")
+    assert "--min-confidence" in camera and "--web" in camera
+    assert ":class:" not in page
+
+
+def test_every_page_of_the_site_is_in_its_navigation(site: Path) -> None:
+    index = (site / "index.html").read_text(encoding="utf-8")
+    pages = {str(path.relative_to(site)) for path in site.rglob("*.html")} - {"index.html", "404.html"}
+    linked = set(re.findall(r'href="([^"#]+\.html)', index))
+    assert pages <= linked, pages - linked
+
+
+def documented() -> list[tuple[str, str]]:
+    """(document, command line) of every line in a shell block that starts one of our commands."""
+    found = []
+    listed = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False)
+    documents = [ROOT / name for name in listed.stdout.split("\0") if name] or list(ROOT.glob("**/README.md"))
+    for document in documents:
+        if not document.is_file() or document.name == "CHANGELOG.md":
+            continue
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", document.read_text(encoding="utf-8"), re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                found += [(str(document.relative_to(ROOT)), part) for part in commands_in(line)]
+    return found
+
+
+def commands_in(line: str) -> list[str]:
+    """Our commands in a shell line: without what comes before (variables, sudo) and after (pipes, comments)."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:
+        return []
+    found: list[str] = []
+    segment: list[str] = []
+    for word in [*words, "&&"]:
+        if word not in ("|", "&&", ";", ">", "2>", "||", "&"):
+            segment.append(word)
+            continue
+        while segment and (re.match(r"[A-Z_0-9]+=", segment[0]) or segment[0] in ("sudo", "nohup", "time", "exec")):
+            segment.pop(0)
+        if segment and segment[0].removeprefix(".venv/bin/") in hooks().COMMANDS:
+            found.append(shlex.join([segment[0].removeprefix(".venv/bin/"), *segment[1:]]))
+        segment = []
+    return found
+
+
+DOCUMENTED = sorted(set(documented()))
+
+
+def test_there_are_documented_commands() -> None:
+    assert len(DOCUMENTED) > 40
+
+
+@pytest.mark.parametrize(("document", "line"), DOCUMENTED, ids=[f"{d}: {c}" for d, c in DOCUMENTED])
+def test_a_documented_command_has_options_that_exist(document: str, line: str) -> None:
+    command, *arguments = shlex.split(line)
+    if "..." in arguments or {"--help", "--version"} & set(arguments):
+        return
+    module, subcommands = hooks().COMMANDS[command]
+    given = arguments[0] if arguments and arguments[0] in subcommands else ""
+    parser = hooks().parser_of(module, given)
+    takes_its_name = given and any(given in (action.choices or ()) for action in parser._actions)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            parser.parse_args(arguments if takes_its_name or not given else arguments[1:])
+        except (SystemExit, Exception) as error:
+            pytest.fail(f"{document}: {line}: {error} {said.getvalue()}")
