@@ -14,7 +14,8 @@ A new device is one new file here, for example ``toy.py``::
 
     BACKEND = BackendSpec(name="toy", open=open_model, runtime_module="toy", suffixes=(".toy",))
 
-Everything else reads that record: ``open_classifier``, the check of model files, ``--verify``, ``--help``, ``fer-bench``.
+Everything else reads that record: ``open_classifier``, the check of model files, ``--verify``, ``--help`` and
+``fer-bench``.
 """
 
 from __future__ import annotations
