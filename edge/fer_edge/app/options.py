@@ -61,7 +61,8 @@ def cores(text: str) -> list[int]:
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
-    from fer_edge.faces.detectors import DEFAULT_DETECT_WIDTH, DETECTORS
+    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
+    from fer_edge.faces.detectors import detector_names
     from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
     from fer_edge.inference.backends import offered_backends
     from fer_edge.preprocess import DEFAULT_MARGIN
@@ -94,7 +95,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
 
     group = parser.add_argument_group("faces")
-    group.add_argument("--detector", choices=DETECTORS, default="auto", help="face detector (default: auto)")
+    group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
     group.add_argument("--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once)")
     group.add_argument(
         "--detect-width",
