@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.command import EXIT_INTERRUPTED, run_command
+from fer_edge.command import EXIT_INTERRUPTED, run_command, say
 from fer_edge.errors import CheckFailedError, FerError, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _list_cameras(arguments: argparse.Namespace) -> int:
     for camera in cameras:
         print(f"{camera.number}\t{camera.name}")
     if not cameras:
-        sys.stderr.write(f"{PROG}: no V4L2 cameras found\n")
+        say(f"{PROG}: no V4L2 cameras found")
     return 0
 
 
@@ -194,7 +194,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _notice(text: str) -> None:
-    sys.stderr.write(f"{PROG}: {text}\n")
+    say(f"{PROG}: {text}")
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:

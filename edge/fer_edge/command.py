@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import sys
@@ -43,24 +44,75 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+def say(text: str) -> None:
+    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Run ``body`` and turn every expected failure into one or two lines on stderr and an exit code.
 
+    What was printed is flushed here, not at the interpreter's exit: only here can a reader that went away (``| head``)
+    end the command quietly, and a full disk end it with a message.
+
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
+    _take_any_text()
     try:
-        return body()
+        try:
+            code = body()
+        except SystemExit:  # --help
+            _flush()
+            raise
+        _flush()
+        return code
     except FerError as error:
-        sys.stderr.write(f"{name}: error: {error}\n")
+        say(f"{name}: error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted\n")
+        say(f"{name}: interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has seen enough
         return 0
     except OSError as error:  # a full disk, a missing permission: the system's words are the clearest
         where = f" {error.filename}:" if error.filename else ""
-        sys.stderr.write(f"{name}: error:{where} {error.strerror or error}\n")
+        say(f"{name}: error:{where} {error.strerror or error}")
         return 2
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # Rich's own way of ending at a broken pipe, with 1
+            return 0
+        raise
+    finally:
+        _let_go_of_stdout()
+
+
+def _take_any_text() -> None:
+    """Print file names of any encoding in any locale: what cannot be encoded is escaped instead of ending us."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _let_go_of_stdout() -> None:
+    """Lead standard output to nowhere if it cannot be written: the interpreter would complain at its exit.
+
+    An output's own thread may have met the broken pipe and kept it to itself; the text then still waits in the buffer.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+            sys.stdout.flush()
