@@ -24,7 +24,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        # With several plain arguments these may stand on both sides of an option: `a.jpg --quiet b.jpg`.
+        several = any(action.nargs == "*" and not action.option_strings for action in self._actions)
+        parse = self.parse_known_intermixed_args if several else self.parse_known_args
+        parsed, unknown = parse(args, namespace)
         if unknown:
             options = list(self._options())
             near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)

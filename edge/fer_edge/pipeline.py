@@ -252,6 +252,11 @@ class FacePipeline:
         """Whether all stages run: False before the first result is asked for, and after the end."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether an end was asked for."""
+        return self._stop_asked
+
     def close(self) -> None:
         """End the threads and the source. Called by itself at the end of the iteration."""
         self._stop_asked = True

@@ -181,6 +181,8 @@ class VideoFile:
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.n_frames: int | None = round(count) if 0.0 < count < 1e9 and not loop else None
 
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`."""

@@ -79,6 +79,15 @@ class StatusBoard:
         self.runners: Sequence[SinkRunner] = ()
         """The outputs whose losses are to be told; set once they are open."""
 
+    def watch(self, pipeline: FacePipeline) -> None:
+        """Tell of this pipeline from now on: the next one of several videos."""
+        self._pipeline = pipeline
+
+    @property
+    def alive(self) -> bool:
+        """See :attr:`fer_edge.pipeline.FacePipeline.alive`."""
+        return self._pipeline.alive
+
     def now(self) -> Status:
         """The present state."""
         stats, source = self._pipeline.stats, self._pipeline.source

@@ -21,6 +21,8 @@ BACKENDS: Final[dict[str, str]] = {
     "fake": "fer_edge.backends.fake:FakeClassifier",
 }
 """Backend name -> ``module:Class``; every class takes ``(model_path, *, threads)``."""
+PUBLIC_BACKENDS: Final = tuple(name for name in BACKENDS if name != "fake")
+"""Those that compute something: ``fake`` is for tests."""
 
 
 def load_backend(name: str) -> Callable[..., Any]:
@@ -31,9 +33,9 @@ def load_backend(name: str) -> Callable[..., Any]:
         name = installed_backend()
     target = BACKENDS.get(name)
     if target is None:
-        near = difflib.get_close_matches(name, BACKENDS, n=1)
+        near = difflib.get_close_matches(name, PUBLIC_BACKENDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"unknown backend {name!r}{hint} Known: {', '.join(sorted(BACKENDS))}")
+        raise UsageError(f"unknown backend {name!r}{hint} (known: auto, {', '.join(PUBLIC_BACKENDS)})")
     module_name, class_name = target.split(":")
     loaded: Callable[..., Any] = getattr(importlib.import_module(module_name), class_name)
     return loaded

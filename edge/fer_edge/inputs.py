@@ -1,0 +1,180 @@
+"""What a command line names as its source, as jobs that are done one after the other.
+
+A camera, a stream, a file and a list of images are one job each. Of a folder, a pattern or several names the images are
+one job and every video is one of its own; what is neither is told, not passed over.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from fer_edge.errors import SourceError, UsageError
+from fer_edge.sources import IMAGE_SUFFIXES, CaptureOptions, Frame, ImageFiles, Source, open_source
+
+VIDEO_SUFFIXES: Final = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".3gp"}
+    | {".ogv", ".mjpeg", ".mjpg", ".asf", ".vob"}
+)
+"""What counts as a video in a folder; a file that is named itself is tried whatever its name."""
+_NAMED: Final[int] = 3
+"""So many of the files that are left out are named."""
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source, to be opened when its turn comes."""
+
+    open: Callable[[], Source]
+    """Raises :class:`FerError` where it cannot be opened."""
+    files: tuple[Path, ...] = ()
+    """What it reads, where these are local files."""
+    title: str = ""
+    """Names it among several; empty for the only one."""
+    save_as: str = "fer-camera.mp4"
+    """Name of an annotated video in the folder that ``--save`` names, unlike that of any other job."""
+
+
+class NamedVideo:
+    """A video among several: each frame says which file it is of."""
+
+    continuous = True
+
+    def __init__(self, source: Source, path: Path) -> None:
+        self._source = source
+        self._path = path
+        self.description = source.description
+        self.live = source.live
+        self.fps = source.fps
+        self.n_frames: int | None = getattr(source, "n_frames", None)
+
+    @property
+    def state(self) -> str:
+        """See :attr:`Source.state`."""
+        return self._source.state
+
+    def frames(self) -> Iterator[Frame]:
+        """See :meth:`Source.frames`."""
+        for frame in self._source.frames():
+            yield replace(frame, path=self._path)
+
+    def stop(self) -> None:
+        """See :meth:`Source.stop`."""
+        self._source.stop()
+
+
+def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[Job]:
+    """The jobs that ``names`` mean, at least one; nothing is opened yet.
+
+    Raises :class:`SourceError` where nothing is found, :class:`UsageError` for several names of which one is no file.
+    """
+    if len(names) == 1 and not _is_list(names[0]):
+        path = Path(names[0])
+        files = (path,) if names[0] and path.is_file() else ()
+        save_as = f"{path.stem}.mp4" if files else Job.save_as
+        return [Job(lambda: open_source(names[0], options, on_notice=notice), files, save_as=save_as)]
+    images, videos, others = _sort(names)
+    if others:
+        shown = ", ".join(path.name for path in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+        notice(f"left out, neither image nor video: {len(others)} of {_together(names)} ({shown})")
+    if not images and not videos:
+        raise SourceError(
+            f"no images and no videos in {_together(names)}; expected for example "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))} or .mp4"
+        )
+    if options.loop and (images or len(videos) > 1):
+        raise UsageError("--loop plays one video again and again; give one video as the source")
+    several = len(images) + len(videos) > 1
+    jobs = []
+    if images:
+        description = _together(names)
+        jobs.append(Job(lambda: ImageFiles(images, description, notice), tuple(images)))
+    used: set[str] = set()
+    for path in videos:
+        save_as = unlike(f"{path.stem}.mp4", used)
+        jobs.append(_video_job(path, options, notice, several=several, save_as=save_as))
+    return jobs
+
+
+def unlike(name: str, used: set[str]) -> str:
+    """``name``, or ``STEM-2.SUFFIX`` (3, ...) where it is among ``used``, to which the result is added."""
+    free, number = name, 1
+    while free.lower() in used:  # some file systems do not tell A from a
+        number += 1
+        free = f"{Path(name).stem}-{number}{Path(name).suffix}"
+    used.add(free.lower())
+    return free
+
+
+def _video_job(path: Path, options: CaptureOptions, notice: Notice, *, several: bool, save_as: str) -> Job:
+    def open_video() -> Source:
+        source = open_source(path, options, on_notice=notice)
+        return NamedVideo(source, path) if several else source
+
+    return Job(open_video, (path,), str(path) if several else "", save_as)
+
+
+def _is_list(name: str) -> bool:
+    return bool(name) and (
+        Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists() and "://" not in name)
+    )
+
+
+def _together(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"the {len(names)} sources"
+
+
+def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Images, videos and what is neither, each file once, in the order in which they were named."""
+    images: dict[Path, None] = {}
+    videos: dict[Path, None] = {}
+    others: dict[Path, None] = {}
+    for name in names:
+        if not _is_list(name):
+            path = Path(name)
+            if not (name and path.is_file()):
+                raise UsageError(
+                    f"{name or 'an empty name'} is no file; of several sources each must be a file or a folder"
+                )
+            # Named by hand: what is no image is tried as a video, and told if it is none.
+            (images if is_image(path) else videos)[path] = None
+            continue
+        found = sorted(Path(name).iterdir()) if Path(name).is_dir() else _matches(name)
+        for path in found:
+            if path.name.startswith("."):  # .DS_Store and the like
+                continue
+            kind = images if is_image(path) else videos if is_video(path) else others
+            kind[path] = None
+    return list(images), list(videos), list(others)
+
+
+def _matches(pattern: str) -> list[Path]:
+    found = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns, too
+    if not found:
+        raise SourceError(f"no images match {pattern}")
+    return found
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name, or, where the name does not say, by how it begins."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return path.is_file()
+    if suffix in VIDEO_SUFFIXES or not path.is_file():
+        return False
+    try:
+        return bool(cv2.haveImageReader(str(path)))
+    except cv2.error:
+        return False
