@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from typing import Final
 
+from fer_edge.command import counted
 from fer_edge.draw import UNCERTAIN
 from fer_edge.labels import EMOTIONS
 from fer_edge.pipeline import Face, Result
@@ -80,11 +81,6 @@ class Shares:
 def _shares(seen: Counter[str]) -> str:
     total = seen.total()
     return ", ".join(f"{name} {count / total:.0%}" for name, count in seen.most_common())
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 frame``, ``2 frames``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 class Answers:

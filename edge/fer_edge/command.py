@@ -47,6 +47,11 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def say(text: str) -> None:
     """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording."""
     with contextlib.suppress(OSError, ValueError):

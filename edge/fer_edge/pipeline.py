@@ -142,7 +142,7 @@ class PipelineStats:
 
     @property
     def fps(self) -> float:
-        """Results a second so far."""
+        """Results per second so far."""
         return self.frames / self.elapsed_s if self.elapsed_s > 0.0 else 0.0
 
     def age_percentiles_ms(self, *percents: float) -> list[float]:

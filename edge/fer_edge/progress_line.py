@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from fer_edge.command import say
+from fer_edge.command import counted, say
 
 FIRST_S: Final[float] = 1.5
 """What is done sooner shows nothing."""
@@ -32,12 +32,12 @@ class ProgressLine:
         self._lock = threading.Lock()
         self._shown = False
         self._total: int | None = None
-        self._title, self._noun = "", "frames"
+        self._title, self._noun = "", "frame"
         self._began = self._due = 0.0
         self._on = False
 
-    def start(self, total: int | None, title: str = "", noun: str = "frames") -> None:
-        """Begin to show: ``total`` frames (or what ``noun`` says) if known, of what ``title`` names."""
+    def start(self, total: int | None, title: str = "", noun: str = "frame") -> None:
+        """Begin to show: ``total`` frames (or what else ``noun`` counts) if known, of what ``title`` names."""
         self._on = is_terminal(self._stream)
         self._total, self._title, self._noun = total, title, noun
         self._began = self._clock()
@@ -84,14 +84,14 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-def progress_text(done: int, total: int | None, seconds: float, noun: str = "frames") -> str:
+def progress_text(done: int, total: int | None, seconds: float, noun: str = "frame") -> str:
     """``37 %, 430 of 1150 frames, 120 per second, 0:06 left``; without a total what is known."""
     rate = done / seconds if seconds > 0.0 else 0.0
     speed = f"{rate:.0f} per second" if rate >= 10.0 else f"{rate:.1f} per second"
     if total is None or done > total:  # some containers count wrong
-        return f"{done} {noun}, {speed}"
+        return f"{counted(done, noun)}, {speed}"
     left_s = round((total - done) / rate) if rate else 0
     minutes, seconds_left = divmod(left_s, 60)
     hours, minutes = divmod(minutes, 60)
     left = f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
-    return f"{done * 100 // total} %, {done} of {total} {noun}, {speed}, {left} left"
+    return f"{done * 100 // total} %, {done} of {counted(total, noun)}, {speed}, {left} left"

@@ -77,7 +77,7 @@ class Source(Protocol):
     continuous: bool
     """Neighbouring frames show the same scene, so that faces can be followed from one to the next."""
     fps: float | None
-    """Nominal frames a second, if known."""
+    """Nominal frames per second, if known."""
 
     @property
     def state(self) -> str:

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import cv2
 
-from fer_edge.answers import counted
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.classifier import Classifier, open_classifier
-from fer_edge.command import EXIT_INTERRUPTED
+from fer_edge.command import EXIT_INTERRUPTED, counted
 from fer_edge.errors import DeviceError, SourceError, UsageError
 from fer_edge.faces import FaceDetector, open_detector
 from fer_edge.inputs import Job, plan
@@ -174,7 +173,7 @@ class Session:
         total = len(source.paths) if isinstance(source, ImageFiles) else getattr(source, "n_frames", None)
         if self.arguments.max_frames is not None:
             total = min(total or self.arguments.max_frames, self.arguments.max_frames)
-        self.progress.start(total, title, "images" if images else "frames")
+        self.progress.start(total, title, "image" if images else "frame")
 
     def _wanted(self, job: Job, source: Source) -> Wanted:
         assert self._board is not None

@@ -14,7 +14,7 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and int(port) <= 65535) or "/" in host:
-        raise UsageError(f"{option} {text}: expected PORT or HOST:PORT, for example 8080 or 127.0.0.1:8080")
+        raise UsageError(f"{option} {text}: expected HOST:PORT or PORT, for example 127.0.0.1:8080 or 8080")
     return host, int(port)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from fer_edge.answers import counted
+from fer_edge.command import counted
 from fer_edge.errors import UsageError
 from fer_edge.inputs import unlike
 from fer_edge.pipeline import Result

@@ -205,7 +205,7 @@ def discovery_messages(base: str) -> dict[str, dict[str, Any]]:
         "confidence": {"name": "Confidence", "unit_of_measurement": "%", "state_class": "measurement"},
         "faces": {"name": "Faces", "state_class": "measurement"},
         "fps": {
-            "name": "Frames a second",
+            "name": "Frames per second",
             "unit_of_measurement": "fps",
             "state_class": "measurement",
             "entity_category": "diagnostic",

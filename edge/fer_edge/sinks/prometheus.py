@@ -53,7 +53,7 @@ def metrics_text(status: Status, emotions: Counter[str]) -> str:
     metric("faces_total", "counter", "Faces, over all frames.", ("", status.faces))
     by_emotion = [(f'{{emotion="{name}"}}', float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
     metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
-    metric("frames_per_second", "gauge", "Results a second, of late.", ("", status.fps))
+    metric("frames_per_second", "gauge", "Results per second, of late.", ("", status.fps))
     ages = [('{quantile="0.5"}', status.age_p50_ms), ('{quantile="0.99"}', status.age_p99_ms)]
     in_seconds = [(labels, None if age is None else age / 1e3) for labels, age in ages]
     metric("capture_to_result_seconds", "gauge", "Age of results, of the latest frames.", *in_seconds)
