@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import ModelError
+from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
 
@@ -209,6 +209,8 @@ def open_classifier(
     chosen = None if backend == "auto" else load_backend(backend)  # a wrong name is told before a missing model
     path = Path("fake") if backend == "fake" else find_model(model)
     name = backend_for(path) if backend == "auto" else backend
+    if name != "fake" and (name == "onnx") != (backend_for(path) == "onnx"):
+        raise UsageError(f"--backend {name} does not run {path.name}; leave --backend out")
     if name != "fake":
         check_model(path, name)
     opened: Classifier = (chosen or load_backend(name))(path, threads=threads)

@@ -12,6 +12,8 @@ from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
 
 PROG = "fer-camera"
+OPENCV = ("opencv-python", "opencv-python-headless")
+RUNTIMES = ("ai-edge-litert", "tflite-runtime", "onnxruntime")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,9 +34,11 @@ def _quiet() -> contextlib.AbstractContextManager[None]:
 
 def _run(given: list[str]) -> int:
     from fer_edge.credentials import check_command_line
+    from fer_edge.option_checks import check_texts
     from fer_edge.options import build_parser
 
     arguments = parse_arguments(given)
+    check_texts(arguments)
     notice = (lambda _: None) if arguments.quiet else _notice
     check_command_line(build_parser(PROG).parse_args(given), notice)
     if arguments.cores is not None:
@@ -79,6 +83,10 @@ def _print_config(arguments: argparse.Namespace) -> int:
     from fer_edge.config import config_text
     from fer_edge.options import build_parser
 
+    if len(arguments.inputs) > 1:
+        raise UsageError(
+            f"a configuration file holds one source, not {len(arguments.inputs)}; name a folder or one file"
+        )
     print(config_text(build_parser(PROG), arguments), end="")
     return 0
 
@@ -88,7 +96,7 @@ def _print_versions(arguments: argparse.Namespace) -> int:
     import platform
     from importlib import metadata
 
-    for package in ("fer-edge-toolkit", "numpy", "opencv-python", "ai-edge-litert", "tflite-runtime"):
+    for package in ("fer-edge-toolkit", "numpy", *OPENCV, *RUNTIMES):
         with contextlib.suppress(metadata.PackageNotFoundError):
             print(f"{package} {metadata.version(package)}")
     print(f"Python {platform.python_version()} on {platform.platform()}")
@@ -133,7 +141,9 @@ def _use_cores(cores: list[int]) -> None:
     try:
         os.sched_setaffinity(0, cores)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--cores {cores}: this machine has cores {sorted(os.sched_getaffinity(0))}") from error
+        here = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        asked = ",".join(map(str, cores))
+        raise UsageError(f"--cores {asked}: this machine has cores {here}") from error
 
 
 def _notice(text: str) -> None:

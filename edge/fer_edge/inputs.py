@@ -141,7 +141,7 @@ def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], list[Path]]:
             path = Path(name)
             if not (name and path.is_file()):
                 raise UsageError(
-                    f"{name or 'an empty name'} is no file; of several sources each must be a file or a folder"
+                    f"{name or 'an empty name'} is not a file; of several sources each must be a file or a folder"
                 )
             # Named by hand: what is no image is tried as a video, and told if it is none.
             (images if is_image(path) else videos)[path] = None
@@ -160,6 +160,11 @@ def _matches(pattern: str) -> list[Path]:
     if not found:
         raise SourceError(f"no images match {pattern}")
     return found
+
+
+def is_camera(name: str) -> bool:
+    """Whether a source is a camera of this machine."""
+    return (name.isascii() and name.isdigit()) or name.startswith("/dev/video") or name.partition(":")[0] == "picamera"
 
 
 def is_video(path: Path) -> bool:

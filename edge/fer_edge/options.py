@@ -50,7 +50,7 @@ def number(least: float, most: float) -> Callable[[str], float]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
         if not (math.isfinite(value) and least <= value <= most):
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text}")
+            raise argparse.ArgumentTypeError(f"expected a number from {least:.10g} to {most:.10g}, got {text}")
         return value
 
     return parse

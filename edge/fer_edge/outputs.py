@@ -63,10 +63,13 @@ def open_metrics(wanted: Wanted) -> Sink | None:
     arguments = wanted.arguments
     if not arguments.metrics:
         return None
-    from fer_edge.sinks.address import parse_address
+    from fer_edge.sinks.address import parse_address, reachable
     from fer_edge.sinks.prometheus import MetricsServer
 
-    return MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
+    server = MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
+    names = " or ".join(f"http://{name}:{server.port}/metrics" for name in reachable(server.host))
+    wanted.notice(f"figures for Prometheus at {names}")
+    return server
 
 
 def open_mqtt(wanted: Wanted) -> Sink | None:

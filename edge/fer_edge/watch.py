@@ -19,6 +19,7 @@ from fer_edge.command import EXIT_INTERRUPTED, counted
 from fer_edge.errors import DeviceError, SourceError, UsageError
 from fer_edge.faces import FaceDetector, open_detector
 from fer_edge.inputs import Job, plan
+from fer_edge.option_checks import tell_pointless
 from fer_edge.outputs import OF_EACH_SOURCE, SHARED, STDOUT, Wanted, check_targets, open_outputs
 from fer_edge.pipeline import FacePipeline, Result
 from fer_edge.progress_line import ProgressLine, is_terminal
@@ -51,6 +52,7 @@ def watch(arguments: argparse.Namespace, prog: str) -> int:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
     wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime, arguments.loop)
+    tell_pointless(arguments, arguments.inputs, notice)
     jobs = plan(arguments.inputs, wanted, notice)
     check_targets(arguments, jobs)
     with contextlib.ExitStack() as stack:
@@ -85,6 +87,7 @@ class Session:
         self.failed = False
         """Whether an output lost something that was to be kept."""
         self._window: Any = None
+        self._no_window = ""
         self._detector: FaceDetector | None = None
         self._board: StatusBoard | None = None
         self._pipeline: FacePipeline | None = None
@@ -97,7 +100,11 @@ class Session:
         self._handlers: dict[int, Any] = {}
 
     def open_window(self) -> None:
-        """The window, unless there is none to open: then a notice, if it was not asked for in so many words."""
+        """The window, unless there is none to open: then a notice follows when the source is open.
+
+        Raises:
+            DeviceError: where none can be opened, but ``--no-headless`` asks for one.
+        """
         if self.arguments.headless:
             return
         from fer_edge.sinks.window import Window
@@ -107,8 +114,7 @@ class Session:
         except DeviceError as error:
             if self.arguments.headless is not None:  # --no-headless
                 raise
-            reason = str(error).partition(";")[0]
-            self.notice(f"{reason}: going on without a window, as with --headless")
+            self._no_window = f"{str(error).partition(';')[0]}: going on without a window, as with --headless"
         else:
             self._scope.callback(self._window.close)
 
@@ -132,6 +138,10 @@ class Session:
                 if len(jobs) == 1:
                     raise
                 self.notice(f"skipped: {error}")
+            except DeviceError as error:
+                if self.arguments.inputs == ["0"]:  # the default: somebody's first try
+                    raise DeviceError(f"{error}; to look at a file: fer-camera face.jpg") from error
+                raise
             if self._ended or self.signals:
                 return
         if not done:
@@ -162,6 +172,8 @@ class Session:
             self._scope.callback(self._close_shared)
             board = self._board
             self._scope.callback(ServiceReporter(board.now, lambda: board.alive).close)
+            if self._no_window:
+                self.notice(self._no_window)
         self._board.watch(self._pipeline)
         if not source.live and not arguments.quiet:
             self._start_progress(source, " ".join(part for part in (place, job.title) if part))

@@ -123,7 +123,7 @@ class MetricsServer:
         if not is_loopback(address[0]) and not token:
             raise UsageError(
                 f"--metrics {address[0]}:{address[1]} can be reached from other machines and so needs FER_WEB_TOKEN "
-                "(or --web-token-file); Prometheus gives it as authorization: credentials"
+                "or --web-token-file; Prometheus gives it as authorization: credentials"
             )
         counter = EmotionCounter()
         self._counter = counter
@@ -162,7 +162,7 @@ class MetricsServer:
                 """Say nothing: a scrape every few seconds would fill the log."""
 
         listening = listen(*address, "--metrics")
-        self.port: int = listening.getsockname()[1]
+        self.host, self.port = str(listening.getsockname()[0]), int(listening.getsockname()[1])
         self._server = _Server(listening, Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="fer-metrics", daemon=True

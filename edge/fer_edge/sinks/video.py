@@ -146,8 +146,13 @@ def open_recorder(
     """The recorder that fits the name; raises :class:`UsageError` for a name that nothing fits."""
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         if not single_image:
-            raise UsageError(f"--save {path}: an image can be saved of a single image; expected {', '.join(CODECS)}")
+            raise UsageError(
+                f"--save {path}: only a single image is saved as an image; expected a name ending in "
+                f"{', '.join(CODECS)}, or a folder"
+            )
         return ImageWriter(path, blur=blur)
+    if single_image and Path(path).suffix.lower() not in CODECS:
+        raise UsageError(f"--save {path}: expected a folder, or a name ending in .jpg, .png or another of an image")
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
 
 
