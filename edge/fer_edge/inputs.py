@@ -70,6 +70,15 @@ class NamedVideo:
         self._source.stop()
 
 
+class NamedImage(ImageFiles):
+    """The only image among several sources: its frame says which file it is."""
+
+    def frames(self) -> Iterator[Frame]:
+        """See :meth:`Source.frames`."""
+        for frame in super().frames():
+            yield replace(frame, path=self.paths[0])
+
+
 def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[Job]:
     """The jobs that ``names`` mean, at least one; nothing is opened yet.
 
@@ -95,7 +104,8 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
     jobs = []
     if images:
         description = _together(names)
-        jobs.append(Job(lambda: ImageFiles(images, description, notice), tuple(images)))
+        kind = NamedImage if several and len(images) == 1 else ImageFiles
+        jobs.append(Job(lambda: kind(images, description, notice), tuple(images)))
     used: set[str] = set()
     for path in videos:
         save_as = unlike(f"{path.stem}.mp4", used)

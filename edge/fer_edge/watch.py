@@ -180,8 +180,8 @@ class Session:
 
     def _start_progress(self, source: Source, title: str) -> None:
         images = isinstance(source, ImageFiles)
-        if images and self.arguments.jsonl != STDOUT and is_terminal_stdout():
-            return  # there the lines with the answers are the progress
+        if (images or self.arguments.jsonl == STDOUT) and is_terminal(sys.stdout):
+            return  # there the lines are the progress
         total = len(source.paths) if isinstance(source, ImageFiles) else getattr(source, "n_frames", None)
         if self.arguments.max_frames is not None:
             total = min(total or self.arguments.max_frames, self.arguments.max_frames)
@@ -317,8 +317,3 @@ class Session:
             late = ", ".join(f"{name} {count}" for name, count in self._late.items())
             parts.append(f"not taken by slow outputs: {late}")
         return "; ".join(parts) + f"; {total_s:.1f} s in all"
-
-
-def is_terminal_stdout() -> bool:
-    """Whether somebody looks at standard output."""
-    return is_terminal(sys.stdout)

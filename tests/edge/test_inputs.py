@@ -122,6 +122,14 @@ def test_mistakes(
     assert not (mixed.parent / "out.mp4").exists()
 
 
+def test_one_image_beside_a_video_is_named_too(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "out"
+    assert main([str(mixed / "a.png"), str(mixed / "c.avi"), *FAKE, "--jsonl", "-", "--save", str(saved)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "c.avi", "c.avi", "c.avi"]
+    assert sorted(path.name for path in saved.iterdir()) == ["a.png", "c.mp4"]
+
+
 def test_a_folder_of_broken_videos(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(mixed / "broken.mp4", mixed / "deeper" / "1.mp4")
     shutil.copy(mixed / "broken.mp4", mixed / "deeper" / "2.mp4")

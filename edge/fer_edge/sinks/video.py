@@ -147,12 +147,12 @@ def open_recorder(
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         if not single_image:
             raise UsageError(
-                f"--save {path}: only a single image is saved as an image; expected a name ending in "
+                f"--save {path}: an image can be made of a single image only; expected a name ending in "
                 f"{', '.join(CODECS)}, or a folder"
             )
         return ImageWriter(path, blur=blur)
     if single_image and Path(path).suffix.lower() not in CODECS:
-        raise UsageError(f"--save {path}: expected a folder, or a name ending in .jpg, .png or another of an image")
+        raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}, .jpg or .png, or a folder")
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
 
 
