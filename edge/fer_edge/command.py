@@ -24,10 +24,16 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one."""
-        # With several plain arguments these may stand on both sides of an option: `a.jpg --quiet b.jpg`.
-        several = any(action.nargs == "*" and not action.option_strings for action in self._actions)
-        parse = self.parse_known_intermixed_args if several else self.parse_known_args
-        parsed, unknown = parse(args, namespace)
+        given = list(sys.argv[1:] if args is None else args)
+        several = [action.dest for action in self._actions if action.nargs == "*" and not action.option_strings]
+        if several:
+            # Plain arguments may stand on both sides of an option (`a.jpg --quiet b.jpg`), and behind `--`, which
+            # argparse's own way of mixing them does not know.
+            cut = given.index("--") if "--" in given else len(given)
+            parsed, unknown = self.parse_known_intermixed_args(given[:cut], namespace)
+            setattr(parsed, several[0], [*getattr(parsed, several[0]), *given[cut + 1 :]])
+        else:
+            parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
             options = list(self._options())
             near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
@@ -68,8 +74,8 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
-    _take_any_text()
     try:
+        _take_any_text()
         try:
             code = body()
         except SystemExit:  # --help

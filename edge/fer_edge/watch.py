@@ -93,7 +93,7 @@ class Session:
         self._pipeline: FacePipeline | None = None
         self._shared: list[SinkRunner] = []
         self._late: dict[str, int] = {}
-        self._ended = False
+        self._ended = self._reporting = False
         self._frames = self._faces = self._dropped = 0
         self._seconds = 0.0
         self._scope = contextlib.ExitStack()
@@ -170,8 +170,6 @@ class Session:
             self._board = StatusBoard(self._pipeline)
             self._shared = open_outputs(SHARED, self._wanted(job, source))
             self._scope.callback(self._close_shared)
-            board = self._board
-            self._scope.callback(ServiceReporter(board.now, lambda: board.alive).close)
             if self._no_window:
                 self.notice(self._no_window)
         self._board.watch(self._pipeline)
@@ -200,6 +198,9 @@ class Session:
         with contextlib.closing(pipeline):
             own = open_outputs(OF_EACH_SOURCE, self._wanted(job, source))
             board.runners = [*self._shared, *own]
+            if not self._reporting:  # ready, now that nothing is left to be opened
+                self._reporting = True
+                self._scope.callback(ServiceReporter(board.now, lambda: board.alive).close)
             try:
                 if self._window is None:
                     self._deliver(pipeline, board.runners)

@@ -92,7 +92,7 @@ def test_file_names_do_not_command_the_terminal() -> None:
 
 
 def test_an_image_and_its_answer(
-    tmp_path: Path, scene: npt.NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, scene: npt.NDArray[np.uint8], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, nobody = tmp_path / "face.png", tmp_path / "nobody.png"
     cv2.imwrite(str(image), scene)
@@ -108,6 +108,11 @@ def test_an_image_and_its_answer(
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{image}: face 1: happy")
     assert second == f"{nobody}: no face found"
+    # A name that looks like an option, behind the usual mark.
+    (tmp_path / "-odd.png").write_bytes(image.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert main([str(nobody), *FAKE, "--quiet", "--", "-odd.png"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("-odd.png: face 1: happy")
     # Another output gets the answers, and quiet is quiet.
     assert main([str(image), *FAKE, "--quiet", "--save", str(tmp_path / "shown.png")]) == 0
     assert capsys.readouterr().out == ""
