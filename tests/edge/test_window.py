@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -44,10 +45,12 @@ def display() -> Iterator[str]:
     server.wait()
 
 
-def start(display: str, *arguments: str | Path) -> subprocess.Popen[str]:
+def start(display: str, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, str(RUN_CAMERA), "--backend", "fake", "--detector", "haar", *map(str, arguments)]
     environment = {**os.environ, "DISPLAY": display}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd
+    )
 
 
 def test_a_video_is_shown_to_its_end(display: str, video: Path) -> None:
@@ -71,6 +74,45 @@ def test_an_image_stays_until_it_is_ended(display: str, tmp_path: Path, scene: n
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 130
+
+
+@pytest.mark.slow
+def test_real_keys(display: str, tmp_path: Path, scene: npt.NDArray[np.uint8]) -> None:
+    """Key presses by the X server itself (its XTEST extension)."""
+    try:
+        x11, xtest = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXtst.so.6")
+    except OSError:
+        pytest.skip("libXtst is not installed (apt-get install libxtst6)")
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XKeysymToKeycode.argtypes = [ctypes.c_void_p, ctypes.c_ulong]
+    server = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+
+    def press(key: str) -> None:
+        code = x11.XKeysymToKeycode(server, ord(key))
+        for down in (1, 0):
+            xtest.XTestFakeKeyEvent(server, code, down, 0)
+        x11.XFlush(server)
+
+    image, saved = tmp_path / "face.png", tmp_path / "saved"
+    saved.mkdir()
+    cv2.imwrite(str(image), scene)
+    with start(display, "--source", image, cwd=saved) as process:
+        xtest.XTestFakeMotionEvent(server, -1, 100, 100, 0)  # without a window manager the pointer has the keys
+        end = time.monotonic() + 60
+        while not list(saved.iterdir()):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            press("s")
+            time.sleep(0.2)
+        press("f")
+        press(" ")
+        time.sleep(0.5)
+        assert process.poll() is None
+        press("q")
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert f"saved {next(saved.iterdir()).parent}" in err
+    assert {path.suffix for path in saved.iterdir()} == {".png"}
 
 
 class Keyboard:

@@ -49,8 +49,12 @@ class JsonLines:
         file = FileIO(path, "w" if self._max_bytes is None and not self._keep else "a")
         self._written = file.tell() if file.seekable() else 0
         if self._written:
-            self._written = whole_lines(path, self._written)
-            file.truncate(self._written)
+            whole = whole_lines(path, self._written)
+            if whole < self._written and _is_json(path, whole):  # only its end of line is missing
+                self._written += file.write(b"\n")
+            else:
+                self._written = whole
+                file.truncate(whole)
         return file
 
     def write(self, result: Result) -> None:
@@ -129,6 +133,16 @@ def whole_lines(path: Path, size: int) -> int:
                 return begin + end + 1
             size = begin
     return 0
+
+
+def _is_json(path: Path, begin: int) -> bool:
+    """Whether what a file holds from ``begin`` on is one JSON object."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        try:
+            return isinstance(json.loads(file.read()), dict)
+        except (ValueError, RecursionError):
+            return False
 
 
 def make_folder(path: Path) -> None:
