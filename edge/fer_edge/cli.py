@@ -145,6 +145,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     from fer_edge.classifier import open_classifier
     from fer_edge.faces import open_detector
+    from fer_edge.orientation import asked_orientation
     from fer_edge.pipeline import FacePipeline
     from fer_edge.service import ServiceReporter
     from fer_edge.sources import CaptureOptions, open_source
@@ -155,7 +156,15 @@ def _watch(arguments: argparse.Namespace) -> int:
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
-    wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime, arguments.loop)
+    wanted = CaptureOptions(
+        width,
+        height,
+        arguments.fps,
+        arguments.mjpg,
+        arguments.realtime,
+        arguments.loop,
+        asked_orientation(arguments.rotate, arguments.flip),
+    )
     _check_outputs(arguments)
     with contextlib.ExitStack() as stack:
         # What can be wrong on the command line comes first, what takes long (a camera, the net) last.

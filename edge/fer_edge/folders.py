@@ -1,4 +1,4 @@
-"""Which files of a folder, or of those that a pattern names, are pictures; the others are named, never just passed over."""
+"""Which files of a folder, or of those that a pattern names, are pictures; the others are named, not passed over."""
 
 from __future__ import annotations
 

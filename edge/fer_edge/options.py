@@ -91,6 +91,17 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
+    group.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        metavar="DEG",
+        help="turn every picture clockwise by 90, 180 or 270 degrees, for a camera that is mounted so (default: 0)",
+    )
+    group.add_argument(
+        "--flip", action=SWITCH, default=False, help="exchange left and right, after --rotate (mirror, front camera)"
+    )
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
 
     group = parser.add_argument_group("faces")
