@@ -144,12 +144,13 @@ def _watch(arguments: argparse.Namespace) -> int:
     import cv2
 
     from fer_edge.classifier import open_classifier
-    from fer_edge.faces import open_detector
+    from fer_edge.faces import DEFAULT_DETECT_WIDTH, open_detector
     from fer_edge.orientation import asked_orientation
     from fer_edge.pipeline import FacePipeline
     from fer_edge.service import ServiceReporter
     from fer_edge.sources import CaptureOptions, open_source
     from fer_edge.status import StatusBoard
+    from fer_edge.tiles import for_photos
 
     began = time.monotonic()
     notice = (lambda _: None) if arguments.quiet else _notice
@@ -175,9 +176,10 @@ def _watch(arguments: argparse.Namespace) -> int:
             stack.callback(window.close)
         source = open_source(arguments.source, wanted, on_notice=notice)
         stack.callback(source.stop)
-        detector = open_detector(
-            arguments.detector, arguments.detector_model, width=arguments.detect_width, on_notice=notice
-        )
+        width_asked = arguments.detect_width or DEFAULT_DETECT_WIDTH
+        detector = open_detector(arguments.detector, arguments.detector_model, width=width_asked, on_notice=notice)
+        if not source.continuous and arguments.detect_width is None:
+            detector = for_photos(detector)
         pipeline = FacePipeline(
             source,
             classifier,
@@ -196,7 +198,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         stack.callback(ServiceReporter(board.now, lambda: pipeline.alive).close)
         interrupted = _loop(pipeline, runners, window)
         if not arguments.quiet:
-            _summary(pipeline, runners, detector.name, time.monotonic() - began)
+            _summary(pipeline, runners, time.monotonic() - began)
     if any(runner.failed for runner in runners):
         return UsageError.exit_code
     return EXIT_INTERRUPTED if interrupted and not source.live else 0
@@ -360,8 +362,12 @@ def _stop_signals(pipeline: FacePipeline) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _summary(pipeline: FacePipeline, runners: list[SinkRunner], detector: str, total_s: float) -> None:
+def _summary(pipeline: FacePipeline, runners: list[SinkRunner], total_s: float) -> None:
     stats = pipeline.stats
+    detector = pipeline.detector.name
+    smallest = getattr(pipeline.detector, "smallest", None)  # of those that come along
+    if smallest is not None and stats.widest:
+        detector += f", from {smallest(stats.widest)} pixels up"
     parts = [f"{stats.frames} frames, {stats.faces} faces ({detector}), {stats.fps:.1f} frames a second"]
     if pipeline.source.live and stats.frames:
         p50, p99 = stats.age_percentiles_ms(50, 99)

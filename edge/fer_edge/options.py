@@ -64,6 +64,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     from fer_edge.backends import BACKENDS
     from fer_edge.faces import DEFAULT_DETECT_WIDTH, DETECTORS
     from fer_edge.preprocess import DEFAULT_MARGIN
+    from fer_edge.tiles import SMALLEST_FACE
     from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
 
     parser = CommandParser(
@@ -110,9 +111,9 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument(
         "--detect-width",
         type=whole(64, 4096),
-        default=DEFAULT_DETECT_WIDTH,
         metavar="N",
-        help=f"search faces at this width; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH})",
+        help=f"search faces at this width; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH}; "
+        f"photos: as it takes to find faces from {SMALLEST_FACE} pixels up)",
     )
     group.add_argument(
         "--detect-every",
