@@ -12,18 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import cv2
-
 from fer_edge.errors import SourceError, UsageError
-from fer_edge.sources import IMAGE_SUFFIXES, CaptureOptions, Frame, ImageFiles, Source, open_source
+from fer_edge.folders import MAX_SHOWN, matching, what_else
+from fer_edge.sniff import IMAGE_SUFFIXES, Kind, sniff_file
+from fer_edge.sources import CaptureOptions, Frame, ImageFiles, Source, open_source
 
-VIDEO_SUFFIXES: Final = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".3gp"}
-    | {".ogv", ".mjpeg", ".mjpg", ".asf", ".vob"}
-)
-"""What counts as a video in a folder; a file that is named itself is tried whatever its name."""
-_NAMED: Final[int] = 3
-"""So many of the files that are left out are named."""
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
+"""A file of such a name that is no video is named as broken, not as something else."""
 
 Notice = Callable[[str], None]
 
@@ -90,14 +85,13 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
         save_as = f"{path.stem}.mp4" if files else Job.save_as
         return [Job(lambda: open_source(names[0], options, on_notice=notice), files, save_as=save_as)]
     images, videos, others = _sort(names)
-    if others:
-        shown = ", ".join(path.name for path in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
-        notice(f"left out, neither image nor video: {len(others)} of {_together(names)} ({shown})")
     if not images and not videos:
-        raise SourceError(
-            f"no images and no videos in {_together(names)}; expected for example "
-            f"{', '.join(sorted(IMAGE_SUFFIXES))} or .mp4"
-        )
+        advice = what_else(Path(names[0])) if Path(names[0]).is_dir() else "expected image or video files"
+        raise SourceError(f"no images and no videos in {_together(names)}; {advice}")
+    if others:
+        shown = ", ".join(f"{path.name} ({what})" for path, what in list(others.items())[:MAX_SHOWN])
+        more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
+        notice(f"left out of {_together(names)}, neither image nor video: {shown}{more}")
     if options.loop and (images or len(videos) > 1):
         raise UsageError("--loop plays one video again and again; give one video as the source")
     several = len(images) + len(videos) > 1
@@ -105,7 +99,7 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
     if images:
         description = _together(names)
         kind = NamedImage if several and len(images) == 1 else ImageFiles
-        jobs.append(Job(lambda: kind(images, description, notice), tuple(images)))
+        jobs.append(Job(lambda: kind(images, description, notice, options.orientation), tuple(images)))
     used: set[str] = set()
     for path in videos:
         save_as = unlike(f"{path.stem}.mp4", used)
@@ -141,11 +135,11 @@ def _together(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"the {len(names)} sources"
 
 
-def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Images, videos and what is neither, each file once, in the order in which they were named."""
+def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], dict[Path, str]]:
+    """Images, videos, and what is neither with what it is; each file once, in the order in which they were named."""
     images: dict[Path, None] = {}
     videos: dict[Path, None] = {}
-    others: dict[Path, None] = {}
+    others: dict[Path, str] = {}
     for name in names:
         if not _is_list(name):
             path = Path(name)
@@ -153,20 +147,25 @@ def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], list[Path]]:
                 raise UsageError(
                     f"{name or 'an empty name'} is not a file; of several sources each must be a file or a folder"
                 )
-            # Named by hand: what is no image is tried as a video, and told if it is none.
-            (images if is_image(path) else videos)[path] = None
+            # Named by hand: what is neither is tried, and told what it is.
+            (images if is_image(path) or sniff_file(path).kind is Kind.OTHER else videos)[path] = None
             continue
-        found = sorted(Path(name).iterdir()) if Path(name).is_dir() else _matches(name)
-        for path in found:
+        for path in sorted(Path(name).iterdir()) if Path(name).is_dir() else _matches(name):
             if path.name.startswith("."):  # .DS_Store and the like
                 continue
-            kind = images if is_image(path) else videos if is_video(path) else others
-            kind[path] = None
-    return list(images), list(videos), list(others)
+            if path.is_dir():
+                others[path] = "a folder"
+            elif is_image(path):
+                images[path] = None
+            elif is_video(path):
+                videos[path] = None
+            else:
+                others[path] = sniff_file(path).format
+    return list(images), list(videos), others
 
 
 def _matches(pattern: str) -> list[Path]:
-    found = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns, too
+    found = matching(pattern)
     if not found:
         raise SourceError(f"no images match {pattern}")
     return found
@@ -178,18 +177,12 @@ def is_camera(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video by its name."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is told, not left out."""
+    kind = sniff_file(path).kind
+    return kind is Kind.VIDEO or (kind is Kind.UNKNOWN and path.suffix.lower() in VIDEO_SUFFIXES)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its name, or, where the name does not say, by how it begins."""
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return path.is_file()
-    if suffix in VIDEO_SUFFIXES or not path.is_file():
-        return False
-    try:
-        return bool(cv2.haveImageReader(str(path)))
-    except cv2.error:
-        return False
+    """Whether a file is an image: by its first bytes, else by its name."""
+    kind = sniff_file(path).kind
+    return kind is Kind.PICTURE or (kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES)

@@ -77,6 +77,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     from fer_edge.backends import PUBLIC_BACKENDS
     from fer_edge.faces import DEFAULT_DETECT_WIDTH, DETECTORS
     from fer_edge.preprocess import DEFAULT_MARGIN
+    from fer_edge.tiles import SMALLEST_FACE
     from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
 
     parser = CommandParser(
@@ -111,6 +112,17 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
     group.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        metavar="DEG",
+        help="turn every picture clockwise by 90, 180 or 270 degrees, for a camera that is mounted so (default: 0)",
+    )
+    group.add_argument(
+        "--flip", action=SWITCH, default=False, help="exchange left and right, after --rotate (mirror, front camera)"
+    )
+    group.add_argument(
         "--max-frames", type=whole(1), metavar="N", help="end after N frames (of several videos: of each)"
     )
 
@@ -122,9 +134,9 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument(
         "--detect-width",
         type=whole(64, 4096),
-        default=DEFAULT_DETECT_WIDTH,
         metavar="N",
-        help=f"search faces at this width in pixels; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH})",
+        help=f"search faces at this width in pixels; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH}; "
+        f"photos: as it takes to find faces from {SMALLEST_FACE} pixels up)",
     )
     group.add_argument(
         "--detect-every",

@@ -34,6 +34,7 @@ from fer_edge.flow import BoxFlow
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import DEFAULT_MARGIN, preprocess_face
 from fer_edge.sources import Frame, Source, open_source
+from fer_edge.tiles import for_photos
 from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
 
 STAGES: Final = ("capture", "detect", "classify", "rest")
@@ -126,6 +127,8 @@ class PipelineStats:
     for the camera): ``classify`` is the network alone, ``rest`` crop, resize and
     tracking."""
     dropped: int = 0
+    widest: int = 0
+    """Width of the widest frame so far, in pixels."""
     started_at: float = 0.0
     ended_at: float = 0.0
     ages_s: deque[float] = field(default_factory=lambda: deque(maxlen=AGES_KEPT))
@@ -164,7 +167,7 @@ class FacePipeline:
     Args:
         source: what :func:`fer_edge.sources.open_source` takes, or an open source.
         classifier: None opens the packaged INT8 model.
-        detector: None is YuNet where it is at hand, else Haar.
+        detector: None is YuNet where it is at hand, else Haar; for photos YuNet that finds small faces, too.
         detect_every: search faces in every N-th frame and follow their boxes in between.
         margin: extra space around a face, as a fraction of its box.
         smoothing_s: time constant of the averaged probabilities; 0 gives raw ones.
@@ -194,7 +197,10 @@ class FacePipeline:
             open_source(source, on_notice=on_notice) if isinstance(source, str | int | os.PathLike) else source
         )
         self.classifier = classifier if classifier is not None else open_classifier()
-        self.detector = detector if detector is not None else open_detector(on_notice=on_notice)
+        if detector is None:
+            detector = open_detector(on_notice=on_notice)
+            detector = detector if self.source.continuous else for_photos(detector)
+        self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1
         self.margin = margin
         self.max_frames = max_frames
@@ -235,6 +241,7 @@ class FacePipeline:
                     break
                 self.stats.frames += 1
                 self.stats.faces += len(result.faces)
+                self.stats.widest = max(self.stats.widest, result.image.shape[1])
                 self.stats.ages_s.append(result.age_s)
                 self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped

@@ -17,9 +17,10 @@ from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.classifier import Classifier, open_classifier
 from fer_edge.command import EXIT_INTERRUPTED, counted
 from fer_edge.errors import DeviceError, SourceError, UsageError
-from fer_edge.faces import FaceDetector, open_detector
+from fer_edge.faces import DEFAULT_DETECT_WIDTH, FaceDetector, open_detector
 from fer_edge.inputs import Job, plan
 from fer_edge.option_checks import tell_pointless
+from fer_edge.orientation import asked_orientation
 from fer_edge.outputs import OF_EACH_SOURCE, SHARED, STDOUT, Wanted, check_targets, open_outputs
 from fer_edge.pipeline import FacePipeline, Result
 from fer_edge.progress_line import ProgressLine, is_terminal
@@ -27,6 +28,7 @@ from fer_edge.service import ServiceReporter
 from fer_edge.sinks.base import SinkRunner
 from fer_edge.sources import CaptureOptions, ImageFiles, Source
 from fer_edge.status import StatusBoard
+from fer_edge.tiles import for_photos
 
 POLL_S: Final[float] = 0.2
 WINDOW_POLL_S: Final[float] = 0.03
@@ -51,7 +53,15 @@ def watch(arguments: argparse.Namespace, prog: str) -> int:
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
-    wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime, arguments.loop)
+    wanted = CaptureOptions(
+        width,
+        height,
+        arguments.fps,
+        arguments.mjpg,
+        arguments.realtime,
+        arguments.loop,
+        asked_orientation(arguments.rotate, arguments.flip),
+    )
     tell_pointless(arguments, arguments.inputs, notice)
     jobs = plan(arguments.inputs, wanted, notice)
     check_targets(arguments, jobs)
@@ -152,12 +162,16 @@ class Session:
         self.live = source.live
         if self._detector is None:
             self._detector = open_detector(
-                arguments.detector, arguments.detector_model, width=arguments.detect_width, on_notice=self.notice
+                arguments.detector,
+                arguments.detector_model,
+                width=arguments.detect_width or DEFAULT_DETECT_WIDTH,
+                on_notice=self.notice,
             )
+        photos = not source.continuous and arguments.detect_width is None
         self._pipeline = FacePipeline(
             source,
             self.classifier,
-            self._detector,
+            for_photos(self._detector) if photos else self._detector,
             detect_every=arguments.detect_every,
             margin=arguments.margin,
             smoothing_s=arguments.smoothing_s if arguments.smoothing else 0.0,
@@ -305,13 +319,17 @@ class Session:
 
     def summary(self, total_s: float) -> str:
         """The line at the end; ``total_s`` seconds since the command began."""
-        assert self._detector is not None
+        assert self._pipeline is not None
+        used = self._pipeline.detector
+        smallest = getattr(used, "smallest", None)  # of those that come along
+        widest = self._pipeline.stats.widest
+        detector = f"{used.name}, from {smallest(widest)} pixels up" if smallest is not None and widest else used.name
         rate = self._frames / self._seconds if self._seconds > 0.0 else 0.0
         parts = [
-            f"{counted(self._frames, 'frame')}, {counted(self._faces, 'face')} ({self._detector.name}), "
+            f"{counted(self._frames, 'frame')}, {counted(self._faces, 'face')} ({detector}), "
             f"{rate:.1f} frames per second"
         ]
-        if self.live and self._frames and self._pipeline is not None:
+        if self.live and self._frames:
             p50, p99 = self._pipeline.stats.age_percentiles_ms(50, 99)
             parts.append(f"capture to result p50 {p50:.0f} ms, p99 {p99:.0f} ms, {self._dropped} dropped")
         if self._late:

@@ -49,7 +49,7 @@ def test_a_mixed_folder(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     lines, saved = tmp_path / "t.jsonl", tmp_path / "out"
     assert main([str(mixed), *FAKE, "--jsonl", str(lines), "--save", str(saved)]) == 0
     out, err = capsys.readouterr()
-    assert f"left out, neither image nor video: 2 of {mixed} (deeper, notes.txt)" in err
+    assert f"left out of {mixed}, neither image nor video: deeper (a folder), notes.txt (text)" in err
     assert f"skipped: {mixed / 'broken.mp4'} cannot be read as a video" in err
     assert "9 frames, 9 faces" in err
     assert ".DS_Store" not in err
@@ -120,6 +120,15 @@ def test_mistakes(
     assert message in err.splitlines()[-1]
     assert {path: path.read_bytes() for path in mixed.iterdir() if path.is_file()} == before
     assert not (mixed.parent / "out.mp4").exists()
+
+
+def test_every_page_of_an_image_is_saved(tmp_path: Path, scene: npt.NDArray[np.uint8]) -> None:
+    pages = tmp_path / "pages.tiff"
+    assert cv2.imwritemulti(str(pages), [scene, scene[:, ::-1].copy()])
+    assert main([str(pages), *FAKE, "--quiet", "--save", str(tmp_path / "out.png")]) == 0
+    assert main([str(pages), *FAKE, "--quiet", "--save", str(tmp_path / "out")]) == 0
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["out-2.png", "out.png", "out/pages-2.tiff", "out/pages.tiff", "pages.tiff"]
 
 
 def test_one_image_beside_a_video_is_named_too(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

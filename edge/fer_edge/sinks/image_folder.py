@@ -20,7 +20,8 @@ WRITTEN_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", "
 class ImageFolder:
     """Writes every result as an image into a folder, whole or not at all.
 
-    Two sources of one name (from two folders) get two names; what an earlier run wrote is replaced, and told.
+    Two sources of one name (from two folders) get two names, and so do the pages of one file; what an earlier run wrote
+    is replaced, and told.
 
     Args:
         folder: made if it is not there.
@@ -46,13 +47,19 @@ class ImageFolder:
         self.folder = make_image_folder(folder, sources)
         self._blur = blur
         self._on_notice = on_notice
-        self._names = output_names(sources)
+        self._used: set[str] = set()
+        self._names = output_names(sources, self._used)
+        self._written: set[str] = set()
         self._first = sources[0]
         self._replaced = 0
 
     def write(self, result: Result) -> None:
         """Write one picture; raises ``OSError`` when the disk is full."""
-        target = self.folder / self._names[result.source.path or self._first]
+        name = self._names[result.source.path or self._first]
+        if name in self._written:  # a further page of the same file
+            name = unlike(name, self._used)
+        self._written.add(name)
+        target = self.folder / name
         self._replaced += target.exists()
         ImageWriter(target, blur=self._blur).write(result)
 
@@ -62,9 +69,8 @@ class ImageFolder:
             self._on_notice(f"{counted(self._replaced, 'image')} of an earlier run replaced in {self.folder}")
 
 
-def output_names(sources: Sequence[Path]) -> dict[Path, str]:
-    """A name for each source, none of them twice."""
-    used: set[str] = set()
+def output_names(sources: Sequence[Path], used: set[str]) -> dict[Path, str]:
+    """A name for each source, unlike those in ``used``, to which they are added."""
     return {
         source: unlike(f"{source.stem}{source.suffix if source.suffix.lower() in WRITTEN_SUFFIXES else '.jpg'}", used)
         for source in sources

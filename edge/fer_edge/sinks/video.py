@@ -118,7 +118,7 @@ class _WholeFile:
 
 
 class ImageWriter:
-    """Writes the one annotated picture of an image source."""
+    """Writes the annotated picture of an image source; further pages as ``NAME-2.SUFFIX`` (3, ...)."""
 
     name = "image"
     lossless = True
@@ -127,13 +127,18 @@ class ImageWriter:
         self.path = Path(path)
         make_folder(self.path)
         self._blur = blur
+        self._pages = 0
 
     def write(self, result: Result) -> None:
         """Write the picture."""
+        self._pages += 1
+        target = self.path
+        if self._pages > 1:
+            target = target.with_name(f"{target.stem}-{self._pages}{target.suffix}")
         done, encoded = cv2.imencode(self.path.suffix.lower(), annotate(result, blur=self._blur))
         if not done:
             raise DeviceError(f"OpenCV cannot write {self.path}; try a name ending in .png")
-        with atomic_path(self.path) as temporary:
+        with atomic_path(target) as temporary:
             temporary.write_bytes(encoded.tobytes())
 
     def close(self) -> None:
