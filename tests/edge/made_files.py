@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.iso_boxes import boxes, find, reader
+from fer_edge.capture.iso_boxes import boxes, find, reader
 
 Image = npt.NDArray[np.uint8]
 

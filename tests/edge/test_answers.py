@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.answers import Answers, Shares, face_line, printable
-from fer_edge.cli import main
+from fer_edge.app.cli import main
+from fer_edge.app.progress_line import ProgressLine, progress_text
+from fer_edge.capture.frames import Frame
 from fer_edge.command import counted
 from fer_edge.labels import EMOTIONS
-from fer_edge.pipeline import Face, Result
-from fer_edge.progress_line import ProgressLine, progress_text
-from fer_edge.sources import Frame
+from fer_edge.outputs.answers import Answers, Shares, face_line, printable
+from fer_edge.results import Face, Result
 
 FAKE = ["--headless", "--backend", "fake", "--detector", "haar"]
 
@@ -181,7 +181,7 @@ def test_progress_comes_late_and_goes_away(kind: Callable[[], io.StringIO]) -> N
 def test_progress_on_a_terminal(long_video: Path) -> None:
     """The whole command on a pseudo-terminal: the line is there while it works and gone when it ends."""
     ours, theirs = pty.openpty()
-    at_once = "import sys, fer_edge.progress_line as p; p.FIRST_S = p.EVERY_S = 0.0; import fer_edge.cli as c; c.main()"
+    at_once = "import sys, fer_edge.app.progress_line as p; p.FIRST_S = p.EVERY_S = 0.0; import fer_edge.app.cli as c; c.main()"
     command = [sys.executable, "-c", at_once, str(long_video), *FAKE, "--max-frames", "30"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
         os.close(theirs)

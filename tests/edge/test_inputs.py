@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.cli import main
+from fer_edge.app.cli import main
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.inputs import plan
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.files import unused_path
-from fer_edge.inputs import plan
-from fer_edge.sources import CaptureOptions
 
 FAKE = ["--headless", "--backend", "fake", "--detector", "haar"]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from tests.edge.web_page import Page
 
-from fer_edge import backends
-from fer_edge.cli import main, parse_arguments
+from fer_edge.app.cli import main, parse_arguments
+from fer_edge.app.options import build_parser
 from fer_edge.errors import UsageError
-from fer_edge.options import build_parser
-from fer_edge.sinks.address import reachable
-from fer_edge.sinks.mqtt import parse_broker
+from fer_edge.inference import backends
+from fer_edge.outputs.address import reachable
+from fer_edge.outputs.mqtt import parse_broker
 
 FAKE = ["--headless", "--backend", "fake", "--detector", "haar"]
 

@@ -25,9 +25,11 @@ from tests.edge.made_files import (
 from tests.edge.made_files import tiff as make_tiff
 from tests.edge.made_files import webp as make_webp
 
-from fer_edge.cameras import LiveCapture
-from fer_edge.orientation import asked_orientation, combine, matrix_orientation, turn, video_orientation
-from fer_edge.sources import CaptureOptions, open_source, read_image
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
+from fer_edge.capture.orientation import asked_orientation, combine, matrix_orientation, turn, video_orientation
+from fer_edge.capture.pictures import read_image
+from fer_edge.capture.streams import LiveCapture
 
 ALL = range(1, 9)
 TURNED: dict[str, Callable[[Image, int], bytes]] = {

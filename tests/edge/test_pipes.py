@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 CAMERA = [sys.executable, str(ROOT / "edge" / "run_camera.py")]
 FAKE = ["--headless", "--backend", "fake", "--detector", "haar"]
 MODULES = {
-    "fer-camera": "fer_edge.cli",
-    "fer-data": "fer_train.data_cli",
-    "fer-train": "fer_train.cli",
+    "fer-camera": "fer_edge.app.cli",
+    "fer-data": "fer_train.commands.data",
+    "fer-train": "fer_train.commands.train",
     "fer-export": "fer_export.cli",
     "fer-bench": "fer_bench.cli",
 }

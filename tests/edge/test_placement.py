@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.draw import annotate, arrange
-from fer_edge.faces import YuNetDetector
+from fer_edge.capture.frames import Frame
+from fer_edge.capture.pictures import read_image
+from fer_edge.faces.detectors import YuNetDetector
 from fer_edge.labels import EMOTIONS
-from fer_edge.pipeline import Face, Result
-from fer_edge.placement import Box, meet, place_bars, place_labels
-from fer_edge.sources import Frame, read_image
+from fer_edge.outputs.draw import annotate, arrange
+from fer_edge.outputs.placement import Box, meet, place_bars, place_labels
+from fer_edge.results import Face, Result
 
 
 def faces_at(boxes: list[Box]) -> tuple[Face, ...]:

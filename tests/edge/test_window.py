@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.cli import main
-from fer_edge.pipeline import Result
-from fer_edge.sinks import window
-from fer_edge.sources import Frame
+from fer_edge.app.cli import main
+from fer_edge.capture.frames import Frame
+from fer_edge.outputs import window
+from fer_edge.results import Result
 
 RUN_CAMERA = Path(__file__).parents[2] / "edge" / "run_camera.py"
 

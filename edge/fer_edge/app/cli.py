@@ -1,0 +1,150 @@
+"""``fer-camera``: emotions on a camera, a stream, a video, an image or a folder of images."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from fer_edge.command import run_command, say
+from fer_edge.errors import CheckFailedError, UsageError
+
+PROG = "fer-camera"
+OPENCV = ("opencv-python", "opencv-python-headless")
+RUNTIMES = ("ai-edge-litert", "tflite-runtime", "onnxruntime")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the result is its exit code (see :func:`fer_edge.command.run_command`)."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    # Before OpenCV is loaded: it reads these once.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    with contextlib.nullcontext() if "--verbose" in given else _quiet():
+        return run_command(PROG, lambda: _run(given))
+
+
+def _quiet() -> contextlib.AbstractContextManager[None]:
+    from fer_edge.native import quiet_native_libraries
+
+    return quiet_native_libraries()
+
+
+def _run(given: list[str]) -> int:
+    from fer_edge.app.credentials import check_command_line
+    from fer_edge.app.option_checks import check_texts
+    from fer_edge.app.options import build_parser
+
+    arguments = parse_arguments(given)
+    check_texts(arguments)
+    notice = (lambda _: None) if arguments.quiet else _notice
+    check_command_line(build_parser(PROG).parse_args(given), notice)
+    if arguments.cores is not None:
+        _use_cores(arguments.cores)
+    for wanted, action in (
+        (arguments.print_config, _print_config),
+        (arguments.version, _print_versions),
+        (arguments.list_cameras, _list_cameras),
+        (arguments.fetch, _fetch),
+        (arguments.verify, _verify),
+    ):
+        if wanted:
+            return action(arguments)
+    from fer_edge.app.watch import watch
+
+    return watch(arguments, PROG)
+
+
+def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Options from the command line, over those from the file that ``--config`` names.
+
+    Returns:
+        The options; ``inputs`` holds the sources, at least one, and ``source`` the first of them.
+    """
+    from fer_edge.app.options import build_parser
+
+    parser = build_parser(PROG)
+    typed = arguments = parser.parse_args(given)
+    if typed.inputs and typed.source is not None:
+        raise UsageError(f"two sources, {typed.inputs[0]} and --source {typed.source}; give one of them")
+    if arguments.config is not None:
+        from fer_edge.app.config_file import config_arguments
+
+        arguments = parser.parse_args([*config_arguments(arguments.config, parser), *given])
+    if not arguments.inputs:
+        arguments.inputs = ["0" if arguments.source is None else arguments.source]
+    arguments.source = arguments.inputs[0]
+    return arguments
+
+
+def _print_config(arguments: argparse.Namespace) -> int:
+    from fer_edge.app.config_file import config_text
+    from fer_edge.app.options import build_parser
+
+    if len(arguments.inputs) > 1:
+        raise UsageError(
+            f"a configuration file holds one source, not {len(arguments.inputs)}; name a folder or one file"
+        )
+    print(config_text(build_parser(PROG), arguments), end="")
+    return 0
+
+
+def _print_versions(arguments: argparse.Namespace) -> int:
+    del arguments
+    import platform
+    from importlib import metadata
+
+    for package in ("fer-edge-toolkit", "numpy", *OPENCV, *RUNTIMES):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            print(f"{package} {metadata.version(package)}")
+    print(f"Python {platform.python_version()} on {platform.platform()}")
+    return 0
+
+
+def _list_cameras(arguments: argparse.Namespace) -> int:
+    del arguments
+    from fer_edge.capture.v4l2 import list_cameras
+
+    cameras = list_cameras()
+    for camera in cameras:
+        print(f"{camera.number}\t{camera.name}")
+    if not cameras:
+        say(f"{PROG}: no V4L2 cameras found")
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    del arguments
+    from fer_edge.faces.yunet_file import yunet_file
+
+    print(yunet_file())
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from fer_edge.verification.replay import verify
+
+    report = verify(arguments.model, backend=arguments.backend, threads=arguments.threads)
+    *stages, summary = report.lines()
+    print("\n".join(stages))
+    if not report.passed:
+        raise CheckFailedError(summary)
+    print(summary)
+    return 0
+
+
+def _use_cores(cores: list[int]) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise UsageError("--cores works on Linux only")
+    try:
+        os.sched_setaffinity(0, cores)
+    except (OSError, ValueError) as error:
+        here = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        asked = ",".join(map(str, cores))
+        raise UsageError(f"--cores {asked}: this machine has cores {here}") from error
+
+
+def _notice(text: str) -> None:
+    say(f"{PROG}: {text}")

@@ -1,0 +1,121 @@
+"""Frames from whatever ``--source`` means: a camera, a stream, a video file, an image, a folder.
+
+A source that is not ``live`` gives every frame, as fast as it is asked; a live one goes on without being asked, so its
+reader should take the newest frame. Cameras and streams are in ``cameras.py`` and imported only when one is opened.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from fer_edge.capture.files import DECODER_THREADS, ImageFiles, VideoCapture, VideoFile
+from fer_edge.capture.folders import images_among, matching, what_else
+from fer_edge.capture.frames import CaptureOptions, Source
+from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
+from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
+from fer_edge.errors import SourceError, UsageError
+from fer_edge.image_bytes import why_refused
+
+ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
+STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
+
+
+def _open_video(path: str, *, turned: bool) -> VideoCapture:
+    """A capture that is opened or not; with ``turned`` OpenCV turns the frames as the file asks for."""
+    # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
+    if not turned:
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    opened: VideoCapture = capture
+    return opened
+
+
+def open_source(
+    source: str | int | os.PathLike[str],
+    options: CaptureOptions | None = None,
+    *,
+    on_notice: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Open what ``source`` names.
+
+    A number or ``/dev/videoN`` is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
+    ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
+    a folder of images, or a pattern such as ``'shots/*.jpg'``.
+
+    Raises :class:`SourceError` for a file that is missing or not what its name says, :class:`DeviceError` for a camera
+    that is missing, :class:`MissingDependencyError` when Picamera2 is not installed.
+    """
+    options = options or CaptureOptions()
+    text = os.fspath(source) if not isinstance(source, int) else str(source)
+    if not text:
+        raise UsageError("--source is empty; expected a camera number, an address, a file or a folder")
+    if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
+        from fer_edge.capture.streams import open_camera
+
+        return open_camera(text, options, on_notice=on_notice)
+    if text == "picamera" or text.startswith("picamera:"):
+        from fer_edge.capture.picamera import open_picamera
+
+        return open_picamera(text, options, on_notice=on_notice)
+    if text.lower().startswith(STREAM_SCHEMES):
+        from fer_edge.capture.streams import open_stream
+
+        return open_stream(text, options, on_notice=on_notice)
+    return _open_files(text, options, on_notice)
+
+
+def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+    path = Path(text)
+    if path.is_dir():
+        images = images_among(sorted(path.iterdir()), on_notice)
+        if not images:
+            raise SourceError(f"no images in the folder {path}; {what_else(path)}")
+        return ImageFiles(images, text, on_notice, options.orientation)
+    if path.exists():
+        return _open_file(path, options, on_notice)
+    if glob.has_magic(text):
+        images = images_among(matching(text), on_notice)
+        if not images:
+            raise SourceError(f"no images match {text}")
+        return ImageFiles(images, text, on_notice, options.orientation)
+    raise SourceError(f"no source {text}; expected a camera number, picamera, an address, a file or a folder")
+
+
+def _open_file(path: Path, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(f"{path} is empty; expected an image or a video")
+    found = sniff_file(path) if path.is_file() else Content(Kind.UNKNOWN, "no plain file")
+    if found.kind is Kind.PICTURE and found.format in ANIMATED_FORMATS:
+        animated = _open_animation(path, options)
+        if animated is not None:
+            return animated
+    if found.kind in (Kind.PICTURE, Kind.OTHER) or (
+        found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
+    ):
+        return ImageFiles([path], str(path), on_notice, options.orientation)
+    return VideoFile(path, realtime=options.realtime, loop=options.loop, orientation=options.orientation)
+
+
+def _open_animation(path: Path, options: CaptureOptions) -> VideoFile | None:
+    """An animated picture as a video, which it is; None when it has a single frame."""
+    from fer_edge.capture.animation import frames_in, open_animation
+    from fer_edge.capture.pictures import read_content
+
+    content = read_content(path)
+    if frames_in(content) < 2 or why_refused(content) is not None:
+        return None
+    return VideoFile(
+        path,
+        realtime=options.realtime,
+        loop=options.loop,
+        orientation=combine(
+            picture_orientation(content) if content[:4] == b"\x89PNG" else UPRIGHT, options.orientation
+        ),
+        open_capture=lambda: open_animation(path, content),
+    )
