@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +17,6 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean NAME?`` for the nearest of the ``known`` names, or nothing where none is near."""
-    import difflib  # late: only mistakes need it
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
@@ -30,7 +31,16 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        given = list(sys.argv[1:] if args is None else args)
+        several = [action.dest for action in self._actions if action.nargs == "*" and not action.option_strings]
+        if several:
+            # Plain arguments may stand on both sides of an option (`a.jpg --quiet b.jpg`), and behind `--`, which
+            # argparse's own way of mixing them does not know.
+            cut = given.index("--") if "--" in given else len(given)
+            parsed, unknown = self.parse_known_intermixed_args(given[:cut], namespace)
+            setattr(parsed, several[0], [*getattr(parsed, several[0]), *given[cut + 1 :]])
+        else:
+            parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
             self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
         return parsed
@@ -47,24 +57,80 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def say(text: str) -> None:
+    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Run ``body`` and turn every expected failure into one or two lines on stderr and an exit code.
+
+    What was printed is flushed here, not at the interpreter's exit: only here can a reader that went away (``| head``)
+    end the command quietly, and a full disk end it with a message.
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
     try:
-        return body()
+        _take_any_text()
+        try:
+            code = body()
+        except SystemExit:  # --help
+            _flush()
+            raise
+        _flush()
+        return code
     except FerError as error:
-        sys.stderr.write(f"{name}: error: {error}\n")
+        say(f"{name}: error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"{name}: interrupted\n")
+        say(f"{name}: interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has seen enough
         return 0
     except OSError as error:  # a full disk, a missing permission: the system's words are the clearest
         where = f" {error.filename}:" if error.filename else ""
-        sys.stderr.write(f"{name}: error:{where} {error.strerror or error}\n")
+        say(f"{name}: error:{where} {error.strerror or error}")
         return 2
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # Rich's own way of ending at a broken pipe, with 1
+            return 0
+        raise
+    finally:
+        _let_go_of_stdout()
+
+
+def _take_any_text() -> None:
+    """Print file names of any encoding in any locale: what cannot be encoded is escaped instead of ending us."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _let_go_of_stdout() -> None:
+    """Lead standard output to nowhere if it cannot be written: the interpreter would complain at its exit.
+
+    An output's own thread may have met the broken pipe and kept it to itself; the text then still waits in the buffer.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+            sys.stdout.flush()

@@ -34,6 +34,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove_leftovers(target, of_ours=True)
 
 
+def unused_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` if nothing has this name yet, else ``NAME-1.SUFFIX`` (2, 3, ...)."""
+    free = wanted = Path(path)
+    number = 0
+    while os.path.lexists(free):
+        number += 1
+        free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+    return free
+
+
 def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, bytes]]) -> list[Path]:
     """Write several files that belong together: all contents first, then all names, in their order.
 

@@ -21,7 +21,9 @@ def quiet_native_libraries() -> Iterator[None]:
         yield
         return
     before = sys.stderr
-    with open(real, "w", encoding="utf-8", errors="backslashreplace", buffering=1) as ours:  # noqa: PTH123
+    # Not closed by `with`: that would raise where nobody reads standard error any more.
+    ours = open(real, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: PTH123, SIM115
+    try:
         if _writes_to(before, 2):
             before.flush()
             sys.stderr = ours
@@ -31,9 +33,13 @@ def quiet_native_libraries() -> Iterator[None]:
         try:
             yield
         finally:
-            ours.flush()
+            with contextlib.suppress(OSError):
+                ours.flush()
             os.dup2(real, 2)
             sys.stderr = before
+    finally:
+        with contextlib.suppress(OSError):
+            ours.close()
 
 
 def _writes_to(stream: TextIO | None, descriptor: int) -> bool:

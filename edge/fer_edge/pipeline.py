@@ -32,6 +32,7 @@ from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.follow import BoxFlow
+from fer_edge.faces.tiles import for_photos
 from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
@@ -56,7 +57,7 @@ class FacePipeline:
     Args:
         source: what :func:`fer_edge.capture.open.open_source` takes, or an open source.
         classifier: None opens the packaged INT8 model.
-        detector: None is YuNet where it is at hand, else Haar.
+        detector: None is YuNet where it is at hand, else Haar; for photos YuNet that finds small faces, too.
         detect_every: search faces in every N-th frame and follow their boxes in between.
         margin: extra space around a face, as a fraction of its box.
         smoothing_s: time constant of the averaged probabilities; 0 gives raw ones.
@@ -86,7 +87,10 @@ class FacePipeline:
             open_source(source, on_notice=on_notice) if isinstance(source, str | int | os.PathLike) else source
         )
         self.classifier = classifier if classifier is not None else open_classifier()
-        self.detector = detector if detector is not None else open_detector(on_notice=on_notice)
+        if detector is None:
+            detector = open_detector(on_notice=on_notice)
+            detector = detector if self.source.continuous else for_photos(detector)
+        self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1
         self.margin = margin
         self.max_frames = max_frames
@@ -127,6 +131,7 @@ class FacePipeline:
                     break
                 self.stats.frames += 1
                 self.stats.faces += len(result.faces)
+                self.stats.widest = max(self.stats.widest, result.image.shape[1])
                 self.stats.ages_s.append(result.age_s)
                 self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped
@@ -143,6 +148,11 @@ class FacePipeline:
     def alive(self) -> bool:
         """Whether all stages run: False before the first result is asked for, and after the end."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether an end was asked for."""
+        return self._stop_asked
 
     def close(self) -> None:
         """End the threads and the source. Called by itself at the end of the iteration."""

@@ -101,6 +101,8 @@ class PipelineStats:
     for the camera): ``classify`` is the network alone, ``rest`` crop, resize and
     tracking."""
     dropped: int = 0
+    widest: int = 0
+    """Width of the widest frame so far, in pixels."""
     started_at: float = 0.0
     ended_at: float = 0.0
     ages_s: deque[float] = field(default_factory=lambda: deque(maxlen=AGES_KEPT))
@@ -117,7 +119,7 @@ class PipelineStats:
 
     @property
     def fps(self) -> float:
-        """Results a second so far."""
+        """Results per second so far."""
         return self.frames / self.elapsed_s if self.elapsed_s > 0.0 else 0.0
 
     def age_percentiles_ms(self, *percents: float) -> list[float]:

@@ -65,6 +65,13 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout  # exposure at most 3.0 of 10
 
 
+def test_answers_are_not_stored_in_the_journal() -> None:
+    """Nothing is stored unless an output asks for it; without one the command prints on standard output."""
+    lines = (INSTALL / "fer-camera.service").read_text().splitlines()
+    assert "StandardOutput=null" in lines
+    assert "StandardError=journal" in lines  # would follow standard output
+
+
 def test_commented_options_of_the_example_exist_too() -> None:
     text = (INSTALL / "fer-camera.toml").read_text()
     options = {option.removeprefix("--") for action in build_parser()._actions for option in action.option_strings}

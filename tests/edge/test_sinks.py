@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -141,6 +143,44 @@ def test_json_lines_begin_anew_but_only_with_the_first_line(tmp_path: Path) -> N
     sink.write(result())
     sink.close()
     assert "old" not in path.read_text()
+
+
+@pytest.mark.parametrize(("end", "kept"), [('{"a": 1}', 2), ('{"a": 1}\n', 2), ('{"a": ', 1)])
+def test_json_lines_are_continued_behind_whole_ones(tmp_path: Path, end: str, kept: int) -> None:
+    """Half a line of a power cut goes; a whole one without its end of line, as editors leave it, stays."""
+    path = tmp_path / "faces.jsonl"
+    path.write_text('{"a": 0}\n' + end)
+    sink = JsonLines(path, keep=True)
+    sink.write(result())
+    sink.close()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows[:kept] == [{"a": number} for number in range(kept)]
+    assert rows[kept]["event"] == "start"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows[kept]["time"])
+    assert [row["frame"] for row in rows[kept + 1 :]] == [0]
+
+
+def test_a_rotated_log_of_a_camera_is_not_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    (tmp_path / "faces.jsonl.1").write_text('{"event": "start", "time": "2026-01-01T00:00:00Z"}\n')
+    path.write_text('{"frame": 7}\n')  # a run goes on here, behind what was moved away
+    sink = JsonLines(path)
+    sink.write(result())
+    sink.close()
+    assert json.loads(path.read_text().splitlines()[0]) == {"frame": 7}
+
+
+def test_json_lines_into_a_pipe_with_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    sink = JsonLines(path, keep=True)
+    sink.write(result())
+    sink.close()
+    reader.join(10)
+    assert [json.loads(line)["frame"] for line in read[0].splitlines()] == [0]
 
 
 def test_json_lines_rotate_between_lines_and_keep_three(tmp_path: Path) -> None:

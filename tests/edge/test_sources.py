@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.capture.files import ImageFiles, VideoFile, read_image
+from fer_edge.capture.files import ImageFiles, VideoFile
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.open import open_source
+from fer_edge.capture.pictures import read_image
 from fer_edge.errors import SourceError, UsageError
 
 
@@ -87,8 +88,9 @@ def test_folder_in_order_of_names_broken_ones_skipped_with_a_notice(
     frames = list(source.frames())
     assert [frame.path.name for frame in frames if frame.path] == ["a.jpg", "b.png", "c.PNG"]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (1, 1.0), (2, 2.0)]
-    assert len(notices) == 1
-    assert "aa.jpg" in notices[0]
+    assert len(notices) == 2
+    assert "notes.txt (text)" in notices[0]
+    assert "aa.jpg" in notices[1]
 
 
 def test_folder_without_a_single_good_image(tmp_path: Path) -> None:

@@ -107,9 +107,10 @@ class Camera:
 
 
 def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The finished lines of a JSON lines file; fails on one that is not whole."""
+    """The finished lines of a JSON lines file, those that begin a run left out; fails on one that is not whole."""
     *finished, _unfinished = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in finished]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in finished]
+    return [row for row in rows if "event" not in row]
 
 
 def playable_frames(path: Path) -> int:

@@ -57,7 +57,7 @@ class Images(Target):
         return fuzz_seeds.images()
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.capture.files import read_image
+        from fer_edge.capture.pictures import read_image
         from fer_edge.preprocess import preprocess_face, to_float_input, to_int8_input
 
         frame = read_image(self.put("x.jpg", content))

@@ -141,7 +141,7 @@ def test_a_chunk_longer_than_its_file_is_not_decoded(tmp_path: Path) -> None:
     import cv2
     import numpy as np
 
-    from fer_edge.capture.files import read_image
+    from fer_edge.capture.pictures import read_image
     from fer_train.data.decoding import decode_image
 
     png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()

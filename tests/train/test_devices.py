@@ -83,7 +83,7 @@ from pathlib import Path
 from fer_train.training.devices import Hosts, open_devices
 run, devices, address, count, number = sys.argv[1:]
 opened = open_devices(devices or None, Hosts(address or None, int(count), int(number)))
-from fer_train import fit
+from fer_train.training import float_stage as fit
 from fer_train.runs.run_folder import RunFolder
 from tests.train.test_stages import RECIPE, small_network, training_data
 fit.build_network = small_network

@@ -163,7 +163,7 @@ def parser() -> CommandParser:
     p.add_argument(
         "--fail-if-slower",
         type=percent,
-        metavar="5%%",
+        metavar="5%",
         help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
     )
     p.add_argument(

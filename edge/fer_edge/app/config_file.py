@@ -25,8 +25,8 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     import tomllib  # new in 3.11
 
     try:
-        with path.open("rb") as handle:
-            table = tomllib.load(handle)
+        # Editors on Windows write a byte order mark, which TOML does not know.
+        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -20,11 +20,13 @@ def check_command_line(given: argparse.Namespace, notice: Callable[[str], None])
             "--mqtt: a password on the command line can be read by everybody on this machine; put it into "
             f"{MQTT_PASSWORD}, --mqtt-password-file or a --config file"
         )
+    if given.web_token == "":
+        raise UsageError(f"--web-token is empty; set {WEB_TOKEN} or give --web-token-file")
     advice = "everybody on this machine can read it there"
     if given.web_token:
         notice(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
-    if _password(str(given.source)):
-        notice(f"the password of --source stands on the command line, {advice}; better: source in a --config file")
+    if any(map(_password, (str(given.source), *given.inputs))):
+        notice(f"the password of the source stands on the command line, {advice}; better: source in a --config file")
 
 
 def _password(address: str) -> str | None:

@@ -10,6 +10,19 @@ from fer_edge.option_types import number, whole
 
 SWITCH = argparse.BooleanOptionalAction
 DEFAULT_MIN_CONFIDENCE = 0.35
+DESCRIPTION = """\
+Recognise facial emotions on a camera, a stream, videos or images, and print the answers.
+
+examples:
+  fer-camera                          the webcam, in a window
+  fer-camera face.jpg                 what an image shows
+  fer-camera photos/ --save out/      every image and video of a folder, annotated
+  fer-camera video.mp4 --headless --jsonl out.jsonl --save out.mp4
+  fer-camera rtsp://camera/live --headless --web 8080"""
+EPILOG = """\
+keys in the window: q or Escape quits, space pauses, s saves the picture, f fills the screen
+
+Nothing is stored or sent unless an output or a key asks for it."""
 
 
 def size(text: str) -> tuple[int, int]:
@@ -32,6 +45,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
     from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
     from fer_edge.faces.detectors import detector_names
+    from fer_edge.faces.tiles import SMALLEST_FACE
     from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
     from fer_edge.inference.backends import offered_backends
     from fer_edge.preprocess import DEFAULT_MARGIN
@@ -39,59 +53,78 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
-        description="Recognise facial emotions on a camera, a stream, a video, an image or a folder of images.",
-        epilog="Nothing is stored or sent unless an output asks for it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s [SOURCE ...] [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="read options from this TOML file")
-    parser.add_argument("--print-config", action="store_true", help="print all options as a TOML file and end")
-    parser.add_argument("--list-cameras", action="store_true", help="list the cameras of this machine and end")
-    parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and end")
-    parser.add_argument("--verify", action="store_true", help="check that this device computes what it should, and end")
-    parser.add_argument("--version", action="store_true", help="print the versions in use and end")
+    parser.add_argument("--print-config", action="store_true", help="print all options as a TOML file and exit")
+    parser.add_argument("--list-cameras", action="store_true", help="list the cameras of this machine and exit")
+    parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and exit")
+    parser.add_argument("--verify", action="store_true", help="check that this device computes correctly, and exit")
+    parser.add_argument("--version", action="store_true", help="print the versions in use and exit")
 
     group = parser.add_argument_group("source")
     group.add_argument(
-        "--source",
-        default="0",
-        metavar="S",
-        help="camera number, picamera, rtsp:// or http:// address, video, image, folder, 'pattern*.jpg' (default: 0)",
+        "inputs",
+        nargs="*",
+        metavar="SOURCE",
+        help="camera number, picamera, rtsp:// or http:// address, video, image, folder of them, or 'pattern*.jpg'; "
+        "of files and folders also several (default: 0, the first camera)",
     )
-    group.add_argument("--size", type=size, metavar="WxH", help="ask the camera for this size")
-    group.add_argument("--fps", type=number(0.1, 1000), metavar="F", help="ask the camera for this rate")
+    group.add_argument("--source", metavar="SOURCE", help="the same as an option, for example for --config")
+    group.add_argument("--size", type=size, metavar="WxH", help="ask the camera for this size, for example 1280x720")
+    group.add_argument(
+        "--fps", type=number(0.1, 1000), metavar="F", help="ask the camera for this many frames per second"
+    )
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
-    group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
+    group.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        metavar="DEG",
+        help="turn every picture clockwise by 90, 180 or 270 degrees, for a camera that is mounted so (default: 0)",
+    )
+    group.add_argument(
+        "--flip", action=SWITCH, default=False, help="exchange left and right, after --rotate (mirror, front camera)"
+    )
+    group.add_argument(
+        "--max-frames", type=whole(1), metavar="N", help="end after N frames (of several videos: of each)"
+    )
 
     group = parser.add_argument_group("faces")
     group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
-    group.add_argument("--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once)")
+    group.add_argument(
+        "--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once into the cache folder)"
+    )
     group.add_argument(
         "--detect-width",
         type=whole(64, 4096),
-        default=DEFAULT_DETECT_WIDTH,
         metavar="N",
-        help=f"search faces at this width; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH})",
+        help=f"search faces at this width in pixels; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH}; "
+        f"photos: as it takes to find faces from {SMALLEST_FACE} pixels up)",
     )
     group.add_argument(
         "--detect-every",
         type=whole(1, 1000),
         default=1,
         metavar="N",
-        help="search faces in every N-th frame, follow them in between (default: 1)",
+        help="search faces in every Nth frame, follow them in between (default: 1)",
     )
     group.add_argument(
         "--margin",
         type=number(-0.3, 1),
         default=DEFAULT_MARGIN,
         metavar="M",
-        help=f"space around a face, as a part of its box (default: {DEFAULT_MARGIN:g})",
+        help=f"space around a face as a fraction of its box, -0.3 to 1 (default: {DEFAULT_MARGIN:g})",
     )
 
     group = parser.add_argument_group("emotions")
-    group.add_argument(
-        "--model", metavar="FILE", help=".tflite or .onnx model (default: the INT8 model that comes along)"
-    )
+    group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
     group.add_argument(
         "--backend",
         default="auto",
@@ -109,7 +142,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         "--smoothing",
         action=SWITCH,
         default=True,
-        help="average over time, so that answers do not flicker (default: yes)",
+        help="average over time, so that answers do not flicker (the default)",
     )
     group.add_argument(
         "--smoothing-s",
@@ -123,14 +156,14 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         type=number(0, 1),
         default=DEFAULT_HYSTERESIS,
         metavar="P",
-        help=f"lead that a new emotion needs over the present one (default: {DEFAULT_HYSTERESIS:g})",
+        help=f"lead in probability that a new emotion needs over the present one (default: {DEFAULT_HYSTERESIS:g})",
     )
     group.add_argument(
         "--min-confidence",
         type=number(0, 1),
         default=DEFAULT_MIN_CONFIDENCE,
         metavar="P",
-        help=f"below this probability the answer is uncertain (default: {DEFAULT_MIN_CONFIDENCE:g})",
+        help=f'below this probability the answer is "uncertain" (default: {DEFAULT_MIN_CONFIDENCE:g})',
     )
     _add_outputs(parser)
     return parser
@@ -140,12 +173,21 @@ def _add_outputs(parser: CommandParser) -> None:
     from fer_edge.outputs.available import outputs
 
     group = parser.add_argument_group("outputs, any number at once")
-    group.add_argument("--headless", action=SWITCH, default=False, help="open no window")
+    group.add_argument(
+        "--headless",
+        action=SWITCH,
+        help="open no window (--no-headless: fail where none can be opened; default: go on without one)",
+    )
     for output in outputs().values():
         for option in output.options:
             group.add_argument(option.flag, **option.settings)
     group.add_argument("--blur", action=SWITCH, default=False, help="make faces unrecognisable in every picture shown")
     group.add_argument(
-        "--quiet", action=SWITCH, default=False, help="no notices and no summary on standard error, errors only"
+        "--quiet",
+        action=SWITCH,
+        default=False,
+        help="errors only: no notices, no progress, no summary; answers only where no other output gets them",
     )
-    group.add_argument("--verbose", action=SWITCH, default=False, help="let OpenCV, FFmpeg and LiteRT speak, too")
+    group.add_argument(
+        "--verbose", action=SWITCH, default=False, help="let OpenCV, FFmpeg and LiteRT write their own messages, too"
+    )

@@ -60,7 +60,9 @@ class ServiceReporter:
     def report(self) -> str:
         """The message for the present state."""
         status = self._status()
-        line = f"STATUS={status.state}, {status.fps:.1f} frames a second, {status.frames} frames, {status.faces} faces"
+        line = (
+            f"STATUS={status.state}, {status.fps:.1f} frames per second, {status.frames} frames, {status.faces} faces"
+        )
         waiting = status.state not in ("running", "ended")
         return f"{line}\nWATCHDOG=1" if self._alive() and (status.healthy or waiting) else line
 

@@ -2,91 +2,122 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
 
+from fer_edge.capture.folders import MAX_SHOWN
 from fer_edge.capture.frames import Frame, Image
-from fer_edge.errors import SourceError
-from fer_edge.image_bytes import why_refused
+from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
+from fer_edge.capture.pictures import read_pictures
+from fer_edge.errors import MissingDependencyError, SourceError
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
 MAX_PAUSE_S: Final[float] = 10.0
 """With ``realtime``, the longest wait for the next frame of a file."""
 DECODER_THREADS: Final[int] = 2
 """FFmpeg would take one a core, and memory for each; the detector needs the cores more."""
+NO_TIME_MS: Final[float] = 1e14
+"""OpenCV reports the lowest number there is where a container gives no times."""
+DEFAULT_FPS: Final[float] = 25.0
 
 
 class ImageFiles:
-    """One image or several, in the order given. Raises :class:`SourceError` for a single one that is broken."""
+    """One image or several, in the order given; of animated ones and those of several pages, all.
+
+    Raises :class:`SourceError` for a single one that is broken.
+    """
 
     live = False
     continuous = False
     fps: float | None = 1.0 / SECONDS_PER_IMAGE
     state = "running"
 
-    def __init__(self, paths: list[Path], description: str, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        paths: list[Path],
+        description: str,
+        on_notice: Callable[[str], None] = lambda _: None,
+        orientation: int = UPRIGHT,
+    ) -> None:
         self.paths = paths
         self.description = description
         self._on_notice = on_notice
+        self._orientation = orientation
         self._stopped = False
-        self._single = read_image(paths[0]) if len(paths) == 1 else None  # a broken one is told at once
+        self._single: Iterator[Image] | None = None
+        if len(paths) == 1:  # a broken one is told at once
+            pictures = read_pictures(paths[0])
+            self._single = itertools.chain([next(pictures)], pictures)
 
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`; of several images, unreadable ones are noticed and skipped."""
-        index = 0
+        index = skipped = 0
         for path in self.paths:
+            shown_path = None if len(self.paths) == 1 else path
+            try:
+                for image in read_pictures(path) if self._single is None else self._single:
+                    if self._stopped:
+                        return
+                    shown = turn(image, self._orientation)
+                    yield Frame(shown, index, index * SECONDS_PER_IMAGE, time.monotonic(), shown_path)
+                    index += 1
+            except (SourceError, MissingDependencyError) as error:
+                if self._single is not None:
+                    raise
+                skipped += 1
+                if skipped <= MAX_SHOWN:
+                    self._on_notice(f"skipped: {error}")
+                if skipped == len(self.paths):
+                    raise _none_readable(self.description, len(self.paths), error) from error
             if self._stopped:
                 return
-            try:
-                image = read_image(path) if self._single is None else self._single
-            except SourceError as error:
-                self._on_notice(f"skipped: {error}")
-                continue
-            shown_path = None if len(self.paths) == 1 else path
-            yield Frame(image, index, index * SECONDS_PER_IMAGE, time.monotonic(), shown_path)
-            index += 1
-        if index == 0 and not self._stopped:
-            raise SourceError(f"{self.description}: none of the {len(self.paths)} images can be read")
+        if skipped > MAX_SHOWN:
+            self._on_notice(f"skipped: {skipped - MAX_SHOWN} more images that cannot be read")
 
     def stop(self) -> None:
         """See :meth:`Source.stop`."""
         self._stopped = True
 
 
-def read_image(path: Path) -> Image:
-    """Decode an image file to ``(H, W, 3)`` BGR uint8, turned upright; raises :class:`SourceError` if it is none."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not content:
-        raise SourceError(f"{path} is empty; expected an image")
-    reason = why_refused(content)
-    if reason is not None:
-        raise SourceError(f"{path} cannot be decoded as an image: {reason}")
-    # From memory, because OpenCV cannot open every path that Python can.
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # for example more pixels than OpenCV is ready to decode
-        image = None
-    if image is None:
-        raise SourceError(f"{path} cannot be decoded as an image; damaged, or another kind of file?")
-    return np.asarray(image, dtype=np.uint8)
+def _none_readable(description: str, n_images: int, last: Exception) -> SourceError | MissingDependencyError:
+    kind = MissingDependencyError if isinstance(last, MissingDependencyError) else SourceError
+    return kind(f"{description}: none of the {n_images} images can be read; the last: {last}")
+
+
+class VideoCapture(Protocol):
+    """The part of ``cv2.VideoCapture`` that :class:`VideoFile` uses."""
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """Whether it can be read."""
+        ...
+
+    def read(self) -> tuple[bool, Any]:
+        """Whether there is a frame, and the frame."""
+        ...
+
+    def get(self, prop: int, /) -> float:
+        """A property, 0 where it is unknown."""
+        ...
+
+    def release(self) -> None:
+        """Close it."""
+        ...
 
 
 class VideoFile:
     """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live.
 
-    With ``loop`` it begins again at its end, and the time goes on. Raises :class:`SourceError` for what is no video.
+    With ``loop`` it begins again at its end, and the time goes on. ``orientation`` turns the frames besides what the
+    file asks for; ``open_capture`` opens what OpenCV cannot. Raises :class:`SourceError` for what is no video.
     """
 
     continuous = True
@@ -99,17 +130,23 @@ class VideoFile:
         realtime: bool = False,
         loop: bool = False,
         description: str | None = None,
+        orientation: int = UPRIGHT,
+        open_capture: Callable[[], VideoCapture] | None = None,
     ) -> None:
         self.description = description or str(path)
         self.live = realtime
         self._loop = loop
         self._stopped = threading.Event()
-        # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
+        stored = video_orientation(path) if open_capture is None else None
+        self._orientation = orientation if stored is None else combine(stored, orientation)
+        self._open = open_capture or (lambda: _open_video(str(path), turned=stored is None))
+        self._capture = self._open()
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.n_frames: int | None = round(count) if 0.0 < count < 1e9 and not loop else None
 
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`."""
@@ -122,16 +159,17 @@ class VideoFile:
                 got, image = self._capture.read()
                 if not got:
                     # The second condition: a loop over a file that gives nothing would never end.
-                    if self._loop and not starts_anew and self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
-                        starts_anew, start_s = True, last_s + 1.0 / (self.fps or 25.0)
+                    if self._loop and not starts_anew and self._again():
+                        starts_anew, start_s = True, last_s + 1.0 / (self.fps or DEFAULT_FPS)
                         continue
                     break
                 position_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
                 if starts_anew:
                     first_ms, starts_anew = position_ms, False
                 time_s = start_s + (position_ms - first_ms) / 1000.0
-                if time_s <= last_s:  # some containers have no usable times: then the frame rate is the clock
-                    time_s = last_s + 1.0 / (self.fps or 25.0)
+                # Some containers have no usable times: then the frame rate is the clock.
+                if time_s <= last_s or abs(position_ms) > NO_TIME_MS:
+                    time_s = last_s + 1.0 / (self.fps or DEFAULT_FPS) if last_s >= 0.0 else 0.0
                 last_s = max(time_s, 0.0)
                 if self.live:
                     wait_s = began + last_s - time.monotonic()
@@ -139,13 +177,30 @@ class VideoFile:
                         began -= wait_s
                     elif self._stopped.wait(max(0.0, wait_s)):
                         break
-                yield Frame(np.asarray(image, dtype=np.uint8), index, last_s, time.monotonic())
+                image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
+                yield Frame(image, index, last_s, time.monotonic())
                 index += 1
         finally:
             self._capture.release()
         if index == 0 and not self._stopped.is_set():
             raise SourceError(f"{self.description} holds no readable video frame; truncated?")
 
+    def _again(self) -> bool:
+        """Open it anew: not every container can be searched (transport streams, raw H.264, motion JPEG)."""
+        self._capture.release()
+        self._capture = self._open()
+        return self._capture.isOpened()
+
     def stop(self) -> None:
         """See :meth:`Source.stop`."""
         self._stopped.set()
+
+
+def _open_video(path: str, *, turned: bool) -> VideoCapture:
+    """A capture that is opened or not; with ``turned`` OpenCV turns the frames as the file asks for."""
+    # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
+    if not turned:
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    opened: VideoCapture = capture
+    return opened

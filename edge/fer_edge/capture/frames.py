@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.capture.orientation import UPRIGHT
+
 Image = npt.NDArray[np.uint8]
 
 
@@ -44,6 +46,8 @@ class CaptureOptions:
     """Play a video file at its own pace, as if it were a camera."""
     loop: bool = False
     """Play a video file again and again."""
+    orientation: int = UPRIGHT
+    """How the camera is mounted, 1 to 8 (see :mod:`fer_edge.capture.orientation`): every frame is turned by it."""
 
 
 class Source(Protocol):
@@ -56,7 +60,7 @@ class Source(Protocol):
     continuous: bool
     """Neighbouring frames show the same scene, so that faces can be followed from one to the next."""
     fps: float | None
-    """Nominal frames a second, if known."""
+    """Nominal frames per second, if known."""
 
     @property
     def state(self) -> str:

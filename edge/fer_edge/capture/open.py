@@ -12,10 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fer_edge.capture.files import IMAGE_SUFFIXES, ImageFiles, VideoFile
+from fer_edge.capture.files import ImageFiles, VideoFile
+from fer_edge.capture.folders import images_among, matching, what_else
 from fer_edge.capture.frames import CaptureOptions, Source
+from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
+from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
+from fer_edge.image_bytes import why_refused
 
+ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
 STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -56,20 +61,49 @@ def open_source(
 def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
     path = Path(text)
     if path.is_dir():
-        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        images = images_among(sorted(path.iterdir()), on_notice)
         if not images:
-            raise SourceError(f"no images in the folder {path}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
-        return ImageFiles(images, text, on_notice)
+            raise SourceError(f"no images in the folder {path}; {what_else(path)}")
+        return ImageFiles(images, text, on_notice, options.orientation)
     if path.exists():
-        if path.is_file() and path.stat().st_size == 0:
-            raise SourceError(f"{path} is empty; expected an image or a video")
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            return ImageFiles([path], text, on_notice)
-        return VideoFile(path, realtime=options.realtime, loop=options.loop)
+        return _open_file(path, options, on_notice)
     if glob.has_magic(text):
-        matches = sorted(Path(p) for p in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns, too
-        images = [p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+        images = images_among(matching(text), on_notice)
         if not images:
             raise SourceError(f"no images match {text}")
-        return ImageFiles(images, text, on_notice)
+        return ImageFiles(images, text, on_notice, options.orientation)
     raise SourceError(f"no source {text}; expected a camera number, picamera, an address, a file or a folder")
+
+
+def _open_file(path: Path, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(f"{path} is empty; expected an image or a video")
+    found = sniff_file(path) if path.is_file() else Content(Kind.UNKNOWN, "no plain file")
+    if found.kind is Kind.PICTURE and found.format in ANIMATED_FORMATS:
+        animated = _open_animation(path, options)
+        if animated is not None:
+            return animated
+    if found.kind in (Kind.PICTURE, Kind.OTHER) or (
+        found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
+    ):
+        return ImageFiles([path], str(path), on_notice, options.orientation)
+    return VideoFile(path, realtime=options.realtime, loop=options.loop, orientation=options.orientation)
+
+
+def _open_animation(path: Path, options: CaptureOptions) -> VideoFile | None:
+    """An animated picture as a video, which it is; None when it has a single frame."""
+    from fer_edge.capture.animation import frames_in, open_animation
+    from fer_edge.capture.pictures import read_content
+
+    content = read_content(path)
+    if frames_in(content) < 2 or why_refused(content) is not None:
+        return None
+    return VideoFile(
+        path,
+        realtime=options.realtime,
+        loop=options.loop,
+        orientation=combine(
+            picture_orientation(content) if content[:4] == b"\x89PNG" else UPRIGHT, options.orientation
+        ),
+        open_capture=lambda: open_animation(path, content),
+    )

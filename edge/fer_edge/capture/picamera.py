@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from fer_edge.capture.frames import CaptureOptions, Frame
+from fer_edge.capture.orientation import UPRIGHT, turn
 from fer_edge.errors import DeviceError, MissingDependencyError, UsageError
 
 DEFAULT_SIZE: Final = (1280, 720)
@@ -25,13 +26,18 @@ class PiCamera:
     live = True
     continuous = True
 
-    def __init__(self, camera: Any, description: str, size: tuple[int, int], fps: float) -> None:
+    def __init__(
+        self, camera: Any, description: str, size: tuple[int, int], fps: float, orientation: int = UPRIGHT
+    ) -> None:
         self.description = description
+        self._orientation = orientation
         self.fps: float | None = fps
         self._camera = camera
         self._stopped = threading.Event()
         width, height = size
-        self._small_size = (SMALL_WIDTH, max(2, round(height * SMALL_WIDTH / width / 2) * 2))  # YUV420 wants even
+        # A camera that lies on its side must give the width that is searched along its height.
+        small_width = SMALL_WIDTH if orientation <= 4 else min(width, -(-SMALL_WIDTH * width // (height * 64)) * 64)
+        self._small_size = (small_width, max(2, round(height * small_width / width / 2) * 2))  # YUV420 wants even
         configuration = camera.create_video_configuration(
             # Picamera2 names formats as the words lie in memory: its RGB888 is OpenCV's BGR.
             main={"size": size, "format": "RGB888"},
@@ -64,11 +70,11 @@ class PiCamera:
                 width, height = self._small_size
                 small = cv2.cvtColor(small_yuv[: height * 3 // 2], cv2.COLOR_YUV2BGR_I420)[:, :width]
                 yield Frame(
-                    np.ascontiguousarray(image[:, :, :3], dtype=np.uint8),
+                    turn(np.ascontiguousarray(image[:, :, :3], dtype=np.uint8), self._orientation),
                     index,
                     now - began,
                     now,
-                    small=np.ascontiguousarray(small, dtype=np.uint8),
+                    small=turn(np.ascontiguousarray(small, dtype=np.uint8), self._orientation),
                 )
                 index += 1
         finally:
@@ -98,6 +104,7 @@ def open_picamera(name: str, options: CaptureOptions, *, on_notice: Callable[[st
         ) from error
     size = (options.width or DEFAULT_SIZE[0], options.height or DEFAULT_SIZE[1])
     try:
-        return PiCamera(Picamera2(int(number)), f"Pi camera {number}", size, options.fps or DEFAULT_FPS)
+        fps = options.fps or DEFAULT_FPS
+        return PiCamera(Picamera2(int(number)), f"Pi camera {number}", size, fps, options.orientation)
     except (RuntimeError, IndexError) as error:  # what Picamera2 raises for no camera, or one in use
         raise DeviceError(f"Pi camera {number} cannot be opened: {error}; see rpicam-hello --list-cameras") from error

@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
-from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions, Frame, Source
+from fer_edge.capture.orientation import UPRIGHT, turn
 from fer_edge.capture.v4l2 import list_cameras
 from fer_edge.errors import DeviceError, SourceError
 from fer_edge.image_bytes import why_refused
@@ -56,7 +56,8 @@ class Capture(Protocol):
 class LiveCapture:
     """Frames of a capture that may break off and come back.
 
-    ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with.
+    ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with. With
+    ``may_end`` a source that begins again with the very same picture counts as a film that is over.
     """
 
     live = True
@@ -70,8 +71,12 @@ class LiveCapture:
         *,
         on_notice: Callable[[str], None] = lambda _: None,
         retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
+        orientation: int = UPRIGHT,
+        may_end: bool = False,
     ) -> None:
         self.description = description
+        self._orientation = orientation
+        self._may_end = may_end
         self._open = open_capture
         self._capture: Capture | None = first
         self._on_notice = on_notice
@@ -92,6 +97,7 @@ class LiveCapture:
         index = 0
         began = 0.0
         bad_reads = 0
+        first_image: Any = None
         try:
             while not self._stopped.is_set():
                 if self._capture is None:
@@ -112,10 +118,15 @@ class LiveCapture:
                 bad_reads = 0
                 if index == 0:
                     began = now
+                    first_image = image.copy() if self._may_end else None
+                elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
+                    self._on_notice(f"{self.description} has ended: it only begins again")
+                    return
                 if self._state != "running":
                     self._state = "running"
                     self._on_notice(f"{self.description} is back")
-                yield Frame(np.asarray(image, dtype=np.uint8), index, now - began, now)
+                image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
+                yield Frame(image, index, now - began, now)
                 index += 1
         finally:
             if self._capture is not None:
@@ -143,6 +154,9 @@ class LiveCapture:
     def stop(self) -> None:
         """See :meth:`Source.stop`."""
         self._stopped.set()
+        interrupt = getattr(self._capture, "interrupt", None)  # of those that wait for a long time
+        if interrupt is not None:
+            interrupt()
 
 
 def open_camera(
@@ -171,7 +185,7 @@ def open_camera(
     if not first.isOpened():
         first.release()
         raise DeviceError(f"camera {name} cannot be opened; is another program using it? See fer-camera --list-cameras")
-    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice)
+    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice, orientation=options.orientation)
 
 
 def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
@@ -227,29 +241,33 @@ class JpegCapture:
 
 
 def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
-    """An RTSP, HTTP or other stream by FFmpeg; a finite file behind an HTTP address is read like a local one.
+    """An RTSP, HTTP or other stream by FFmpeg; motion JPEG and single pictures over HTTP by readers of our own.
 
-    Raises :class:`SourceError` when it cannot be opened.
+    A finite file behind an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
     """
+    if address.lower().startswith(("http://", "https://")):
+        from fer_edge.capture.web_sources import open_http
+
+        return open_http(address, options, on_notice)
     shown = without_password(address)
-
-    def open_capture() -> Capture:
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-        opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
-        if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
-            return JpegCapture(opened)
-        capture: Capture = opened
-        return capture
-
-    first = open_capture()
+    first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
         raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
-    if address.lower().startswith(("http://", "https://")) and first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-        first.release()
-        return VideoFile(address, realtime=options.realtime, loop=options.loop, description=shown)
-    return LiveCapture(shown, open_capture, first, on_notice=on_notice)
+    return LiveCapture(
+        shown, lambda: open_by_ffmpeg(address), first, on_notice=on_notice, orientation=options.orientation
+    )
+
+
+def open_by_ffmpeg(address: str) -> Capture:
+    """A capture of what FFmpeg makes of an address; it may be not opened."""
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+    opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+    # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
+    if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
+        return JpegCapture(opened)
+    capture: Capture = opened
+    return capture
 
 
 def without_password(address: str) -> str:

@@ -62,6 +62,10 @@ class BackendSpec:
     offered: bool = True
     """Whether ``--help`` and messages name it; False for what is for tests only."""
 
+    def takes(self, name: str) -> bool:
+        """Whether files of this name are of its kind, by the last suffix: ``.tflite`` for all that run TFLite files."""
+        return not self.suffixes or any(name.endswith("." + suffix.rpartition(".")[2]) for suffix in self.suffixes)
+
     def is_installed(self) -> bool:
         """Whether the runtime's package is there; it is not imported."""
         if self.runtime_module is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fer_edge.errors import UsageError
 from fer_edge.inference.classifier import Classifier
 
 
@@ -41,6 +42,8 @@ def open_classifier(
     else:
         path = find_model(model)
         chosen = chosen or backend_spec(backend_for(path))
+        if not chosen.takes(path.name):
+            raise UsageError(f"--backend {chosen.name} does not run {path.name}; leave --backend out")
         if not trusted:
             check_model(path, chosen.name)
     opened: Classifier = load_backend(chosen.name)(path, threads=threads)

@@ -1,1 +1,1 @@
-"""Where results go: one module per output."""
+"""Where recognised faces go: one file an output."""

@@ -13,9 +13,37 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     """``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` or ``8080`` (both on 127.0.0.1); raises :class:`UsageError`."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"{option} {text}: expected HOST:PORT, for example 127.0.0.1:8080")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535) or "/" in host:
+        raise UsageError(f"{option} {text}: expected HOST:PORT or PORT, for example 127.0.0.1:8080 or 8080")
     return host, int(port)
+
+
+def reachable(host: str) -> list[str]:
+    """What to open in a browser for a server on ``host``, as it stands in an address (IPv6 in brackets).
+
+    For "all addresses" (``0.0.0.0``, ``::``), which is none to open, these are this machine's own name for itself and
+    the address at which other machines find it, where it has a network.
+    """
+    try:
+        parsed = ipaddress.ip_address(host)
+    except ValueError:
+        return [host]
+    if not parsed.is_unspecified:
+        return [f"[{host}]" if parsed.version == 6 else host]
+    if parsed.version == 6:
+        return ["[::1]", *(f"[{found}]" for found in _outward(socket.AF_INET6, "2001:db8::1"))]
+    return ["127.0.0.1", *_outward(socket.AF_INET, "192.0.2.1")]
+
+
+def _outward(family: socket.AddressFamily, somewhere: str) -> list[str]:
+    """Our address on the way to ``somewhere``, an address for documents (RFC 5737, 3849); nothing is sent there."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
+            found = str(probe.getsockname()[0])
+    except OSError:
+        return []
+    return [] if is_loopback(found) else [found]
 
 
 def is_loopback(host: str) -> bool:

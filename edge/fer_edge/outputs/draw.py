@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.labels import EMOTIONS
+from fer_edge.outputs.placement import Placed, place_bars, place_labels
 from fer_edge.results import Face, Result
 
 UNCERTAIN: Final[str] = "uncertain"
@@ -37,8 +39,7 @@ def annotate(result: Result, *, blur: bool = False) -> npt.NDArray[np.uint8]:
     if blur:
         for face in result.faces:
             blur_box(image, face.box)
-    for face in result.faces:
-        _draw_face(image, face)
+    draw_faces(image, result.faces)
     return image
 
 
@@ -55,49 +56,77 @@ def blur_box(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], margi
     image[top:bottom, left:right] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _draw_face(image: npt.NDArray[np.uint8], face: Face) -> None:
+def draw_faces(image: npt.NDArray[np.uint8], faces: Sequence[Face]) -> None:
+    """Draw boxes, labels and bars on ``(H, W, 3)`` BGR, in place; labels and bars never cover another face.
+
+    In a crowd they get smaller, then say less, then are left out; the box and its colour stay.
+    """
     height, width = image.shape[:2]
-    unit = max(1.0, width / 640.0)  # so that a large frame gets readable letters
-    line = round(2 * unit)
-    x, y, w, h = face.box
+    unit = _unit(width)
+    labels, bars = arrange(faces, width, height)
+    for face in faces:
+        x, y, w, h = face.box
+        cv2.rectangle(image, (x, y), (x + w, y + h), COLOURS_BGR[face.emotion or UNCERTAIN], round(2 * unit))
+    for face, label, bar in zip(faces, labels, bars, strict=True):
+        if label is not None:
+            _draw_label(image, label, unit, COLOURS_BGR[face.emotion or UNCERTAIN])
+        if bar is not None:
+            _draw_bars(image, face, bar, unit)
+
+
+def arrange(faces: Sequence[Face], width: int, height: int) -> tuple[list[Placed | None], list[Placed | None]]:
+    """Labels and bars of the faces in a picture of this size, each with its place, or None where there is none."""
+    unit = _unit(width)
+    # What is drawn of a face is its box with the line around it.
+    edge = -(-round(2 * unit) // 2)
+    boxes = [(x - edge, y - edge, w + 2 * edge, h + 2 * edge) for x, y, w, h in (face.box for face in faces)]
+    texts = [_texts(face) for face in faces]
+    labels = place_labels(boxes, texts, lambda text, scale: _label_size(text, scale * unit), width, height)
+    return labels, place_bars(boxes, labels, lambda scale: _bars_size(scale * unit), width, height)
+
+
+def _unit(width: int) -> float:
+    """Pixels per unit of drawing, so that a large frame gets readable letters."""
+    return max(1.0, width / 640.0)
+
+
+def _texts(face: Face) -> list[str]:
     name = face.emotion or UNCERTAIN
-    colour = COLOURS_BGR[name]
-    cv2.rectangle(image, (x, y), (x + w, y + h), colour, line)
-
     confidence = float(face.probabilities[EMOTIONS.index(name)] if face.emotion else face.probabilities.max())
-    text = f"#{face.track_id} {name} {confidence:.0%}"
-    scale = 0.5 * unit
-    (text_width, text_height), below = cv2.getTextSize(text, _FONT, scale, max(1, line // 2))
+    return [f"#{face.track_id} {name} {confidence:.0%}", f"#{face.track_id} {name}", f"#{face.track_id}"]
+
+
+def _label_size(text: str, unit: float) -> tuple[int, int]:
+    (width, height), below = cv2.getTextSize(text, _FONT, 0.5 * unit, max(1, round(unit)))
     pad = round(3 * unit)
-    plate = text_height + below + 2 * pad
-    top = y - plate if y >= plate else min(y + h, height - plate)  # under the box where there is no room above
-    left = max(0, min(x, width - text_width - 2 * pad))
-    cv2.rectangle(image, (left, top), (left + text_width + 2 * pad, top + plate), colour, cv2.FILLED)
+    return width + 2 * pad, height + below + 2 * pad
+
+
+def _draw_label(image: npt.NDArray[np.uint8], label: Placed, unit: float, colour: tuple[int, int, int]) -> None:
+    left, top, width, height = label.box
+    unit *= label.scale
+    thickness, pad = max(1, round(unit)), round(3 * unit)
+    (_, text_height), _ = cv2.getTextSize(label.text, _FONT, 0.5 * unit, thickness)
+    cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), colour, cv2.FILLED)
     origin = (left + pad, top + pad + text_height)
-    cv2.putText(image, text, origin, _FONT, scale, (0, 0, 0), max(1, line // 2), cv2.LINE_AA)
-    _draw_bars(image, face, unit)
+    cv2.putText(image, label.text, origin, _FONT, 0.5 * unit, (0, 0, 0), thickness, cv2.LINE_AA)
 
 
-def _draw_bars(image: npt.NDArray[np.uint8], face: Face, unit: float) -> None:
-    """Seven bars beside the box, on the side where there is room; left out where there is none."""
-    x, y, w, _ = face.box
-    row, name_width, bar_width = round(12 * unit), round(50 * unit), round(50 * unit)
-    total_width, total_height = name_width + bar_width + round(6 * unit), row * len(EMOTIONS)
-    if x + w + total_width <= image.shape[1]:
-        left = x + w + round(3 * unit)
-    elif x - total_width >= 0:
-        left = x - total_width + round(3 * unit)
-    else:
-        return
-    top = max(0, min(y, image.shape[0] - total_height))
-    area = image[top : top + total_height, left : left + name_width + bar_width]
-    if area.shape[0] < total_height:
-        return
-    area //= 2  # a darker ground, whatever is behind
+def _bars_size(unit: float) -> tuple[int, int]:
+    return round(106 * unit), round(12 * unit) * len(EMOTIONS)
+
+
+def _draw_bars(image: npt.NDArray[np.uint8], face: Face, place: Placed, unit: float) -> None:
+    """Seven bars, one per emotion, on a darker ground."""
+    left, top, width, height = place.box
+    unit *= place.scale
+    row, start, bar_width = round(12 * unit), left + round(52 * unit), round(50 * unit)
+    ground = image[top : top + height, left : left + width]
+    ground //= 2
     for number, (name, probability) in enumerate(zip(EMOTIONS, face.probabilities, strict=True)):
         row_top = top + number * row
         baseline = (left + round(2 * unit), row_top + row - round(3 * unit))
-        cv2.putText(image, name, baseline, _FONT, 0.33 * unit, (255, 255, 255), max(1, round(unit)), cv2.LINE_AA)
-        start = left + name_width
+        thickness = max(1, round(unit))
+        cv2.putText(image, name, baseline, _FONT, 0.33 * unit, (255, 255, 255), thickness, cv2.LINE_AA)
         end = start + round(bar_width * float(probability))
         cv2.rectangle(image, (start, row_top + 2), (end, row_top + row - 3), COLOURS_BGR[name], cv2.FILLED)

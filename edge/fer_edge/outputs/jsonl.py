@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
+import time
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -15,59 +17,78 @@ from fer_edge.results import Result
 
 STDOUT: Final[str] = "-"
 KEPT_FILES: Final[int] = 3
+START: Final[str] = "start"
 _TAIL: Final[int] = 1 << 16
 
 
 class JsonLines:
     """Writes ``Result.as_dict()`` lines, each whole or not at all.
 
-    ``target`` is a path, or ``-`` for standard output. A file is begun anew; with ``max_bytes`` it is continued (behind
-    its last whole line, should a power cut have left half of one), and one that would exceed it is first renamed to
-    ``NAME.1`` (and that to ``NAME.2``, up to ``NAME.3``).
+    ``target`` is a path, or ``-`` for standard output. A file is begun anew. With ``keep`` it is continued (behind its
+    last whole line, should a power cut have left half of one) with a line ``{"event": "start", "time": "..."}`` (UTC,
+    ISO 8601): what a camera saw cannot be seen again. A file that holds such a line is never begun anew. With
+    ``max_bytes`` it is continued, too, and one that would exceed it is first renamed to ``NAME.1`` (and that to
+    ``NAME.2``, up to ``NAME.3``).
     """
 
     lossless = True
 
-    def __init__(self, target: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
+    def __init__(self, target: str | os.PathLike[str], *, max_bytes: int | None = None, keep: bool = False) -> None:
         self.name = "JSON lines"
         self.path = None if os.fspath(target) == STDOUT else Path(target)
         self._max_bytes = max_bytes
         self._written = 0
         # A file is opened for its first line: a source that gives nothing then leaves the old file alone.
         self._file: FileIO | None = None
+        self._keep = keep
+        self._started = start_line()
         if self.path is not None:
             make_folder(self.path)
 
     def _open(self, path: Path) -> FileIO:
-        file = FileIO(path, "w" if self._max_bytes is None else "a")
-        self._written = file.tell()
+        file = FileIO(path, "w" if self._max_bytes is None and not self._keep else "a")
+        self._written = file.tell() if file.seekable() else 0
         if self._written:
-            self._written = whole_lines(path, self._written)
-            file.truncate(self._written)
+            whole = whole_lines(path, self._written)
+            if whole < self._written and _is_json(path, whole):  # only its end of line is missing
+                self._written += file.write(b"\n")
+            else:
+                self._written = whole
+                file.truncate(whole)
         return file
 
     def write(self, result: Result) -> None:
         """One line; the reader of a pipe has it at once. Raises ``OSError`` when the disk is full."""
         line = json.dumps(result.as_dict(), separators=(", ", ": ")) + "\n"
         if self.path is None:
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "standard output is closed")
             sys.stdout.write(line)
             sys.stdout.flush()
             return
         if self._file is None:
+            self._keep = self._keep or begins_with_start(self.path)
             self._file = self._open(self.path)
+            if self._keep and self._file.seekable():
+                self._file = self._put(self.path, self._file, self._started)
+        self._file = self._put(self.path, self._file, line)
+
+    def _put(self, path: Path, file: FileIO, line: str) -> FileIO:
+        """Write a line; the result is the file that is open then."""
         content = memoryview(line.encode())
         if self._max_bytes is not None and 0 < self._written > self._max_bytes - len(content):
-            self._file.close()
-            self._file = self._rotate(self.path)
+            file.close()
+            self._file = file = self._rotate(path)
         rest = content
         try:
             while rest:
-                rest = rest[self._file.write(rest) :]
+                rest = rest[file.write(rest) :]
         except OSError:
             with contextlib.suppress(OSError):  # a device cannot be cut
-                self._file.truncate(self._written)  # half a line is no line
+                file.truncate(self._written)  # half a line is no line
             raise
         self._written += len(content)
+        return file
 
     def _rotate(self, path: Path) -> FileIO:
         for number in range(KEPT_FILES - 1, 0, -1):
@@ -83,6 +104,24 @@ class JsonLines:
             self._file.close()
 
 
+def start_line(when_s: float | None = None) -> str:
+    """The line that begins a run of a live source: ``when_s`` seconds since 1970, or now."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when_s))
+    return json.dumps({"event": START, "time": moment}) + "\n"
+
+
+def begins_with_start(path: Path) -> bool:
+    """Whether a file is a live source's: by its first line, or because older lines were moved to ``NAME.1``."""
+    if path.with_name(f"{path.name}.1").is_file():
+        return True
+    begin = json.dumps({"event": START}).removesuffix("}").encode()
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and file.read(len(begin)) == begin
+    except OSError:
+        return False
+
+
 def whole_lines(path: Path, size: int) -> int:
     """How many of the first ``size`` bytes of a text file are whole lines."""
     with path.open("rb") as file:
@@ -94,6 +133,16 @@ def whole_lines(path: Path, size: int) -> int:
                 return begin + end + 1
             size = begin
     return 0
+
+
+def _is_json(path: Path, begin: int) -> bool:
+    """Whether what a file holds from ``begin`` on is one JSON object."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        try:
+            return isinstance(json.loads(file.read()), dict)
+        except (ValueError, RecursionError):
+            return False
 
 
 def make_folder(path: Path) -> None:

@@ -54,7 +54,10 @@ class Broker:
 
 def parse_broker(address: str, password: str | None = None) -> Broker:
     """``mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/BASE/TOPIC]``; raises :class:`UsageError` for anything else."""
-    wrong = UsageError("--mqtt: expected mqtt://[USER:PASSWORD@]HOST[:PORT][/BASE/TOPIC], or mqtts:// for TLS")
+    wrong = UsageError(
+        "--mqtt: expected mqtt://[USER@]HOST[:PORT][/BASE/TOPIC], or mqtts:// for TLS; "
+        "the password comes from FER_MQTT_PASSWORD or --mqtt-password-file"
+    )
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -202,7 +205,7 @@ def discovery_messages(base: str) -> dict[str, dict[str, Any]]:
         "confidence": {"name": "Confidence", "unit_of_measurement": "%", "state_class": "measurement"},
         "faces": {"name": "Faces", "state_class": "measurement"},
         "fps": {
-            "name": "Frames a second",
+            "name": "Frames per second",
             "unit_of_measurement": "fps",
             "state_class": "measurement",
             "entity_category": "diagnostic",

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.errors import UsageError
 from fer_edge.outputs.available import outputs
 from fer_edge.outputs.base import Sink, SinkRunner
-from fer_edge.outputs.output import STDOUT, OutputSpec, Wanted
+from fer_edge.outputs.output import STDOUT, Wanted
+
+if TYPE_CHECKING:
+    from fer_edge.capture.inputs import Job
 
 
-def open_outputs(wanted: Wanted, specs: Sequence[OutputSpec] | None = None) -> list[SinkRunner]:
+def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[SinkRunner]:
     """The outputs that are asked for, each on its own thread; on an error none stays open.
 
     Args:
         wanted: the options, and what else an output may have to know.
-        specs: records of the outputs to look at, in the order of opening; None: all.
+        of_each_source: whether to open those that each source has of its own, or those that stay open.
 
     Returns:
         One runner per output.
@@ -27,9 +31,11 @@ def open_outputs(wanted: Wanted, specs: Sequence[OutputSpec] | None = None) -> l
     """
     sinks: list[Sink] = []
     try:
-        for spec in outputs().values() if specs is None else specs:
-            if spec.wanted(wanted.arguments):
-                sinks.append(spec.open(wanted))
+        for spec in outputs().values():
+            if spec.of_each_source == of_each_source and spec.wanted(wanted.arguments):
+                sink = spec.open(wanted)
+                if sink is not None:
+                    sinks.append(sink)
     except Exception:
         for sink in sinks:
             sink.close()
@@ -37,24 +43,30 @@ def open_outputs(wanted: Wanted, specs: Sequence[OutputSpec] | None = None) -> l
     return [SinkRunner(sink, live=wanted.source.live, on_notice=wanted.notice) for sink in sinks]
 
 
-def check_targets(arguments: argparse.Namespace, source: Path) -> None:
-    """Refuse to write over what is read, or two outputs into one file.
+def check_targets(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    """Refuse to write over what is read, two outputs into one file, or several sources into one.
 
     Args:
         arguments: the options.
-        source: what is read; it need not be a file.
+        jobs: what is read.
 
     Raises:
         UsageError: in these cases.
     """
+    sources = [path for job in jobs for path in job.files]
     seen: dict[str | Path, str] = {}
     for spec in outputs().values():
-        target, flag = spec.file(arguments), spec.options[0].flag
+        target = spec.file(arguments)
         if target is None:
             continue
-        path = Path(target)
-        if target != STDOUT and source.is_file() and path.exists() and source.samefile(path):
-            raise UsageError(f"{flag} {target} would write over the source; give it another name")
+        flag, path = spec.options[0].flag, Path(target)
+        if target != STDOUT and path.is_file():
+            if any(path.samefile(source) for source in sources):
+                raise UsageError(f"{flag} {target} would write over the source; give it another name")
+            if spec.refuses is not None and (reason := spec.refuses(path)) is not None:
+                raise UsageError(f"{flag} {path} is there already and {reason}; give another name")
+        if len(jobs) > 1 and spec.holds_one is not None and spec.holds_one(target):
+            raise UsageError(f"{flag} {target}: one file for several videos; give a folder (a name ending in /)")
         place = STDOUT if target == STDOUT else path.resolve()
         if place in seen:
             raise UsageError(f"{seen[place]} and {flag} both name {target}; give them two names")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fer_edge.capture.frames import Source
+    from fer_edge.capture.inputs import Job
     from fer_edge.outputs.base import Sink
     from fer_edge.outputs.status import StatusBoard
 
@@ -42,6 +44,8 @@ class Wanted:
     arguments: argparse.Namespace
     """All options, those of the other outputs, too."""
     source: Source
+    job: Job
+    """What of the command line the source stands for."""
     board: StatusBoard
     notice: Callable[[str], None]
     """Takes a line for the user."""
@@ -54,12 +58,21 @@ class OutputSpec:
     name: str
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
-    open: Callable[[Wanted], Sink]
-    """Opens it when it is wanted; raises :class:`fer_edge.errors.FerError` where that fails."""
+    open: Callable[[Wanted], Sink | None]
+    """Opens it when it is wanted; None where there is nothing for it to do with this source.
+
+    Raises :class:`fer_edge.errors.FerError` where that fails.
+    """
     asked: Callable[[argparse.Namespace], bool] | None = None
     """Whether the options ask for it; None: when the first of its :attr:`options` has a value."""
     writes_file: bool = False
     """Whether the first option names a file that is written, or ``-`` for standard output."""
+    of_each_source: bool = False
+    """Whether it is opened anew for each of several sources; others stay open from the first to the last."""
+    refuses: Callable[[Path], str | None] | None = None
+    """Why a file that is there already must not be written to (it "holds ..."), None where it may; None: any may."""
+    holds_one: Callable[[str], bool] | None = None
+    """Whether what its first option names takes one source alone, so that several need another name; None: never."""
     rank: int = 100
     """Outputs are opened in this order: those that may lack a package or a port before any file is touched."""
 

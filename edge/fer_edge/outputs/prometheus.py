@@ -53,7 +53,7 @@ def metrics_text(status: Status, emotions: Counter[str]) -> str:
     metric("faces_total", "counter", "Faces, over all frames.", ("", status.faces))
     by_emotion = [(f'{{emotion="{name}"}}', float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
     metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
-    metric("frames_per_second", "gauge", "Results a second, of late.", ("", status.fps))
+    metric("frames_per_second", "gauge", "Results per second, of late.", ("", status.fps))
     ages = [('{quantile="0.5"}', status.age_p50_ms), ('{quantile="0.99"}', status.age_p99_ms)]
     in_seconds = [(labels, None if age is None else age / 1e3) for labels, age in ages]
     metric("capture_to_result_seconds", "gauge", "Age of results, of the latest frames.", *in_seconds)
@@ -123,7 +123,7 @@ class MetricsServer:
         if not is_loopback(address[0]) and not token:
             raise UsageError(
                 f"--metrics {address[0]}:{address[1]} can be reached from other machines and so needs FER_WEB_TOKEN "
-                "(or --web-token-file); Prometheus gives it as authorization: credentials"
+                "or --web-token-file; Prometheus gives it as authorization: credentials"
             )
         counter = EmotionCounter()
         self._counter = counter
@@ -162,7 +162,7 @@ class MetricsServer:
                 """Say nothing: a scrape every few seconds would fill the log."""
 
         listening = listen(*address, "--metrics")
-        self.port: int = listening.getsockname()[1]
+        self.host, self.port = str(listening.getsockname()[0]), int(listening.getsockname()[1])
         self._server = _Server(listening, Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="fer-metrics", daemon=True

@@ -45,7 +45,7 @@ def recording_path(target: Path) -> Path:
 
 
 class Recording:
-    """Encoded frames on their way into a file, of ``size`` (width, height) even pixels at ``fps`` frames a second.
+    """Encoded frames on their way into a file, of ``size`` (width, height) even pixels at ``fps`` frames per second.
 
     What a killed process left behind under the same name is kept as ``NAME.recording-1.mkv`` (2, 3, ...). Raises
     :class:`DeviceError` when OpenCV cannot encode.

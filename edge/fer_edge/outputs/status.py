@@ -28,7 +28,7 @@ class Status:
     faces: int
     dropped: int
     fps: float
-    """Results a second, of late."""
+    """Results per second, of late."""
     age_p50_ms: float | None
     age_p99_ms: float | None
     since_last_s: float | None
@@ -79,6 +79,15 @@ class StatusBoard:
         self.runners: Sequence[SinkRunner] = ()
         """The outputs whose losses are to be told; set once they are open."""
 
+    def watch(self, pipeline: FacePipeline) -> None:
+        """Tell of this pipeline from now on: the next one of several videos."""
+        self._pipeline = pipeline
+
+    @property
+    def alive(self) -> bool:
+        """See :attr:`fer_edge.pipeline.FacePipeline.alive`."""
+        return self._pipeline.alive
+
     def now(self) -> Status:
         """The present state."""
         stats, source = self._pipeline.stats, self._pipeline.source
@@ -115,7 +124,7 @@ class StatusBoard:
 
 
 def recent_rate(moments: Sequence[float], now: float, window_s: float = 5.0) -> float:
-    """Events a second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order."""
+    """Events per second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order."""
     recent = [moment for moment in moments if now - moment <= window_s]
     if len(recent) < 2:
         return 0.0

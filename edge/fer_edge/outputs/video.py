@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.capture.files import IMAGE_SUFFIXES
+from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
 from fer_edge.outputs.draw import annotate
@@ -118,7 +118,7 @@ class _WholeFile:
 
 
 class ImageWriter:
-    """Writes the one annotated picture of an image source."""
+    """Writes the annotated picture of an image source; further pages as ``NAME-2.SUFFIX`` (3, ...)."""
 
     name = "image"
     lossless = True
@@ -127,13 +127,18 @@ class ImageWriter:
         self.path = Path(path)
         make_folder(self.path)
         self._blur = blur
+        self._pages = 0
 
     def write(self, result: Result) -> None:
         """Write the picture."""
+        self._pages += 1
+        target = self.path
+        if self._pages > 1:
+            target = target.with_name(f"{target.stem}-{self._pages}{target.suffix}")
         done, encoded = cv2.imencode(self.path.suffix.lower(), annotate(result, blur=self._blur))
         if not done:
             raise DeviceError(f"OpenCV cannot write {self.path}; try a name ending in .png")
-        with atomic_path(self.path) as temporary:
+        with atomic_path(target) as temporary:
             temporary.write_bytes(encoded.tobytes())
 
     def close(self) -> None:
@@ -146,8 +151,13 @@ def open_recorder(
     """The recorder that fits the name; raises :class:`UsageError` for a name that nothing fits."""
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         if not single_image:
-            raise UsageError(f"--save {path}: an image can be saved of a single image; expected {', '.join(CODECS)}")
+            raise UsageError(
+                f"--save {path}: an image can be made of a single image only; expected a name ending in "
+                f"{', '.join(CODECS)}, or a folder"
+            )
         return ImageWriter(path, blur=blur)
+    if single_image and Path(path).suffix.lower() not in CODECS:
+        raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}, .jpg or .png, or a folder")
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
 
 

@@ -31,9 +31,13 @@ from fer_edge.results import Result
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import Response
 
 PAGE: Final[Path] = Path(__file__).with_name("web_page.html")
+ICON: Final[str] = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="15" fill="#fac832"/>'
+    '<circle cx="11" cy="13" r="2"/><circle cx="21" cy="13" r="2"/>'
+    '<path d="M9 20q7 6 14 0" fill="none" stroke="#000" stroke-width="2"/></svg>'
+)
 PREVIEW_FPS: Final[float] = 15.0
 PREVIEW_WIDTH: Final[int] = 960
 PREVIEW_QUALITY: Final[int] = 80
@@ -70,13 +74,14 @@ class WebPage:
             raise MissingDependencyError.for_extra(error.name or "starlette", "web") from error
         if not is_loopback(options.host) and not options.token:
             raise UsageError(
-                f"--web {options.host}:{options.port} can be reached from other machines and so needs --web-token "
-                f"(for example {secrets.token_urlsafe(12)})"
+                f"--web {options.host}:{options.port} can be reached from other machines and so needs "
+                "--web-token-file FILE, or the token in the environment, for example "
+                f"FER_WEB_TOKEN={secrets.token_urlsafe(12)}"
             )
         self.options = options
         self.state = _State(options, board)
         self._socket = listen(options.host, options.port, "--web")
-        self.port: int = self._socket.getsockname()[1]
+        self.host, self.port = str(self._socket.getsockname()[0]), int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             make_app(self.state),
             http=limited_protocol(),
@@ -164,7 +169,7 @@ def make_app(state: _State) -> Starlette:
     """The routes."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
     from starlette.routing import Route
 
     page = PAGE.read_text(encoding="utf-8").replace("%VIDEO%", "true" if state.options.video else "false")
@@ -198,8 +203,13 @@ def make_app(state: _State) -> Starlette:
         text = metrics_text(state.board.now(), state.counter.counts)
         return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
 
+    async def icon(_: Request) -> Response:
+        return Response(ICON, media_type="image/svg+xml")
+
     routes = [
         Route("/", index),
+        Route("/favicon.svg", icon),
+        Route("/favicon.ico", icon),
         Route("/api/faces", api_faces),
         Route("/api/timeline", api_timeline),
         Route("/events", events),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 COOKIE: Final[str] = "fer_token"
-OPEN_PATHS: Final = frozenset({"/healthz"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/favicon.ico", "/favicon.svg"})
 """What tells nothing about anybody needs no token: so that a container's health check has none to know."""
 MAX_CONNECTIONS: Final[int] = 64
 REQUEST_S: Final[float] = 10.0

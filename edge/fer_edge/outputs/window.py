@@ -4,56 +4,104 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from fer_edge.errors import DeviceError
+from fer_edge.files import unused_path, write_bytes
 from fer_edge.outputs.draw import annotate
 from fer_edge.results import Result
 
-TITLE: Final[str] = "fer-camera (q ends)"
+TITLE: Final[str] = "fer-camera (q quits, space pauses, s saves a picture, f fills the screen)"
 RUNNING: Final[str] = "running"
-_QUIT_KEYS: Final = frozenset({ord("q"), ord("Q"), 27})
+PAUSED: Final[str] = "paused"
+_QUIT_KEYS: Final = frozenset({ord("q"), ord("Q"), 27})  # 27: Escape
+_PAUSE_KEYS: Final = frozenset({ord(" "), ord("p"), ord("P")})
+_SNAPSHOT_KEYS: Final = frozenset({ord("s"), ord("S")})
+_FULL_SCREEN_KEYS: Final = frozenset({ord("f"), ord("F")})
+# Without the last one Qt puts a toolbar above the picture and a status line below.
+_FLAGS: Final[int] = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 
 
 class Window:
-    """Shows results; :meth:`show` and :meth:`idle` say whether the user has closed it."""
+    """Shows results; :meth:`show` and :meth:`idle` say whether the user has closed it.
 
-    def __init__(self, *, blur: bool = False) -> None:
+    Keys: q or Escape quits, space holds the picture, s saves it into the working folder, f fills the screen.
+
+    Args:
+        blur: make faces unrecognisable.
+        on_notice: gets one line for every picture that was saved.
+
+    Raises:
+        DeviceError: where no window can be opened.
+    """
+
+    def __init__(self, *, blur: bool = False, on_notice: Callable[[str], None] = lambda _: None) -> None:
         check_display()
         self._blur = blur
-        self._shown = False
-        self._state = RUNNING
+        self._on_notice = on_notice
+        self._picture: npt.NDArray[np.uint8] | None = None
+        self._title = TITLE
+        self._full = False
+        self.paused = False
+        """Whether the user holds the picture; only a source that waits may wait for it."""
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(TITLE, _FLAGS)
         except cv2.error as error:  # opencv-python-headless
             raise DeviceError("this OpenCV cannot open windows; use --headless, or install opencv-python") from error
 
     def show(self, result: Result) -> bool:
-        """Show a result; False when the user has asked to end."""
-        image = annotate(result, blur=self._blur)
-        if not self._shown:
-            cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
-        cv2.imshow(TITLE, image)
-        self._shown = True
+        """Show a result, unless the picture is held; False when the user has asked to end."""
+        if not self.paused:
+            first = self._picture is None
+            self._picture = annotate(result, blur=self._blur)
+            if first:
+                cv2.resizeWindow(TITLE, self._picture.shape[1], self._picture.shape[0])
+            cv2.imshow(TITLE, self._picture)
         return self.idle()
 
     def idle(self, state: str = RUNNING) -> bool:
         """Let the window react, and say what the source is waiting for; False when the user has asked to end."""
-        if state != self._state:
-            self._state = state
-            cv2.setWindowTitle(TITLE, TITLE if state == RUNNING else f"{TITLE}: {state}")
         key = cv2.waitKey(1) & 0xFF
-        closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
+        if key in _PAUSE_KEYS:
+            self.paused = not self.paused
+        elif key in _SNAPSHOT_KEYS:
+            self._save()
+        elif key in _FULL_SCREEN_KEYS:
+            self._full = not self._full
+            mode = cv2.WINDOW_FULLSCREEN if self._full else cv2.WINDOW_NORMAL
+            cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, mode)
+        states = [PAUSED] if self.paused else []
+        states += [] if state == RUNNING else [state]
+        title = f"{TITLE}: {', '.join(states)}" if states else TITLE
+        if title != self._title:
+            self._title = title
+            cv2.setWindowTitle(TITLE, title)
+        closed = self._picture is not None and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         return key not in _QUIT_KEYS and not closed
+
+    def _save(self) -> None:
+        """The picture as it is shown, into the working folder."""
+        if self._picture is None:
+            return
+        target = unused_path(Path(f"fer-camera-{time.strftime('%Y%m%d-%H%M%S')}.png"))
+        try:
+            write_bytes(target, cv2.imencode(".png", self._picture)[1].tobytes())
+        except OSError as error:
+            self._on_notice(f"{target.resolve()} cannot be written: {error.strerror or error}")
+        else:
+            self._on_notice(f"saved {target.resolve()}")
 
     def hold(self, until: Callable[[], object]) -> None:
         """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen."""
-        while self._shown and not until() and self.idle():
-            cv2.waitKey(30)
+        while self._picture is not None and not until() and self.idle():
+            time.sleep(0.03)
 
     def close(self) -> None:
         """Close the window."""

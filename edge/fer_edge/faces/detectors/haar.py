@@ -34,6 +34,10 @@ class HaarDetector:
         self._cascade = cv2.CascadeClassifier(str(path))
         self.width = width
 
+    def smallest(self, width: int) -> int:
+        """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
+        return round(HAAR_MIN_FACE * max(1.0, width / self.width))
+
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
         """See :meth:`FaceDetector.detect`."""
         import cv2

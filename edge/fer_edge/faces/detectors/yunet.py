@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 YUNET_SCORE: Final[float] = 0.7
 YUNET_OVERLAP: Final[float] = 0.3
-YUNET_MAX_FACES: Final[int] = 100
+YUNET_MAX_FACES: Final[int] = 5000
+"""OpenCV's own default. It counts candidates, of which every face has several, before overlapping ones are joined."""
+YUNET_MIN_FACE: Final[int] = 16
+"""Width in pixels of the shrunken frame from which on a face is found with some certainty."""
 
 
 class YuNetDetector:
@@ -44,6 +47,7 @@ class YuNetDetector:
             raise MissingDependencyError(f"OpenCV {cv2.__version__} has no YuNet; 4.8 or newer is needed")
         self.model_path = path
         self.width = width
+        self.score = score
         try:
             self._net = _create_yunet(path, score)
             self.detect(np.zeros((64, 64, 3), np.uint8))  # a model of another kind fails only when it runs
@@ -52,6 +56,10 @@ class YuNetDetector:
                 f"{path} cannot be used as YuNet with OpenCV {cv2.__version__}, truncated or another model? "
                 "Expected face_detection_yunet_*.onnx of opencv_zoo"
             ) from error
+
+    def smallest(self, width: int) -> int:
+        """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
+        return round(YUNET_MIN_FACE * max(1.0, width / self.width))
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
         """See :meth:`FaceDetector.detect`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_edge.option_types import number
@@ -13,25 +14,40 @@ if TYPE_CHECKING:
 
 
 def open_jsonl(wanted: Wanted) -> Sink:
-    """A file, or standard output."""
+    """A file, or standard output; a live source's lines are added to those of its earlier runs."""
     from fer_edge.outputs.jsonl import JsonLines
 
     limit_mb = wanted.arguments.jsonl_max_mb
-    return JsonLines(wanted.arguments.jsonl, max_bytes=None if limit_mb is None else int(limit_mb * 1e6))
+    limit = None if limit_mb is None else int(limit_mb * 1e6)
+    return JsonLines(wanted.arguments.jsonl, max_bytes=limit, keep=wanted.source.live)
+
+
+def holds_something_else(path: Path) -> str | None:
+    """Why a file that is there already is not one of ours, so that nothing else is written over."""
+    try:
+        with path.open("rb") as file:
+            return None if file.read(1) in (b"", b"{") else "holds something else than JSON lines"
+    except OSError:  # told when it is opened
+        return None
 
 
 OUTPUT = OutputSpec(
     name="jsonl",
     options=(
-        option("--jsonl", metavar="FILE", help="one JSON object per frame; - is standard output"),
+        option(
+            "--jsonl",
+            metavar="FILE",
+            help="one JSON object per frame; - is standard output. A live source's lines are appended",
+        ),
         option(
             "--jsonl-max-mb",
             type=number(0.001, 1e6),
             metavar="MB",
-            help="begin a new file at this size, keep three old ones",
+            help="begin a new file at this size (1 MB = 1,000,000 bytes) and keep three old ones",
         ),
     ),
     open=open_jsonl,
     writes_file=True,
+    refuses=holds_something_else,
     rank=40,
 )

@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
 def open_metrics(wanted: Wanted) -> Sink:
     """The server; the token of the page holds for it, too."""
-    from fer_edge.outputs.address import parse_address
+    from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.prometheus import MetricsServer
 
     arguments = wanted.arguments
-    return MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
+    server = MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
+    names = " or ".join(f"http://{name}:{server.port}/metrics" for name in reachable(server.host))
+    wanted.notice(f"figures for Prometheus at {names}")
+    return server
 
 
 OUTPUT = OutputSpec(
     name="metrics",
-    options=(option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at /metrics"),),
+    options=(option("--metrics", metavar="[HOST:]PORT", help="figures for Prometheus at /metrics"),),
     open=open_metrics,
     rank=20,
 )

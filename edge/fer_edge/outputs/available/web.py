@@ -21,27 +21,36 @@ def web_token(arguments: argparse.Namespace) -> str | None:
 
 def open_web(wanted: Wanted) -> Sink:
     """The server; its address is told."""
-    from fer_edge.outputs.address import parse_address
+    from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.web import WebOptions, WebPage
 
     arguments = wanted.arguments
     host, port = parse_address(arguments.web, "--web")
-    options = WebOptions(host, port, web_token(arguments), arguments.video, arguments.blur)
-    page = WebPage(options, wanted.board)
-    wanted.notice(f"watch at http://{'[' + host + ']' if ':' in host else host}:{page.port}/")
+    token = web_token(arguments)
+    page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), wanted.board)
+    ending = "?token=..." if token else ""
+    wanted.notice("watch at " + " or ".join(f"http://{name}:{page.port}/{ending}" for name in reachable(page.host)))
     return page
 
 
 OUTPUT = OutputSpec(
     name="web",
     options=(
-        option("--web", metavar="HOST:PORT", help="a page to watch, for example 127.0.0.1:8080"),
+        option(
+            "--web",
+            metavar="[HOST:]PORT",
+            help="a page to watch, for example 8080 (this machine only) or 0.0.0.0:8080 (all, with a token)",
+        ),
+        option(
+            "--web-token-file",
+            metavar="FILE",
+            help="demand of visitors the token in the first line of this file, or in FER_WEB_TOKEN",
+        ),
         option(
             "--web-token",
             metavar="T",
-            help="demand this token of visitors; needed on other addresses than 127.0.0.1 (or set FER_WEB_TOKEN)",
+            help="the token itself; everybody on this machine can read it on the command line",
         ),
-        option("--web-token-file", metavar="FILE", help="read that token from the first line of this file"),
         option(
             "--video",
             action=argparse.BooleanOptionalAction,

@@ -1,0 +1,70 @@
+"""Options that say nothing, or nothing that counts: told before anything is opened."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from fer_edge.errors import UsageError
+
+_TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
+_BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("jsonl_max_mb", ("jsonl",)),
+    ("web_token", ("web", "metrics")),
+    ("web_token_file", ("web", "metrics")),
+    ("mqtt_password_file", ("mqtt",)),
+    ("mqtt_ca", ("mqtt",)),
+)
+"""What counts only with one of the others."""
+_OF_CAMERAS: Final = ("size", "fps", "mjpg")
+_OF_VIDEOS: Final = ("realtime", "loop")
+
+
+def check_texts(arguments: argparse.Namespace) -> None:
+    """Refuse an empty text: ``--jsonl "$FILE"`` without ``FILE`` would record nothing, without a word.
+
+    Raises:
+        UsageError: for the first one.
+    """
+    for name in _TEXTS:
+        if getattr(arguments, name) == "":
+            raise UsageError(f"{_option(name)} is empty; give it a value or leave it out")
+
+
+def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool) -> list[str]:
+    """A line for each kind of option that has no effect here.
+
+    Args:
+        arguments: the options.
+        camera: the source is a camera, which can be asked for sizes and rates.
+        video: there is a video file (or an address that may be one) among the sources.
+
+    Returns:
+        Lines for notices.
+    """
+    lines = [
+        f"{_option(name)} has no effect without {' or '.join(map(_option, wanted))}"
+        for name, wanted in _BELONG
+        if getattr(arguments, name) is not None and not any(getattr(arguments, other) for other in wanted)
+    ]
+    for names, fits, kind in ((_OF_CAMERAS, camera, "a camera"), (_OF_VIDEOS, video, "a video file")):
+        given = [_option(name) for name in names if getattr(arguments, name)]
+        if given and not fits:
+            lines.append(f"{', '.join(given)}: no effect, as the source is not {kind}")
+    return lines
+
+
+def tell_pointless(arguments: argparse.Namespace, names: Sequence[str], notice: Callable[[str], None]) -> None:
+    """Notice what :func:`pointless` finds for the sources ``names``."""
+    from fer_edge.capture.inputs import is_camera, is_image
+
+    camera = any(map(is_camera, names))
+    video = any(not is_camera(name) and not is_image(Path(name)) for name in names)
+    for line in pointless(arguments, camera=camera, video=video):
+        notice(line)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

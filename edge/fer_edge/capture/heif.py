@@ -1,0 +1,135 @@
+"""HEIC, as iPhones write it, and what HEIC and AVIF files say of their pictures.
+
+A HEIC photo is stored as tiles of 512x512 pixels, each a picture of its own; FFmpeg inside OpenCV gives the first of
+them and no word of the others. So HEIC is read by libheif (package ``pillow-heif``, or ``pi-heif``, which is the same
+without an encoder) or not at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.capture.iso_boxes import Box, ReadAt, boxes, find, reader
+from fer_edge.capture.orientation import UPRIGHT, combine
+from fer_edge.errors import MissingDependencyError, SourceError
+
+Image = npt.NDArray[np.uint8]
+
+PACKAGES: Final = ("pillow_heif", "pi_heif")
+_COUNTER_CLOCKWISE: Final = {0: 1, 1: 8, 2: 3, 3: 6}
+_MIRRORS: Final = {0: 4, 1: 2}  # 0 exchanges top and bottom, 1 left and right
+
+
+@dataclass(frozen=True)
+class HeifHeader:
+    """What the boxes say of the picture that is to be shown."""
+
+    width: int
+    """As stored, before it is turned; 0 when the file does not say."""
+    height: int
+    orientation: int
+    """Numbered as in EXIF; from ``irot`` and ``imir`` (ISO/IEC 23008-12, 6.5.10 and 6.5.12), which alone count here."""
+
+
+def heif_header(content: bytes) -> HeifHeader:
+    """Size and orientation of the primary picture of a HEIC or AVIF file; 0 x 0 for a damaged one."""
+    read_at = reader(content)
+    meta = find(read_at, 0, len(content), b"meta")
+    nothing = HeifHeader(0, 0, UPRIGHT)
+    if meta is None:
+        return nothing
+    start = meta.start + 4  # a full box: version and flags
+    primary = find(read_at, start, meta.end, b"pitm")
+    shared = find(read_at, start, meta.end, b"iprp", b"ipco")
+    links = find(read_at, start, meta.end, b"iprp", b"ipma")
+    if primary is None or shared is None or links is None:
+        return nothing
+    long_id = read_at(primary.start, 1) != b"\0"
+    item = int.from_bytes(read_at(primary.start + 4, 4 if long_id else 2), "big")
+    properties = list(boxes(read_at, shared.start, shared.end))
+    width = height = 0
+    orientation = UPRIGHT
+    for index in _linked(read_at, links, item):
+        if not 1 <= index <= len(properties):
+            continue
+        found = properties[index - 1]
+        if found.kind == b"ispe":
+            size = read_at(found.start + 4, 8)
+            width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+        elif found.kind == b"irot":
+            quarters = int.from_bytes(read_at(found.start, 1), "big") & 3
+            orientation = combine(orientation, _COUNTER_CLOCKWISE[quarters])
+        elif found.kind == b"imir":
+            orientation = combine(orientation, _MIRRORS[int.from_bytes(read_at(found.start, 1), "big") & 1])
+    return HeifHeader(width, height, orientation)
+
+
+def _linked(read_at: ReadAt, links: Box, item: int) -> Iterator[int]:
+    """Numbers, from 1, of the properties of one item, in their order (ISO/IEC 23008-12, 9.3.1)."""
+    head = read_at(links.start, 8)
+    if len(head) < 8:
+        return
+    id_bytes, wide = (2 if head[0] == 0 else 4), head[3] & 1
+    at = links.start + 8
+    for _ in range(min(int.from_bytes(head[4:8], "big"), links.end - at)):
+        this = int.from_bytes(read_at(at, id_bytes), "big")
+        count = int.from_bytes(read_at(at + id_bytes, 1), "big")
+        at += id_bytes + 1
+        for _ in range(count):
+            value = int.from_bytes(read_at(at, 1 + wide), "big")
+            at += 1 + wide
+            if this == item:
+                yield value & (0x7FFF if wide else 0x7F)
+        if at >= links.end:
+            return
+
+
+def decode_heic(content: bytes, name: str) -> Image:
+    """The whole picture ``(H, W, 3)`` BGR uint8, turned upright.
+
+    Args:
+        content: a HEIC file.
+        name: for messages.
+
+    Raises:
+        MissingDependencyError: neither package is installed.
+        SourceError: damaged, or less came out than the file says it holds.
+    """
+    library = _library()
+    if library is None:
+        raise MissingDependencyError(
+            f"{name} is HEIC, which OpenCV does not read; install a reader with: pip install pillow-heif "
+            "(or save the photo as JPEG)"
+        )
+    header = heif_header(content)
+    try:
+        pixels = np.asarray(library.open_heif(content, convert_hdr_to_8bit=True, bgr_mode=True))
+    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, MemoryError) as error:
+        raise SourceError(f"{name} cannot be decoded as HEIC; damaged? ({error})") from error
+    if pixels.dtype == np.uint16:  # grey pictures of more than eight bits stay as they are
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    # libheif turns by itself, and so may exchange the sides.
+    if header.width and sorted(pixels.shape[:2]) != sorted((header.width, header.height)):
+        raise SourceError(
+            f"{name}: {pixels.shape[1]}x{pixels.shape[0]} of {header.width}x{header.height} pixels could be decoded"
+        )
+    return np.ascontiguousarray(pixels[:, :, :3], dtype=np.uint8)
+
+
+def _library() -> Any:
+    """The first of :data:`PACKAGES` that is installed, or None."""
+    for package in PACKAGES:
+        try:
+            return importlib.import_module(package)
+        except ImportError:
+            continue
+    return None

@@ -1,0 +1,211 @@
+"""What answers behind an ``http://`` address: motion JPEG, one picture, or something for FFmpeg.
+
+Asked once, by its answer and not by the look of the address; a motion JPEG stream is then read over this same
+connection, because small cameras serve one visitor at a time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import cv2
+
+from fer_edge.capture.iso_boxes import ReadAt
+from fer_edge.capture.mjpeg import MAX_PICTURE_BYTES, MjpegCapture
+from fer_edge.capture.pictures import decode
+from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
+from fer_edge.errors import FerError, SourceError
+
+TIMEOUT_S: Final[float] = 8.0
+POLLS_PER_SECOND: Final[float] = 1.0
+"""How often an address of one picture is asked unless ``--fps`` says otherwise."""
+TRIES: Final[int] = 3
+"""So many questions in a row may fail before the camera counts as lost: small ones are busy now and then."""
+_ENDLESS: Final = frozenset({0, 2**31 - 1, 2**32 - 1, 2**63 - 1})
+"""Lengths that live streams claim for want of one."""
+_READ_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an address answers with: exactly one of the first three, or none of them for FFmpeg to try."""
+
+    stream: MjpegCapture | None = None
+    picture: bytes | None = None
+    reason: str | None = None
+    """Why nothing can be read, in a few words."""
+    length: int | None = None
+    """Bytes of a file that has an end."""
+
+
+class _Address:
+    """An address without its password, and an opener that knows it."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        user, _, host = parts.netloc.rpartition("@")
+        self.url = urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        if user:
+            name, _, password = user.partition(":")
+            passwords.add_password(None, self.url, unquote(name), unquote(password))
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPBasicAuthHandler(passwords), urllib.request.HTTPDigestAuthHandler(passwords)
+        )
+
+    def open(self, **headers: str) -> Any:
+        request = urllib.request.Request(self.url, headers={"User-Agent": "fer-camera", "Accept": "*/*", **headers})
+        return self._opener.open(request, timeout=TIMEOUT_S)
+
+
+def ask(address: str) -> Answer:
+    """Ask an ``http://`` or ``https://`` address what it is.
+
+    Raises:
+        SourceError: nobody answers, or with a web page.
+    """
+    try:
+        response = _Address(address).open()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return Answer(reason=f"HTTP {error.code} {error.reason}")
+    except urllib.error.URLError as error:
+        return Answer(reason=str(error.reason))
+    except _READ_ERRORS as error:  # not HTTP as Python knows it; FFmpeg may
+        return Answer(reason=str(error))
+    try:
+        answer = _understand(response)
+    except _READ_ERRORS as error:
+        response.close()
+        return Answer(reason=str(error))
+    except FerError:
+        response.close()
+        raise
+    if answer.stream is None:
+        response.close()
+    return answer
+
+
+def _understand(response: Any) -> Answer:
+    kind = str(response.headers.get("Content-Type", "")).strip().lower()
+    length = response.length if response.length not in _ENDLESS else None
+    if kind.startswith("multipart/"):
+        return Answer(stream=MjpegCapture(response.read1, response.close))
+    head = b""
+    while len(head) < HEAD_BYTES:
+        more = response.read1(HEAD_BYTES - len(head))
+        if not more:
+            break
+        head += more
+    found = sniff(head)
+    if found.kind is Kind.PICTURE:
+        return _picture_or_stream(response, head, found, length)
+    if head.lstrip()[:2] == b"--" or b"content-type: image/jp" in head.lower():
+        return Answer(stream=MjpegCapture(response.read1, response.close, head))
+    if found.format == "HTML":
+        raise SourceError("answers with a web page; expected the address of a stream, a picture or a video")
+    return Answer(length=length)
+
+
+def _picture_or_stream(response: Any, head: bytes, found: Content, length: int | None) -> Answer:
+    if found.format == "JPEG" and length is None:  # one picture whose length is not told, or one after the other
+        stream = MjpegCapture(response.read1, response.close, head)
+        if stream.goes_on():
+            return Answer(stream=stream)
+        return Answer(picture=stream.wait_for_one())
+    return Answer(picture=head + _rest(response, MAX_PICTURE_BYTES - len(head)))
+
+
+def _rest(response: Any, most: int) -> bytes:
+    content: bytes = response.read(most + 1)
+    if len(content) > most:
+        raise SourceError(f"answers with a picture of more than {MAX_PICTURE_BYTES >> 20} MiB")
+    return content
+
+
+class SnapshotCapture:
+    """An address that gives one picture, asked again and again; in the manner of ``cv2.VideoCapture``.
+
+    Args:
+        address: may hold a user name and a password.
+        fps: how often to ask.
+        first: the answer to the first question, if it was asked.
+    """
+
+    def __init__(self, address: str, fps: float, first: bytes | None = None) -> None:
+        self._address = _Address(address)
+        self._fps = fps
+        self._first = first
+        self._due = time.monotonic()
+        self._stopped = threading.Event()
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """True: whether the server is there is known when it is asked."""
+        return True
+
+    def read(self) -> tuple[bool, Any]:
+        """Wait until it is time, and give the next picture ``(H, W, 3)`` BGR uint8; False if there is none now."""
+        for _ in range(TRIES):
+            if self._stopped.wait(max(0.0, self._due - time.monotonic())):
+                break
+            self._due = max(self._due + 1.0 / self._fps, time.monotonic())
+            content, self._first = self._first, None
+            try:
+                if content is None:
+                    with self._address.open() as response:
+                        content = _rest(response, MAX_PICTURE_BYTES)
+                return True, decode(content, "picture")
+            except (*_READ_ERRORS, FerError):
+                continue
+        return False, None
+
+    def get(self, prop: int, /) -> float:
+        """The rate; see ``cv2.VideoCapture``."""
+        return self._fps if prop == cv2.CAP_PROP_FPS else 0.0
+
+    def interrupt(self) -> None:
+        """End the waiting in :meth:`read`; from any thread."""
+        self._stopped.set()
+
+    def release(self) -> None:
+        """End the waiting; every question has a connection of its own."""
+        self._stopped.set()
+
+
+def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
+    """``read_at`` for a file behind an address, where the server gives parts of it; else OSError."""
+    opened = _Address(address)
+    left = [max_requests]
+    cache: dict[int, bytes] = {}
+    block = 1 << 15
+
+    def fetch(number: int) -> bytes:
+        if number not in cache:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError("too many boxes")
+            start = number * block
+            try:
+                with opened.open(Range=f"bytes={start}-{start + block - 1}") as response:
+                    if response.status != 206 and start > 0:
+                        raise OSError("the server gives no parts of files")
+                    cache[number] = response.read(block)
+            except http.client.HTTPException as error:
+                raise OSError(str(error)) from error
+        return cache[number]
+
+    def read_at(offset: int, n_bytes: int) -> bytes:
+        content = b""
+        for number in range(offset // block, (offset + n_bytes - 1) // block + 1):
+            content += fetch(number)
+        skip = offset % block
+        return content[skip : skip + n_bytes]
+
+    return read_at

@@ -1,0 +1,207 @@
+"""Which way up a picture is: what files say of it, and turning pixels accordingly.
+
+There are eight ways, numbered as in EXIF (CIPA DC-008, tag 0x0112): 1 upright, 2 mirrored, 3 upside down, 4 mirrored
+and upside down, 5 to 8 the same lying on their sides. Every kind of file is brought to these numbers, and so are the
+options ``--rotate`` and ``--flip``. They are read from the content, never concluded from a file's name.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.capture.iso_boxes import ReadAt, boxes, find
+
+Image = npt.NDArray[np.uint8]
+
+UPRIGHT: Final[int] = 1
+_MATRICES: Final[dict[int, tuple[int, int, int, int]]] = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, -1, 1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, 1, -1, 0),
+}
+"""EXIF number -> (xx, xy, yx, yy) of the picture to show: ``x' = xx x + xy y``, ``y' = yx x + yy y``, y downwards."""
+_NUMBERS: Final = {matrix: number for number, matrix in _MATRICES.items()}
+_ROTATIONS: Final[dict[int, int]] = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise
+_MIRRORED: Final[int] = 2
+_TAG: Final[int] = 0x0112
+
+
+def turn(image: Image, orientation: int) -> Image:
+    """``image`` ``(H, W, 3)`` as it is to be seen; for 5 to 8 the result is ``(W, H, 3)``.
+
+    Args:
+        image: as stored.
+        orientation: 1 to 8, how it is stored.
+
+    Returns:
+        The image itself for 1, else a contiguous copy.
+    """
+    if orientation == UPRIGHT:
+        return image
+    xx, xy, yx, yy = _MATRICES[orientation]
+    turned = image if xx else cv2.transpose(image)
+    across, down = (xx or xy) < 0, (yy or yx) < 0
+    if across or down:
+        turned = cv2.flip(turned, -1 if across and down else (1 if across else 0))
+    return np.asarray(turned, dtype=np.uint8)
+
+
+def asked_orientation(rotate: int, flip: bool) -> int:
+    """What ``--rotate`` (0, 90, 180 or 270 degrees clockwise) and then ``--flip`` (left and right) come to."""
+    return combine(_ROTATIONS[rotate], _MIRRORED if flip else UPRIGHT)
+
+
+def combine(first: int, then: int) -> int:
+    """The one orientation that does what turning by ``first`` and by ``then`` after it does."""
+    a, b, c, d = _MATRICES[then]
+    e, f, g, h = _MATRICES[first]
+    return _NUMBERS[(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)]
+
+
+def picture_orientation(content: bytes) -> int:
+    """What the EXIF data of a JPEG, PNG or WebP file says; 1 where it says nothing.
+
+    Other formats: TIFF is turned by OpenCV itself, HEIC and AVIF have :func:`item_orientation`.
+    """
+    if content[:2] == b"\xff\xd8":
+        return _exif_of_jpeg(content)
+    if content[:4] == b"\x89PNG":
+        return _exif_of_png(content)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return _exif_of_webp(content)
+    return UPRIGHT
+
+
+def _exif_of_jpeg(content: bytes) -> int:
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # a filling byte
+            at += 1
+            continue
+        if marker in (0xDA, 0xD9):
+            break
+        size = int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker == 0xE1 and content[at + 4 : at + 10] == b"Exif\0\0":
+            return _exif(content[at + 10 : at + 2 + size])
+        at += 2 + size
+    return UPRIGHT
+
+
+def _exif_of_png(content: bytes) -> int:
+    at = 8
+    while at + 12 <= len(content):
+        size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        if kind == b"eXIf":
+            return _exif(content[at + 8 : at + 8 + size])
+        if kind == b"IEND":
+            break
+        at += 12 + size
+    return UPRIGHT
+
+
+def _exif_of_webp(content: bytes) -> int:
+    at = 12
+    while at + 8 <= len(content):
+        kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if kind == b"EXIF":
+            return _exif(content[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+        at += 8 + size + size % 2
+    return UPRIGHT
+
+
+def _exif(block: bytes) -> int:
+    """Tag 0x0112 of the first directory of a TIFF block; 1 if it is missing or makes no sense."""
+    order = {b"II*\0": "little", b"MM\0*": "big"}.get(block[:4])
+    if order is None:
+        return UPRIGHT
+
+    def number(at: int, n_bytes: int) -> int:
+        return int.from_bytes(block[at : at + n_bytes], order)  # type: ignore[arg-type]
+
+    at = number(4, 4)
+    for entry in range(at + 2, min(at + 2 + 12 * number(at, 2), len(block) - 11), 12):
+        if number(entry, 2) == _TAG:
+            # SHORT as it should be; some programs write LONG.
+            value = number(entry + 8, 4 if number(entry + 2, 2) == 4 else 2)
+            return value if value in _MATRICES else UPRIGHT
+    return UPRIGHT
+
+
+def video_orientation(path: str | os.PathLike[str]) -> int | None:
+    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is no quarter turn."""
+    try:
+        with Path(path).open("rb") as handle:
+            size = handle.seek(0, io.SEEK_END)
+
+            def read_at(offset: int, n_bytes: int) -> bytes:
+                handle.seek(offset)
+                return handle.read(n_bytes)
+
+            return matrix_orientation(read_at, size)
+    except (OSError, ValueError):
+        return None
+
+
+def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
+    """The orientation by the display matrix of the first video track, times that of the film.
+
+    ISO/IEC 14496-12, 8.3.2: ``x' = a x + c y``, ``y' = b x + d y``, stored as a, b, u, c, d, v, x, y, w. OpenCV makes a
+    mere rotation of it and loses the mirroring that front cameras write.
+    """
+    if read_at(4, 4) not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
+        return None
+    moov = find(read_at, 0, size, b"moov")
+    if moov is None:
+        return None
+    film = find(read_at, moov.start, moov.end, b"mvhd")
+    film_matrix = _matrix(read_at, film.start, 36) if film is not None else None
+    for track in boxes(read_at, moov.start, moov.end):
+        if track.kind != b"trak":
+            continue
+        handler = find(read_at, track.start, track.end, b"mdia", b"hdlr")
+        header = find(read_at, track.start, track.end, b"tkhd")
+        if handler is None or header is None or read_at(handler.start + 8, 4) != b"vide":
+            continue
+        a, b, c, d = _matrix(read_at, header.start, 40)
+        if film_matrix is not None:
+            e, f, g, h = film_matrix
+            a, b, c, d = a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h
+        return _nearest(a, c, b, d)
+    return None
+
+
+def _matrix(read_at: ReadAt, start: int, offset: int) -> tuple[float, float, float, float]:
+    """a, b, c, d of the matrix in a movie or track header; version 1 has longer times before it."""
+    longer = 12 if read_at(start, 1) == b"\1" else 0
+    raw = read_at(start + offset + longer, 20)
+    values = [int.from_bytes(raw[at : at + 4], "big", signed=True) / 65536.0 for at in (0, 4, 12, 16)]
+    return values[0], values[1], values[2], values[3]
+
+
+def _nearest(xx: float, xy: float, yx: float, yy: float) -> int | None:
+    """The orientation of a matrix that turns by quarters, whatever it scales by; 1 for a matrix of zeros."""
+    straight, crossed = max(abs(xx), abs(yy)), max(abs(xy), abs(yx))
+    if straight == crossed == 0.0:
+        return UPRIGHT
+    if min(straight, crossed) > 0.01 * max(straight, crossed):
+        return None
+
+    def sign(value: float) -> int:
+        return -1 if value < 0 else 1
+
+    if straight > crossed:
+        return _NUMBERS[(sign(xx), 0, 0, sign(yy))]
+    return _NUMBERS[(0, sign(xy), sign(yx), 0)]

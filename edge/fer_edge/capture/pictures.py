@@ -1,0 +1,135 @@
+"""A picture file as it is to be seen: whole, upright, all of its frames; or one line that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages
+from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
+from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
+from fer_edge.errors import SourceError
+from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
+
+Image = npt.NDArray[np.uint8]
+
+
+def read_image(path: Path) -> Image:
+    """Decode a picture file, of an animated one the first frame.
+
+    Args:
+        path: the file; its name does not matter.
+
+    Returns:
+        ``(H, W, 3)`` BGR uint8, turned upright.
+
+    Raises:
+        SourceError: not a picture, damaged, or of a format that cannot be read here.
+        MissingDependencyError: HEIC without a package that reads it.
+    """
+    for image in read_pictures(path):
+        return image
+    raise SourceError(f"{path} cannot be decoded as an image; damaged, or another kind of file?")
+
+
+def read_pictures(path: Path) -> Iterator[Image]:
+    """All frames or pages of a picture file; see :func:`read_image`."""
+    content = read_content(path)
+    if sniff(content[:HEAD_BYTES]).format == "GIF" or frames_in(content) > 1:
+        yield from _animated(path, content)
+    elif sum(tiff_pages(content)) > 1:
+        yield from _pages(path, content)
+    else:
+        yield decode(content, str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a picture file that may be decoded; raises :class:`SourceError` for others."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise SourceError(f"{path} is empty; expected an image")
+    return content
+
+
+def decode(content: bytes, name: str) -> Image:
+    """Decode one picture from memory, because OpenCV cannot open every path that Python can.
+
+    Args:
+        content: the file, in any format that is read here; of an animation the first frame is taken.
+        name: for messages.
+
+    Returns:
+        ``(H, W, 3)`` BGR uint8, turned upright.
+
+    Raises:
+        SourceError: not a picture, damaged, or of a format that cannot be read here.
+        MissingDependencyError: HEIC without a package that reads it.
+    """
+    reason = why_refused(content)
+    if reason is not None:
+        raise SourceError(f"{name} cannot be decoded as an image: {reason}")
+    found = sniff(content[:HEAD_BYTES])
+    if found.kind is Kind.OTHER or (found.format == "TIFF" and is_raw_photo(content)):
+        raise SourceError(f"{name} is {_format(found)}, which is not read here; save it as JPEG or PNG")
+    orientation = picture_orientation(content)
+    if found.format in ("HEIC", "AVIF"):
+        from fer_edge.capture.heif import decode_heic, heif_header
+
+        header = heif_header(content)
+        if header.width * header.height > MAX_IMAGE_PIXELS:
+            raise SourceError(
+                f"{name} cannot be decoded as an image: {header.width}x{header.height} pixels are too many"
+            )
+        if found.format == "HEIC":
+            return decode_heic(content, name)
+        orientation = header.orientation
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # for example more pixels than OpenCV is ready to decode
+        image = None
+    if image is None:
+        if found.kind is Kind.PICTURE:
+            raise SourceError(
+                f"{name} cannot be decoded as an image; a damaged {found.format}, "
+                f"or OpenCV {cv2.__version__} is built without it"
+            )
+        raise SourceError(f"{name} cannot be decoded as an image; damaged, or another kind of file?")
+    return turn(np.asarray(image, dtype=np.uint8), orientation)
+
+
+def _format(found: Content) -> str:
+    return "a camera's raw file" if found.format == "TIFF" else found.format
+
+
+def _animated(path: Path, content: bytes) -> Iterator[Image]:
+    orientation = picture_orientation(content) if content[:4] == b"\x89PNG" else UPRIGHT
+    reason = why_refused(content)
+    if reason is not None:
+        raise SourceError(f"{path} cannot be decoded as an image: {reason}")
+    capture = open_animation(path, content)
+    count = 0
+    try:
+        while True:
+            got, image = capture.read()
+            if not got:
+                break
+            yield turn(np.asarray(image, dtype=np.uint8), orientation)
+            count += 1
+    finally:
+        capture.release()
+    if count == 0:
+        yield decode(content, str(path))
+
+
+def _pages(path: Path, content: bytes) -> Iterator[Image]:
+    pages = decode_pages(content)
+    if not pages:
+        raise SourceError(f"{path} cannot be decoded: {sum(tiff_pages(content))} pages, of which not all can be read")
+    yield from pages

@@ -1,0 +1,124 @@
+"""Sources behind ``http://`` addresses: a camera, one picture again and again, or a film that has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+
+from fer_edge.capture.animation import AnimationCapture, frames_in
+from fer_edge.capture.files import VideoFile
+from fer_edge.capture.frames import CaptureOptions, Source
+from fer_edge.capture.http_camera import POLLS_PER_SECOND, SnapshotCapture, ask, remote_reader
+from fer_edge.capture.mjpeg import MjpegCapture
+from fer_edge.capture.orientation import UPRIGHT, combine, matrix_orientation
+from fer_edge.capture.pictures import decode
+from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg, without_password
+from fer_edge.errors import FerError, SourceError
+
+Notice = Callable[[str], None]
+
+
+def open_http(address: str, options: CaptureOptions, on_notice: Notice) -> Source:
+    """What the answer of ``address`` says that it is.
+
+    Args:
+        address: ``http://`` or ``https://``, perhaps with a user name and a password.
+        options: ``fps`` is how often an address of one picture is asked.
+        on_notice: gets a line when the source is lost, is back, or has ended.
+
+    Raises:
+        SourceError: nobody answers, or with something that is neither picture nor video.
+    """
+    shown = without_password(address)
+    try:
+        answer = ask(address)
+    except FerError as error:
+        raise SourceError(f"{shown} {error}") from error
+    if answer.stream is not None:
+        return _stream(address, answer.stream, options, on_notice)
+    if answer.picture is not None:
+        return _picture(address, answer.picture, options, on_notice)
+    first = open_by_ffmpeg(address)
+    if not first.isOpened():
+        first.release()
+        reason = f" ({answer.reason})" if answer.reason else ""
+        raise SourceError(f"{shown} cannot be opened as a stream{reason}; is the address right and the server running?")
+    if answer.length is not None or first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        first.release()
+        return _film(address, options)
+    return LiveCapture(
+        shown,
+        lambda: open_by_ffmpeg(address),
+        first,
+        on_notice=on_notice,
+        orientation=options.orientation,
+        may_end=not options.loop,
+    )
+
+
+def _stream(address: str, stream: MjpegCapture, options: CaptureOptions, on_notice: Notice) -> Source:
+    shown = without_password(address)
+    if stream.wait_for_one() is None:
+        stream.release()
+        raise SourceError(f"{shown} cannot be opened as a stream: it sends no JPEG pictures")
+
+    def again() -> Capture:
+        try:
+            return ask(address).stream or _nothing()
+        except FerError:
+            return _nothing()
+
+    return LiveCapture(shown, again, stream, on_notice=on_notice, orientation=options.orientation)
+
+
+def _nothing() -> MjpegCapture:
+    """A capture that is not opened."""
+    nothing = MjpegCapture(lambda _: b"", lambda: None)
+    nothing.release()
+    return nothing
+
+
+def _picture(address: str, content: bytes, options: CaptureOptions, on_notice: Notice) -> Source:
+    shown = without_password(address)
+    if frames_in(content) > 1:
+        ours = content[:4] in (b"RIFF",) or content[4:8] == b"ftyp"
+        return VideoFile(
+            address,
+            realtime=options.realtime,
+            loop=options.loop,
+            description=shown,
+            orientation=options.orientation,
+            open_capture=(lambda: AnimationCapture(content, shown)) if ours else (lambda: open_by_ffmpeg(address)),
+        )
+    decode(content, shown)  # one that cannot be read is told at once
+    fps = options.fps or POLLS_PER_SECOND
+    return LiveCapture(
+        shown,
+        lambda: SnapshotCapture(address, fps),
+        SnapshotCapture(address, fps, content),
+        on_notice=on_notice,
+        orientation=options.orientation,
+    )
+
+
+def _film(address: str, options: CaptureOptions) -> VideoFile:
+    try:
+        stored = matrix_orientation(remote_reader(address), 1 << 62)
+    except (OSError, ValueError):  # then OpenCV turns it, as far as it can
+        stored = None
+
+    def open_capture() -> Capture:
+        capture = open_by_ffmpeg(address)
+        if stored is not None and isinstance(capture, cv2.VideoCapture):
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        return capture
+
+    return VideoFile(
+        address,
+        realtime=options.realtime,
+        loop=options.loop,
+        description=without_password(address),
+        orientation=combine(stored or UPRIGHT, options.orientation),
+        open_capture=open_capture,
+    )

@@ -1,0 +1,37 @@
+"""The answers in words on standard output, where nothing else stands there."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from fer_edge.outputs.output import STDOUT, OutputSpec
+
+if TYPE_CHECKING:
+    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.output import Wanted
+
+
+def open_answers(wanted: Wanted) -> Sink | None:
+    """Words on standard output, unless they would disturb what stands there or nobody asked for them."""
+    from fer_edge.outputs.answers import Answers
+
+    arguments, source = wanted.arguments, wanted.source
+    if source.live and _elsewhere(arguments):
+        return None
+    follow = source.live and not arguments.save
+    return Answers(title=wanted.job.title, continuous=source.continuous, follow=follow)
+
+
+def _elsewhere(arguments: argparse.Namespace) -> bool:
+    return any((arguments.jsonl, arguments.web, arguments.mqtt, arguments.metrics))
+
+
+def asked(arguments: argparse.Namespace) -> bool:
+    """Always, but where JSON lines stand on standard output, and with ``--quiet`` where others get the answers."""
+    if arguments.jsonl == STDOUT:
+        return False
+    return not (arguments.quiet and (_elsewhere(arguments) or arguments.save))
+
+
+OUTPUT = OutputSpec(name="answers", options=(), asked=asked, open=open_answers, of_each_source=True, rank=60)

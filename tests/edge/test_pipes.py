@@ -1,0 +1,136 @@
+"""Commands whose output is piped away, as in ``| head -1``: quiet, whatever the environment says about buffering."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CAMERA = [sys.executable, str(ROOT / "edge" / "run_camera.py")]
+FAKE = ["--headless", "--backend", "fake", "--detector", "haar"]
+MODULES = {
+    "fer-camera": "fer_edge.app.cli",
+    "fer-data": "fer_train.commands.data",
+    "fer-train": "fer_train.commands.train",
+    "fer-export": "fer_export.cli",
+    "fer-bench": "fer_bench.cli",
+}
+PRINTERS = """
+import sys
+from fer_edge.command import run_command
+
+def body():
+    for _ in range(1000):
+        print("x" * 100)
+    return 0
+
+sys.exit(run_command("printer", body))
+"""
+
+
+def plain_environment(tmp_path: Path, *, unbuffered: bool = False) -> dict[str, str]:
+    kept = {key: os.environ[key] for key in ("PATH", "FER_ASSETS") if key in os.environ}
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("edge", "train", "export", "benchmarks"))
+    switches = {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
+    return {**kept, **switches, "HOME": str(tmp_path), "LANG": "C.UTF-8", "PYTHONPATH": paths}
+
+
+def read_one_line(command: Sequence[str], environment: dict[str, str], n_lines: int = 1) -> tuple[int, str]:
+    """Exit code and standard error of ``command | head -n N``."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(n_lines):
+            process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        return process.wait(60), err
+
+
+def starter(name: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys; from {MODULES[name]} import main; sys.exit(main())"]
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_json_lines(long_video: Path, tmp_path: Path, unbuffered: bool) -> None:
+    command = [*CAMERA, "--source", str(long_video), *FAKE, "--quiet", "--jsonl", "-"]
+    assert read_one_line(command, plain_environment(tmp_path, unbuffered=unbuffered)) == (0, "")
+
+
+def test_help_of_all_commands(tmp_path: Path) -> None:
+    for name in MODULES:
+        # Nobody reads a single line: the pipe is broken whenever the text is written.
+        assert read_one_line([*starter(name), "--help"], plain_environment(tmp_path), 0) == (0, ""), name
+
+
+@pytest.mark.parametrize("option", ["--print-config", "--version", "--verify"])
+def test_printed_answers_of_the_camera(option: str, tmp_path: Path) -> None:
+    assert read_one_line([*CAMERA, option], plain_environment(tmp_path), 0) == (0, "")
+
+
+def test_tables_of_the_data_command(tmp_path: Path) -> None:
+    environment, faces = plain_environment(tmp_path), str(tmp_path / "faces")
+    sizes = ["--train", "1", "--validation", "1", "--test", "1"]
+    assert read_one_line([*starter("fer-data"), "synth", "--to", faces, *sizes], environment, 0) == (0, "")
+    assert read_one_line([*starter("fer-data"), "audit", "--data", faces], environment, 0) == (0, "")
+
+
+def test_table_of_the_benchmark(tmp_path: Path) -> None:
+    short = ["--seconds", "0.05", "--processes", "1", "--no-accuracy"]
+    code, err = read_one_line([*starter("fer-bench"), *short], plain_environment(tmp_path), 0)
+    assert code == 0
+    assert "BrokenPipe" not in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_what_run_command_runs(tmp_path: Path, unbuffered: bool) -> None:
+    command = [sys.executable, "-c", PRINTERS]
+    assert read_one_line(command, plain_environment(tmp_path, unbuffered=unbuffered)) == (0, "")
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*CAMERA, "--print-config"], stdout=full, stderr=subprocess.PIPE, text=True,
+            env=plain_environment(tmp_path), check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "fer-camera: error: No space left on device\n"
+
+
+def test_nobody_reads_standard_error(long_video: Path, tmp_path: Path) -> None:
+    """``2>&1 | head -1`` must not lose the recording: notices go nowhere then, results where they belong."""
+    saved = tmp_path / "t.jsonl"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        done = subprocess.run(
+            [*CAMERA, "--source", str(long_video), *FAKE, "--max-frames", "20", "--jsonl", str(saved)],
+            stdout=subprocess.DEVNULL, stderr=broken, env=plain_environment(tmp_path), check=False,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert len(saved.read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams(closed: str, long_video: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "t.jsonl"
+    line = f'"$@" {closed}'
+    arguments = [*CAMERA, "--source", str(long_video), *FAKE, "--max-frames", "5", "--jsonl", str(saved)]
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *arguments], capture_output=True, text=True,
+        env=plain_environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(saved.read_text().splitlines()) == 5
