@@ -30,12 +30,6 @@ def cores(text: str) -> list[int]:
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
-    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
-    from fer_edge.faces.detectors import detector_names
-    from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
-    from fer_edge.inference.backends import offered_backends
-    from fer_edge.preprocess import DEFAULT_MARGIN
-
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
@@ -48,7 +42,14 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and end")
     parser.add_argument("--verify", action="store_true", help="check that this device computes what it should, and end")
     parser.add_argument("--version", action="store_true", help="print the versions in use and end")
+    _add_source(parser)
+    _add_faces(parser)
+    _add_emotions(parser)
+    _add_outputs(parser)
+    return parser
 
+
+def _add_source(parser: CommandParser) -> None:
     group = parser.add_argument_group("source")
     group.add_argument(
         "--source",
@@ -62,6 +63,12 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
+
+
+def _add_faces(parser: CommandParser) -> None:
+    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
+    from fer_edge.faces.detectors import detector_names
+    from fer_edge.preprocess import DEFAULT_MARGIN
 
     group = parser.add_argument_group("faces")
     group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
@@ -87,6 +94,11 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         metavar="M",
         help=f"space around a face, as a part of its box (default: {DEFAULT_MARGIN:g})",
     )
+
+
+def _add_emotions(parser: CommandParser) -> None:
+    from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
+    from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
     group.add_argument(
@@ -132,8 +144,6 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         metavar="P",
         help=f"below this probability the answer is uncertain (default: {DEFAULT_MIN_CONFIDENCE:g})",
     )
-    _add_outputs(parser)
-    return parser
 
 
 def _add_outputs(parser: CommandParser) -> None:

@@ -97,7 +97,11 @@ def backend_for(model_path: Path) -> str:
     """
     fitting = backends_for(model_path)
     # Of a single one the runtime itself tells best what is missing.
-    return fitting[0].name if len(fitting) == 1 else _installed(fitting, "TFLite").name
+    return (
+        fitting[0].name
+        if len(fitting) == 1
+        else _installed(fitting, "TFLite" if fitting[0].is_tflite else fitting[0].suffixes[0]).name
+    )
 
 
 def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
