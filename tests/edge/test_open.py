@@ -47,7 +47,7 @@ def test_the_installed_runtime_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_unknown_backends_name_those_for_users() -> None:
-    with pytest.raises(UsageError, match=r"unknown backend 'onx'; did you mean onnx\?; known: litert, ") as caught:
+    with pytest.raises(UsageError, match=r"unknown backend 'onx'; did you mean onnx\? Known: litert, ") as caught:
         backend_spec("onx")
     assert "fake" not in str(caught.value)
     assert backends()["fake"].offered is False

@@ -151,7 +151,7 @@ def _add_outputs(parser: CommandParser) -> None:
 
     group = parser.add_argument_group("outputs, any number at once")
     group.add_argument("--headless", action=SWITCH, default=False, help="open no window")
-    for output in outputs().values():
+    for output in sorted(outputs().values(), key=lambda output: not output.writes_file):  # files first
         for option in output.options:
             group.add_argument(option.flag, **option.settings)
     group.add_argument("--blur", action=SWITCH, default=False, help="make faces unrecognisable in every picture shown")

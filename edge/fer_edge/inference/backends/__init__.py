@@ -54,7 +54,8 @@ def backend_spec(name: str) -> BackendSpec:
     spec = backends().get(name)
     if spec is None:
         known = offered_backends()
-        raise UsageError(f"unknown backend {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+        hint = did_you_mean(name, known)
+        raise UsageError(f"unknown backend {name!r}{hint}{' Known' if hint else '; known'}: {', '.join(known)}")
     return spec
 
 
