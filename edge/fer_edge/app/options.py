@@ -43,13 +43,6 @@ def cores(text: str) -> list[int]:
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
-    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
-    from fer_edge.faces.detectors import detector_names
-    from fer_edge.faces.tiles import SMALLEST_FACE
-    from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
-    from fer_edge.inference.backends import offered_backends
-    from fer_edge.preprocess import DEFAULT_MARGIN
-
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
@@ -64,7 +57,14 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and exit")
     parser.add_argument("--verify", action="store_true", help="check that this device computes correctly, and exit")
     parser.add_argument("--version", action="store_true", help="print the versions in use and exit")
+    _add_source(parser)
+    _add_faces(parser)
+    _add_emotions(parser)
+    _add_outputs(parser)
+    return parser
 
+
+def _add_source(parser: CommandParser) -> None:
     group = parser.add_argument_group("source")
     group.add_argument(
         "inputs",
@@ -96,6 +96,13 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         "--max-frames", type=whole(1), metavar="N", help="end after N frames (of several videos: of each)"
     )
 
+
+def _add_faces(parser: CommandParser) -> None:
+    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
+    from fer_edge.faces.detectors import detector_names
+    from fer_edge.faces.tiles import SMALLEST_FACE
+    from fer_edge.preprocess import DEFAULT_MARGIN
+
     group = parser.add_argument_group("faces")
     group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
     group.add_argument(
@@ -122,6 +129,11 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         metavar="M",
         help=f"space around a face as a fraction of its box, -0.3 to 1 (default: {DEFAULT_MARGIN:g})",
     )
+
+
+def _add_emotions(parser: CommandParser) -> None:
+    from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
+    from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
     group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
@@ -165,8 +177,6 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         metavar="P",
         help=f'below this probability the answer is "uncertain" (default: {DEFAULT_MIN_CONFIDENCE:g})',
     )
-    _add_outputs(parser)
-    return parser
 
 
 def _add_outputs(parser: CommandParser) -> None:
@@ -178,7 +188,7 @@ def _add_outputs(parser: CommandParser) -> None:
         action=SWITCH,
         help="open no window (--no-headless: fail where none can be opened; default: go on without one)",
     )
-    for output in outputs().values():
+    for output in sorted(outputs().values(), key=lambda output: not output.writes_file):  # files first
         for option in output.options:
             group.add_argument(option.flag, **option.settings)
     group.add_argument("--blur", action=SWITCH, default=False, help="make faces unrecognisable in every picture shown")

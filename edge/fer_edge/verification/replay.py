@@ -105,14 +105,22 @@ def verify(
     *,
     backend: str = "auto",
     threads: int = 1,
+    trusted: bool = False,
 ) -> VerifyReport:
     """Replay golden vectors through preprocessing and a model on this device.
 
-    ``model``, ``backend`` and ``threads`` as in :func:`open_classifier`; ``golden`` is by default the ``golden.npz``
-    beside the model, else the one in the installed package. Raises :class:`ModelError` when the model cannot be loaded,
-    :class:`InputError` when there are no golden vectors for a model of its size.
+    Args:
+        model: as in :func:`open_classifier`, and so ``backend``, ``threads`` and ``trusted``.
+        golden: by default the ``golden.npz`` beside the model, else the one in the installed package.
+
+    Returns:
+        What each stage gave.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        InputError: there are no golden vectors for a model of its size.
     """
-    classifier = open_classifier(model, backend=backend, threads=threads)
+    classifier = open_classifier(model, backend=backend, threads=threads, trusted=trusted)
     try:
         return verify_classifier(classifier, read_golden(find_golden(classifier.model_path, golden)))
     finally:

@@ -75,7 +75,8 @@ def open_detector(
     spec = detectors().get(name)
     if spec is None:
         names = detector_names()
-        raise UsageError(f"unknown detector {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}")
+        hint = did_you_mean(name, names)
+        raise UsageError(f"unknown detector {name!r}{hint}{' Known' if hint else '; known'}: {', '.join(names)}")
     if model is not None and not spec.takes_file:
         owners = " and ".join(other.title or other.name for other in detectors().values() if other.takes_file)
         raise UsageError(f"--detector-model belongs to {owners}; leave it out with --detector {name}")

@@ -54,7 +54,8 @@ def backend_spec(name: str) -> BackendSpec:
     spec = backends().get(name)
     if spec is None:
         known = offered_backends()
-        raise UsageError(f"unknown backend {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+        hint = did_you_mean(name, known)
+        raise UsageError(f"unknown backend {name!r}{hint}{' Known' if hint else '; known'}: {', '.join(known)}")
     return spec
 
 
@@ -96,8 +97,9 @@ def backend_for(model_path: Path) -> str:
         MissingDependencyError: there are several, and none is installed.
     """
     fitting = backends_for(model_path)
-    # Of a single one the runtime itself tells best what is missing.
-    return fitting[0].name if len(fitting) == 1 else _installed(fitting, "TFLite").name
+    if len(fitting) == 1:  # of which its runtime itself tells best what is missing
+        return fitting[0].name
+    return _installed(fitting, "TFLite" if fitting[0].is_tflite else fitting[0].suffixes[0]).name
 
 
 def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
