@@ -26,7 +26,9 @@ from fer_bench.measure.worker_client import Remote, Target
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.report.file_name import conditions_name
 from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
-from fer_edge.command import CommandParser
+from fer_bench.subcommands import SUBCOMMANDS
+from fer_edge.arguments import number, whole
+from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def parser() -> CommandParser:
     p = CommandParser(
         prog="fer-bench",
         description="Measure latency, memory, load time and accuracy of models, interleaved, one process a model.",
-        epilog="fer-bench compare A.json B.json compares two measurements; see fer-bench compare --help.",
+        epilog=SUBCOMMANDS.summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
         "--model",
@@ -68,26 +71,26 @@ def parser() -> CommandParser:
         metavar="BACKEND=PYTHON",
         help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
     )
-    p.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads of one inference (1)")
+    p.add_argument("--threads", type=whole(1), default=1, metavar="N", help="CPU threads of one inference (1)")
     p.add_argument(
         "--scaling",
         action=argparse.BooleanOptionalAction,
         help="also throughput at 1, 2, 4 ... threads up to all CPUs",
     )
-    p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed seconds a model (3)")
-    p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="fresh processes a model (3)")
+    p.add_argument("--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds a model (3)")
+    p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes a model (3)")
     p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
     p.add_argument("--split", default="validation", help="train, validation or test (validation)")
-    p.add_argument("--limit", type=positive_int, metavar="N", help="accuracy on N images, evenly spaced over the split")
+    p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
+    p.add_argument("--seed", type=whole(), default=0, help="of the order of turns and of drawn faces (0)")
     p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
     p.add_argument("--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto")
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
-        "--minutes", type=positive_float, metavar="M", help="soak: run --end-to-end for so long, and plot it"
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
     )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
@@ -96,20 +99,9 @@ def parser() -> CommandParser:
     return p
 
 
-def positive_int(text: str) -> int:
-    """A whole number above 0."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """A number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``fer-bench`` without a subcommand; returns the exit code of the contract."""
+    return run_command("fer-bench", lambda: measure_main(sys.argv[1:] if arguments is None else arguments))
 
 
 def measure_main(arguments: Sequence[str]) -> int:

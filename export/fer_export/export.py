@@ -269,7 +269,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
 
 
 def _temperature_record(trained: Trained | UserModel) -> dict[str, Any] | None:
-    """What ``fer_train.commands.calibrate`` found and folded, calibration errors before and after; None without it."""
+    """What ``fer-train calibrate`` found and folded, calibration errors before and after; None without it."""
     temperatures = trained.temperatures if isinstance(trained, Trained) else None
     return {key: value for key, value in temperatures.record.items() if key != "folded"} if temperatures else None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from fer_bench.compare.pipelines import PipelineComparison, compare_pipelines
 from fer_bench.compare.time_difference import TimeDifference
 from fer_bench.intervals import unpaired_ratio
 from fer_bench.schema import Interval, Report, Result, read_report
-from fer_edge.command import CommandParser
+from fer_edge.arguments import percent
+from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
 
@@ -141,14 +142,6 @@ def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float
     return 100 * change, p_value
 
 
-def percent(text: str) -> float:
-    """``5%`` or ``5`` as 5.0."""
-    value = float(text.removesuffix("%"))
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a percentage of at least 0, got {text}")
-    return value
-
-
 def parser() -> CommandParser:
     """The options of a comparison."""
     p = CommandParser(
@@ -179,6 +172,11 @@ def parser() -> CommandParser:
     )
     p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
     return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``fer-bench compare``; returns the exit code of the contract."""
+    return run_command("fer-bench compare", lambda: compare_main(sys.argv[2:] if arguments is None else arguments))
 
 
 def compare_main(arguments: Sequence[str]) -> int:
