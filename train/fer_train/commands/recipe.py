@@ -84,11 +84,11 @@ def recipe_from(options: Mapping[str, Any]) -> TrainConfig:
     config = TrainConfig(**with_derived_defaults(given))
     if config.live_teachers and (config.stored_teachers or config.progressive_size):
         raise UsageError("live teachers (folders) go neither with files nor with --progressive-size; give one of them")
-    problems = [problem for name, field in OPTIONS.items() if (problem := field.problem(getattr(config, name)))]
-    if config.epochs == 0 and not config.start_from:
-        problems.insert(0, "--epochs must be at least 1 (0 with --start-from: QAT only), got 0")
+    problems = {name: text for name, field in OPTIONS.items() if (text := field.problem(getattr(config, name)))}
+    if config.epochs < 1 and not config.start_from:
+        problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {config.epochs}"
     if problems:
-        raise UsageError("; ".join(problems))
+        raise UsageError("; ".join(problems.values()))
     return config
 
 
