@@ -62,7 +62,7 @@ def body(arguments: Sequence[str]) -> int:
     first = next(iter(files))
     models = []
     for name, path in files.items():
-        found = evaluate(classifiers[name], faces.images, faces.labels, faces.split)
+        found = evaluate(classifiers[name], faces.images, faces.labels, faces.name)
         right = int((found.decisions == faces.labels).sum())
         models.append(
             {
@@ -78,7 +78,7 @@ def body(arguments: Sequence[str]) -> int:
         )
     report: dict[str, Any] = {
         **head,
-        "split": faces.split,
+        "split": faces.name,
         "n_images": len(faces.labels),
         "note": options.note,
         "models": models,

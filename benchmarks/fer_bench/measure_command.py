@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_bench.measure.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
+from fer_bench.measure.accuracy import evaluate_targets, load_faces
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.latency import measure
@@ -33,6 +33,8 @@ from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from fer_train.data.dataset import Split
 
 CHUNK_MS = 40.0
 DISCARDED_RUNS = 2
@@ -132,7 +134,7 @@ def measure_main(arguments: Sequence[str]) -> int:
     if options.end_to_end:
         return _end_to_end(chosen, options, ["fer-bench", *arguments], out)
     faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed, options.limit)
-    if faces is not None and faces.split == SYNTHETIC_SPLIT:
+    if faces is not None and options.data is None:
         out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
     for reason in busy_now():
         out.print(f"timings will be invalid as things are: {reason}", markup=False)
@@ -230,7 +232,7 @@ def _sections(report: Report) -> list[str]:
     return sections
 
 
-def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
+def run(targets: list[Target], options: argparse.Namespace, faces: Split | None, command: list[str]) -> Report:
     """Measure speed, then accuracy, and put it all together."""
     settings, created = _settings(targets, options), _now()
     plan = _plan(targets, options, faces)
@@ -251,7 +253,7 @@ def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None,
     return Report(SCHEMA, created, [shlex.join(command)], machine, conditions, settings, results, profiles)
 
 
-def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Faces | None) -> Plan:
+def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Split | None) -> Plan:
     """Roughly, on a fast machine; a slow one shows in the time left as soon as there is something to go by."""
     n, timed = len(targets), UNTIMED * options.seconds
     seconds = {"timing": n * (options.processes * START_S + timed)}

@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.intervals import paired_ratio, wilson_interval
-from fer_bench.measure.accuracy import Faces, load_faces
+from fer_bench.measure.accuracy import load_faces
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
@@ -45,6 +45,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS
+from fer_train.data.dataset import Split
 
 HERE: Final[Path] = Path(__file__).parent
 REQUIREMENTS: Final[Path] = HERE / "requirements.txt"
@@ -186,7 +187,7 @@ def body(options: argparse.Namespace) -> int:
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": dataclasses.asdict(read_machine()),
         "conditions": dataclasses.asdict(conditions),
-        "split": faces.split,
+        "split": faces.name,
         "video": options.video.name,
         "n_rounds": rounds,
         "n_starts": starts,
@@ -273,7 +274,7 @@ def peer(name: str, python: Path, video: Path) -> Contestant:
 
 def measure(
     contestants: Sequence[Contestant],
-    faces: Faces,
+    faces: Split,
     starts: int,
     rounds: int,
     on_progress: Callable[[str], None],
@@ -314,7 +315,7 @@ def measure(
             names = np.array(EMOTIONS)[faces.labels]
 
             def score(one: Running) -> None:
-                if take_accuracy(one.contestant, known or {}, faces.split):
+                if take_accuracy(one.contestant, known or {}, faces.name):
                     return
                 with failing(one.contestant, on_progress):
                     _score(one, archive, names)

@@ -120,7 +120,9 @@ def _weights(args: argparse.Namespace) -> Path:
 
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
     from fer_export.check.gate import Limits
-    from fer_export.export import ExportRequest, synthetic_faces
+    from fer_export.convert.representative_faces import drawn_representatives
+    from fer_export.export import ExportRequest
+    from fer_train.synthetic.faces import judging_split
 
     limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
     if args.min_agreement is not None:
@@ -142,12 +144,11 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
             "accuracy on people needs a data set such as FER-2013.",
             soft_wrap=True,
         )
-        faces = synthetic_faces()
-        return ExportRequest(split=faces, representatives=synthetic_faces(per_class=30, seed=1), **common)
+        return ExportRequest(split=judging_split(), representatives=drawn_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split, console)
     if train is None:
         console.print("The data has no train split: post-training quantisation would calibrate on drawn faces.")
-        train = synthetic_faces(per_class=30, seed=1)
+        train = drawn_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common
     )
