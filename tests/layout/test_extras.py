@@ -13,10 +13,6 @@ MODULES = {
     "paho-mqtt": "paho",
     "scikit-learn": "sklearn",
 }
-    "opencv-python": "cv2",
-    "scikit-learn": "sklearn",
-    "tensorflow-model-optimization": "tensorflow_model_optimization",
-}
 CHOSEN_BY_NAME = {"jax"}
 """Imported by the name that Keras' backend has."""
 
