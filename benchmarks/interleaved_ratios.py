@@ -25,12 +25,12 @@ import numpy as np
 
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.files import sha256_of, write_text
 from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import to_model_input
 from fer_edge.loading.open import open_classifier
+from fer_edge.option_types import whole
 
 MODELS = ("fer_int8.tflite", "fer_float.tflite", "fer_int8.onnx", "fer_float.onnx")
 PAIRS = (

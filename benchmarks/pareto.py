@@ -20,11 +20,11 @@ from fer_bench.intervals import wilson_interval
 from fer_bench.measure.accuracy import load_faces
 from fer_bench.measure.validity import Recorder
 from fer_bench.report.charts import COLOURS, new_figure
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, sha256_of, write_text
 from fer_edge.loading.open import open_classifier
+from fer_edge.option_types import whole
 from fer_train.evaluation.evaluate import evaluate
 from interleaved_ratios import frame, time_rounds, with_interval
 

@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from fer_bench.subcommands import SUBCOMMANDS
+from fer_edge.command import run_command
 
 main = SUBCOMMANDS.main
+
+
+def measure(arguments: Sequence[str]) -> int:
+    """``fer-bench`` without a subcommand; returns the exit code."""
+
+    def body() -> int:
+        from fer_bench.measure_command import measure_main
+
+        return measure_main(arguments)
+
+    return run_command("fer-bench", body)
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """``fer-bench compare``; returns the exit code."""
+
+    def body() -> int:
+        from fer_bench.compare.models import compare_main
+
+        return compare_main(arguments)
+
+    return run_command("fer-bench compare", body)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.report.file_name import conditions_name
 from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
 from fer_bench.subcommands import SUBCOMMANDS
-from fer_edge.arguments import number, whole
-from fer_edge.command import CommandParser, run_command
+from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.option_types import number, whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,11 +99,6 @@ def parser() -> CommandParser:
     p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
     p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
     return p
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``fer-bench`` without a subcommand; returns the exit code of the contract."""
-    return run_command("fer-bench", lambda: measure_main(sys.argv[1:] if arguments is None else arguments))
 
 
 def measure_main(arguments: Sequence[str]) -> int:

@@ -8,6 +8,6 @@ from fer_edge.subcommands import Subcommand, Subcommands
 
 SUBCOMMANDS: Final = Subcommands(
     "fer-bench",
-    "fer_bench.measure_command",
-    {"compare": Subcommand("fer_bench.compare.models", "compare two measurements of the same models")},
+    "fer_bench.cli:measure",
+    {"compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models")},
 )

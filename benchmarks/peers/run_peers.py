@@ -40,11 +40,11 @@ from fer_bench.measure.accuracy import load_faces
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS
+from fer_edge.option_types import whole
 from fer_train.data.dataset import Split
 
 HERE: Final[Path] = Path(__file__).parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from fer_edge.errors import UsageError
 
 
 class Subcommand(NamedTuple):
-    """Where ``main(argv)`` of a subcommand stands, and what it does in a few words."""
+    """What carries a subcommand out, and what it does in a few words."""
 
-    module: str
+    target: str
+    """``package.module:function``, as in an entry point; the function takes ``argv`` and returns an exit code."""
     help: str
 
 
@@ -26,7 +26,7 @@ class Subcommands:
 
     prog: str
     itself: str
-    """Module whose ``main(argv)`` takes over when no subcommand is named."""
+    """Target that takes over when no subcommand is named."""
     table: Mapping[str, Subcommand]
 
     def main(self, argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ class Subcommands:
         arguments = list(sys.argv[1:] if argv is None else argv)
         name = arguments[0] if arguments else ""
         if name in self.table:
-            return self._call(self.table[name].module, arguments[1:])
+            return self._call(self.table[name].target, arguments[1:])
         if name and not name.startswith("-"):
             return run_command(self.prog, lambda: self._refuse(name))
         return self._call(self.itself, arguments)
@@ -46,11 +46,14 @@ class Subcommands:
         return "\n".join(["other commands (each with --help):", *lines])
 
     def _refuse(self, name: str) -> int:
+        import difflib  # late: only mistakes need it
+
         near = difflib.get_close_matches(name, self.table, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.table)}"
         raise UsageError(f"unknown command {name!r}; {hint} (see {self.prog} --help)")
 
     @staticmethod
-    def _call(module: str, arguments: list[str]) -> int:
-        code: int = importlib.import_module(module).main(arguments)
+    def _call(target: str, arguments: list[str]) -> int:
+        module, _, function = target.partition(":")
+        code: int = getattr(importlib.import_module(module), function)(arguments)
         return code

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.arguments import number, whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
+from fer_edge.option_types import number, whole
 from fer_train.parallel import cores
 
 if TYPE_CHECKING:

@@ -57,6 +57,23 @@ def test_moments_averages_and_decay_are_those_of_the_step() -> None:
         np.testing.assert_allclose(numpy_of(average), 0.75 * one + 0.25 * numpy_of(variable), rtol=1e-5)
 
 
+def test_another_rule_moves_the_averages() -> None:
+    optimizer, variables = built()
+    steps: list[int] = []
+
+    def update(trained: list[Any]) -> None:
+        steps.append(int(numpy_of(optimizer.iterations)))
+        for average, variable in zip(keras_optimizer.averages(optimizer), trained, strict=True):
+            average.assign(2.0 * variable)
+
+    keras_optimizer.average_by(optimizer, update)
+    for _ in range(2):
+        optimizer.apply([keras.ops.convert_to_tensor(GRADIENT) for _ in variables])
+    assert steps == [0, 1]
+    for average, variable in zip(keras_optimizer.averages(optimizer), variables, strict=True):
+        np.testing.assert_allclose(numpy_of(average), 2.0 * numpy_of(variable))
+
+
 def test_without_averaging_there_are_no_averages() -> None:
     assert keras_optimizer.averages(built(use_ema=False)[0]) == []
 

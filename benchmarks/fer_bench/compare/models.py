@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from fer_bench.compare.pipelines import PipelineComparison, compare_pipelines
 from fer_bench.compare.time_difference import TimeDifference
 from fer_bench.intervals import unpaired_ratio
 from fer_bench.schema import Interval, Report, Result, read_report
-from fer_edge.arguments import percent
-from fer_edge.command import CommandParser, run_command
+from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
+from fer_edge.option_types import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -172,11 +171,6 @@ def parser() -> CommandParser:
     )
     p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
     return p
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``fer-bench compare``; returns the exit code of the contract."""
-    return run_command("fer-bench compare", lambda: compare_main(sys.argv[2:] if arguments is None else arguments))
 
 
 def compare_main(arguments: Sequence[str]) -> int:

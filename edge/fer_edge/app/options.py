@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fer_edge.arguments import number, whole
 from fer_edge.command import CommandParser
+from fer_edge.option_types import number, whole
 
 SWITCH = argparse.BooleanOptionalAction
 DEFAULT_MIN_CONFIDENCE = 0.35

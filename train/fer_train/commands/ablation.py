@@ -18,10 +18,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.files import write_text
+from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
 from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.runs.run_folder import RunFolder

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.arguments import gibibytes, whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
+from fer_edge.option_types import gibibytes, whole
 from fer_train.importing.class_names import NUMBERINGS
 from fer_train.terminal import progress_bar
 

@@ -22,12 +22,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_edge.arguments import number, whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, MissingDependencyError
 from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
+from fer_edge.option_types import number, whole
 from fer_train.networks.build import INPUT_SIZES
 from fer_train.runs.config import TrainConfig
 

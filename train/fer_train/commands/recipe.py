@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fer_edge.arguments import number, whole
 from fer_edge.errors import UsageError
+from fer_edge.option_types import number, whole
 from fer_train.networks.build import STUDENT
 from fer_train.runs.config import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, TrainConfig, load_config
 from fer_train.runs.option import OptionField

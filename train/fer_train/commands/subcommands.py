@@ -8,15 +8,15 @@ from fer_edge.subcommands import Subcommand, Subcommands
 
 SUBCOMMANDS: Final = Subcommands(
     "fer-train",
-    "fer_train.commands.train",
+    "fer_train.commands.train:main",
     {
         "teach": Subcommand(
-            "fer_train.commands.train_with_teachers", "the most accurate recipe: teachers, then the student"
+            "fer_train.commands.train_with_teachers:main", "the most accurate recipe: teachers, then the student"
         ),
-        "calibrate": Subcommand("fer_train.commands.calibrate", "fit the temperature of a finished run, or remove it"),
-        "average": Subcommand("fer_train.commands.average", "average the weights of several runs"),
-        "ablation": Subcommand("fer_train.commands.ablation", "what each part of the recipe does, by short runs"),
-        "speed": Subcommand("fer_train.commands.input_speed", "is the input pipeline in the way of training?"),
+        "calibrate": Subcommand("fer_train.commands.calibrate:main", "fit the temperature of a finished run"),
+        "average": Subcommand("fer_train.commands.average:main", "average the weights of several runs"),
+        "ablation": Subcommand("fer_train.commands.ablation:main", "what each part of the recipe does, by short runs"),
+        "speed": Subcommand("fer_train.commands.input_speed:main", "is the input pipeline in the way of training?"),
     },
 )
 main = SUBCOMMANDS.main

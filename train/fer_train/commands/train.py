@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
+from fer_edge.option_types import whole
 from fer_train.commands.recipe import add_option, recipe_from, resumed_recipe
 from fer_train.commands.subcommands import SUBCOMMANDS
 from fer_train.runs.config import DEVICES, GROUPS, OPTIONS, SOFT, WHAT

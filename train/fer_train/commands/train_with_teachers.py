@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from fer_edge.arguments import whole
 from fer_edge.command import CommandParser, run_command
+from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
 
 PROG: Final[str] = "fer-train teach"

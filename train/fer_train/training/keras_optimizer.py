@@ -8,6 +8,7 @@ training something else without a word.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from fer_edge.errors import MissingDependencyError
@@ -16,10 +17,11 @@ VERSIONS: Final[str] = "keras>=3.9,<3.16"
 """As in ``pyproject.toml``."""
 _VARIABLES: Final[str] = "_trainable_variables"
 _AVERAGES: Final[str] = "_model_variables_moving_average"
+_UPDATE_AVERAGES: Final[str] = "_update_model_variables_moving_average"
 _MOMENTS: Final[tuple[str, str]] = ("_momentums", "_velocities")
 _USES_DECAY: Final[str] = "_use_weight_decay"
 _RATE: Final[str] = "_learning_rate"
-PRIVATE_NAMES: Final[tuple[str, ...]] = (_VARIABLES, _AVERAGES, *_MOMENTS, _USES_DECAY, _RATE)
+PRIVATE_NAMES: Final[tuple[str, ...]] = (_VARIABLES, _AVERAGES, _UPDATE_AVERAGES, *_MOMENTS, _USES_DECAY, _RATE)
 """Attributes of a built ``keras.optimizers.AdamW`` that begin with an underscore and are used here."""
 
 
@@ -31,6 +33,15 @@ def trained_variables(optimizer: Any) -> list[Any]:
 def averages(optimizer: Any) -> list[Any]:
     """The averaged weights, one variable for each of :func:`trained_variables`; empty without ``use_ema``."""
     return _one_for_each(optimizer, _AVERAGES) if optimizer.use_ema else []
+
+
+def average_by(optimizer: Any, update: Callable[[list[Any]], None]) -> None:
+    """Let ``update(trained_variables)`` move the averages of this optimizer, in place of Keras' fixed decay.
+
+    Keras calls it once in every step on each of its engines, before it counts the step.
+    """
+    _private(optimizer, _UPDATE_AVERAGES)
+    setattr(optimizer, _UPDATE_AVERAGES, update)
 
 
 def moments(optimizer: Any) -> list[tuple[Any, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fer_edge.arguments import gibibytes, number, percent, whole
+from fer_edge.option_types import gibibytes, number, percent, whole
 
 
 @pytest.mark.parametrize(
