@@ -25,12 +25,12 @@ import numpy as np
 
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
-from fer_bench.measure_command import positive_int
 from fer_edge.command import CommandParser, run_command
 from fer_edge.files import sha256_of, write_text
 from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import to_model_input
 from fer_edge.loading.open import open_classifier
+from fer_edge.option_types import whole
 
 MODELS = ("fer_int8.tflite", "fer_float.tflite", "fer_int8.onnx", "fer_float.onnx")
 PAIRS = (
@@ -45,7 +45,7 @@ def parser() -> CommandParser:
     """The command line."""
     p = CommandParser(prog="interleaved_ratios.py", description="Latency ratios of four models by turns.")
     p.add_argument("folder", type=Path, nargs="?", default=Path("out"), help="where fer-export put them (out)")
-    p.add_argument("--rounds", type=positive_int, default=300, metavar="N", help="turns of ten calls each (300)")
+    p.add_argument("--rounds", type=whole(1), default=300, metavar="N", help="turns of ten calls each (300)")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     return p
 

@@ -19,12 +19,12 @@ import numpy as np
 from fer_bench.intervals import wilson_interval
 from fer_bench.measure.accuracy import load_faces
 from fer_bench.measure.validity import Recorder
-from fer_bench.measure_command import positive_int
 from fer_bench.report.charts import COLOURS, new_figure
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, sha256_of, write_text
 from fer_edge.loading.open import open_classifier
+from fer_edge.option_types import whole
 from fer_train.evaluation.evaluate import evaluate
 from interleaved_ratios import frame, time_rounds, with_interval
 
@@ -37,7 +37,7 @@ def parser() -> CommandParser:
     p.add_argument("model", nargs="+", metavar="NAME=FILE", help="what to call it in the picture, and where it is")
     p.add_argument("--data", type=Path, help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
     p.add_argument("--split", default="validation", help="(validation)")
-    p.add_argument("--rounds", type=positive_int, default=300, metavar="N", help="turns of ten calls each (300)")
+    p.add_argument("--rounds", type=whole(1), default=300, metavar="N", help="turns of ten calls each (300)")
     p.add_argument("--note", default="", help="a line under the picture: how the models were made")
     p.add_argument("--png", type=Path, metavar="F", help="draw the picture")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
@@ -62,7 +62,7 @@ def body(arguments: Sequence[str]) -> int:
     first = next(iter(files))
     models = []
     for name, path in files.items():
-        found = evaluate(classifiers[name], faces.images, faces.labels, faces.split)
+        found = evaluate(classifiers[name], faces.images, faces.labels, faces.name)
         right = int((found.decisions == faces.labels).sum())
         models.append(
             {
@@ -78,7 +78,7 @@ def body(arguments: Sequence[str]) -> int:
         )
     report: dict[str, Any] = {
         **head,
-        "split": faces.split,
+        "split": faces.name,
         "n_images": len(faces.labels),
         "note": options.note,
         "models": models,

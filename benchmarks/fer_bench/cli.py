@@ -5,17 +5,32 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fer_bench.compare.models import compare_main
-from fer_bench.measure_command import measure_main
+from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import run_command
 
+main = SUBCOMMANDS.main
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``fer-bench``; returns the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["compare"]:
-        return run_command("fer-bench compare", lambda: compare_main(given[1:]))
-    return run_command("fer-bench", lambda: measure_main(given))
+
+def measure(arguments: Sequence[str]) -> int:
+    """``fer-bench`` without a subcommand; returns the exit code."""
+
+    def body() -> int:
+        from fer_bench.measure_command import measure_main
+
+        return measure_main(arguments)
+
+    return run_command("fer-bench", body)
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """``fer-bench compare``; returns the exit code."""
+
+    def body() -> int:
+        from fer_bench.compare.models import compare_main
+
+        return compare_main(arguments)
+
+    return run_command("fer-bench compare", body)
 
 
 if __name__ == "__main__":

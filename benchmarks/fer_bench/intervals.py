@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_train.evaluation.paired_interval import Z_95
+
 Samples = npt.NDArray[np.float64]
 RESAMPLES: Final[int] = 500
 CONFIDENCE: Final[float] = 0.95
@@ -83,7 +85,7 @@ def unpaired_ratio(
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """95 % interval of a fraction (Wilson 1927), in [0, 1]; also sound near 0 and 1."""
-    z = 1.959964
+    z = Z_95
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

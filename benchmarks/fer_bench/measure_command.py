@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_bench.measure.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
+from fer_bench.measure.accuracy import evaluate_targets, load_faces
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.latency import measure
@@ -28,11 +28,15 @@ from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.report.file_name import conditions_name
 from fer_bench.report_file import write_report
 from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings
+from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.option_types import number, whole
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from fer_train.data.dataset import Split
 
 CHUNK_MS = 40.0
 DISCARDED_RUNS = 2
@@ -47,7 +51,8 @@ def parser() -> CommandParser:
     p = CommandParser(
         prog="fer-bench",
         description="Measure latency, memory, load time and accuracy of models, interleaved, one process a model.",
-        epilog="fer-bench compare A.json B.json compares two measurements; see fer-bench compare --help.",
+        epilog=SUBCOMMANDS.summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
         "--model",
@@ -69,48 +74,32 @@ def parser() -> CommandParser:
         metavar="BACKEND=PYTHON",
         help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
     )
-    p.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads of one inference (1)")
+    p.add_argument("--threads", type=whole(1), default=1, metavar="N", help="CPU threads of one inference (1)")
     p.add_argument(
         "--scaling",
         action=argparse.BooleanOptionalAction,
         help="also throughput at 1, 2, 4 ... threads up to all CPUs",
     )
-    p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed seconds a model (3)")
-    p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="fresh processes a model (3)")
+    p.add_argument("--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds a model (3)")
+    p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes a model (3)")
     p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
     p.add_argument("--split", default="validation", help="train, validation or test (validation)")
-    p.add_argument("--limit", type=positive_int, metavar="N", help="accuracy on N images, evenly spaced over the split")
+    p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
+    p.add_argument("--seed", type=whole(), default=0, help="of the order of turns and of drawn faces (0)")
     p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
     p.add_argument("--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto")
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
-        "--minutes", type=positive_float, metavar="M", help="soak: run --end-to-end for so long, and plot it"
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
     )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
     p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
     p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
     return p
-
-
-def positive_int(text: str) -> int:
-    """A whole number above 0."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """A number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
 
 
 def measure_main(arguments: Sequence[str]) -> int:
@@ -141,7 +130,7 @@ def measure_main(arguments: Sequence[str]) -> int:
     if options.end_to_end:
         return _end_to_end(chosen, options, ["fer-bench", *arguments], out)
     faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed, options.limit)
-    if faces is not None and faces.split == SYNTHETIC_SPLIT:
+    if faces is not None and options.data is None:
         out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
     for reason in busy_now():
         out.print(f"timings will be invalid as things are: {reason}", markup=False)
@@ -239,7 +228,7 @@ def _sections(report: Report) -> list[str]:
     return sections
 
 
-def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None, command: list[str]) -> Report:
+def run(targets: list[Target], options: argparse.Namespace, faces: Split | None, command: list[str]) -> Report:
     """Measure speed, then accuracy, and put it all together."""
     settings, created = _settings(targets, options), _now()
     plan = _plan(targets, options, faces)
@@ -260,7 +249,7 @@ def run(targets: list[Target], options: argparse.Namespace, faces: Faces | None,
     return Report(SCHEMA, created, [shlex.join(command)], machine, conditions, settings, results, profiles)
 
 
-def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Faces | None) -> Plan:
+def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Split | None) -> Plan:
     """Roughly, on a fast machine; a slow one shows in the time left as soon as there is something to go by."""
     n, timed = len(targets), UNTIMED * options.seconds
     seconds = {"timing": n * (options.processes * START_S + timed)}

@@ -36,16 +36,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_bench.intervals import paired_ratio, wilson_interval
-from fer_bench.measure.accuracy import Faces, load_faces
+from fer_bench.measure.accuracy import load_faces
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
-from fer_bench.measure_command import positive_int
 from fer_bench.report.peers_table import markdown, package_of
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS
+from fer_edge.option_types import whole
+from fer_train.data.dataset import Split
 
 HERE: Final[Path] = Path(__file__).parent
 REQUIREMENTS: Final[Path] = HERE / "requirements.txt"
@@ -141,13 +142,13 @@ def parser() -> CommandParser:
     p = CommandParser(prog="run_peers.py", description="Measure other packages beside ours on the same input.")
     p.add_argument("--data", type=Path, required=True, help="labelled faces: folder, zip or fer2013.csv")
     p.add_argument("--split", default="validation", help="split of the data (validation)")
-    p.add_argument("--limit", type=positive_int, metavar="N", help="only N faces of the split, evenly spaced")
+    p.add_argument("--limit", type=whole(1), metavar="N", help="only N faces of the split, evenly spaced")
     p.add_argument("--video", type=Path, required=True, help="video file with faces")
     p.add_argument("--model", default="fer_int8.tflite", help="our model")
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file, for our pipeline")
     p.add_argument("--peer", action="append", choices=PEERS, help="only this package; repeat for several")
-    p.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="passes over the video each (5)")
-    p.add_argument("--starts", type=positive_int, default=3, metavar="N", help="fresh starts each (3)")
+    p.add_argument("--rounds", type=whole(1), default=5, metavar="N", help="passes over the video each (5)")
+    p.add_argument("--starts", type=whole(1), default=3, metavar="N", help="fresh starts each (3)")
     p.add_argument("--python", type=Path, metavar="P", help="interpreter of an environment that has them already")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     p.add_argument("--accuracy-only", action="store_true", help="no timing; may run on a busy machine")
@@ -187,7 +188,7 @@ def body(options: argparse.Namespace) -> int:
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": dataclasses.asdict(read_machine()),
         "conditions": dataclasses.asdict(conditions),
-        "split": faces.split,
+        "split": faces.name,
         "video": options.video.name,
         "n_rounds": rounds,
         "n_starts": starts,
@@ -269,7 +270,7 @@ def peer(name: str, python: Path, video: Path) -> Contestant:
 
 def measure(
     contestants: Sequence[Contestant],
-    faces: Faces,
+    faces: Split,
     starts: int,
     rounds: int,
     on_progress: Callable[[str], None],
@@ -310,7 +311,7 @@ def measure(
             names = np.array(EMOTIONS)[faces.labels]
 
             def score(one: Running) -> None:
-                if take_accuracy(one.contestant, known or {}, faces.split):
+                if take_accuracy(one.contestant, known or {}, faces.name):
                     return
                 with failing(one.contestant, on_progress):
                     _score(one, archive, names)

@@ -1,4 +1,7 @@
-"""Types for the options of ``fer-camera``: numbers in a range."""
+"""Types for ``argparse`` that all command lines share; an error says what was expected and what came.
+
+``argparse`` reports an ``ArgumentTypeError`` in its own words, and for any other error only the function's name.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,64 @@ import math
 from collections.abc import Callable
 
 
-def whole(least: int, most: int = 1_000_000) -> Callable[[str], int]:
-    """A type for argparse: a whole number in this range."""
+def whole(least: int | None = 0, most: int | None = None) -> Callable[[str], int]:
+    """A type for argparse: a whole number from ``least`` to ``most``, where these are given."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {value}")
+        if (least is not None and value < least) or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"expected a number{_limits(least, most)}, got {value}")
         return value
 
     return parse
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """A type for argparse: a number in this range."""
+def number(
+    least: float | None = None, most: float | None = None, *, above: float | None = None
+) -> Callable[[str], float]:
+    """A type for argparse: a finite number from ``least`` to ``most``, and greater than ``above``."""
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-        if not (math.isfinite(value) and least <= value <= most):
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text}")
+        outside = (least is not None and value < least) or (most is not None and value > most)
+        if outside or not math.isfinite(value) or (above is not None and value <= above):
+            raise argparse.ArgumentTypeError(f"expected a number{_limits(least, most, above)}, got {text}")
         return value
 
     return parse
+
+
+def percent(text: str) -> float:
+    """A type for argparse: ``5%`` or ``5`` as 5.0."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a percentage of at least 0, such as 5%, got {text!r}")
+    return value
+
+
+def gibibytes(text: str) -> int:
+    """A type for argparse: a size in GiB, as bytes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a size in GiB, got {text!r}")
+    return int(value * 2**30)
+
+
+def _limits(least: float | None, most: float | None, above: float | None = None) -> str:
+    if above is not None:
+        return f" above {above:g}" if most is None else f" above {above:g} and at most {most:g}"
+    if least is None:
+        return "" if most is None else f" of at most {most:g}"
+    return f" of at least {least:g}" if most is None else f" from {least:.10g} to {most:.10g}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
+from fer_edge.option_types import number, whole
 from fer_train.parallel import cores
 
 if TYPE_CHECKING:
@@ -51,13 +51,17 @@ def _parser() -> CommandParser:
     parser.add_argument("--split", default="validation", help="split of the data to judge on")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go")
     parser.add_argument(
-        "--max-drop", type=float, default=1.0, metavar="PP", help="largest accuracy drop of INT8, in points"
+        "--max-drop", type=number(), default=1.0, metavar="PP", help="largest accuracy drop of INT8, in points"
     )
     parser.add_argument(
-        "--min-agreement", type=float, metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
+        "--min-agreement", type=number(0, 1), metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
     )
     parser.add_argument(
-        "--max-recall-loss", type=float, default=10.0, metavar="PP", help="largest recall loss of one class, in points"
+        "--max-recall-loss",
+        type=number(),
+        default=10.0,
+        metavar="PP",
+        help="largest recall loss of one class, in points",
     )
     parser.add_argument(
         "--onnx-target", choices=("x86", "arm"), default="x86", help="unsigned (U8S8) or signed (S8S8) activations"
@@ -66,20 +70,13 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
     )
-    parser.add_argument("--threads", type=int, default=min(4, cores()), metavar="N", help="CPU threads")
+    parser.add_argument("--threads", type=whole(1), default=min(4, cores()), metavar="N", help="CPU threads")
     return parser
 
 
 def _run(args: argparse.Namespace) -> int:
     if not args.int8:
         raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
-    if args.threads < 1:
-        raise UsageError(f"--threads must be at least 1, got {args.threads}")
-    for option, value in (("--max-drop", args.max_drop), ("--max-recall-loss", args.max_recall_loss)):
-        if math.isnan(value):
-            raise UsageError(f"{option} is not a number")
-    if args.min_agreement is not None and not 0.0 <= args.min_agreement <= 1.0:
-        raise UsageError(f"--min-agreement lies between 0 and 1, got {args.min_agreement}")
     weights = _weights(args)
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out {args.out} is a file; expected a folder")
@@ -123,7 +120,9 @@ def _weights(args: argparse.Namespace) -> Path:
 
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
     from fer_export.check.gate import Limits
-    from fer_export.export import ExportRequest, synthetic_faces
+    from fer_export.convert.representative_faces import drawn_representatives
+    from fer_export.export import ExportRequest
+    from fer_train.synthetic.faces import judging_split
 
     limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
     if args.min_agreement is not None:
@@ -145,12 +144,11 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
             "accuracy on people needs a data set such as FER-2013.",
             soft_wrap=True,
         )
-        faces = synthetic_faces()
-        return ExportRequest(split=faces, representatives=synthetic_faces(per_class=30, seed=1), **common)
+        return ExportRequest(split=judging_split(), representatives=drawn_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split, console)
     if train is None:
         console.print("The data has no train split: post-training quantisation would calibrate on drawn faces.")
-        train = synthetic_faces(per_class=30, seed=1)
+        train = drawn_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
@@ -33,11 +34,7 @@ from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
 from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
-from fer_train.synthetic.faces import synthetic_split
-
-SYNTHETIC_PER_CLASS: Final[int] = 40
-SYNTHETIC_SEED: Final[int] = 0
-SYNTHETIC_SPLIT: Final[str] = "synthetic"
+from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,13 @@ class ExportRequest:
     input_range: str = "ours"
     """For a model from elsewhere: what it was trained on, a key of ``user_model.INPUT_RANGES``."""
     threads: int = 1
+    weights_name: str | None = None
+    """What reports call the weights, instead of their path."""
+
+    @property
+    def origin(self) -> str:
+        """The weights as reports call them."""
+        return self.weights_name or str(self.weights)
 
     @property
     def labelled(self) -> bool:
@@ -77,6 +81,8 @@ class ExportResult:
     verdict: Verdict
     coral_rows: list[list[str]] | None
     coral_summary: str
+    evaluations: dict[str, Evaluation]
+    """Of every model file on the split that was judged on."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,6 @@ class Steps:
 
     def advance(self, done: int) -> None:
         """``done`` of the running step's total is finished."""
-
-
-def synthetic_faces(per_class: int = SYNTHETIC_PER_CLASS, seed: int = SYNTHETIC_SEED) -> Split:
-    """Drawn faces under the split name ``synthetic``, for a gate on agreement without any data set."""
-    drawn = synthetic_split(per_class, seed, name="validation")
-    return Split(SYNTHETIC_SPLIT, drawn.images, drawn.labels, drawn.names)
 
 
 def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
@@ -147,6 +147,7 @@ def _judge_and_describe(
         steps.begin("operators")
         operators = optimized_operators(networks.files[INT8_ONNX])
         checked = coral.check_model(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
+        coral_rows, coral_summary = (checked.rows(), checked.summary) if checked else (None, "")
         verdict = _verdict(request, comparisons, twin, operators, checked)
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
@@ -162,12 +163,12 @@ def _judge_and_describe(
             layers=layers,
             networks={name: read_tflite(networks.files[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)},
             onnx_operators=operators,
-            coral=checked.rows() if checked else None,
-            coral_summary=checked.summary if checked else "",
+            coral=coral_rows,
+            coral_summary=coral_summary,
         )
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
-            raise GateFailedError(GateReport(rows, verdict, checked.rows() if checked else None))
+            raise GateFailedError(GateReport(rows, verdict, coral_rows))
         steps.begin("golden vectors")
         write_golden(work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions())
         entries = {
@@ -179,7 +180,7 @@ def _judge_and_describe(
     facts = {
         "quantisation": networks.method,
         "onnx_target": request.target,
-        "weights": str(request.weights),
+        "weights": request.origin,
         "data": request.data,
         "data_fingerprint": request.data_fingerprint,
         "recipe": trained.config or None,
@@ -193,8 +194,7 @@ def _judge_and_describe(
     if checked is not None and edgetpu_compiler.find_compiler():
         steps.begin("Edge TPU compiler")
         edgetpu_compiler.compile_model(work / INT8_TFLITE, work)
-    summary = checked.summary if checked else ""
-    return ExportResult((), rows, verdict, checked.rows() if checked else None, summary)
+    return ExportResult((), rows, verdict, coral_rows, coral_summary, evaluations)
 
 
 def _verdict(
@@ -254,7 +254,7 @@ def _replay(work: Path, threads: int) -> None:
 
 def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserModel) -> dict[str, str]:
     return {
-        "weights": str(request.weights),
+        "weights": request.origin,
         "quantisation": {
             "QAT": "QAT, the ranges learned in training",
             "PTQ": f"PTQ, calibrated on {request.representatives.name} faces, the same number of each class",
@@ -269,7 +269,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
 
 
 def _temperature_record(trained: Trained | UserModel) -> dict[str, Any] | None:
-    """What ``fer_train.commands.calibrate`` found and folded, calibration errors before and after; None without it."""
+    """What ``fer-train calibrate`` found and folded, calibration errors before and after; None without it."""
     temperatures = trained.temperatures if isinstance(trained, Trained) else None
     return {key: value for key, value in temperatures.record.items() if key != "folded"} if temperatures else None
 
@@ -291,4 +291,4 @@ def _publish(work: Path, out: Path, result: ExportResult) -> ExportResult:
     names = sorted(p.name for p in work.iterdir() if p.is_file())
     names.sort(key=lambda name: name == manifest.MANIFEST_NAME)
     written = write_together(out, [(name, (work / name).read_bytes()) for name in names])
-    return ExportResult(tuple(written), result.rows, result.verdict, result.coral_rows, result.coral_summary)
+    return dataclasses.replace(result, files=tuple(written))

@@ -2,39 +2,53 @@
 
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
 ``fer-export --int8`` on the committed weights makes the network that is committed (the same answers; TensorFlow's
-converter does not always write the same bytes).
+converter does not always write the same bytes). All files are made elsewhere and then written together: a release that
+fails leaves the earlier one as it was.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import cv2
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import CheckFailedError, ModelError
-from fer_edge.files import atomic_path, write_text
-from fer_edge.loading.open import open_classifier
+from fer_edge.errors import ModelError
+from fer_edge.files import write_together
 from fer_edge.native import quiet_native_libraries
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
+from fer_export.export import ExportRequest, ExportResult, Steps, export
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_train.data.dataset import load_dataset
-from fer_train.evaluation.evaluate import evaluate
 from fer_train.evaluation.temperature import RECORD
+from fer_train.parallel import cores
 from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history
 from fer_train.runs.history import write_metrics
+from fer_train.runs.packing import pack
 from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
+from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
-PROG = "fer_export.release"
-CONFUSION = "confusion_int8.png"
+PROG: Final[str] = "fer_export.release"
+CONFUSION: Final[str] = "confusion_int8.png"
+OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)
+"""Not every run has them; those of an earlier release are removed then."""
+WEIGHTS_NAME: Final[str] = "models"
+"""What the reports call the weights, which lie in a temporary folder while they are exported."""
+
+
+class _Announced(Steps):
+    """Names every step on standard error."""
+
+    def begin(self, name: str, total: int | None = None) -> None:  # noqa: ARG002
+        sys.stderr.write(f"... {name}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,69 +61,86 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--split", default="validation")
         parser.add_argument("--to", type=Path, default=Path("models"))
         options = parser.parse_args(argv)
-        return release(options.run, options.data, options.split, options.to)
+        release(options.run, options.data, options.split, options.to)
+        return 0
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
     with quiet_native_libraries():
         return run_command(PROG, body)
 
 
-def release(run: Path, data: Path, split: str, target: Path) -> int:
-    """Write weights, INT8 models, golden vectors, manifest, report and figures of ``run`` to ``target``."""
-    from fer_export.cli import main as export
-    from fer_train.runs.packing import pack
-    from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
+def release(run: Path, data: Path, split: str, target: Path) -> None:
+    """Write weights, INT8 models, golden vectors, manifest, report and figures of a run, all or none.
 
+    Args:
+        run: Folder of a finished run.
+        data: Data set to judge on; its train split calibrates where the run has no QAT network.
+        split: The split to judge on.
+        target: Folder that is filled; other files in it stay.
+
+    Raises:
+        GateFailedError: When the exported models are not good enough.
+        ModelError: For a run that cannot be packed or drawn.
+    """
     chain = ancestry(run)  # may begin with what stands in the target
-    told, history = recipes(chain), whole_history(chain)
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
-        packed, out = Path(folder) / "packed", Path(folder) / "out"
+        packed, exported, told = (Path(folder) / name for name in ("packed", "exported", "told"))
         pack(load_trained(run), packed)
-        code = export(["--int8", "--weights", str(packed), "--data", str(data), "--split", split, "--out", str(out)])
-        if code:
-            raise CheckFailedError(f"{run} was not exported; {target} stays as it was")
-        manifest = json.loads((out / MANIFEST_NAME).read_text(encoding="utf-8"))
-        manifest["weights"], manifest["data"] = "models", data.name  # no path of this machine
-        (target / RECORD).unlink(missing_ok=True)  # of weights that are replaced now
-        if (packed / RECORD).exists():
-            _copy(packed / RECORD, target)
-        for source in [packed / "config.json", packed / PACKED_FLOAT, packed / PACKED_QAT]:
-            _copy(source, target)
-        for source in [out / INT8_TFLITE, out / INT8_ONNX, out / GOLDEN_NAME]:
-            _copy(source, target)
-        write_text(target / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
-        write_text(target / "report.md", (out / "report.md").read_text(encoding="utf-8").replace(str(packed), "models"))
-        faces = load_dataset(data).split(split)
-        results = {}
-        for name, file in (("float", FLOAT_TFLITE), ("int8", INT8_TFLITE)):
-            with contextlib.closing(open_classifier(out / file, trusted=True)) as classifier:
-                results[name] = evaluate(classifier, faces.images, faces.labels, split)
-    # Of the packed weights, not of the run: rounding kernels to half precision moves a few decisions.
-    summary = {name: result.as_dict() for name, result in results.items()}
-    write_text(target / "summary.json", json.dumps(summary, indent=2) + "\n")
-    draw_confusion(results["int8"], target / CONFUSION, "INT8")
-    write_text(target / RECIPES, json.dumps(told, indent=2) + "\n")
-    write_metrics(target / RunFolder(run).metrics.name, history)
-    with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
-        draw_curves(history, Path(folder))
-        _copy(Path(folder) / "curves.png", target)
-        draw_overview(Path(folder) / "accuracy.png", target / CONFUSION, target / "overview.png")
-    return 0
+        _tell(chain, _export(packed, exported, data, split), told)
+        paths = [packed / name for name in ("config.json", PACKED_FLOAT, PACKED_QAT, RECORD)]
+        paths += sorted(told.iterdir())
+        paths += [exported / name for name in (INT8_TFLITE, INT8_ONNX, GOLDEN_NAME, "report.md", MANIFEST_NAME)]
+        files = [(path.name, path.read_bytes()) for path in paths if path.name not in OPTIONAL or path.exists()]
+    write_together(target, files)
+    for name in set(OPTIONAL) - dict(files).keys():
+        (target / name).unlink(missing_ok=True)
+
+
+def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
+    dataset = load_dataset(data)
+    judged = dataset.split(split)
+    request = ExportRequest(
+        weights=packed,
+        weights_name=WEIGHTS_NAME,
+        out=out,
+        split=judged,
+        representatives=dataset.splits.get("train", judged),
+        data=data.name,
+        data_fingerprint=dataset.fingerprint,
+        threads=min(4, cores()),
+    )
+    return export(request, _Announced())
+
+
+def _tell(chain: list[Path], result: ExportResult, folder: Path) -> None:
+    """Figures and records of how the networks came about and how good they are.
+
+    The evaluations are of the packed weights, not of the run: rounding kernels to half precision moves a few decisions.
+    """
+    folder.mkdir()
+    evaluations = {"float": result.evaluations[FLOAT_TFLITE], "int8": result.evaluations[INT8_TFLITE]}
+    summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    history = whole_history(chain)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / RECIPES).write_text(json.dumps(recipes(chain), indent=2) + "\n", encoding="utf-8")
+    write_metrics(folder / RunFolder(chain[-1]).metrics.name, history)
+    draw_confusion(evaluations["int8"], folder / CONFUSION, "INT8")
+    with tempfile.TemporaryDirectory(prefix="fer-curves-") as curves:
+        draw_curves(history, Path(curves))
+        drawn = Path(curves) / "accuracy.png"
+        draw_overview(drawn, folder / CONFUSION, folder / "overview.png")
+        (folder / "curves.png").write_bytes((Path(curves) / "curves.png").read_bytes())
 
 
 def draw_overview(curve: Path, confusion: Path, path: Path) -> None:
     """Accuracy by epoch and the confusion matrix side by side, for the front page."""
     left, right = cv2.imread(str(curve)), cv2.imread(str(confusion))
     if left is None or right is None:
-        raise ModelError(f"{curve} or {confusion} is no picture; has the run finished?")
+        raise ModelError(f"{curve} or {confusion} is not a picture; has the run finished?")
     width = round(right.shape[1] * left.shape[0] / right.shape[0])
     right = cv2.resize(right, (width, left.shape[0]), interpolation=cv2.INTER_AREA)
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), cv2.hconcat([left, right]))
-
-
-def _copy(source: Path, folder: Path) -> None:
-    with atomic_path(folder / source.name) as temporary:
-        shutil.copyfile(source, temporary)
+    if not cv2.imwrite(str(path), cv2.hconcat([left, right])):
+        raise ModelError(f"{path} cannot be written")
 
 
 if __name__ == "__main__":

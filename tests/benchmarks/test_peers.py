@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_bench.measure.accuracy import Faces
 from fer_edge.errors import FerError, UsageError
 from fer_edge.labels import EMOTIONS
+from fer_train.data.dataset import Split
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers" / "run_peers.py"
 WORKER = """
@@ -53,7 +53,7 @@ def test_packages_take_turns_and_are_scored(peers: ModuleType, tmp_path: Path, m
     monkeypatch.setattr(peers, "PAUSE_S", 0.0)
     first, other = contestant(peers, tmp_path, "ours", 1.0), contestant(peers, tmp_path, "fer", 5.0)
     labels = np.array([EMOTIONS.index(name) for name in ("happy", "sad", "angry", "neutral")])
-    faces = Faces(images=np.zeros((4, 48, 48), np.uint8), labels=labels, split="validation")
+    faces = Split("validation", np.zeros((4, 48, 48), np.uint8), labels, ("",) * 4)
     said: list[str] = []
     peers.measure([first, other], faces, 2, 3, said.append)
     assert said.count("round 2 of 3") == 1
@@ -90,7 +90,7 @@ def test_one_that_does_not_work_here_is_left_out_with_the_reason(
         "for line in sys.stdin:", "for line in sys.stdin:\n    if len(sys.argv) > 2: sys.exit('no more')"
     )
     later = contestant(peers, tmp_path, "later", 1.0, dies)
-    faces = Faces(np.zeros((4, 48, 48), np.uint8), np.zeros(4, np.int64), "validation")
+    faces = Split("validation", np.zeros((4, 48, 48), np.uint8), np.zeros(4, np.int64), ("",) * 4)
     known = {("ours 1.2", None, "validation"): {"n_right": 2, "n_images": 3}}
     peers.measure([first, absent, later], faces, 1, 3, lambda said: None, known)
     assert [one.failed for one in (first, absent, later)] == [

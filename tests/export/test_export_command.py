@@ -158,7 +158,7 @@ def test_failed_gate_writes_nothing_and_says_all(
         (["--int8", "--weights", "{weights}", "--data", "/nonexistent.zip"], 2, "nonexistent.zip"),
         (["--int8", "--weights", "{weights}", "--data", "{data}", "--split", "test"], 2, "no split 'test'"),
         (["--int8", "--weights", "{weights}", "--out", "{text}"], 2, "is a file"),
-        (["--int8", "--weights", "{weights}", "--max-drop", "nan"], 2, "not a number"),
+        (["--int8", "--weights", "{weights}", "--max-drop", "nan"], 2, "expected a number, got nan"),
         (["--int8", "--weights", "{weights}", "--threads", "0"], 2, "at least 1"),
         (["--int8", "--weights", "{weights}", "--run", "runs/x"], 2, "not allowed with"),
     ],

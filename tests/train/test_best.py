@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import CheckFailedError
+from fer_train.commands import child_runs
 from fer_train.commands import train_with_teachers as best
 from fer_train.commands.recipe import recipe_from
 from fer_train.commands.train import build_parser
@@ -49,7 +50,7 @@ class Started:
             f"if {code} == 0: pathlib.Path({str(folder / 'summary.json')!r}).write_text('')\n"
             f"sys.exit({code})"
         )
-        with best.log_of(folder).open("wb") as log:
+        with child_runs.log_of(folder).open("wb") as log:
             process = subprocess.Popen([sys.executable, "-c", program], stdout=log)
         self.processes[folder.name] = process
         self.most = max(self.most, sum(each.poll() is None for each in self.processes.values()))
@@ -60,34 +61,34 @@ class Started:
 def test_runs_side_by_side_and_leaves_finished_ones_out(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(best, "_POLL_S", 0.05)
+    monkeypatch.setattr(child_runs, "_POLL_S", 0.05)
     start = Started({"a": 0, "b": 0, "c": 0})
-    monkeypatch.setattr(best, "_start", start)
+    monkeypatch.setattr(child_runs, "_start", start)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "summary.json").write_text("")
-    best.run_all([(tmp_path / name, []) for name in "abc"], at_once)
+    child_runs.run_all([(tmp_path / name, []) for name in "abc"], at_once)
     assert sorted(start.processes) == ["a", "c"]
     assert start.most == at_once
     assert capsys.readouterr().err.count("done. this was it") == 2
 
 
 def test_a_failure_ends_the_others_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(best, "_POLL_S", 0.05)
+    monkeypatch.setattr(child_runs, "_POLL_S", 0.05)
     start = Started({"a": 99, "b": 3})
-    monkeypatch.setattr(best, "_start", start)
+    monkeypatch.setattr(child_runs, "_start", start)
     with pytest.raises(CheckFailedError, match="b ended with 3: this was it"):
-        best.run_all([(tmp_path / "a", []), (tmp_path / "b", [])], 2)
+        child_runs.run_all([(tmp_path / "a", []), (tmp_path / "b", [])], 2)
     assert start.processes["a"].poll() is not None
 
 
 def test_a_terminated_command_leaves_no_run_behind(tmp_path: Path) -> None:
     program = (
-        "import subprocess, sys\nfrom fer_train.commands import train_with_teachers as best\n"
+        "import subprocess, sys\nfrom fer_train.commands import child_runs, train_with_teachers as best\n"
         "def start(folder, options):\n"
         "    process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "    print(process.pid, flush=True)\n"
         "    return process\n"
-        "best._start = start\n"
+        "child_runs._start = start\n"
         f"sys.exit(best.main(['--data', 'd', '--runs', {str(tmp_path)!r}, '--side-by-side', '1']))"
     )
     command = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -105,7 +106,7 @@ def test_command_trains_teachers_before_the_student(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order: list[str] = []
-    monkeypatch.setattr(best, "_POLL_S", 0.01)
+    monkeypatch.setattr(child_runs, "_POLL_S", 0.01)
     start = Started({"vgg_a": 0, "vgg_b": 0, "resnet": 0, "student": 0})
 
     def noted(folder: Path, options: list[str]) -> subprocess.Popen[bytes]:
@@ -115,7 +116,7 @@ def test_command_trains_teachers_before_the_student(
             assert options[options.index("--teacher") + 1] == str(tmp_path / "vgg_a")
         return start(folder, options)
 
-    monkeypatch.setattr(best, "_start", noted)
+    monkeypatch.setattr(child_runs, "_start", noted)
     command = ["--data", "d.zip", "--runs", str(tmp_path), "--side-by-side", "3"]
     assert best.main(command) == 0
     assert order == [*best.TEACHERS, "student"]

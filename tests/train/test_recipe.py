@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fer_edge.errors import ModelError, UsageError
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import resize_gray
 from fer_train.commands.recipe import recipe_from
-from fer_train.commands.train import build_parser, main
+from fer_train.commands.train import main
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.inputs.batches import Batches
 from fer_train.inputs.stored_teachers import ensemble_targets, image_keys, teacher_targets
@@ -176,12 +175,6 @@ def test_second_process_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.locked(), pytest.raises(UsageError, match="another process"), RunFolder(tmp_path / "run").locked():
         pass
-
-
-def test_every_recipe_field_has_an_option() -> None:
-    options = {action.dest for action in build_parser()._actions}
-    fields = {field.name for field in dataclasses.fields(TrainConfig)} - {"data_fingerprint", "average_of"}
-    assert fields <= options
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.train.networks import drawn_training_data, first_blocks, run_with_wei
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_train.runs.config import TrainConfig
 from fer_train.runs.run_folder import RunFolder
+from fer_train.training.keras_optimizer import averages, moments
 
 if importlib.util.find_spec("torch") is None or importlib.util.find_spec("keras") is None:
     pytest.skip("the [torch] extra is not installed", allow_module_level=True)
@@ -202,7 +203,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         stage.run(resume=False)
         optimizer = stage.trainer.optimizer
         moves = [np.array(now) - old for now, old in zip(stage.network.trainable_variables, before, strict=True)]
-        lists = (optimizer._momentums, optimizer._velocities, optimizer._model_variables_moving_average)
+        lists = (*zip(*moments(optimizer), strict=True), averages(optimizer))
         ends.append((stage.history, moves, [[np.array(v) for v in each] for each in lists], int(optimizer.iterations)))
     (history, moves, state, steps), (plain_history, plain_moves, plain_state, plain_steps) = ends
     assert plain_steps == steps == 6

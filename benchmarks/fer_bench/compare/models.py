@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from fer_bench.schema import Interval, Report, Result
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
+from fer_edge.option_types import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -140,14 +140,6 @@ def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float
     deviation = math.sqrt(2 * pooled * (1 - pooled) / before.n_images)
     p_value = math.erfc(abs(change) / deviation / math.sqrt(2)) if deviation else float(change == 0)
     return 100 * change, p_value
-
-
-def percent(text: str) -> float:
-    """``5%`` or ``5`` as 5.0."""
-    value = float(text.removesuffix("%"))
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a percentage of at least 0, got {text}")
-    return value
 
 
 def parser() -> CommandParser:

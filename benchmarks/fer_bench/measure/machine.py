@@ -1,6 +1,8 @@
 """What machine this is and what state it is in, from ``/proc`` and ``/sys``; what cannot be read is None.
 
-Every function takes the root of the file system, so that tests can show other machines than their own.
+Every function takes the root of the file system, so that tests can show other machines than their own. ``psutil`` reads
+the same files, but neither governor, throttling nor the flags of a Raspberry Pi's firmware, and on 32-bit Arm it has to
+be compiled.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 from fer_train.data.dataset import Split
+from fer_train.synthetic.faces import SYNTHETIC_SPLIT, synthetic_split
 
 REPRESENTATIVES_PER_CLASS: Final[int] = 30
 
@@ -28,3 +29,8 @@ def representative_faces(
         chosen.append(rng.permutation(members)[:per_class])
     indices = np.sort(np.concatenate(chosen))
     return np.stack([resize_gray(np.asarray(split.images[i]), size) for i in indices])
+
+
+def drawn_representatives() -> Split:
+    """Drawn faces to calibrate on where there is no data set: others than those that are judged on."""
+    return synthetic_split(REPRESENTATIVES_PER_CLASS, seed=1, name=SYNTHETIC_SPLIT)

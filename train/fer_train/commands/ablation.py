@@ -9,7 +9,6 @@ interval knows nothing of the luck of one seed, which moves short runs by about 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import CheckFailedError, ModelError, UsageError
+from fer_edge.errors import ModelError, UsageError
 from fer_edge.files import write_text
+from fer_edge.option_types import whole
+from fer_train.commands.child_runs import run_all
 from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.runs.run_folder import RunFolder
 
-PROG: Final[str] = "fer_train.commands.ablation"
+PROG: Final[str] = "fer-train ablation"
 BASE: Final[str] = "base"
 VARIANTS: Final[dict[str, list[str]]] = {
     "no flips": ["--flip", "0"],
@@ -86,10 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number, (name, extra) in enumerate(wanted.items(), 1):
             sys.stdout.write(f"{PROG}: {number}/{len(wanted)} {name} {' '.join(extra)}\n")
             sys.stdout.flush()
-            folders[name] = [
-                _train(options.run / _slug(f"{name} seed {seed}"), [*common, *extra], options.data, seed)
-                for seed in range(options.seeds)
-            ]
+            folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
+            fixed = ["--data", options.data, "--qat-epochs", "0"]
+            run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
             effects = [measure(each, wanted[each], folders[each], folders[BASE]) for each in folders]
             write_text(options.run / "effects.json", json.dumps([_as_json(each) for each in effects], indent=2) + "\n")
             write_text(options.run / "effects.md", markdown(effects))
@@ -126,7 +126,7 @@ def markdown(effects: list[Effect]) -> str:
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog=f"python -m {PROG}",
+        prog=PROG,
         description="Short runs that differ from a base run in one part each. All other options are fer-train's own "
         "and go to every run, for example --epochs 6 --train-images 9600 --input-size 64.",
     )
@@ -134,7 +134,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--run", required=True, type=Path, help="folder for all of it, for example runs/effects")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these of the built-in variants")
     parser.add_argument("--variant", action="append", metavar="NAME=OPTIONS", help="one more: 'erase more=--erase 0.5'")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each (default 1)")
+    parser.add_argument("--seeds", type=whole(1), default=1, help="runs of each (default 1)")
     return parser
 
 
@@ -147,21 +147,6 @@ def _named(text: str) -> tuple[str, list[str]]:
 
 def _slug(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in name)
-
-
-def _train(folder: Path, options: list[str], data: str, seed: int) -> Path:
-    """Run what is left of one run; a finished one is taken as it is."""
-    if not RunFolder(folder).summary.exists():
-        command = [sys.executable, "-m", "fer_train.commands.train", "--data", data, "--run", str(folder), "--resume"]
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("ab") as log:
-            done = subprocess.run(
-                [*command, "--qat-epochs", "0", "--seed", str(seed), *options], stdout=log, stderr=log, check=False
-            )
-        if done.returncode:
-            last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
-            raise CheckFailedError(f"training in {folder} failed: {' '.join(last)}; its log.txt tells more")
-    return folder
 
 
 def _right(folder: Path) -> npt.NDArray[np.bool_]:
@@ -182,7 +167,3 @@ def _as_json(effect: Effect) -> dict[str, Any]:
         "gain_interval_points": [effect.gain.low, effect.gain.high],
         "n_images": effect.n_images,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

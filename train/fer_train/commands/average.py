@@ -24,14 +24,14 @@ from fer_train.runs.average import average
 from fer_train.runs.config import load_config
 from fer_train.runs.run_folder import RunFolder
 
-PROG: Final[str] = "fer_train.commands.average"
+PROG: Final[str] = "fer-train average"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Average and judge; returns the exit code of the contract."""
 
     def body() -> int:
-        parser = CommandParser(prog=f"python -m {PROG}", description=__doc__)
+        parser = CommandParser(prog=PROG, description=__doc__)
         parser.add_argument(
             "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
         )
@@ -77,7 +77,3 @@ def _write(network: Any, runs: Sequence[Path], target: Path) -> None:
         dataclasses.replace(recipe, epochs=0, qat_epochs=0, start_from=str(runs[-1]), average_of=names).save(
             folder.config
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

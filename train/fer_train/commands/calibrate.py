@@ -33,7 +33,7 @@ from fer_train.runs.config import load_config
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.temperature_scaling import _evaluate_keras, calibrate
 
-PROG: Final[str] = "fer_train.commands.calibrate"
+PROG: Final[str] = "fer-train calibrate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +89,3 @@ def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int
 
 def _labels_only(split: Split) -> Evaluation:
     return Evaluation(split.name, np.empty((0, NUM_EMOTIONS), np.float32), split.labels)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
+from fer_edge.option_types import gibibytes, whole
 from fer_train.importing.class_names import NUMBERINGS
 from fer_train.terminal import progress_bar
 
@@ -48,7 +49,11 @@ def _parser() -> CommandParser:
     )
     importing.add_argument("--numbering", choices=sorted(NUMBERINGS), help="whose numbers numbered class folders are")
     importing.add_argument(
-        "--max-size", type=_gib, default="4", metavar="GIB", help="refuse archives that unpack to more (default: 4)"
+        "--max-size",
+        type=gibibytes,
+        default="4",
+        metavar="GIB",
+        help="refuse archives that unpack to more (default: %(default)s)",
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
 
@@ -69,23 +74,15 @@ def _parser() -> CommandParser:
 
     synth = commands.add_parser("synth", help="draw synthetic faces (no people) with the seven expressions")
     synth.add_argument("--to", required=True, metavar="DIR", help="new folder")
-    synth.add_argument("--train", type=int, default=300, metavar="N", help="faces a class (default: %(default)s)")
-    synth.add_argument("--validation", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
-    synth.add_argument("--test", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
-    synth.add_argument("--size", type=int, default=48, metavar="PX", help="side in pixels (default: %(default)s)")
-    synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other faces")
+    synth.add_argument("--train", type=whole(), default=300, metavar="N", help="faces per class (default: %(default)s)")
+    synth.add_argument(
+        "--validation", type=whole(), default=60, metavar="N", help="faces per class (default: %(default)s)"
+    )
+    synth.add_argument("--test", type=whole(), default=60, metavar="N", help="faces per class (default: %(default)s)")
+    synth.add_argument("--size", type=whole(), default=48, metavar="PX", help="side in pixels (default: %(default)s)")
+    synth.add_argument("--seed", type=whole(), default=0, metavar="N", help="another seed, other faces")
     synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
     return parser
-
-
-def _gib(text: str) -> int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a size in GiB, got {text!r}")
-    return int(value * 2**30)
 
 
 def _import(options: argparse.Namespace) -> int:

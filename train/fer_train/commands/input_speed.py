@@ -23,14 +23,15 @@ from typing import Any, Final
 import numpy as np
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.errors import CheckFailedError, MissingDependencyError
 from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
+from fer_edge.option_types import number, whole
 from fer_train.networks.build import INPUT_SIZES
 from fer_train.runs.config import TrainConfig
 
-PROG: Final[str] = "fer_train.commands.input_speed"
+PROG: Final[str] = "fer-train speed"
 TARGET: Final[float] = 0.95
 _IMAGE_SIDE: Final[int] = 48
 """FER-2013's; the content of the images plays no part, so noise will do."""
@@ -41,9 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         options = _parser().parse_args(argv)
-        for name in ("steps", "rounds", "batch_size"):
-            if getattr(options, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_native_libraries():
             try:
@@ -89,10 +87,10 @@ def _say(line: str) -> None:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--input-size", type=int, choices=INPUT_SIZES, default=96)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=10, help="of one round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, help="(default: %(default)s)")
+    parser.add_argument("--input-size", type=int, choices=INPUT_SIZES, default=96, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=whole(1), default=64, help="(default: %(default)s)")
+    parser.add_argument("--steps", type=whole(1), default=10, help="of one round (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole(1), default=7, help="(default: %(default)s)")
     parser.add_argument(
         "--precision",
         nargs="+",
@@ -100,10 +98,10 @@ def _parser() -> CommandParser:
         default=["float32"],
         help="one or more, all measured in turn in every round (default: float32)",
     )
-    parser.add_argument("--erase", type=float, default=0.0, help="as in fer-train")
-    parser.add_argument("--mixup", type=float, default=0.0, help="as in fer-train")
-    parser.add_argument("--cutmix", type=float, default=0.0, help="as in fer-train")
-    parser.add_argument("--min-ratio", type=float, default=TARGET, help="exit 1 below it (default: %(default)s)")
+    parser.add_argument("--erase", type=number(0, 1), default=0.0, help="as in fer-train")
+    parser.add_argument("--mixup", type=number(0, 100), default=0.0, help="as in fer-train")
+    parser.add_argument("--cutmix", type=number(0, 100), default=0.0, help="as in fer-train")
+    parser.add_argument("--min-ratio", type=number(0), default=TARGET, help="exit 1 below it (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="F", help="write all figures")
     return parser
 
@@ -129,13 +127,13 @@ def measure(
         say(f"compiling {precision} {kind}")
         run()
     seconds: dict[tuple[str, str], list[float]] = {(p, kind): [] for p, kind, _ in contestants}
-    for number in range(rounds):
+    for turn in range(rounds):
         # Forwards and backwards in turn, so that a drift of the machine falls on both.
-        for precision, kind, run in contestants if number % 2 == 0 else contestants[::-1]:
+        for precision, kind, run in contestants if turn % 2 == 0 else contestants[::-1]:
             started = time.perf_counter()
             run()
             seconds[precision, kind].append(time.perf_counter() - started)
-        say(f"round {number + 1} of {rounds}")
+        say(f"round {turn + 1} of {rounds}")
     images = steps * config.batch_size
     results = []
     for precision in precisions:
@@ -212,7 +210,3 @@ class _Repeated:
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self._batch
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,87 +6,198 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
-from fer_train.networks.build import DEFAULT_BN_MOMENTUM, NUM_BLOCKS, STUDENT
+from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
+from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
 FORMAT_VERSION = 1
+WHAT: Final[str] = "what and where"
+NETWORK: Final[str] = "network"
+FLOAT: Final[str] = "float stage"
+DEVICES: Final[str] = "several devices and hosts (float stage; KERAS_BACKEND=jax)"
+SOFT: Final[str] = "soft targets"
+AUGMENTATION: Final[str] = "augmentation (largest change, drawn anew for every image)"
+QAT: Final[str] = "QAT stage"
+GROUPS: Final[tuple[str, ...]] = (WHAT, NETWORK, FLOAT, DEVICES, SOFT, AUGMENTATION, QAT)
+"""Groups of options, in the order in which ``fer-train --help`` shows them."""
+FROM_BACKBONE: Final[dict[str, Any]] = {"progressive_size": 64, "late_blocks": 13}
+"""Part of the recommended recipe where it begins at ImageNet's weights: both make it faster."""
+WEIGHT_OF_VOTES: Final[float] = 0.4
+"""``soft_label_weight`` where votes are given."""
+_BLOCKS: Final = Range(low=0, high=NUM_BLOCKS)
+_LOGARITHM: Final = Range(low=0, high=3)
+"""Of a factor of at most 20: more leaves nothing of a face."""
+_ALPHA: Final = Range(low=0, high=100)
+"""Of a Beta distribution; 0 is off."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe; the defaults are the recommended one. Rates and amounts are explained in ``train/README.md``."""
+    """The recipe; the defaults are the recommended one.
 
-    # What is trained on
-    data: str = ""
+    Every option of ``fer-train`` that belongs to the recipe is a field here, with its words, range and default; a new
+    one needs nothing but its line. ``docs/reference/training-options.md`` is made from them.
+    """
+
+    data: str = option("", "folder, zip or fer2013.csv", group=WHAT)
     data_fingerprint: str = ""
-    soft_labels: str | None = None
-    soft_label_weight: float = 0.0
-    translate_votes: bool = False
-    """Whether votes are turned into the labels that they predict (:mod:`fer_train.data.vote_translation`)."""
-    teacher: tuple[str, ...] = ()
-    """Stored logits, exported models, or runs whose networks answer live; of several the mean probability teaches."""
-    teacher_weight: float = 0.5
-    teacher_temperature: float = 1.0
-    clean: bool = False
-    train_images: int = 0
-    """Learn from so many images only, alike from every class by its share; 0 takes all."""
-    # The network
-    network: str = STUDENT
-    input_size: int = 96
-    backbone: str | None = "imagenet"
-    start_from: str | None = None
-    """A run whose float weights are the starting point, instead of ``backbone`` and a new dense layer."""
+    soft_labels: str | None = option(None, "FER+ votes, blended with the labels", group=SOFT, metavar="CSV")
+    soft_label_weight: float = option(
+        0.0,
+        "share of the votes in the target",
+        group=SOFT,
+        within=SHARE,
+        default_text=f"{WEIGHT_OF_VOTES} with --soft-labels",
+    )
+    translate_votes: bool = option(
+        False,
+        "first turn votes into the labels that images with such votes have, which keeps the task FER-2013's own",
+        group=SOFT,
+    )
+    teacher: tuple[str, ...] = option(
+        (),
+        "one or several, whose mean probability teaches: stored logits (see --write-logits), an exported model "
+        "(.tflite, .onnx), or runs whose networks answer live, for the changed faces that the student sees",
+        group=SOFT,
+        metavar="TEACHER",
+    )
+    teacher_weight: float = option(0.5, "share of the teacher in the target", group=SOFT, within=SHARE)
+    teacher_temperature: float = option(1.0, "softens the teacher's answers above 1", group=SOFT, within=ABOVE_0)
+    clean: bool = option(False, "leave duplicates, conflicts and leaks out of train", group=WHAT)
+    train_images: int = option(
+        0,
+        "learn from N images only, every class by its share: for quick tries",
+        group=WHAT,
+        metavar="N",
+        within=AT_LEAST_0,
+        default_text="all",
+    )
+    network: str = option(
+        STUDENT,
+        "vgg and resnet are for teachers: larger, from scratch, float only",
+        group=NETWORK,
+        choices=NETWORKS,
+    )
+    input_size: int = option(96, "side of the square input in pixels", group=NETWORK, choices=INPUT_SIZES)
+    backbone: str | None = option("imagenet", "'imagenet' (downloads), 'none', or a weights file", group=NETWORK)
+    start_from: str | None = option(
+        None,
+        "begin with the float weights of another run (or packed model folder) instead of --backbone",
+        group=NETWORK,
+        metavar="RUN",
+    )
     average_of: tuple[str, ...] = ()
-    """Runs whose float weights were averaged (:mod:`fer_train.commands.average`); no training took place then."""
-    dropout: float = 0.2
-    bn_momentum: float = DEFAULT_BN_MOMENTUM
-    trainable_blocks: int = NUM_BLOCKS
-    # The float stage
-    epochs: int = 42
-    head_epochs: int = 1
-    batch_size: int = 64
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    head_learning_rate: float = 1e-3
-    learning_rate: float = 1e-3
-    warmup_epochs: float = 0.5
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.05
-    class_weighting: float = 0.0
-    ema_decay: float = 0.998
-    """Of the averaged weights; with few steps an epoch lowered to a memory of two epochs."""
-    precision: str = "auto"
-    progressive_size: int = 0
-    progressive_fraction: float = 0.38
-    late_blocks: int = NUM_BLOCKS
-    """How many of the last blocks are fine-tuned behind ``progressive_fraction`` of the epochs, if that is fewer."""
-    checkpoint_seconds: float = 0.0
-    """Least time between checkpoints, for GPUs on which an epoch takes hardly longer than writing one."""
-    # Augmentation: amounts are maxima, drawn uniformly for each image
-    flip: float = 0.5
-    rotation_degrees: float = 12.0
-    zoom: float = 0.12
-    shift: float = 0.08
-    brightness: float = 0.15
-    contrast: float = 0.2
-    erase: float = 0.15
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    # The QAT stage
-    qat_epochs: int = 2
-    qat_start_from: str | None = None
-    """A run or packed folder whose QAT weights are the starting point, instead of calibrated float weights."""
-    qat_learning_rate: float = 5e-4
-    qat_distill: float = 1.0
-    qat_min_agreement: float = 0.97
-    """Epochs whose INT8 model gives the float model's answer less often are taken only where all do."""
-    calibration_images: int = 1024
-    temperature_scaling: bool = True
-    seed: int = 0
+    """Runs whose float weights were averaged (``fer-train average``); no training took place then."""
+    dropout: float = option(0.2, "before the dense layer", group=NETWORK, within=BELOW_1)
+    bn_momentum: float = option(DEFAULT_BN_MOMENTUM, "of BatchNorm statistics", group=NETWORK, within=BELOW_1)
+    trainable_blocks: int = option(
+        NUM_BLOCKS,
+        f"how many of the last of {NUM_BLOCKS} blocks are fine-tuned; 0: the head only",
+        group=NETWORK,
+        within=_BLOCKS,
+        default_text="all",
+    )
+    epochs: int = option(42, "head-only and fine-tuning together", group=FLOAT, within=AT_LEAST_0)
+    head_epochs: int = option(
+        1,
+        "with frozen backbone",
+        group=FLOAT,
+        within=AT_LEAST_0,
+        default_text="{default}; 0 if --epochs is 1, with --start-from, and for vgg and resnet",
+    )
+    batch_size: int = option(64, "images per step", group=FLOAT, within=AT_LEAST_1)
+    optimizer: str = option("adamw", "sgd needs a --learning-rate of about 0.02", group=FLOAT, choices=("adamw", "sgd"))
+    schedule: str = option("cosine", "after the warm-up", group=FLOAT, choices=("cosine", "constant"))
+    head_learning_rate: float = option(1e-3, "peak in the head-only epochs", group=FLOAT, within=ABOVE_0)
+    learning_rate: float = option(1e-3, "peak in fine-tuning", group=FLOAT, within=ABOVE_0)
+    warmup_epochs: float = option(0.5, "in which the rate rises to its peak", group=FLOAT, within=AT_LEAST_0)
+    weight_decay: float = option(0.05, "of kernels", group=FLOAT, within=AT_LEAST_0)
+    label_smoothing: float = option(0.05, "share of the target spread over all classes", group=FLOAT, within=BELOW_1)
+    class_weighting: float = option(0.0, "0 none to 1 balanced", group=FLOAT, within=SHARE)
+    ema_decay: float = option(
+        0.998,
+        "average weights over steps; 0 is off",
+        group=FLOAT,
+        within=BELOW_1,
+        default_text="{default}, lowered where two epochs have fewer steps",
+    )
+    precision: str = option(
+        "auto",
+        "of the computation; auto is mixed_bfloat16 on a GPU, else float32",
+        group=FLOAT,
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    progressive_size: int = option(
+        0,
+        "smaller input in the first epochs; 0 is off",
+        group=FLOAT,
+        within=Range(low=0, multiple_of=32),
+        default_text=f"{FROM_BACKBONE['progressive_size']} from ImageNet weights, else 0",
+    )
+    progressive_fraction: float = option(0.38, "of the epochs that --progressive-size takes", group=FLOAT, within=SHARE)
+    late_blocks: int = option(
+        NUM_BLOCKS,
+        "after that fraction fine-tune only the last N blocks, which is faster",
+        group=FLOAT,
+        metavar="N",
+        within=_BLOCKS,
+        default_text=f"{FROM_BACKBONE['late_blocks']} from ImageNet weights, else all",
+    )
+    checkpoint_seconds: float = option(
+        0.0, "least time between two checkpoints; 0 writes one per epoch", group=FLOAT, within=AT_LEAST_0
+    )
+    flip: float = option(0.5, "probability of mirroring", group=AUGMENTATION, within=SHARE)
+    rotation_degrees: float = option(12.0, "rotation", group=AUGMENTATION, within=Range(low=0, high=180))
+    zoom: float = option(0.12, "natural logarithm of the scale", group=AUGMENTATION, within=_LOGARITHM)
+    shift: float = option(0.08, "fraction of the side", group=AUGMENTATION, within=SHARE)
+    brightness: float = option(0.15, "fraction of the range", group=AUGMENTATION, within=SHARE)
+    contrast: float = option(0.2, "natural logarithm of the gain", group=AUGMENTATION, within=_LOGARITHM)
+    erase: float = option(0.15, "probability of random erasing", group=AUGMENTATION, within=SHARE)
+    mixup: float = option(
+        0.0,
+        "blend pairs of images, for example 0.2",
+        group=AUGMENTATION,
+        metavar="ALPHA",
+        within=_ALPHA,
+        default_text="off",
+    )
+    cutmix: float = option(
+        0.0,
+        "paste parts of other images, for example 1.0",
+        group=AUGMENTATION,
+        metavar="ALPHA",
+        within=_ALPHA,
+        default_text="off",
+    )
+    qat_epochs: int = option(2, "0 leaves the stage out", group=QAT, within=AT_LEAST_0)
+    qat_start_from: str | None = option(
+        None,
+        "begin with the QAT weights of another run (or packed model folder), instead of calibration",
+        group=QAT,
+        metavar="RUN",
+    )
+    qat_learning_rate: float = option(5e-4, "at its beginning", group=QAT, within=ABOVE_0)
+    qat_distill: float = option(1.0, "share of the float model in the target", group=QAT, within=SHARE)
+    qat_min_agreement: float = option(
+        0.97,
+        "of validation images with the float model's answer that the best epoch should reach; epochs below it are "
+        "taken only where all are",
+        group=QAT,
+        metavar="SHARE",
+        within=SHARE,
+    )
+    calibration_images: int = option(1024, "for the ranges of activations", group=QAT, within=AT_LEAST_1)
+    temperature_scaling: bool = option(
+        True,
+        "leave the probabilities' calibration as training made it",
+        group=QAT,
+        flag="--no-temperature-scaling",
+    )
+    seed: int = option(0, "of order, augmentation and initialisation", group=WHAT, within=Range(low=0, high=2**32 - 1))
 
     @property
     def live_teachers(self) -> tuple[Path, ...]:
@@ -112,6 +223,10 @@ class TrainConfig:
     def save(self, path: Path) -> None:
         """Write ``config.json`` atomically."""
         write_text(path, self.as_json())
+
+
+OPTIONS: Final = options_of(TrainConfig)
+"""The options of the recipe, by field name."""
 
 
 def load_config(path: Path) -> TrainConfig:

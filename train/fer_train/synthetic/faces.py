@@ -23,6 +23,9 @@ from fer_train.synthetic.looks import draw_looks, draw_pose
 
 Image = npt.NDArray[np.uint8]
 MIN_SIZE: Final[int] = 16
+SYNTHETIC_SPLIT: Final[str] = "synthetic"
+"""Name of the split of drawn faces that models are judged on without a data set."""
+SYNTHETIC_PER_CLASS: Final[int] = 40
 _DRAWN_SIDE: Final[int] = 192
 """Small faces are drawn at least this large and shrunk, so that thin lines fade instead of breaking up."""
 
@@ -82,7 +85,7 @@ def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "va
     Another ``name`` gives other faces for the same ``seed``, so that train and validation never share one.
     """
     if n_per_class < 1:
-        raise UsageError(f"expected at least one drawn face a class, got {n_per_class}")
+        raise UsageError(f"expected at least one drawn face per class, got {n_per_class}")
     n = n_per_class * NUM_EMOTIONS
     images = np.empty((n, size, size), dtype=np.uint8)
     names = []
@@ -92,6 +95,14 @@ def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "va
     images.flags.writeable = False
     labels = np.arange(n, dtype=np.int64) % NUM_EMOTIONS
     return Split(name, images, labels, tuple(names))
+
+
+def judging_split(seed: int = 0, per_class: int = SYNTHETIC_PER_CLASS) -> Split:
+    """The drawn faces that stand in for a data set where models are compared, the same for export and benchmark.
+
+    The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a drawn data set to train on.
+    """
+    return synthetic_split(per_class, seed, name=SYNTHETIC_SPLIT)
 
 
 def numbered_face(split: str, seed: int, index: int, size: int) -> Image:

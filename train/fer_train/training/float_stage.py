@@ -27,6 +27,7 @@ from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
 from fer_train.runs.trained import load_float_weights
 from fer_train.runs.weights import save_weights
+from fer_train.training import keras_optimizer
 from fer_train.training.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
 from fer_train.training.devices import Devices
 from fer_train.training.epoch_loops import keras_epoch, torch_epoch
@@ -324,7 +325,7 @@ class FloatStage:
 
     def _swap_in_average(self) -> list[npt.NDArray[Any]]:
         raw = [np.array(to_numpy(variable)) for variable in self.trainer.trainable_variables]
-        averages = self.trainer.optimizer._model_variables_moving_average
+        averages = keras_optimizer.averages(self.trainer.optimizer)
         for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
             variable.assign(
                 np.array(to_numpy(average))

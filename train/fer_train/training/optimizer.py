@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from fer_train.runs.config import TrainConfig
 
-OPTIMIZERS: Final[tuple[str, ...]] = ("adamw", "sgd")
-SCHEDULES: Final[tuple[str, ...]] = ("cosine", "constant")
-
 _MOMENTUM: Final[float] = 0.9
 _LEAST_RATE: Final[float] = 0.01
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from fer_train.parallel import cores, ordered_map
+from fer_train.training import keras_optimizer
 
 Chunk = tuple[Any, Any, Any]
 """Faces, targets and weights of several batches, one behind the other."""
@@ -58,11 +59,9 @@ class TorchSteps:
         self._augment, self._teachers, self._teacher_weight = augment, teachers, teacher_weight
         self._optimizer = optimizer
         self._state = [variable.value for variable in network.variables]
-        variables = optimizer._trainable_variables
+        variables = keras_optimizer.trained_variables(optimizer)
         self._parameters = [variable.value for variable in variables]
-        self._averages = (
-            [average.value for average in optimizer._model_variables_moving_average] if optimizer.use_ema else []
-        )
+        self._averages = [average.value for average in keras_optimizer.averages(optimizer)]
         self._device = self._parameters[0].device
         self._on_gpu = self._device.type == "cuda"
         self._rate = torch.zeros((), device=self._device)
@@ -76,29 +75,29 @@ class TorchSteps:
 
     def _share_state(self, variables: list[Any]) -> Any:
         """PyTorch's fused AdamW on the tensors of Keras' optimizer: the same rule (Loshchilov and Hutter 2019)."""
-        keras_optimizer = self._optimizer
-        decayed = [keras_optimizer._use_weight_decay(variable) for variable in variables]
+        optimizer = self._optimizer
+        decayed = [keras_optimizer.is_decayed(optimizer, variable) for variable in variables]
         groups = [
             {
                 "params": [p for p, yes in zip(self._parameters, decayed, strict=True) if yes is wanted],
-                "weight_decay": float(keras_optimizer.weight_decay or 0.0) if wanted else 0.0,
+                "weight_decay": float(optimizer.weight_decay or 0.0) if wanted else 0.0,
             }
             for wanted in (True, False)
         ]
         adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]],
             lr=self._rate,
-            betas=(keras_optimizer.beta_1, keras_optimizer.beta_2),
-            eps=keras_optimizer.epsilon,
+            betas=(optimizer.beta_1, optimizer.beta_2),
+            eps=optimizer.epsilon,
             fused=self._device.type in ("cuda", "cpu"),
             capturable=self._on_gpu,
         )
-        self._done = int(keras.ops.convert_to_numpy(keras_optimizer.iterations))
-        for i, parameter in enumerate(self._parameters):
+        self._done = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        for parameter, (first, second) in zip(self._parameters, keras_optimizer.moments(optimizer), strict=True):
             adamw.state[parameter] = {
                 "step": torch.tensor(float(self._done), device=self._device),
-                "exp_avg": keras_optimizer._momentums[i].value,
-                "exp_avg_sq": keras_optimizer._velocities[i].value,
+                "exp_avg": first.value,
+                "exp_avg_sq": second.value,
             }
         return adamw
 
@@ -136,14 +135,6 @@ class TorchSteps:
             answers = self._fused.call(self._augment(torch.from_numpy(faces).to(self._device), training=False))
         return np.asarray(answers.cpu().numpy(), np.float32)
 
-    def _next_rate(self) -> float:
-        """By Keras' schedule; computed on the CPU, since it asks which part it is in."""
-        schedule = self._optimizer._learning_rate
-        if not callable(schedule):
-            return float(keras.ops.convert_to_numpy(schedule))
-        with keras.device("cpu"):
-            return float(schedule(self._done))
-
     def _prepared(self, batches: BatchList) -> Iterator[list[Any]]:
         """Chunks of augmented faces, targets, weights and labels on the device.
 
@@ -173,7 +164,7 @@ class TorchSteps:
 
     def _one(self, batch: list[Any]) -> None:
         """A step. The first one makes the buffers, and on a GPU records the graph."""
-        self._rate.fill_(self._next_rate())
+        self._rate.fill_(keras_optimizer.rate_at(self._optimizer, self._done))
         if not self._inputs:
             self._inputs = tuple(part.clone() for part in batch)
             if self._on_gpu:

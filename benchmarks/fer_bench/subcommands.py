@@ -1,0 +1,13 @@
+"""What follows ``fer-bench``: nothing but options for a measurement of models, or one of these words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fer_edge.subcommands import Subcommand, Subcommands
+
+SUBCOMMANDS: Final = Subcommands(
+    "fer-bench",
+    "fer_bench.cli:measure",
+    {"compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models")},
+)

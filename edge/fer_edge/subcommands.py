@@ -1,0 +1,59 @@
+"""Commands with parts, such as ``fer-train ablation``: a table of names; a module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fer_edge.command import run_command
+from fer_edge.errors import UsageError
+
+
+class Subcommand(NamedTuple):
+    """What carries a subcommand out, and what it does in a few words."""
+
+    target: str
+    """``package.module:function``, as in an entry point; the function takes ``argv`` and returns an exit code."""
+    help: str
+
+
+@dataclass(frozen=True)
+class Subcommands:
+    """The parts of one command. What begins with a dash, or nothing at all, goes to the command itself."""
+
+    prog: str
+    itself: str
+    """Target that takes over when no subcommand is named."""
+    table: Mapping[str, Subcommand]
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Hand ``argv`` to the subcommand that it names; returns the exit code."""
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        name = arguments[0] if arguments else ""
+        if name in self.table:
+            return self._call(self.table[name].target, arguments[1:])
+        if name and not name.startswith("-"):
+            return run_command(self.prog, lambda: self._refuse(name))
+        return self._call(self.itself, arguments)
+
+    def summary(self) -> str:
+        """A list for the end of ``--help``."""
+        width = max(len(name) for name in self.table)
+        lines = [f"  {self.prog} {name:<{width}}  {part.help}" for name, part in self.table.items()]
+        return "\n".join(["other commands (each with --help):", *lines])
+
+    def _refuse(self, name: str) -> int:
+        import difflib  # late: only mistakes need it
+
+        near = difflib.get_close_matches(name, self.table, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.table)}"
+        raise UsageError(f"unknown command {name!r}; {hint} (see {self.prog} --help)")
+
+    @staticmethod
+    def _call(target: str, arguments: list[str]) -> int:
+        module, _, function = target.partition(":")
+        code: int = getattr(importlib.import_module(module), function)(arguments)
+        return code

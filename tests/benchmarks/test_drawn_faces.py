@@ -1,0 +1,35 @@
+"""Without a data set, export and benchmark judge models on the same drawn faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fer_bench.measure.accuracy import load_faces
+from fer_export.cli import _parser, _request
+from fer_train.synthetic.faces import SYNTHETIC_SPLIT
+
+
+class Silent:
+    """A console that nobody looks at."""
+
+    def print(self, *_: object, **__: object) -> None:
+        pass
+
+
+def test_export_and_benchmark_judge_on_the_same_faces() -> None:
+    request = _request(_parser().parse_args(["--int8"]), Path("models"), Silent())
+    faces = load_faces(None, "validation")
+    assert faces.name == request.split.name == SYNTHETIC_SPLIT
+    assert not request.labelled
+    np.testing.assert_array_equal(faces.images, request.split.images)
+    np.testing.assert_array_equal(faces.labels, request.split.labels)
+    judged = {image.tobytes() for image in request.split.images}
+    assert not judged & {image.tobytes() for image in request.representatives.images}
+
+
+def test_some_of_them_are_spread_over_all_classes() -> None:
+    some = load_faces(None, "validation", limit=20)
+    assert len(some) == len(some.names) == len(some.images) == 20
+    assert len(set(some.labels.tolist())) == 7
