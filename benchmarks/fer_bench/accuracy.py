@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.machine import usable_cpus
 from fer_bench.progress import Progress, silent
 from fer_bench.remote import Remote, Target
+from fer_edge.system import usable_cpus
 from fer_train.evaluate import Evaluation, evaluate
 
 SYNTHETIC_SPLIT = "synthetic"

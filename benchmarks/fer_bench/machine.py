@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_bench.result import Machine
+from fer_edge.system import usable_cpus
 
 ROOT: Final[Path] = Path("/")
 _FEATURES: Final[tuple[str, ...]] = (
@@ -47,11 +48,6 @@ def read_machine(root: Path = ROOT) -> Machine:
         packages=installed_packages(),
         commit=_commit(),
     )
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed_packages() -> dict[str, str]:

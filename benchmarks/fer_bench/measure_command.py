@@ -18,7 +18,7 @@ import numpy as np
 from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
 from fer_bench.assemble import assemble
 from fer_bench.latency import measure
-from fer_bench.machine import read_machine, usable_cpus
+from fer_bench.machine import read_machine
 from fer_bench.naming import conditions_name
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.remote import Remote, Target
@@ -28,6 +28,7 @@ from fer_bench.targets import choose_targets
 from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.system import usable_cpus
 
 if TYPE_CHECKING:
     from rich.console import Console

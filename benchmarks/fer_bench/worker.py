@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import os
 import resource
@@ -63,6 +62,7 @@ class Session:
 
         from fer_bench.runtimes import load_runtime
         from fer_edge.classifier import to_model_input
+        from fer_edge.dependencies import import_runtime
 
         self.threads = threads
         baseline = resident_mib()
@@ -73,7 +73,7 @@ class Session:
         before = time.perf_counter_ns()
         if backend in _RUNTIME_MODULES:
             with contextlib.suppress(ImportError):  # the backend says it better
-                importlib.import_module(_RUNTIME_MODULES[backend])
+                import_runtime(_RUNTIME_MODULES[backend])
         imported = time.perf_counter_ns()
         self.classifier = load_runtime(backend)(Path(model), threads=threads)
         loaded = time.perf_counter_ns()

@@ -12,7 +12,6 @@ can kill the process that opens it. So, in this order:
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -182,10 +181,11 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
     import numpy as np
 
     from fer_edge.backends import load_backend
+    from fer_edge.dependencies import import_runtime
 
     classifier_class = load_backend(backend)
     with contextlib.suppress(ImportError):  # of which the class tells better
-        importlib.import_module(_RUNTIMES.get(backend, "json"))
+        import_runtime(_RUNTIMES.get(backend, "json"))
     on_ready()
     classifier = classifier_class(path, threads=1)
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
-from fer_train.parallel import cores
+from fer_edge.system import usable_cpus
 
 if TYPE_CHECKING:
     from fer_export.exporting import ExportRequest, ExportResult
@@ -66,7 +66,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
     )
-    parser.add_argument("--threads", type=int, default=min(4, cores()), metavar="N", help="CPU threads")
+    parser.add_argument("--threads", type=int, default=min(4, usable_cpus()), metavar="N", help="CPU threads")
     return parser
 
 

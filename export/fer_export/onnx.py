@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fer_edge.dependencies import import_onnxruntime, set_defaults
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.qdq import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target, tflite_to_onnx
 from fer_export.schema import read_tflite
@@ -28,6 +29,8 @@ def float_onnx(model: Any, input_size: int) -> bytes:
     """
     try:
         import tensorflow as tf
+
+        set_defaults()  # tf2onnx imports onnxruntime where that is installed
         import tf2onnx
     except ImportError as error:
         raise MissingDependencyError.for_extra("tensorflow or tf2onnx", "export") from error
@@ -52,9 +55,9 @@ def optimized_operators(model: bytes) -> dict[str, int]:
     """Operator counts of ``model`` after ONNX Runtime's optimisation for this machine's CPU, as it will run."""
     try:
         import onnx
-        import onnxruntime as ort
     except ImportError as error:
-        raise MissingDependencyError.for_extra("onnx or onnxruntime", "export") from error
+        raise MissingDependencyError.for_extra("onnx", "export") from error
+    ort = import_onnxruntime()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         options = ort.SessionOptions()

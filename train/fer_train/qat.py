@@ -17,6 +17,7 @@ from fer_edge.classifier import open_classifier
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path
 from fer_edge.preprocess import resize_gray, to_float_input
+from fer_edge.system import usable_cpus
 from fer_train.artifacts import load_trained
 from fer_train.augment import Augment
 from fer_train.batches import Batches
@@ -27,7 +28,6 @@ from fer_train.fit import EVALUATION_BATCH, TrainingData, cross_entropy, to_nump
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
 from fer_train.keras_classifier import KerasClassifier
 from fer_train.model import build_network, copy_weights
-from fer_train.parallel import cores
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.quantize import as_file, calibrate, equalize_depthwise, pin_input_range, qat_to_tflite, wrap_for_qat
 from fer_train.run_folder import RunFolder
@@ -223,7 +223,7 @@ class QatStage:
 
     def _evaluate_int8(self) -> Evaluation:
         with as_file(qat_to_tflite(self.network)) as path:
-            classifier = open_classifier(path, threads=cores())
+            classifier = open_classifier(path, threads=usable_cpus())
             return evaluate(classifier, self.data.validation_images, self.data.validation_labels, "validation")
 
     def _restore(self) -> int:

@@ -27,11 +27,11 @@ from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
+from fer_edge.system import usable_cpus
 from fer_train.config import load_config
 from fer_train.dataset import Split
 from fer_train.evaluate import Evaluation, evaluate, expected_calibration_error
 from fer_train.model import OUTPUT_NAME
-from fer_train.parallel import cores
 from fer_train.run_folder import RunFolder
 
 PROG: Final[str] = "fer_train.temperature"
@@ -193,7 +193,7 @@ def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Label
     from fer_train.quantize import as_file, qat_to_tflite
 
     with as_file(qat_to_tflite(qat_network)) as path:
-        return evaluate(open_classifier(path, threads=cores()), images, labels, split)
+        return evaluate(open_classifier(path, threads=usable_cpus()), images, labels, split)
 
 
 def describe(record: dict[str, Any]) -> str:

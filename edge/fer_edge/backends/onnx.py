@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.classifier import ClassifierBase, TensorSpec
-from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.dependencies import import_onnxruntime
+from fer_edge.errors import ModelError
 from fer_edge.preprocess import INPUT_SCALE
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
@@ -52,12 +53,7 @@ class OnnxClassifier(ClassifierBase):
     backend = "onnx"
 
     def __init__(self, model_path: Path, *, threads: int = 1) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"onnxruntime cannot be imported ({error}); install it with: pip install onnxruntime"
-            ) from error
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
