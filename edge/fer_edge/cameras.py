@@ -21,6 +21,7 @@ import numpy as np
 
 from fer_edge.errors import DeviceError, SourceError
 from fer_edge.image_bytes import why_refused
+from fer_edge.logs import LOG
 from fer_edge.sources import CaptureOptions, Frame, Source, VideoFile
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -67,13 +68,11 @@ class LiveCapture:
         open_capture: Callable[[], Capture],
         first: Capture,
         *,
-        on_notice: Callable[[str], None] = lambda _: None,
         retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
     ) -> None:
         self.description = description
         self._open = open_capture
         self._capture: Capture | None = first
-        self._on_notice = on_notice
         self._pauses = retry_pauses_s
         self._stopped = threading.Event()
         self._state = "running"
@@ -113,7 +112,7 @@ class LiveCapture:
                     began = now
                 if self._state != "running":
                     self._state = "running"
-                    self._on_notice(f"{self.description} is back")
+                    LOG.info("%s is back", self.description)
                 yield Frame(np.asarray(image, dtype=np.uint8), index, now - began, now)
                 index += 1
         finally:
@@ -125,7 +124,7 @@ class LiveCapture:
         """Try until the source is open again (True) or we are asked to stop (False)."""
         # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
         if self._state == "running":
-            self._on_notice(f"{self.description} is lost; trying again until it is back")
+            LOG.warning("%s is lost; trying again until it is back", self.description)
             self._attempts = 0
         while True:
             pause = self._pauses[min(self._attempts, len(self._pauses) - 1)]
@@ -144,9 +143,7 @@ class LiveCapture:
         self._stopped.set()
 
 
-def open_camera(
-    name: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None
-) -> LiveCapture:
+def open_camera(name: str, options: CaptureOptions) -> LiveCapture:
     """The camera with this number, or this ``/dev/videoN``; raises :class:`DeviceError` if there is none."""
     linux = sys.platform.startswith("linux")
     device: str | int = int(name) if name.isdigit() else name
@@ -170,7 +167,7 @@ def open_camera(
     if not first.isOpened():
         first.release()
         raise DeviceError(f"camera {name} cannot be opened; is another program using it? See fer-camera --list-cameras")
-    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice)
+    return LiveCapture(f"camera {name}", open_capture, first)
 
 
 def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
@@ -225,7 +222,7 @@ class JpegCapture:
         self._packets.release()
 
 
-def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
+def open_stream(address: str, options: CaptureOptions) -> Source:
     """An RTSP, HTTP or other stream by FFmpeg; a finite file behind an HTTP address is read like a local one.
 
     Raises :class:`SourceError` when it cannot be opened.
@@ -248,7 +245,7 @@ def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[s
     if address.lower().startswith(("http://", "https://")) and first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         first.release()
         return VideoFile(address, realtime=options.realtime, loop=options.loop, description=shown)
-    return LiveCapture(shown, open_capture, first, on_notice=on_notice)
+    return LiveCapture(shown, open_capture, first)
 
 
 def without_password(address: str) -> str:

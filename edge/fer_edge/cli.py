@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import EXIT_INTERRUPTED, run_command
 from fer_edge.errors import CheckFailedError, FerError, UsageError
+from fer_edge.logs import LOG, set_verbosity
 
 if TYPE_CHECKING:
     from fer_edge.channel import Channel
@@ -50,7 +51,8 @@ def _run(given: list[str]) -> int:
     from fer_edge.options import build_parser
 
     arguments = parse_arguments(given)
-    check_command_line(build_parser(PROG).parse_args(given), (lambda _: None) if arguments.quiet else _notice)
+    set_verbosity(quiet=arguments.quiet, verbose=arguments.verbose)
+    check_command_line(build_parser(PROG).parse_args(given))
     if arguments.cores is not None:
         _use_cores(arguments.cores)
     for wanted, action in (
@@ -151,7 +153,6 @@ def _watch(arguments: argparse.Namespace) -> int:
     from fer_edge.status import StatusBoard
 
     began = time.monotonic()
-    notice = (lambda _: None) if arguments.quiet else _notice
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
@@ -164,11 +165,9 @@ def _watch(arguments: argparse.Namespace) -> int:
         window = _open_window(arguments)
         if window is not None:
             stack.callback(window.close)
-        source = open_source(arguments.source, wanted, on_notice=notice)
+        source = open_source(arguments.source, wanted)
         stack.callback(source.stop)
-        detector = open_detector(
-            arguments.detector, arguments.detector_model, width=arguments.detect_width, on_notice=notice
-        )
+        detector = open_detector(arguments.detector, arguments.detector_model, width=arguments.detect_width)
         pipeline = FacePipeline(
             source,
             classifier,
@@ -179,11 +178,10 @@ def _watch(arguments: argparse.Namespace) -> int:
             hysteresis=arguments.hysteresis,
             min_confidence=arguments.min_confidence,
             max_frames=arguments.max_frames,
-            on_notice=notice,
         )
         stack.callback(pipeline.close)
         board = StatusBoard(pipeline)
-        runners = _open_outputs(arguments, source, board, notice)
+        runners = _open_outputs(arguments, source, board)
         stack.callback(ServiceReporter(board.now, lambda: pipeline.alive).close)
         interrupted = _loop(pipeline, runners, window)
         if not arguments.quiet:
@@ -191,10 +189,6 @@ def _watch(arguments: argparse.Namespace) -> int:
     if any(runner.failed for runner in runners):
         return UsageError.exit_code
     return EXIT_INTERRUPTED if interrupted and not source.live else 0
-
-
-def _notice(text: str) -> None:
-    sys.stderr.write(f"{PROG}: {text}\n")
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -215,9 +209,7 @@ def _open_window(arguments: argparse.Namespace) -> Window | None:
     return Window(blur=arguments.blur)
 
 
-def _open_outputs(
-    arguments: argparse.Namespace, source: Source, board: StatusBoard, notice: Callable[[str], None]
-) -> list[SinkRunner]:
+def _open_outputs(arguments: argparse.Namespace, source: Source, board: StatusBoard) -> list[SinkRunner]:
     from fer_edge.credentials import MQTT_PASSWORD, WEB_TOKEN, secret
     from fer_edge.sinks.base import Sink, SinkRunner
 
@@ -232,7 +224,7 @@ def _open_outputs(
             host, port = parse_address(arguments.web, "--web")
             page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), board)
             sinks.append(page)
-            notice(f"watch at http://{'[' + host + ']' if ':' in host else host}:{page.port}/")
+            LOG.info(f"watch at http://{'[' + host + ']' if ':' in host else host}:{page.port}/")
         if arguments.metrics:
             from fer_edge.sinks.address import parse_address
             from fer_edge.sinks.prometheus import MetricsServer
@@ -243,7 +235,7 @@ def _open_outputs(
 
             password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
             broker = parse_broker(arguments.mqtt, password)
-            sinks.append(MqttPublisher(broker, board, notice, ca_file=arguments.mqtt_ca))
+            sinks.append(MqttPublisher(broker, board, ca_file=arguments.mqtt_ca))
         if arguments.jsonl:
             from fer_edge.sinks.jsonl import JsonLines
 
@@ -263,7 +255,7 @@ def _open_outputs(
         for sink in sinks:
             sink.close()
         raise
-    runners = [SinkRunner(sink, live=source.live, on_notice=notice) for sink in sinks]
+    runners = [SinkRunner(sink, live=source.live) for sink in sinks]
     board.runners = runners
     return runners
 
@@ -360,4 +352,4 @@ def _summary(pipeline: FacePipeline, runners: list[SinkRunner], detector: str, t
     late = [f"{runner.sink.name} {runner.dropped}" for runner in runners if runner.dropped]
     if late:
         parts.append(f"not taken by slow outputs: {', '.join(late)}")
-    _notice("; ".join(parts) + f"; {total_s:.1f} s in all")
+    LOG.info("; ".join(parts) + f"; {total_s:.1f} s in all")

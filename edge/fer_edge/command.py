@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
+from fer_edge.logs import shown_on_stderr
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -48,6 +49,11 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
+    with shown_on_stderr(name):
+        return _run(name, body)
+
+
+def _run(name: str, body: Callable[[], int]) -> int:
     try:
         return body()
     except FerError as error:

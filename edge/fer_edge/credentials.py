@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
+from fer_edge.logs import LOG
 
 WEB_TOKEN: str = "FER_WEB_TOKEN"
 MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
 MAX_BYTES: int = 4096
 
 
-def check_command_line(given: argparse.Namespace, notice: Callable[[str], None]) -> None:
+def check_command_line(given: argparse.Namespace) -> None:
     """Look for secrets among the options that stand on the command line itself.
 
-    Raises :class:`UsageError` for a password in ``--mqtt``; the others, which are easier to change, get a notice.
+    Raises :class:`UsageError` for a password in ``--mqtt``; the others, which are easier to change, get a warning.
     """
     if given.mqtt and _password(given.mqtt):
         raise UsageError(
@@ -27,9 +27,9 @@ def check_command_line(given: argparse.Namespace, notice: Callable[[str], None])
         )
     advice = "everybody on this machine can read it there"
     if given.web_token:
-        notice(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
+        LOG.warning(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
     if _password(str(given.source)):
-        notice(f"the password of --source stands on the command line, {advice}; better: source in a --config file")
+        LOG.warning(f"the password of --source stands on the command line, {advice}; better: source in a --config file")
 
 
 def _password(address: str) -> str | None:

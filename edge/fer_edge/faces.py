@@ -8,7 +8,6 @@ with a notice, where it is not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import FerError, MissingDependencyError, ModelError, UsageError
+from fer_edge.logs import LOG
 
 Box = tuple[int, int, int, int]
 """``(x, y, w, h)`` in whole pixels of the frame; x to the right, y downwards, from the upper left corner."""
@@ -183,12 +183,11 @@ def open_detector(
     model: str | os.PathLike[str] | None = None,
     *,
     width: int = DEFAULT_DETECT_WIDTH,
-    on_notice: Callable[[str], None] = lambda _: None,
 ) -> FaceDetector:
     """Open the face detector ``name``: ``yunet``, ``haar``, or ``auto`` (YuNet where possible, else Haar).
 
     ``model`` is YuNet's file; without it the user's cache folder is looked in, and the file fetched once if it is not
-    there. ``on_notice`` gets one line where ``auto`` has to fall back to Haar.
+    there. Where ``auto`` has to fall back to Haar, a warning is logged.
 
     Raises :class:`UsageError` for an unknown name, :class:`ModelError` for a bad file, and
     :class:`MissingDependencyError` when YuNet was asked for and cannot be fetched, or OpenCV lacks Haar.
@@ -212,5 +211,5 @@ def open_detector(
             haar = HaarDetector(width=width)
         except MissingDependencyError:
             raise error from None
-        on_notice(f"faces are found by Haar, slower and with false ones: {error}")
+        LOG.warning("faces are found by Haar, slower and with false ones: %s", error)
         return haar

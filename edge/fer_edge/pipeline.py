@@ -171,7 +171,6 @@ class FacePipeline:
         hysteresis: lead in probability that a new label needs.
         min_confidence: below it the emotion is None.
         max_frames: end after so many results.
-        on_notice: gets one line for what is worth knowing (fallback, lost camera).
     """
 
     def __init__(
@@ -186,15 +185,12 @@ class FacePipeline:
         hysteresis: float = DEFAULT_HYSTERESIS,
         min_confidence: float = 0.0,
         max_frames: int | None = None,
-        on_notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every must be 1 or more, not {detect_every}")
-        self.source = (
-            open_source(source, on_notice=on_notice) if isinstance(source, str | int | os.PathLike) else source
-        )
+        self.source = open_source(source) if isinstance(source, str | int | os.PathLike) else source
         self.classifier = classifier if classifier is not None else open_classifier()
-        self.detector = detector if detector is not None else open_detector(on_notice=on_notice)
+        self.detector = detector if detector is not None else open_detector()
         self.detect_every = detect_every if self.source.continuous else 1
         self.margin = margin
         self.max_frames = max_frames

@@ -10,7 +10,7 @@ import glob
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
+from fer_edge.logs import LOG
 
 Image = npt.NDArray[np.uint8]
 
@@ -104,10 +105,9 @@ class ImageFiles:
     fps: float | None = 1.0 / SECONDS_PER_IMAGE
     state = "running"
 
-    def __init__(self, paths: list[Path], description: str, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, paths: list[Path], description: str) -> None:
         self.paths = paths
         self.description = description
-        self._on_notice = on_notice
         self._stopped = False
         self._single = read_image(paths[0]) if len(paths) == 1 else None  # a broken one is told at once
 
@@ -120,7 +120,7 @@ class ImageFiles:
             try:
                 image = read_image(path) if self._single is None else self._single
             except SourceError as error:
-                self._on_notice(f"skipped: {error}")
+                LOG.warning("skipped: %s", error)
                 continue
             shown_path = None if len(self.paths) == 1 else path
             yield Frame(image, index, index * SECONDS_PER_IMAGE, time.monotonic(), shown_path)
@@ -225,8 +225,6 @@ class VideoFile:
 def open_source(
     source: str | int | os.PathLike[str],
     options: CaptureOptions | None = None,
-    *,
-    on_notice: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Open what ``source`` names.
 
@@ -244,35 +242,35 @@ def open_source(
     if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
         from fer_edge.cameras import open_camera
 
-        return open_camera(text, options, on_notice=on_notice)
+        return open_camera(text, options)
     if text == "picamera" or text.startswith("picamera:"):
         from fer_edge.picamera import open_picamera
 
-        return open_picamera(text, options, on_notice=on_notice)
+        return open_picamera(text, options)
     if text.lower().startswith(STREAM_SCHEMES):
         from fer_edge.cameras import open_stream
 
-        return open_stream(text, options, on_notice=on_notice)
-    return _open_files(text, options, on_notice)
+        return open_stream(text, options)
+    return _open_files(text, options)
 
 
-def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+def _open_files(text: str, options: CaptureOptions) -> Source:
     path = Path(text)
     if path.is_dir():
         images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         if not images:
             raise SourceError(f"no images in the folder {path}; expected {', '.join(sorted(IMAGE_SUFFIXES))}")
-        return ImageFiles(images, text, on_notice)
+        return ImageFiles(images, text)
     if path.exists():
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{path} is empty; expected an image or a video")
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            return ImageFiles([path], text, on_notice)
+            return ImageFiles([path], text)
         return VideoFile(path, realtime=options.realtime, loop=options.loop)
     if glob.has_magic(text):
         matches = sorted(Path(p) for p in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns, too
         images = [p for p in matches if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
         if not images:
             raise SourceError(f"no images match {text}")
-        return ImageFiles(images, text, on_notice)
+        return ImageFiles(images, text)
     raise SourceError(f"no source {text}; expected a camera number, picamera, an address, a file or a folder")

@@ -8,7 +8,6 @@ is always safe.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import stat
 import sys
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import UsageError
+from fer_edge.logs import LOG
 
 NAME: Final[str] = "fer-edge-toolkit"
 FORMER_NAME: Final[str] = "fer-edge"
 """Where version 0.1.0 kept the face detector's file; still looked into."""
-_LOG = logging.getLogger("fer_edge")
 
 
 def usable_cpus() -> int:
@@ -127,4 +126,4 @@ def temporary_folder() -> Path:
 @functools.cache
 def _warn_once(usual: Path | None, folder: Path) -> None:
     reason = "there is no home folder" if usual is None else f"{usual} cannot be written"
-    _LOG.warning("%s: caches go to %s (XDG_CACHE_HOME chooses another place)", reason, folder)
+    LOG.warning("%s: caches go to %s (XDG_CACHE_HOME chooses another place)", reason, folder)

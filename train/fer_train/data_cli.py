@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
 from fer_train.cache import Progress
 from fer_train.class_map import NUMBERINGS
@@ -61,7 +61,7 @@ def _parser() -> CommandParser:
     auditing.add_argument(
         "--label-errors",
         action="store_true",
-        help="also find likely label errors by confident learning: minutes, needs the extra [audit]",
+        help="also find likely label errors by confident learning: minutes, needs cleanlab and scikit-learn",
     )
     auditing.add_argument(
         "--strict", action="store_true", help="exit 1 when an evaluation split leaks or labels conflict"
@@ -136,7 +136,7 @@ def _audit(options: argparse.Namespace) -> int:
         dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
     with progress_bar("auditing") as on_progress:
         result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
-    print_summary(result)
+    print_summary(result, sys.stdout)
     if options.json:
         write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")
         sys.stdout.write(f"wrote {options.json}\n")
@@ -167,16 +167,21 @@ def _synth(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr with the time that is left; nothing on an output that is no terminal."""
+    """A bar on stderr with the time that is left; nothing on an output that is no terminal, or without Rich."""
     try:
         from rich.console import Console
         from rich.progress import Progress as Bars
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("rich", "train") from error
+    except ImportError:
+        yield _shows_nothing
+        return
     console = Console(stderr=True)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task(label, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _shows_nothing(done: int, total: int) -> None:
+    """The progress of which nobody sees anything."""
 
 
 if __name__ == "__main__":
