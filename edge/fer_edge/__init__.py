@@ -1,6 +1,13 @@
 """Facial emotion recognition on small devices: numpy, OpenCV and one TFLite runtime, nothing else.
 
-In five lines::
+One picture::
+
+    import fer_edge
+
+    for face in fer_edge.analyze("face.jpg"):
+        print(face.emotion, face.box)
+
+A video, a camera or a folder::
 
     from fer_edge import FacePipeline, open_classifier
 
@@ -18,8 +25,20 @@ from fer_edge.labels import EMOTIONS
 
 if TYPE_CHECKING:
     from fer_edge.pipeline import Face, FacePipeline, Result
+    from fer_edge.stills import analyze
 
-__all__ = ["EMOTIONS", "Classifier", "Face", "FacePipeline", "Prediction", "Result", "open_classifier"]
+__version__ = "0.1.0"  # pyproject.toml takes it from here, so that a copied folder knows it, too
+
+__all__ = [
+    "EMOTIONS",
+    "Classifier",
+    "Face",
+    "FacePipeline",
+    "Prediction",
+    "Result",
+    "analyze",
+    "open_classifier",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from fer_edge import pipeline
 
         return getattr(pipeline, name)
+    if name == "analyze":
+        from fer_edge import stills
+
+        return stills.analyze
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

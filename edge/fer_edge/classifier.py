@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.defaults import DEFAULT_BACKEND, DEFAULT_THREADS
 from fer_edge.errors import ModelError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
@@ -190,7 +191,7 @@ def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpe
 
 
 def open_classifier(
-    model: str | os.PathLike[str] | None = None, *, backend: str = "auto", threads: int = 1
+    model: str | os.PathLike[str] | None = None, *, backend: str = DEFAULT_BACKEND, threads: int = DEFAULT_THREADS
 ) -> Classifier:
     """Open a model file on a runtime.
 

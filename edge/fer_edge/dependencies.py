@@ -32,7 +32,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "bench": ("matplotlib", "onnxruntime", "psutil", "rich"),
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
-    "audit": (*_TRAIN, "cleanlab", "scikit-learn"),
+    "audit": ("cleanlab", "scikit-learn"),
 }
 """Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""
 _MODULES: Final[dict[str, str]] = {

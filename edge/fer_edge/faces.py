@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.defaults import DEFAULT_DETECT_WIDTH, DEFAULT_DETECTOR
 from fer_edge.errors import FerError, MissingDependencyError, ModelError, UsageError
 from fer_edge.logs import LOG
 
@@ -23,8 +24,6 @@ Box = tuple[int, int, int, int]
 """``(x, y, w, h)`` in whole pixels of the frame; x to the right, y downwards, from the upper left corner."""
 Image = npt.NDArray[np.uint8]
 
-DEFAULT_DETECT_WIDTH: Final[int] = 320
-"""Frames wider than this are shrunk to it before detection. A face should keep about 16 pixels or more."""
 YUNET_SCORE: Final[float] = 0.7
 YUNET_OVERLAP: Final[float] = 0.3
 YUNET_MAX_FACES: Final[int] = 100
@@ -179,7 +178,7 @@ def _haar_path() -> Path | None:
 
 
 def open_detector(
-    name: str = "auto",
+    name: str = DEFAULT_DETECTOR,
     model: str | os.PathLike[str] | None = None,
     *,
     width: int = DEFAULT_DETECT_WIDTH,

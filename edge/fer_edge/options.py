@@ -8,9 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.command import CommandParser
+from fer_edge.defaults import (
+    DEFAULT_BACKEND,
+    DEFAULT_DETECT_EVERY,
+    DEFAULT_DETECT_WIDTH,
+    DEFAULT_DETECTOR,
+    DEFAULT_HYSTERESIS,
+    DEFAULT_MARGIN,
+    DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SMOOTHING_S,
+    DEFAULT_THREADS,
+)
 
 SWITCH = argparse.BooleanOptionalAction
-DEFAULT_MIN_CONFIDENCE = 0.35
 
 
 def whole(least: int, most: int = 1_000_000) -> Callable[[str], int]:
@@ -62,15 +72,14 @@ def cores(text: str) -> list[int]:
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
     from fer_edge.backends import BACKENDS
-    from fer_edge.faces import DEFAULT_DETECT_WIDTH, DETECTORS
-    from fer_edge.preprocess import DEFAULT_MARGIN
-    from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
+    from fer_edge.faces import DETECTORS
 
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
         description="Recognise facial emotions on a camera, a stream, a video, an image or a folder of images.",
-        epilog="Nothing is stored or sent unless an output asks for it.",
+        epilog="Nothing is stored or sent unless an output asks for it. Only the face detector's file is fetched once, "
+        "and kept in the cache folder; with --detector haar or --detector-model it is not.",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="read options from this TOML file")
     parser.add_argument("--print-config", action="store_true", help="print all options as a TOML file and end")
@@ -94,7 +103,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
 
     group = parser.add_argument_group("faces")
-    group.add_argument("--detector", choices=DETECTORS, default="auto", help="face detector (default: auto)")
+    group.add_argument("--detector", choices=DETECTORS, default=DEFAULT_DETECTOR, help="face detector (default: auto)")
     group.add_argument("--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once)")
     group.add_argument(
         "--detect-width",
@@ -106,7 +115,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument(
         "--detect-every",
         type=whole(1, 1000),
-        default=1,
+        default=DEFAULT_DETECT_EVERY,
         metavar="N",
         help="search faces in every N-th frame, follow them in between (default: 1)",
     )
@@ -124,12 +133,12 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     )
     group.add_argument(
         "--backend",
-        default="auto",
+        default=DEFAULT_BACKEND,
         metavar="NAME",
         help=f"runtime: auto, {', '.join(BACKENDS)} (default: auto, by the model's name)",
     )
     group.add_argument(
-        "--threads", type=whole(1, 64), default=1, metavar="N", help="threads of the network (default: 1)"
+        "--threads", type=whole(1, 64), default=DEFAULT_THREADS, metavar="N", help="threads of the network (default: 1)"
     )
     group.add_argument(
         "--opencv-threads", type=whole(1, 64), metavar="N", help="threads of the face detector (default: all cores)"

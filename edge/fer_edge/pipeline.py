@@ -29,12 +29,19 @@ import numpy.typing as npt
 
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.classifier import Classifier, open_classifier
+from fer_edge.defaults import (
+    DEFAULT_DETECT_EVERY,
+    DEFAULT_HYSTERESIS,
+    DEFAULT_MARGIN,
+    DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SMOOTHING_S,
+)
 from fer_edge.faces import Box, DetectedFace, FaceDetector, open_detector
 from fer_edge.flow import BoxFlow
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_edge.preprocess import DEFAULT_MARGIN, preprocess_face
+from fer_edge.preprocess import preprocess_face
 from fer_edge.sources import Frame, Source, open_source
-from fer_edge.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
+from fer_edge.tracks import TrackedAnswer, Tracker
 
 STAGES: Final = ("capture", "detect", "classify", "rest")
 QUEUE_FRAMES: Final[int] = 3
@@ -161,6 +168,8 @@ class _Found:
 class FacePipeline:
     """Iterate it once for the results; leaving the loop, however, ends its threads.
 
+    With no options it does what ``fer-camera`` does with none. Notices go to the logger ``fer_edge``.
+
     Args:
         source: what :func:`fer_edge.sources.open_source` takes, or an open source.
         classifier: None opens the packaged INT8 model.
@@ -179,11 +188,11 @@ class FacePipeline:
         classifier: Classifier | None = None,
         detector: FaceDetector | None = None,
         *,
-        detect_every: int = 1,
+        detect_every: int = DEFAULT_DETECT_EVERY,
         margin: float = DEFAULT_MARGIN,
         smoothing_s: float = DEFAULT_SMOOTHING_S,
         hysteresis: float = DEFAULT_HYSTERESIS,
-        min_confidence: float = 0.0,
+        min_confidence: float = DEFAULT_MIN_CONFIDENCE,
         max_frames: int | None = None,
     ) -> None:
         if detect_every < 1:
