@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fer_bench.machine import read_machine
-from fer_bench.measure_command import positive_int
+from fer_bench.options import positive_int
 from fer_bench.validity import Recorder, machine_reasons
 from fer_edge.classifier import Classifier, open_classifier, to_model_input
 from fer_edge.command import CommandParser, run_command

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fer_bench.accuracy import load_faces
-from fer_bench.measure_command import positive_int
+from fer_bench.options import positive_int
 from fer_bench.pictures import COLOURS, new_figure
 from fer_bench.statistic import wilson_interval
 from fer_bench.validity import Recorder

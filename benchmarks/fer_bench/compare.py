@@ -7,14 +7,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench.compare_end_to_end import PipelineComparison, compare_pipelines
 from fer_bench.difference import TimeDifference
 from fer_bench.result import Interval, Report, Result, read_report
 from fer_bench.statistic import unpaired_ratio
-from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
 
@@ -141,49 +139,8 @@ def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float
     return 100 * change, p_value
 
 
-def percent(text: str) -> float:
-    """``5%`` or ``5`` as 5.0."""
-    value = float(text.removesuffix("%"))
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a percentage of at least 0, got {text}")
-    return value
-
-
-def parser() -> CommandParser:
-    """The options of a comparison."""
-    p = CommandParser(
-        prog="fer-bench compare",
-        description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
-        epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
-    )
-    p.add_argument("before", type=Path, metavar="A.json", help="the reference")
-    p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
-    p.add_argument("--model", action="append", default=[], metavar="M", help="only this model; repeat for several")
-    p.add_argument(
-        "--fail-if-slower",
-        type=percent,
-        metavar="5%%",
-        help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
-    )
-    p.add_argument(
-        "--fail-if-less-accurate",
-        type=percent,
-        metavar="POINTS",
-        help="exit 1 when a model lost more than this many percentage points of accuracy on the same split",
-    )
-    p.add_argument("--other-machine", action="store_true", help="allow measurements of two different machines")
-    p.add_argument(
-        "--by-ratio",
-        action="store_true",
-        help="compare times against the float model of the same file: also where milliseconds are invalid for noise",
-    )
-    p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
-    return p
-
-
-def compare_main(arguments: Sequence[str]) -> int:
-    """Run the comparison that ``arguments`` ask for; returns the exit code."""
-    options = parser().parse_args(arguments)
+def compare_main(options: argparse.Namespace) -> int:
+    """Run the comparison that ``options`` ask for; returns the exit code."""
     before, after = read_report(options.before), read_report(options.after)
     _check_machines(before, after, options.other_machine)
     pipelines = compare_pipelines(before, after, options.model)

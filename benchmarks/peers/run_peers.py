@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from fer_bench.accuracy import Faces, load_faces
 from fer_bench.machine import read_machine
-from fer_bench.measure_command import positive_int
+from fer_bench.options import positive_int
 from fer_bench.statistic import paired_ratio, wilson_interval
 from fer_bench.targets import choose_targets
 from fer_bench.validity import Recorder, machine_reasons

@@ -18,12 +18,12 @@ A video, a camera or a folder::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from fer_edge.classifier import Classifier, Prediction, open_classifier
-from fer_edge.labels import EMOTIONS
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from fer_edge.classifier import Classifier, Prediction, open_classifier
+    from fer_edge.labels import EMOTIONS
     from fer_edge.pipeline import Face, FacePipeline, Result
     from fer_edge.stills import analyze
 
@@ -40,15 +40,33 @@ __all__ = [
     "open_classifier",
 ]
 
+_HOMES: Final[dict[str, str]] = {
+    "EMOTIONS": "fer_edge.labels",
+    "Classifier": "fer_edge.classifier",
+    "Face": "fer_edge.pipeline",
+    "FacePipeline": "fer_edge.pipeline",
+    "Prediction": "fer_edge.classifier",
+    "Result": "fer_edge.pipeline",
+    "analyze": "fer_edge.stills",
+    "open_classifier": "fer_edge.classifier",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Load the camera side only when it is used: training and benchmarks import this package, too."""
-    if name in ("Face", "FacePipeline", "Result"):
-        from fer_edge import pipeline
+    """Load a public name when it is first used: errors, help and versions need neither OpenCV nor numpy.
 
-        return getattr(pipeline, name)
-    if name == "analyze":
-        from fer_edge import stills
+    Raises:
+        MissingDependencyError: a package, or a library of the system that one needs, is missing; in one line.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fer_edge.missing import explained
 
-        return stills.analyze
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with explained():
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next look-up finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -57,7 +57,6 @@ def _run(given: list[str]) -> int:
         _use_cores(arguments.cores)
     for wanted, action in (
         (arguments.print_config, _print_config),
-        (arguments.version, _print_versions),
         (arguments.list_cameras, _list_cameras),
         (arguments.fetch, _fetch),
         (arguments.verify, _verify),
@@ -85,18 +84,6 @@ def _print_config(arguments: argparse.Namespace) -> int:
     from fer_edge.options import build_parser
 
     print(config_text(build_parser(PROG), arguments), end="")
-    return 0
-
-
-def _print_versions(arguments: argparse.Namespace) -> int:
-    del arguments
-    import platform
-    from importlib import metadata
-
-    for package in ("fer-edge-toolkit", "numpy", "opencv-python", "ai-edge-litert", "tflite-runtime"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            print(f"{package} {metadata.version(package)}")
-    print(f"Python {platform.python_version()} on {platform.platform()}")
     return 0
 
 

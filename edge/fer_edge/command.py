@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
+from fer_edge.missing import explained
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -32,6 +33,10 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown argument {unknown[0]}{hint}")
         return parsed
 
+    def add_version(self) -> None:
+        """Add ``--version``, the same for every command; the work is done only when it is asked for."""
+        self.add_argument("--version", action=_Version, help="print the versions in use and end")
+
     def _options(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
@@ -42,6 +47,19 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage, which would bury the message."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+class _Version(argparse.Action):
+    """Prints what :func:`fer_edge.versions.version_text` says, and ends; wins over missing required options."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, **kwargs | {"nargs": 0, "default": argparse.SUPPRESS})
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
+        from fer_edge.versions import version_text
+
+        sys.stdout.write(version_text(parser.prog) + "\n")
+        parser.exit()
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
@@ -55,7 +73,8 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
 def _run(name: str, body: Callable[[], int]) -> int:
     try:
-        return body()
+        with explained():
+            return body()
     except FerError as error:
         sys.stderr.write(f"{name}: error: {error}\n")
         return error.exit_code

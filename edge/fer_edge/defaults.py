@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+DETECTORS: Final[tuple[str, ...]] = ("auto", "yunet", "haar")
 DEFAULT_DETECTOR: Final[str] = "auto"
 DEFAULT_DETECT_WIDTH: Final[int] = 320
 """Frames wider than this are shrunk to it before detection. A face should keep about 16 pixels or more."""

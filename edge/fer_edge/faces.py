@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.defaults import DEFAULT_DETECT_WIDTH, DEFAULT_DETECTOR
+from fer_edge.defaults import DEFAULT_DETECT_WIDTH, DEFAULT_DETECTOR, DETECTORS
 from fer_edge.errors import FerError, MissingDependencyError, ModelError, UsageError
 from fer_edge.logs import LOG
 
@@ -31,7 +31,6 @@ HAAR_FILE: Final[str] = "haarcascade_frontalface_default.xml"
 HAAR_SCALE_STEP: Final[float] = 1.1
 HAAR_NEIGHBOURS: Final[int] = 5
 HAAR_MIN_FACE: Final[int] = 24  # the window of the cascade, in pixels of the shrunken frame
-DETECTORS: Final[tuple[str, ...]] = ("auto", "yunet", "haar")
 
 
 @dataclass(frozen=True)

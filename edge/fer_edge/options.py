@@ -18,6 +18,7 @@ from fer_edge.defaults import (
     DEFAULT_MIN_CONFIDENCE,
     DEFAULT_SMOOTHING_S,
     DEFAULT_THREADS,
+    DETECTORS,
 )
 
 SWITCH = argparse.BooleanOptionalAction
@@ -72,7 +73,6 @@ def cores(text: str) -> list[int]:
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
     from fer_edge.backends import BACKENDS
-    from fer_edge.faces import DETECTORS
 
     parser = CommandParser(
         prog=prog,
@@ -86,7 +86,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--list-cameras", action="store_true", help="list the cameras of this machine and end")
     parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and end")
     parser.add_argument("--verify", action="store_true", help="check that this device computes what it should, and end")
-    parser.add_argument("--version", action="store_true", help="print the versions in use and end")
+    parser.add_version()
 
     group = parser.add_argument_group("source")
     group.add_argument(

@@ -14,6 +14,7 @@ from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
 from fer_edge.golden import GOLDEN_NAME
 from fer_edge.verify import verify
+from fer_edge.versions import source_commit
 from fer_export import coral, manifest, report
 from fer_export.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
 from fer_export.golden import write_golden
@@ -268,7 +269,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         "data": f"{request.data}, split {request.split.name}, {len(request.split)} images",
         "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
-        "commit": manifest.source_commit() or "unknown (not a git checkout)",
+        "commit": source_commit() or "unknown (not a git checkout)",
     }
 
 

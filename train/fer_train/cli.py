@@ -32,6 +32,7 @@ def build_parser() -> CommandParser:
         description="Train MobileNetV2 on seven emotions: a float stage, then quantisation-aware training.",
         argument_default=argparse.SUPPRESS,
     )
+    parser.add_version()
     need = parser.add_argument_group("what and where")
     need.add_argument("--data", help="folder, zip or fer2013.csv")
     need.add_argument("--run", required=True, help="folder of this run, for example runs/first")

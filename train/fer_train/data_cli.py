@@ -8,12 +8,15 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
-from fer_train.cache import Progress
 from fer_train.class_map import NUMBERINGS
+
+if TYPE_CHECKING:
+    from fer_train.cache import Progress
 
 _SHOWN = 10
 
@@ -33,6 +36,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="fer-data", description="Import, audit and synthesise data sets of facial emotion.")
+    parser.add_version()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     importing = commands.add_parser("import", help="copy a data set to one checked folder with a manifest")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.teacher_networks import resnet_features, vgg_features
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
