@@ -94,7 +94,7 @@ def compare_parser() -> CommandParser:
     p.add_argument(
         "--fail-if-slower",
         type=percent,
-        metavar="5%%",
+        metavar="PERCENT",
         help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
     )
     p.add_argument(

@@ -41,7 +41,7 @@ DEBIAN_PACKAGES: Final[dict[str, str]] = {
 """Name of a shared library before ``.so`` -> Debian package that holds it. Debian 13 and Ubuntu 24.04 call
 libglib2.0-0 libglib2.0-0t64; apt accepts the former name there."""
 PIP_NAMES: Final[dict[str, str]] = {
-    "cv2": "opencv-python-headless",
+    "cv2": "'opencv-python-headless<5'",
     "numpy": "numpy",
     "ai_edge_litert": "ai-edge-litert",
     "tflite_runtime": "tflite-runtime",
@@ -64,7 +64,7 @@ PIP_NAMES: Final[dict[str, str]] = {
     "torch": "torch",
     "jax": "jax",
 }
-"""Module that the toolkit imports -> package on PyPI."""
+"""Module that the toolkit imports -> package on PyPI, as a shell takes it."""
 _LIBRARY: Final = re.compile(r"(?<![\w.+-])(lib[\w.+-]*?)\.so([\d.]*): cannot open shared object file")
 
 
@@ -125,7 +125,7 @@ def _library_line(stem: str, version: str, chain: list[BaseException]) -> str:
     if _is_opencv(chain):
         return (
             f"OpenCV needs the system library {library}: {cure}; or use the build of OpenCV that needs none: "
-            "pip uninstall opencv-python, then pip install opencv-python-headless"
+            "pip uninstall opencv-python, then pip install 'opencv-python-headless<5'"
         )
     return f"a Python package needs the system library {library}: {cure}"
 
