@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROG,
-        description="Export trained weights to float and INT8 models in TFLite and ONNX, verified before they are written.",
+        description="Export trained weights to float and INT8 models in TFLite and ONNX, checked before they are written.",
     )
     parser.add_version()
     parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8; required")
@@ -49,7 +49,7 @@ def _parser() -> CommandParser:
         "--input-range",
         choices=("ours", "keras", "unit", "pixels"),
         default="ours",
-        help="what a Keras model from elsewhere was trained on: (p-128)/128, p/127.5-1, p/255, or p (default: %(default)s)",
+        help="what a Keras model from elsewhere takes: (p-128)/128, p/127.5-1, p/255, or p (default: %(default)s)",
     )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on (default: %(default)s)")

@@ -107,7 +107,12 @@ class Userland:
         """A minimal Debian with ``packages`` and what they depend on, nothing that they merely recommend."""
         mirror = debian_mirror(Path("/etc/apt"))
         if shutil.which("mmdebstrap"):
-            options = ["--variant=minbase", "--aptopt=Acquire::Languages none", "--skip=cleanup/apt/lists"]
+            options = [
+                "--variant=minbase",
+                "--aptopt=Acquire::Languages none",
+                "--dpkgopt=force-unsafe-io",
+                "--skip=cleanup/apt/lists",
+            ]
             include = "--include=" + ",".join(packages)
             command = ["mmdebstrap", *options, include, suite, str(self.root), f"deb {mirror} {suite} main"]
             run(command, f"a minimal Debian {suite}")

@@ -26,9 +26,8 @@ def fake_opencv(folder: Path, library: str) -> dict[str, str]:
     """An environment in which ``import cv2`` fails as the wheel does on a system without ``library``."""
     package = folder / "cv2"
     package.mkdir()
-    (package / "__init__.py").write_text(
-        f'def bootstrap():\n    raise ImportError("{library}: {LINKER}")\nbootstrap()\n'
-    )
+    body = f'def bootstrap():\n    raise ImportError("{library}: {LINKER}")\n'
+    (package / "__init__.py").write_text(body + "bootstrap()\n")
     return os.environ | {"PYTHONPATH": str(folder)}
 
 
@@ -66,7 +65,6 @@ def test_the_other_commands_say_the_same(tmp_path: Path, module: str, arguments:
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "apt install libgl1; or" in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "new").exists()
 
 
 def test_a_program_that_imports_us_reads_the_same_line(tmp_path: Path) -> None:
