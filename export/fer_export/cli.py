@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROG,
-        description="Export trained weights to float and INT8 models in TFLite and ONNX, checked before they are written.",
+        description="Export trained weights to float and INT8 models in TFLite and ONNX, behind an accuracy gate.",
     )
     parser.add_version()
     parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8; required")
