@@ -49,7 +49,7 @@ def test_settings_of_pip_come_along_but_no_folders_of_this_machine(monkeypatch: 
     def config(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([], 0, listed, "")
 
-    monkeypatch.setattr(minimal.subprocess, "run", config)
+    monkeypatch.setattr(subprocess, "run", config)
     monkeypatch.setenv("SSL_CERT_FILE", str(DOCUMENTS[0]))
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     settings, certificates = minimal.index_settings()
