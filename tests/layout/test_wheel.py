@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+import fer_edge
 from fer_train.synthetic import draw_scene
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +117,34 @@ def test_wheel_runs_in_a_bare_environment(device: Path, wheel: Path, scene: Path
         assert done.returncode == 3, (command, done.stdout + done.stderr)
         assert "pip install" in done.stderr
         assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_wheel_runs_with_the_headless_build_of_opencv(wheel: Path, scene: Path, tmp_path: Path) -> None:
+    """The build that a server or a minimal system takes: it needs no library of the system, and opens no window."""
+    requirements = tmp_path / "requirements.txt"
+    listed = (ROOT / "edge" / "requirements.txt").read_text()
+    requirements.write_text(listed.replace("opencv-python", "opencv-python-headless"))
+    python = bare_environment(tmp_path / "venv", requirements)
+    checked(
+        sys.executable, "-m", "uv", "pip", "install", "--python", python, "--no-deps", wheel, timeout=INSTALL_TIMEOUT_S
+    )
+    out = checked(
+        python.parent / "fer-camera",
+        "--source",
+        scene,
+        "--detector",
+        "haar",
+        "--headless",
+        "--jsonl",
+        "-",
+        cwd=tmp_path,
+    )
+    assert only_line(out)["frame"] == 0
+    versions = checked(python.parent / "fer-camera", "--version", cwd=tmp_path)
+    assert "opencv-python-headless" in versions
+    assert "opencv-python " not in versions
+    assert versions.splitlines()[0] == f"fer-camera {fer_edge.__version__}"  # an installed package has no commit
+    checked(python.parent / "fer-data", "synth", "--to", tmp_path / "synth", "--train", "1", cwd=tmp_path)
 
 
 def bare_arguments(command: str) -> list[str]:
