@@ -21,6 +21,7 @@ from fer_train.synthetic import draw_scene
 
 ROOT = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S = 240
+DRAW_FEW = ["--train", "1", "--validation", "1", "--test", "1"]
 
 
 def run(*command: str | Path, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -144,7 +145,7 @@ def test_wheel_runs_with_the_headless_build_of_opencv(wheel: Path, scene: Path, 
     assert "opencv-python-headless" in versions
     assert "opencv-python " not in versions
     assert versions.splitlines()[0] == f"fer-camera {fer_edge.__version__}"  # an installed package has no commit
-    checked(python.parent / "fer-data", "synth", "--to", tmp_path / "synth", "--train", "1", cwd=tmp_path)
+    checked(python.parent / "fer-data", "synth", "--to", tmp_path / "synth", *DRAW_FEW, cwd=tmp_path)
 
 
 def bare_arguments(command: str) -> list[str]:
