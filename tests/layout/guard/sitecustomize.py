@@ -5,28 +5,33 @@
 ``FER_TEST_NOBODY``: the user id has no entry in the list of users.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 
 class _Hiding:
     """A finder that finds all but some."""
 
-    def __init__(self, finder, hidden):
+    def __init__(self, finder: Any, hidden: frozenset[str]) -> None:
         self._finder, self._hidden = finder, hidden
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._finder, name)
 
-    def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in self._hidden else self._finder.find_spec(name, path, target)
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+        return None if name.split(".", maxsplit=1)[0] in self._hidden else self._finder.find_spec(name, path, target)
 
 
-def _is_here(host):
+def _is_here(host: object) -> bool:
     return host is None or str(host).startswith(("127.", "localhost", "::1")) or str(host) == ""
 
 
-def _hook(event, given):
+def _hook(event: str, given: tuple[Any, ...]) -> None:
     if event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = given[0]
     elif event == "socket.connect" and isinstance(given[1], tuple):
@@ -48,7 +53,7 @@ if os.environ.get("FER_TEST_NETWORK"):
 if os.environ.get("FER_TEST_NOBODY"):
     import pwd
 
-    def _unknown(uid):
+    def _unknown(uid: int) -> Any:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
     pwd.getpwuid = _unknown
