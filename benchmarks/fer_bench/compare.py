@@ -13,6 +13,7 @@ from fer_bench.compare_end_to_end import PipelineComparison, compare_pipelines
 from fer_bench.difference import TimeDifference
 from fer_bench.result import Interval, Report, Result, read_report
 from fer_bench.statistic import unpaired_ratio
+from fer_edge.dependencies import missing_packages
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
 from fer_edge.files import write_text
 
@@ -141,6 +142,8 @@ def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float
 
 def compare_main(options: argparse.Namespace) -> int:
     """Run the comparison that ``options`` ask for; returns the exit code."""
+    if "rich" in missing_packages("bench"):
+        raise MissingDependencyError.for_extra("rich", "bench")
     before, after = read_report(options.before), read_report(options.after)
     _check_machines(before, after, options.other_machine)
     pipelines = compare_pipelines(before, after, options.model)
@@ -195,11 +198,9 @@ def _check_machines(before: Report, after: Report, allowed: bool) -> None:
 
 
 def _table(title: str) -> Table:
-    try:
-        from rich import box
-        from rich.table import Table
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("rich", "bench") from error
+    from rich import box
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     table.add_column("on", no_wrap=True)

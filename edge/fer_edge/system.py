@@ -7,11 +7,13 @@ is always safe.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -52,19 +54,19 @@ def usual_cache_folder() -> Path | None:
     return None if base is None else base / NAME
 
 
-def places_to_look(name: str) -> list[Path]:
+def places_to_look(name: str) -> Iterator[Path]:
     """Paths at which the cached file ``name`` may lie, the best first; for reading only.
 
     A filled cache that cannot be written (in a container image, say) still serves, and so do the folder's former name
     and the private temporary folder.
     """
-    folders = []
     base = _base()
     if base is not None:
-        folders += [base / NAME, base / FORMER_NAME]
+        yield base / NAME / name
+        yield base / FORMER_NAME / name
     if base is None or not can_write(base / NAME):
-        folders.append(temporary_folder())
-    return [folder / name for folder in folders]
+        with contextlib.suppress(UsageError):
+            yield temporary_folder() / name
 
 
 def can_write(folder: Path) -> bool:
@@ -95,11 +97,13 @@ def _base() -> Path | None:
 
 def _home() -> Path | None:
     """The user's home folder; None for a user id that the system does not know, without ``HOME``."""
+    if os.environ.get("HOME") == "":  # Python would take "/"
+        return None
     try:
         home = Path.home()
     except (RuntimeError, KeyError):
         return None
-    return home if home.is_absolute() else None  # HOME="" gives "."
+    return home if home.is_absolute() else None
 
 
 def temporary_folder() -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import fer_edge
+from fer_edge.dependencies import EXTRAS
 from fer_train.synthetic import draw_scene
 
 ROOT = Path(__file__).parents[2]
@@ -113,11 +114,16 @@ def test_wheel_runs_in_a_bare_environment(device: Path, wheel: Path, scene: Path
         device, "-c", "import importlib.util as u; print(u.find_spec('tensorflow'), u.find_spec('rich'))"
     )
     assert installed.split() == ["None", "None"]
-    for command in ("fer-train", "fer-export", "fer-bench"):
+    data = device.parent / "fer-data"
+    checked(data, "synth", "--to", "drawn", "--train", "2", "--validation", "1", "--test", "1", cwd=tmp_path)
+    audited = run(data, "audit", "--data", "drawn", "--cache-dir", "cache", "--html", "audit.html", cwd=tmp_path)
+    assert (audited.returncode, audited.stderr) == (0, ""), audited.stderr
+    assert (tmp_path / "audit.html").is_file()
+    for command, extra in (("fer-train", "train"), ("fer-export", "export"), ("fer-bench", "bench")):
         done = run(device.parent / command, *bare_arguments(command), cwd=tmp_path)
         assert done.returncode == 3, (command, done.stdout + done.stderr)
-        assert "pip install" in done.stderr
-        assert len(done.stderr.strip().splitlines()) <= 2
+        [line] = done.stderr.strip().splitlines()
+        assert line.endswith(f"pip install {' '.join(EXTRAS[extra])}")
 
 
 def test_wheel_runs_with_the_headless_build_of_opencv(wheel: Path, scene: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.command import CommandParser, run_command
+from fer_edge.dependencies import missing_packages
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.config import TrainConfig, load_config
@@ -293,6 +294,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
         if not resume and hosts.is_first and folder.float_checkpoint.exists():
             raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
+        if "keras" in missing_packages("train"):  # before a run folder is made
+            raise MissingDependencyError.for_extra("keras", "train")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_native_libraries(), folder.locked() if hosts.is_first else contextlib.nullcontext():
             try:

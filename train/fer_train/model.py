@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,9 +74,12 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
     waited_s = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(STALL_S)  # Keras would wait for ever for a server that does not answer
-        body = keras.applications.MobileNetV2(
-            input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
-        )
+        with warnings.catch_warnings():
+            # That weights for 224 pixels are loaded at other sizes: there are none of our smallest, and these serve.
+            warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+            body = keras.applications.MobileNetV2(
+                input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
+            )
     except Exception as error:  # Keras raises a bare Exception where it cannot download
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if backbone == "imagenet":
