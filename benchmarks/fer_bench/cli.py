@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(given: Sequence[str]) -> int:
     options = compare_parser().parse_args(given)
-    from fer_bench.compare import compare_main
+    from fer_bench.compare.models import compare_main
 
     return compare_main(options)
 

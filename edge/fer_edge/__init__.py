@@ -22,9 +22,11 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from fer_edge.classifier import Classifier, Prediction, open_classifier
+    from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
-    from fer_edge.pipeline import Face, FacePipeline, Result
+    from fer_edge.loading.open import open_classifier
+    from fer_edge.pipeline import FacePipeline
+    from fer_edge.results import Face, Result
     from fer_edge.stills import analyze
 
 __version__ = "0.1.0"  # pyproject.toml takes it from here, so that a copied folder knows it, too
@@ -42,13 +44,13 @@ __all__ = [
 
 _HOMES: Final[dict[str, str]] = {
     "EMOTIONS": "fer_edge.labels",
-    "Classifier": "fer_edge.classifier",
+    "Classifier": "fer_edge.inference.classifier",
     "Face": "fer_edge.pipeline",
     "FacePipeline": "fer_edge.pipeline",
-    "Prediction": "fer_edge.classifier",
+    "Prediction": "fer_edge.inference.classifier",
     "Result": "fer_edge.pipeline",
     "analyze": "fer_edge.stills",
-    "open_classifier": "fer_edge.classifier",
+    "open_classifier": "fer_edge.inference.classifier",
 }
 
 

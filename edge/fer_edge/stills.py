@@ -11,15 +11,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.classifier import Classifier, open_classifier
+from fer_edge.capture.files import read_image
+from fer_edge.capture.frames import Image
 from fer_edge.defaults import DEFAULT_MARGIN, DEFAULT_MIN_CONFIDENCE
 from fer_edge.errors import SourceError
-from fer_edge.faces import DetectedFace, FaceDetector, open_detector
+from fer_edge.faces.detectors import DetectedFace, FaceDetector, open_detector
+from fer_edge.faces.tracks import Tracker
+from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.pipeline import Face
+from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
-from fer_edge.sources import Image, read_image
-from fer_edge.tracks import Tracker
+from fer_edge.results import Face
 
 _LOCK = threading.Lock()
 """Around the shared classifier and detector: neither may be used by two threads at once."""

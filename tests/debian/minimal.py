@@ -34,7 +34,7 @@ import cv2
 import numpy as np
 from tests.arm.emulate import StepError, build_wheel, debian_mirror, run
 
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
 
 ROOT: Final[Path] = Path(__file__).parents[2]
 DOCUMENTS: Final[tuple[Path, ...]] = (ROOT / "README.md", ROOT / "edge" / "install" / "raspberry-pi.md")

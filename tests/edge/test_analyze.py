@@ -17,12 +17,15 @@ import pytest
 import tomllib
 
 import fer_edge
-from fer_edge import FacePipeline, detector_file, open_classifier, stills
-from fer_edge.cli import main
+from fer_edge import stills
+from fer_edge.app.cli import main
+from fer_edge.app.options import build_parser
+from fer_edge.capture.frames import Image
 from fer_edge.errors import MissingDependencyError, SourceError
-from fer_edge.faces import open_detector
-from fer_edge.options import build_parser
-from fer_edge.sources import Image
+from fer_edge.faces import yunet_file as detector_file
+from fer_edge.faces.detectors import open_detector
+from fer_edge.loading.open import open_classifier
+from fer_edge.pipeline import FacePipeline
 
 ROOT = Path(__file__).parents[2]
 haar_only_in_4 = pytest.mark.skipif(not hasattr(cv2, "CascadeClassifier"), reason="OpenCV 5 has no Haar cascade")

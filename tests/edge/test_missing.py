@@ -52,8 +52,8 @@ def test_opencv_without_its_system_library_is_one_line(tmp_path: Path, library: 
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("fer_train.data_cli", ["synth", "--to", "new"]),
-        ("fer_train.cli", ["--run", "new", "--data", "none"]),
+        ("fer_train.commands.data", ["synth", "--to", "new"]),
+        ("fer_train.commands.train", ["--run", "new", "--data", "none"]),
         ("fer_export.cli", ["--int8", "--out", "new"]),
         ("fer_bench.cli", ["--model", "fer_int8.tflite", "--seconds", "1"]),
     ],

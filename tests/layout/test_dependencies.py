@@ -109,7 +109,7 @@ def test_onnxruntime_is_imported_in_one_place() -> None:
     assert not (by_name & naming) - {ONE_PLACE}
 
 
-@pytest.mark.parametrize("package", ["fer_edge.backends.onnx", "fer_train", "fer_export", "fer_bench"])
+@pytest.mark.parametrize("package", ["fer_edge.inference.backends.onnx", "fer_train", "fer_export", "fer_bench"])
 def test_defaults_are_set_before_and_may_be_overridden(package: str, tmp_path: Path) -> None:
     code = (
         f"import os, {package}; from fer_edge.dependencies import import_onnxruntime\n"
@@ -128,7 +128,7 @@ def test_defaults_are_set_before_and_may_be_overridden(package: str, tmp_path: P
     assert ENVIRONMENT["ORT_DISABLE_TELEMETRY"] == "1"
     telemetry, keras, matplotlib = said()
     assert telemetry == "1"
-    if package == "fer_edge.backends.onnx":  # the device side imports neither
+    if package == "fer_edge.inference.backends.onnx":  # the device side imports neither
         return
     own = tmp_path / ".cache" / "fer-edge-toolkit"
     assert (keras, matplotlib) == (str(own / "keras"), str(own / "matplotlib"))

@@ -20,18 +20,18 @@ import numpy as np
 import pytest
 from tests.benchmarks.report_examples import a_report, a_result
 
-from fer_bench.result import write_report
+from fer_bench.schema import write_report
 from fer_edge.dependencies import EXTRAS
-from fer_train.synth_folder import write_synthetic
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
+from fer_train.synthetic.folder import write_synthetic
 
 ROOT = Path(__file__).parents[2]
 GUARD = Path(__file__).parent / "guard"
 ONNX_MODEL = ROOT / "models" / "fer_int8.onnx"
 MODULES = {
-    "fer-camera": "fer_edge.cli",
-    "fer-data": "fer_train.data_cli",
-    "fer-train": "fer_train.cli",
+    "fer-camera": "fer_edge.app.cli",
+    "fer-data": "fer_train.commands.data",
+    "fer-train": "fer_train.commands.train",
     "fer-export": "fer_export.cli",
     "fer-bench": "fer_bench.cli",
 }

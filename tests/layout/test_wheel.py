@@ -18,7 +18,7 @@ import pytest
 
 import fer_edge
 from fer_edge.dependencies import EXTRAS
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
 
 ROOT = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S = 240

@@ -1,0 +1,26 @@
+"""The progress bar of the data tools."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fer_train.on_progress import Progress
+from fer_train.commands.data import _shows_nothing
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on stderr with the time that is left; nothing on an output that is no terminal, or without Rich."""
+    try:
+        from rich.console import Console
+        from rich.progress import Progress as Bars
+    except ImportError:
+        yield _shows_nothing
+        return
+    console = Console(stderr=True)
+    with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(label, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
