@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two test files at a time where there are two CPUs; more would only get in each other's way (TensorFlow takes all).
+WORKERS := $(if $(filter-out 1,$(shell nproc 2>/dev/null || echo 1)),-n 2 --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types layers pytest slow arm reliability clean
+.PHONY: help setup demo test lint format types layers pytest slow debian arm reliability clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,10 +41,13 @@ layers: setup ## who may import whom
 	$(BIN)/lint-imports
 
 pytest: setup ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installation from both requirements files
 	$(BIN)/python -m pytest -m slow
+
+debian: setup ## the wheel on a minimal Debian, as root (apt-get install mmdebstrap debian-archive-keyring)
+	$(BIN)/python -m tests.debian.minimal
 
 arm: setup ## same results on emulated Arm? (apt-get install qemu-user-static mmdebstrap debian-archive-keyring)
 	$(BIN)/python tests/arm/emulate.py

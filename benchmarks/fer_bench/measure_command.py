@@ -10,7 +10,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from fer_bench.measure.accuracy import evaluate_targets, load_faces
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.latency import measure
-from fer_bench.measure.machine import read_machine, usable_cpus
+from fer_bench.measure.machine import read_machine
 from fer_bench.measure.operator_profile import profiled_backends
 from fer_bench.measure.runtimes import OPENCV
 from fer_bench.measure.validity import MIN_RUNS, Recorder, machine_reasons
@@ -28,10 +27,8 @@ from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.report.file_name import conditions_name
 from fer_bench.report_file import write_report
 from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings
-from fer_bench.subcommands import SUBCOMMANDS
-from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
-from fer_edge.option_types import number, whole
+from fer_edge.system import usable_cpus
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,65 +43,8 @@ START_S, IMAGE_S, UNTIMED = 1.2, 0.004, 1.4
 """For the estimate of how long it will take: a start with its warm-up, one image, wall time over timed time."""
 
 
-def parser() -> CommandParser:
-    """The options of a measurement."""
-    p = CommandParser(
-        prog="fer-bench",
-        description="Measure latency, memory, load time and accuracy of models, interleaved, one process a model.",
-        epilog=SUBCOMMANDS.summary(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "--model",
-        action="append",
-        metavar="M",
-        help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
-        "runtime; repeat for several (default: the INT8 model that comes with the package)",
-    )
-    p.add_argument(
-        "--all",
-        action="store_true",
-        help="every model that is found, on every runtime that is installed; with --scaling",
-    )
-    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
-    p.add_argument(
-        "--runtime-python",
-        action="append",
-        default=[],
-        metavar="BACKEND=PYTHON",
-        help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
-    )
-    p.add_argument("--threads", type=whole(1), default=1, metavar="N", help="CPU threads of one inference (1)")
-    p.add_argument(
-        "--scaling",
-        action=argparse.BooleanOptionalAction,
-        help="also throughput at 1, 2, 4 ... threads up to all CPUs",
-    )
-    p.add_argument("--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds a model (3)")
-    p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes a model (3)")
-    p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
-    p.add_argument("--split", default="validation", help="train, validation or test (validation)")
-    p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
-    p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument("--seed", type=whole(), default=0, help="of the order of turns and of drawn faces (0)")
-    p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
-    p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
-    p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
-    p.add_argument("--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto")
-    p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
-    p.add_argument(
-        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
-    )
-    p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
-    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
-    p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
-    p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
-    return p
-
-
-def measure_main(arguments: Sequence[str]) -> int:
-    """Run the measurement that ``arguments`` ask for; returns the exit code."""
-    options = parser().parse_args(arguments)
+def measure_main(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run the measurement that ``options`` ask for, parsed from ``arguments``; returns the exit code."""
     try:
         from fer_bench.report.terminal import console, print_report, scaling_table
     except ImportError as error:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
+from fer_edge.logs import shown_on_stderr
+from fer_edge.missing import explained
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -45,6 +47,10 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
         return parsed
 
+    def add_version(self) -> None:
+        """Add ``--version``, the same for every command; the work is done only when it is asked for."""
+        self.add_argument("--version", action=_Version, help="print the versions in use and end")
+
     def _options(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
@@ -70,6 +76,19 @@ def say(text: str) -> None:
             sys.stderr.flush()
 
 
+class _Version(argparse.Action):
+    """Prints what :func:`fer_edge.versions.version_text` says, and ends; wins over missing required options."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, **kwargs | {"nargs": 0, "default": argparse.SUPPRESS})
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
+        from fer_edge.versions import version_text
+
+        sys.stdout.write(version_text(parser.prog) + "\n")
+        parser.exit()
+
+
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Run ``body`` and turn every expected failure into one or two lines on stderr and an exit code.
 
@@ -78,10 +97,16 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
+    with shown_on_stderr(name):
+        return _run(name, body)
+
+
+def _run(name: str, body: Callable[[], int]) -> int:
     try:
         _take_any_text()
         try:
-            code = body()
+            with explained():
+                code = body()
         except SystemExit:  # --help
             _flush()
             raise

@@ -57,8 +57,22 @@ class MissingDependencyError(FerError):
 
     @classmethod
     def for_extra(cls, package: str, extra: str) -> MissingDependencyError:
-        """The error for an import of ``package`` that failed, naming the ``extra`` that installs it."""
-        return cls(f'{package} is not installed; install it with: pip install "fer-edge-toolkit[{extra}]"')
+        """The error for an import of ``package`` that failed.
+
+        Args:
+            package: what could not be imported, for the message.
+            extra: the extra of ``pyproject.toml`` that it belongs to. The message names those of its packages that are
+                missing: the toolkit itself is on no package index, so its extras cannot be asked for by name.
+
+        Returns:
+            The error, to be raised.
+        """
+        from fer_edge.extras import EXTRAS, missing_packages
+
+        missing = missing_packages(extra)
+        if not missing:  # installed and broken: installing again may help
+            return cls(f"{package} cannot be imported; install again: pip install {' '.join(EXTRAS[extra])}")
+        return cls(f"{package} is not installed; install it with: pip install {' '.join(missing)}")
 
 
 class DeviceError(FerError):

@@ -29,15 +29,22 @@ import numpy.typing as npt
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.defaults import (
+    DEFAULT_DETECT_EVERY,
+    DEFAULT_HYSTERESIS,
+    DEFAULT_MARGIN,
+    DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SMOOTHING_S,
+)
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.follow import BoxFlow
 from fer_edge.faces.tiles import for_photos
-from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
+from fer_edge.faces.tracks import TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
-from fer_edge.preprocess import DEFAULT_MARGIN, preprocess_face
+from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
 
 QUEUE_FRAMES: Final[int] = 3
@@ -54,6 +61,8 @@ class _Found:
 class FacePipeline:
     """Iterate it once for the results; leaving the loop, however, ends its threads.
 
+    With no options it does what ``fer-camera`` does with none. Notices go to the logger ``fer_edge``.
+
     Args:
         source: what :func:`fer_edge.capture.open.open_source` takes, or an open source.
         classifier: None opens the packaged INT8 model.
@@ -64,7 +73,6 @@ class FacePipeline:
         hysteresis: lead in probability that a new label needs.
         min_confidence: below it the emotion is None.
         max_frames: end after so many results.
-        on_notice: gets one line for what is worth knowing (fallback, lost camera).
     """
 
     def __init__(
@@ -73,22 +81,19 @@ class FacePipeline:
         classifier: Classifier | None = None,
         detector: FaceDetector | None = None,
         *,
-        detect_every: int = 1,
+        detect_every: int = DEFAULT_DETECT_EVERY,
         margin: float = DEFAULT_MARGIN,
         smoothing_s: float = DEFAULT_SMOOTHING_S,
         hysteresis: float = DEFAULT_HYSTERESIS,
-        min_confidence: float = 0.0,
+        min_confidence: float = DEFAULT_MIN_CONFIDENCE,
         max_frames: int | None = None,
-        on_notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every must be 1 or more, not {detect_every}")
-        self.source = (
-            open_source(source, on_notice=on_notice) if isinstance(source, str | int | os.PathLike) else source
-        )
+        self.source = open_source(source) if isinstance(source, str | int | os.PathLike) else source
         self.classifier = classifier if classifier is not None else open_classifier()
         if detector is None:
-            detector = open_detector(on_notice=on_notice)
+            detector = open_detector()
             detector = detector if self.source.continuous else for_photos(detector)
         self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.defaults import DEFAULT_MARGIN
 from fer_edge.errors import InputError
 
 GrayImage = npt.NDArray[np.uint8]
@@ -43,8 +44,6 @@ DETAIL_SIDE: Final[int] = 48
 
 MAX_CROP: Final[int] = 4096
 """Side in pixels up to which any face box is cropped, whatever the size of the image."""
-DEFAULT_MARGIN: Final[float] = 0.0
-"""Extra space around a detected face, as a fraction of the box's longer side, on each side."""
 
 
 def to_gray(image: npt.NDArray[np.uint8]) -> GrayImage:

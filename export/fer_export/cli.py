@@ -14,7 +14,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
-from fer_train.parallel import cores
+from fer_edge.system import usable_cpus
 
 if TYPE_CHECKING:
     from fer_export.export import ExportRequest, ExportResult
@@ -31,27 +31,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser(prog=PROG, description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8 (required)")
+    parser = CommandParser(
+        prog=PROG,
+        description="Export trained weights to float and INT8 models in TFLite and ONNX, behind an accuracy gate.",
+    )
+    parser.add_version()
+    parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8; required")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--run", type=Path, metavar="DIR", help="a run folder of fer-train")
     source.add_argument(
         "--weights",
         type=Path,
         metavar="W",
-        help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel); default: models/",
+        help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel) (default: models/)",
     )
     parser.add_argument(
         "--input-range",
         choices=("ours", "keras", "unit", "pixels"),
         default="ours",
-        help="what a Keras model from elsewhere was trained on: (p-128)/128, p/127.5-1, p/255, or p",
+        help="what a Keras model from elsewhere takes: (p-128)/128, p/127.5-1, p/255, or p (default: %(default)s)",
     )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
-    parser.add_argument("--split", default="validation", help="split of the data to judge on")
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go")
+    parser.add_argument("--split", default="validation", help="split of the data to judge on (default: %(default)s)")
     parser.add_argument(
-        "--max-drop", type=number(), default=1.0, metavar="PP", help="largest accuracy drop of INT8, in points"
+        "--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=number(),
+        default=1.0,
+        metavar="PP",
+        help="largest accuracy drop of INT8, in percentage points (default: %(default)s)",
     )
     parser.add_argument(
         "--min-agreement", type=number(0, 1), metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
@@ -61,16 +71,25 @@ def _parser() -> CommandParser:
         type=number(),
         default=10.0,
         metavar="PP",
-        help="largest recall loss of one class, in points",
+        help="largest recall loss of one class, in percentage points (default: %(default)s)",
     )
     parser.add_argument(
-        "--onnx-target", choices=("x86", "arm"), default="x86", help="unsigned (U8S8) or signed (S8S8) activations"
+        "--onnx-target",
+        choices=("x86", "arm"),
+        default="x86",
+        help="unsigned (U8S8) or signed (S8S8) activations (default: %(default)s)",
     )
     parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
     )
-    parser.add_argument("--threads", type=whole(1), default=min(4, cores()), metavar="N", help="CPU threads")
+    parser.add_argument(
+        "--threads",
+        type=whole(1),
+        default=min(4, usable_cpus()),
+        metavar="N",
+        help="CPU threads (default: %(default)s)",
+    )
     return parser
 
 

@@ -16,6 +16,7 @@ from fer_edge.inference.classifier import Classifier
 from fer_edge.loading.open import open_classifier
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_edge.verification.replay import verify
+from fer_edge.versions import source_commit
 from fer_export.check import edgetpu_compiler
 from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
@@ -264,7 +265,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         "data": f"{request.data}, split {request.split.name}, {len(request.split)} images",
         "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
-        "commit": manifest.source_commit() or "unknown (not a git checkout)",
+        "commit": source_commit() or "unknown (not a git checkout)",
     }
 
 

@@ -22,13 +22,13 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError
 from fer_edge.files import write_together
 from fer_edge.native import quiet_native_libraries
+from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
 from fer_export.export import ExportRequest, ExportResult, Steps, export
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_train.data.dataset import load_dataset
 from fer_train.evaluation.temperature import RECORD
-from fer_train.parallel import cores
 from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history
 from fer_train.runs.history import write_metrics
 from fer_train.runs.packing import pack
@@ -107,7 +107,7 @@ def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
         representatives=dataset.splits.get("train", judged),
         data=data.name,
         data_fingerprint=dataset.fingerprint,
-        threads=min(4, cores()),
+        threads=min(4, usable_cpus()),
     )
     return export(request, _Announced())
 

@@ -67,7 +67,7 @@ def yunet_model(assets: Path) -> Path:
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder of the test's own, without the detector's file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yield tmp_path / "cache" / "fer-edge"
+    yield tmp_path / "cache" / "fer-edge-toolkit"
 
 
 @pytest.fixture

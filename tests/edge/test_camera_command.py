@@ -230,10 +230,8 @@ def test_signals_finish_the_files(number: int, live: bool, code: int, long_video
     assert count_frames(saved) >= 5
 
 
-def test_list_cameras_versions_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_cameras_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list-cameras"]) == 0
-    assert main(["--version"]) == 0
-    assert "numpy" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0

@@ -53,14 +53,11 @@ class ScriptedCapture:
         self.released = True
 
 
-def test_a_lost_camera_is_waited_for_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_camera_is_waited_for_with_growing_pauses(monkeypatch: pytest.MonkeyPatch, notices: list[str]) -> None:
     first, back = ScriptedCapture(2), ScriptedCapture(3)
     attempts = [ScriptedCapture(0, opened=False), ScriptedCapture(0, opened=False), ScriptedCapture(0), back]
     script = iter(attempts)
-    notices: list[str] = []
-    source = LiveCapture(
-        "camera 7", lambda: next(script), first, on_notice=notices.append, retry_pauses_s=(0.01, 0.02, 0.04)
-    )
+    source = LiveCapture("camera 7", lambda: next(script), first, retry_pauses_s=(0.01, 0.02, 0.04))
     pauses: list[float] = []
     states: list[str] = []
     stopped_wait = source._stopped.wait
@@ -203,9 +200,8 @@ def mjpeg(scene: npt.NDArray[np.uint8], video: Path) -> Iterator[MjpegServer]:
         thread.join()
 
 
-def test_a_broken_off_http_stream_is_opened_again(mjpeg: MjpegServer) -> None:
-    notices: list[str] = []
-    source = open_source(f"http://127.0.0.1:{mjpeg.server_address[1]}/live", on_notice=notices.append)
+def test_a_broken_off_http_stream_is_opened_again(mjpeg: MjpegServer, notices: list[str]) -> None:
+    source = open_source(f"http://127.0.0.1:{mjpeg.server_address[1]}/live")
     assert isinstance(source, LiveCapture)
     source._pauses = (0.05,)
     frames = source.frames()

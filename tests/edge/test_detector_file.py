@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import MissingDependencyError
-from fer_edge.faces.yunet_file import YUNET, PinnedFile, cache_folder, download, yunet_file
+from fer_edge.faces.yunet_file import YUNET, PinnedFile, download, yunet_file
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -140,11 +140,36 @@ def test_no_server_at_all() -> None:
         download(PinnedFile("http://127.0.0.1:9/yunet.onnx", SHA256, 1))
 
 
-def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notices: list[str]
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(MissingDependencyError, match="cannot be kept"):
-        yunet_file(server.pinned("good"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    path = yunet_file(server.pinned("good"))
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(tmp_path / "tmp")
+    assert len(notices) == 1
+    assert f"{tmp_path / 'file' / 'fer-edge-toolkit'} cannot be written" in notices[0]
+    assert yunet_file(server.pinned("good")) == path  # found there again
+    assert len(server.requests) == 1
+
+
+def test_the_former_cache_folder_and_one_that_is_only_read_still_serve(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    former = tmp_path / "fer-edge" / "yunet.onnx"
+    former.parent.mkdir()
+    former.write_bytes(CONTENT)
+    assert yunet_file(server.pinned("good")) == former
+    present = tmp_path / "fer-edge-toolkit" / "yunet.onnx"
+    present.parent.mkdir()
+    present.write_bytes(CONTENT)
+    monkeypatch.setattr("fer_edge.system.can_write", lambda folder: False)  # root may write everywhere
+    assert yunet_file(server.pinned("good")) == present
+    assert server.requests == []
 
 
 def test_the_pin(assets: Path) -> None:
@@ -152,15 +177,3 @@ def test_the_pin(assets: Path) -> None:
     content = (assets / "detectors" / YUNET.name).read_bytes()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (YUNET.size, YUNET.sha256)
     assert YUNET.url.startswith("https://github.com/opencv/opencv_zoo/")
-
-
-def test_the_cache_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/home/maker")
-    monkeypatch.setattr("sys.platform", "linux")
-    assert cache_folder() == Path("/home/maker/.cache/fer-edge")
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert cache_folder() == Path("/home/maker/Library/Caches/fer-edge")
-    monkeypatch.setattr("sys.platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", "/appdata")
-    assert cache_folder() == Path("/appdata/fer-edge")

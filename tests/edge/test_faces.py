@@ -97,10 +97,9 @@ def no_network(*_: object) -> Path:
 
 
 @haar_only_in_4
-def test_auto_falls_back_to_haar_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_falls_back_to_haar_with_one_line(monkeypatch: pytest.MonkeyPatch, notices: list[str]) -> None:
     monkeypatch.setattr(detector_file, "yunet_file", no_network)
-    notices: list[str] = []
-    assert open_detector("auto", on_notice=notices.append).name == "haar"
+    assert open_detector("auto").name == "haar"
     assert len(notices) == 1
     assert "Haar" in notices[0]
     assert "no network" in notices[0]

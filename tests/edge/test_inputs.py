@@ -146,22 +146,21 @@ def test_a_folder_of_broken_videos(mixed: Path, capsys: pytest.CaptureFixture[st
     assert "none of the 2 sources can be read" in capsys.readouterr().err
 
 
-def test_the_plan(mixed: Path) -> None:
-    notices: list[str] = []
-    jobs = plan([str(mixed)], CaptureOptions(), notices.append)
+def test_the_plan(mixed: Path, notices: list[str]) -> None:
+    jobs = plan([str(mixed)], CaptureOptions())
     assert [len(job.files) for job in jobs] == [2, 1, 1, 1]
     assert len(notices) == 1
-    [job] = plan(["rtsp://camera/*"], CaptureOptions(), notices.append)
+    [job] = plan(["rtsp://camera/*"], CaptureOptions())
     assert job.files == ()
-    [job] = plan([str(mixed / "c.avi"), str(mixed / "c.avi")], CaptureOptions(), notices.append)  # once
+    [job] = plan([str(mixed / "c.avi"), str(mixed / "c.avi")], CaptureOptions())  # once
     assert (job.title, job.save_as) == ("", "c.mp4")
     shutil.copy(mixed / "c.avi", mixed / "c.mkv")
     names = [str(mixed / "c.avi"), str(mixed / "c.mkv")]
-    assert [job.save_as for job in plan(names, CaptureOptions(), notices.append)] == ["c.mp4", "c-2.mp4"]
+    assert [job.save_as for job in plan(names, CaptureOptions())] == ["c.mp4", "c-2.mp4"]
     with pytest.raises(SourceError):
-        plan([str(mixed / "deeper")], CaptureOptions(), notices.append)
+        plan([str(mixed / "deeper")], CaptureOptions())
     with pytest.raises(UsageError):
-        plan(["a", "b"], CaptureOptions(), notices.append)
+        plan(["a", "b"], CaptureOptions())
 
 
 def test_a_live_source_keeps_its_earlier_recordings(

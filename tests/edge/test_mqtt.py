@@ -87,7 +87,7 @@ def test_discovery_as_home_assistant_wants_it() -> None:
 
 def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt", None)
-    with pytest.raises(MissingDependencyError, match=r"fer-edge-toolkit\[mqtt\]"):
+    with pytest.raises(MissingDependencyError, match="pip install paho-mqtt"):
         MqttPublisher(parse_broker("mqtt://127.0.0.1"), board())
 
 
@@ -185,9 +185,10 @@ def test_last_will_when_the_program_dies(broker: Broker, heard: dict[str, list[b
     connection.close()
 
 
-def test_a_broker_that_comes_back_is_greeted_again(broker: Broker, heard: dict[str, list[bytes]]) -> None:
-    notices: list[str] = []
-    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board(), notices.append)
+def test_a_broker_that_comes_back_is_greeted_again(
+    broker: Broker, heard: dict[str, list[bytes]], notices: list[str]
+) -> None:
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
     wait_for(lambda: heard.get("cam/availability") == [b"online"])
     broker.stop()
     wait_for(lambda: notices)
@@ -247,27 +248,25 @@ def tls_broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     process.wait()
 
 
-def test_tls_and_a_password(tls_broker: tuple[int, Path]) -> None:
+def test_tls_and_a_password(tls_broker: tuple[int, Path], notices: list[str]) -> None:
     port, certificate = tls_broker
-    notices: list[str] = []
     broker = parse_broker(f"mqtts://ada@localhost:{port}/cam", "s3cret")
-    sink = MqttPublisher(broker, board(), notices.append, ca_file=str(certificate))
+    sink = MqttPublisher(broker, board(), ca_file=str(certificate))
     wait_for(sink._connected.is_set, 15.0)
     sink.close()
     assert notices == []
-    wrong = MqttPublisher(
-        parse_broker(f"mqtts://ada@localhost:{port}/cam", "no"), board(), notices.append, ca_file=str(certificate)
-    )
+    wrong = MqttPublisher(parse_broker(f"mqtts://ada@localhost:{port}/cam", "no"), board(), ca_file=str(certificate))
     wait_for(lambda: notices, 15.0)
     assert "refuses us" in notices[0]
     wrong.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho does not close the socket
-def test_a_broker_whose_certificate_is_not_trusted_hears_nothing(tls_broker: tuple[int, Path]) -> None:
+def test_a_broker_whose_certificate_is_not_trusted_hears_nothing(
+    tls_broker: tuple[int, Path], notices: list[str]
+) -> None:
     port, _ = tls_broker
-    notices: list[str] = []
-    sink = MqttPublisher(parse_broker(f"mqtts://ada@localhost:{port}/cam", "s3cret"), board(), notices.append)
+    sink = MqttPublisher(parse_broker(f"mqtts://ada@localhost:{port}/cam", "s3cret"), board())
     wait_for(lambda: notices, 15.0)
     assert "cannot be reached (self-signed certificate)" in notices[0]
     sink.write(result())
@@ -276,13 +275,12 @@ def test_a_broker_whose_certificate_is_not_trusted_hears_nothing(tls_broker: tup
     sink.close()
 
 
-def test_certificates_that_are_none_and_passwords_in_the_open(tmp_path: Path) -> None:
+def test_certificates_that_are_none_and_passwords_in_the_open(tmp_path: Path, notices: list[str]) -> None:
     pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
     (tmp_path / "c.pem").write_text("no certificate")
     for name in ("c.pem", "missing.pem"):
         with pytest.raises(UsageError, match="expected certificates"):
             MqttPublisher(parse_broker("mqtts://localhost"), board(), ca_file=str(tmp_path / name))
-    notices: list[str] = []
-    MqttPublisher(parse_broker("mqtt://ada@192.0.2.1", "s3cret"), board(), notices.append).close()
+    MqttPublisher(parse_broker("mqtt://ada@192.0.2.1", "s3cret"), board()).close()
     assert "unencrypted" in notices[0]
     assert not any("s3cret" in notice for notice in notices)

@@ -98,10 +98,9 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def test_killed_and_restarted_in_mid_stream(rtsp: RtspServer) -> None:
+def test_killed_and_restarted_in_mid_stream(rtsp: RtspServer, notices: list[str]) -> None:
     rtsp.start()
-    notices: list[str] = []
-    source = open_source(rtsp.address, on_notice=notices.append)
+    source = open_source(rtsp.address)
     assert isinstance(source, LiveCapture)
     source._pauses = (0.2,)
     run = FacePipeline(source, open_classifier(backend="fake"), NoFaces())

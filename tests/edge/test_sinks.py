@@ -77,14 +77,13 @@ def test_a_file_of_a_file_loses_nothing() -> None:
     assert (runner.dropped, runner.failed) == (0, False)
 
 
-def test_a_dead_output_is_reported_once_and_left_behind() -> None:
+def test_a_dead_output_is_reported_once_and_left_behind(notices: list[str]) -> None:
     class Dead(SlowSink):
         def write(self, result: Result) -> None:
             raise OSError(28, "No space left on device")
 
-    notices: list[str] = []
     sink = Dead(lossless=True)
-    runner = SinkRunner(sink, live=False, on_notice=notices.append)
+    runner = SinkRunner(sink, live=False)
     for index in range(50):
         runner.put(result(index))
     runner.close()
@@ -108,13 +107,12 @@ def test_an_output_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) ->
     release.set()
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+def test_a_reader_that_has_seen_enough_is_no_failure(notices: list[str]) -> None:
     class Gone(SlowSink):
         def write(self, result: Result) -> None:
             raise BrokenPipeError
 
-    notices: list[str] = []
-    runner = SinkRunner(Gone(lossless=True), live=False, on_notice=notices.append)
+    runner = SinkRunner(Gone(lossless=True), live=False)
     runner.put(result())
     runner.close()
     assert (runner.ended, runner.failed, notices) == (True, False, [])

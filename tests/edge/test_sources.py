@@ -77,14 +77,13 @@ def test_gray_and_transparent_images_become_bgr(tmp_path: Path, scene: npt.NDArr
 
 @pytest.mark.parametrize("as_pattern", [False, True])
 def test_folder_in_order_of_names_broken_ones_skipped_with_a_notice(
-    tmp_path: Path, scene: npt.NDArray[np.uint8], as_pattern: bool
+    tmp_path: Path, scene: npt.NDArray[np.uint8], as_pattern: bool, notices: list[str]
 ) -> None:
     for name in ("b.png", "a.jpg", "c.PNG"):
         save(tmp_path / name, scene)
     (tmp_path / "aa.jpg").write_text("not an image")
     (tmp_path / "notes.txt").write_text("not looked at")
-    notices: list[str] = []
-    source = open_source(str(tmp_path / "*") if as_pattern else tmp_path, on_notice=notices.append)
+    source = open_source(str(tmp_path / "*") if as_pattern else tmp_path)
     frames = list(source.frames())
     assert [frame.path.name for frame in frames if frame.path] == ["a.jpg", "b.png", "c.PNG"]
     assert [(frame.index, frame.time_s) for frame in frames] == [(0, 0.0), (1, 1.0), (2, 2.0)]

@@ -156,9 +156,8 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, video: Path, capsys:
         common = ["--source", str(video), "--headless", "--backend", "fake", "--detector", "haar"]
         assert main([*common, *option]) == 3
         [line] = capsys.readouterr().err.splitlines()
-        extra = option[0].removeprefix("--")
         assert line.startswith(f"fer-camera: error: {package} is not installed")
-        assert line.endswith(f'pip install "fer-edge-toolkit[{extra}]"')
+        assert line.endswith(f"pip install {package}")  # uvicorn is there
     assert MissingDependencyError.exit_code == 3
 
 

@@ -145,11 +145,10 @@ def result(index: int) -> Result:
     return Result(Frame(np.full((60, 80, 3), index, np.uint8), index, index / 10.0, 0.0), (), 0.0)
 
 
-def test_keys_of_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_of_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notices: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     board = Keyboard(monkeypatch)
-    notices: list[str] = []
-    shown = window.Window(on_notice=notices.append)
+    shown = window.Window()
     assert board.flags & cv2.WINDOW_GUI_NORMAL  # no toolbar
     board.keys = ["s"]
     assert shown.idle()  # nothing to save yet
@@ -177,10 +176,11 @@ def test_keys_of_the_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert not shown.idle()
 
 
-def test_a_picture_that_cannot_be_saved_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_cannot_be_saved_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notices: list[str]
+) -> None:
     board = Keyboard(monkeypatch)
-    notices: list[str] = []
-    shown = window.Window(on_notice=notices.append)
+    shown = window.Window()
     assert shown.show(result(1))
     monkeypatch.setattr(window, "unused_path", lambda path: tmp_path / "file" / path)
     (tmp_path / "file").write_text("x")

@@ -16,10 +16,13 @@ import cv2
 import numpy as np
 import pytest
 
+import fer_edge
+from fer_edge.extras import EXTRAS
 from fer_train.synthetic.faces import draw_scene
 
 ROOT = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S = 240
+DRAW_FEW = ["--train", "1", "--validation", "1", "--test", "1"]
 
 
 def run(*command: str | Path, cwd: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -111,11 +114,44 @@ def test_wheel_runs_in_a_bare_environment(device: Path, wheel: Path, scene: Path
         device, "-c", "import importlib.util as u; print(u.find_spec('tensorflow'), u.find_spec('rich'))"
     )
     assert installed.split() == ["None", "None"]
-    for command in ("fer-train", "fer-export", "fer-bench"):
+    data = device.parent / "fer-data"
+    checked(data, "synth", "--to", "drawn", "--train", "2", "--validation", "1", "--test", "1", cwd=tmp_path)
+    audited = run(data, "audit", "--data", "drawn", "--cache-dir", "cache", "--html", "audit.html", cwd=tmp_path)
+    assert (audited.returncode, audited.stderr) == (0, ""), audited.stderr
+    assert (tmp_path / "audit.html").is_file()
+    for command, extra in (("fer-train", "train"), ("fer-export", "export"), ("fer-bench", "bench")):
         done = run(device.parent / command, *bare_arguments(command), cwd=tmp_path)
         assert done.returncode == 3, (command, done.stdout + done.stderr)
-        assert "pip install" in done.stderr
-        assert len(done.stderr.strip().splitlines()) <= 2
+        [line] = done.stderr.strip().splitlines()
+        assert line.endswith(f"pip install {' '.join(EXTRAS[extra])}")
+
+
+def test_wheel_runs_with_the_headless_build_of_opencv(wheel: Path, scene: Path, tmp_path: Path) -> None:
+    """The build that a server or a minimal system takes: it needs no library of the system, and opens no window."""
+    requirements = tmp_path / "requirements.txt"
+    listed = (ROOT / "edge" / "requirements.txt").read_text()
+    requirements.write_text(listed.replace("opencv-python", "opencv-python-headless"))
+    python = bare_environment(tmp_path / "venv", requirements)
+    checked(
+        sys.executable, "-m", "uv", "pip", "install", "--python", python, "--no-deps", wheel, timeout=INSTALL_TIMEOUT_S
+    )
+    out = checked(
+        python.parent / "fer-camera",
+        "--source",
+        scene,
+        "--detector",
+        "haar",
+        "--headless",
+        "--jsonl",
+        "-",
+        cwd=tmp_path,
+    )
+    assert only_line(out)["frame"] == 0
+    versions = checked(python.parent / "fer-camera", "--version", cwd=tmp_path)
+    assert "opencv-python-headless" in versions
+    assert "opencv-python " not in versions
+    assert versions.splitlines()[0] == f"fer-camera {fer_edge.__version__}"  # an installed package has no commit
+    checked(python.parent / "fer-data", "synth", "--to", tmp_path / "synth", *DRAW_FEW, cwd=tmp_path)
 
 
 def bare_arguments(command: str) -> list[str]:

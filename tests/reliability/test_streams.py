@@ -85,7 +85,7 @@ class Watch:
         assert all(a < b for a, b in itertools.pairwise(self.frames))
 
 
-def test_camera_unplugged_and_back(campaign: Campaign, scene: Image) -> None:
+def test_camera_unplugged_and_back(campaign: Campaign, scene: Image, notices: list[str]) -> None:
     times = campaign.count(10, 200)
     opened = 0
 
@@ -95,8 +95,7 @@ def test_camera_unplugged_and_back(campaign: Campaign, scene: Image) -> None:
         picture = np.ascontiguousarray(scene[: 240 - 40 * (opened % 4), : 320 - 60 * (opened % 3)])  # another size
         return Plugged(picture, 12 if opened % 3 else 0, opened % 5 != 0)  # some attempts fail, some give no frame
 
-    notices: list[str] = []
-    source = LiveCapture("camera 0", plug_in, Plugged(scene, 12), on_notice=notices.append, retry_pauses_s=(0.01,))
+    source = LiveCapture("camera 0", plug_in, Plugged(scene, 12), retry_pauses_s=(0.01,))
     watch = Watch(source)
     watch.more(3)
     before = (descriptors(), threading.active_count())
@@ -213,14 +212,17 @@ def faulty(scene: Image) -> Iterator[Callable[[str], FaultyStream]]:
 
 @pytest.mark.parametrize("fault", ["half-written frames", "changing size", "broken off in a frame", "stalled"])
 def test_stream_with(
-    campaign: Campaign, faulty: Callable[[str], FaultyStream], fault: str, monkeypatch: pytest.MonkeyPatch
+    campaign: Campaign,
+    faulty: Callable[[str], FaultyStream],
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    notices: list[str],
 ) -> None:
     times = campaign.count(2, 20 if fault == "stalled" else 50)
     if fault == "stalled":
         monkeypatch.setattr(cameras, "READ_TIMEOUT_MS", 1000)  # 8 s in the product
     server = faulty(fault)
-    notices: list[str] = []
-    source = open_source(f"http://127.0.0.1:{server.server_address[1]}/live", on_notice=notices.append)
+    source = open_source(f"http://127.0.0.1:{server.server_address[1]}/live")
     assert isinstance(source, LiveCapture)
     source._pauses = (0.05,)
     watch = Watch(source)

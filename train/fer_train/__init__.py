@@ -1,1 +1,7 @@
 """Training, quantisation-aware training and evaluation of FER models."""
+
+from fer_edge.dependencies import set_defaults, set_folders
+
+# Before anything imports Keras, Matplotlib or ONNX Runtime: they read these once.
+set_defaults()
+set_folders()

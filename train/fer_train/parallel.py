@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from fer_edge.system import usable_cpus
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, batch: int = 256, workers: int = 0) -> Iterator[R]:
@@ -24,7 +20,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, batch: int = 
     Threads suffice because decoding, inflating, hashing and file access all let go of the interpreter lock. There are
     ``workers``, or one a core.
     """
-    workers = workers or max(2, cores())
+    workers = workers or max(2, usable_cpus())
 
     def work(part: list[T]) -> list[R]:
         return [function(item) for item in part]

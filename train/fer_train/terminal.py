@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from fer_edge.errors import MissingDependencyError
-from fer_train.on_progress import Progress
+if TYPE_CHECKING:
+    from fer_train.on_progress import Progress
 
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr with the time that is left; nothing on an output that is no terminal."""
+    """A bar on stderr with the time that is left; nothing on an output that is no terminal, or without Rich."""
     try:
         from rich.console import Console
         from rich.progress import Progress as Bars
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("rich", "train") from error
+    except ImportError:
+        yield _shows_nothing
+        return
     console = Console(stderr=True)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task(label, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _shows_nothing(done: int, total: int) -> None:
+    """The progress of which nobody sees anything."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_bench.compare.pipelines import PipelineComparison, compare_pipelines
@@ -14,10 +14,9 @@ from fer_bench.compare.time_difference import TimeDifference
 from fer_bench.intervals import unpaired_ratio
 from fer_bench.report_file import read_report
 from fer_bench.schema import Interval, Report, Result
-from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, InputError, MissingDependencyError
+from fer_edge.extras import missing_packages
 from fer_edge.files import write_text
-from fer_edge.option_types import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -142,41 +141,10 @@ def _accuracy_change(before: Result, after: Result) -> tuple[float | None, float
     return 100 * change, p_value
 
 
-def parser() -> CommandParser:
-    """The options of a comparison."""
-    p = CommandParser(
-        prog="fer-bench compare",
-        description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
-        epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
-    )
-    p.add_argument("before", type=Path, metavar="A.json", help="the reference")
-    p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
-    p.add_argument("--model", action="append", default=[], metavar="M", help="only this model; repeat for several")
-    p.add_argument(
-        "--fail-if-slower",
-        type=percent,
-        metavar="5%",
-        help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
-    )
-    p.add_argument(
-        "--fail-if-less-accurate",
-        type=percent,
-        metavar="POINTS",
-        help="exit 1 when a model lost more than this many percentage points of accuracy on the same split",
-    )
-    p.add_argument("--other-machine", action="store_true", help="allow measurements of two different machines")
-    p.add_argument(
-        "--by-ratio",
-        action="store_true",
-        help="compare times against the float model of the same file: also where milliseconds are invalid for noise",
-    )
-    p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
-    return p
-
-
-def compare_main(arguments: Sequence[str]) -> int:
-    """Run the comparison that ``arguments`` ask for; returns the exit code."""
-    options = parser().parse_args(arguments)
+def compare_main(options: argparse.Namespace) -> int:
+    """Run the comparison that ``options`` ask for; returns the exit code."""
+    if "rich" in missing_packages("bench"):
+        raise MissingDependencyError.for_extra("rich", "bench")
     before, after = read_report(options.before), read_report(options.after)
     _check_machines(before, after, options.other_machine)
     pipelines = compare_pipelines(before, after, options.model)
@@ -231,11 +199,9 @@ def _check_machines(before: Report, after: Report, allowed: bool) -> None:
 
 
 def _table(title: str) -> Table:
-    try:
-        from rich import box
-        from rich.table import Table
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("rich", "bench") from error
+    from rich import box
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     table.add_column("on", no_wrap=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_bench.measure.machine import usable_cpus
 from fer_bench.measure.worker_client import Remote, Target
 from fer_bench.progress import Progress, silent
+from fer_edge.system import usable_cpus
 from fer_train.evaluation.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from fer_bench.schema import Machine
-from fer_edge.inference.backends import backends
+from fer_edge.system import usable_cpus
+from fer_edge.versions import package_versions, source_commit
 
 ROOT: Final[Path] = Path("/")
 _FEATURES: Final[tuple[str, ...]] = (
@@ -24,10 +24,6 @@ _FEATURES: Final[tuple[str, ...]] = (
     "sse4_1", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8",
     # Arm: asimddp is the 8-bit dot product (A76 and newer), i8mm the 8-bit matrix product
     "neon", "asimd", "asimddp", "asimdhp", "i8mm", "sve",
-)  # fmt: skip
-_PACKAGES: Final[tuple[str, ...]] = (
-    "fer-edge-toolkit", "numpy", "opencv-python", "opencv-python-headless",
-    *(spec.package for spec in backends().values() if spec.package is not None),
 )  # fmt: skip
 
 
@@ -47,25 +43,9 @@ def read_machine(root: Path = ROOT) -> Machine:
         operating_system=_operating_system(root),
         kernel=platform.release(),
         python=platform.python_version(),
-        packages=installed_packages(),
-        commit=_commit(),
+        packages=package_versions(),
+        commit=source_commit(),
     )
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def installed_packages() -> dict[str, str]:
-    """Versions of the packages that a measurement depends on."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def read_governor(root: Path = ROOT) -> str | None:
@@ -197,26 +177,3 @@ def _operating_system(root: Path) -> str:
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return platform.system()
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that this file lies in; None for an installed package."""
-    folder = Path(__file__).parent
-    git = ["git", "-C", str(folder)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], check=False, capture_output=True, text=True, timeout=10)
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-        tracked = subprocess.run(
-            [*git, "ls-files", "--error-unmatch", __file__], check=False, capture_output=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if commit.returncode != 0 or tracked.returncode != 0:  # a site-packages folder inside somebody else's checkout
-        return None
-    return commit.stdout.strip() + ("+changes" if status.stdout.strip() else "")

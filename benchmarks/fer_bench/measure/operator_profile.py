@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.inference.backends import backends
 
@@ -177,7 +178,7 @@ def tflite_macs(operator: str, inputs: list[tuple[int, ...]], output: tuple[int,
 
 
 def _profile_onnx(path: Path, threads: int, seconds: float) -> dict[str, Any]:
-    import onnxruntime as ort
+    ort = import_onnxruntime()
 
     dtypes = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
     with tempfile.TemporaryDirectory() as folder:

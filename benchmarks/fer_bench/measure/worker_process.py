@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import os
 import resource
@@ -56,6 +55,7 @@ class Session:
         import numpy as np
 
         from fer_bench.measure.runtimes import load_runtime, runtime_spec
+        from fer_edge.dependencies import import_runtime
         from fer_edge.inference.tensors import to_model_input
 
         self.threads = threads
@@ -64,7 +64,7 @@ class Session:
         before = time.perf_counter_ns()
         if spec.runtime_module is not None:
             with contextlib.suppress(ImportError):  # the backend says it better
-                importlib.import_module(spec.runtime_module)
+                import_runtime(spec.runtime_module)
         imported = time.perf_counter_ns()
         self.classifier = load_runtime(spec.name)(Path(model), threads=threads)
         loaded = time.perf_counter_ns()

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
+from fer_edge.logs import set_verbosity
 
 PROG = "fer-camera"
-OPENCV = ("opencv-python", "opencv-python-headless")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,13 +38,12 @@ def _run(given: list[str]) -> int:
 
     arguments = parse_arguments(given)
     check_texts(arguments)
-    notice = (lambda _: None) if arguments.quiet else _notice
-    check_command_line(build_parser(PROG).parse_args(given), notice)
+    set_verbosity(quiet=arguments.quiet, verbose=arguments.verbose)
+    check_command_line(build_parser(PROG).parse_args(given))
     if arguments.cores is not None:
         _use_cores(arguments.cores)
     for wanted, action in (
         (arguments.print_config, _print_config),
-        (arguments.version, _print_versions),
         (arguments.list_cameras, _list_cameras),
         (arguments.fetch, _fetch),
         (arguments.verify, _verify),
@@ -53,7 +52,7 @@ def _run(given: list[str]) -> int:
             return action(arguments)
     from fer_edge.app.watch import watch
 
-    return watch(arguments, PROG)
+    return watch(arguments)
 
 
 def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -87,21 +86,6 @@ def _print_config(arguments: argparse.Namespace) -> int:
             f"a configuration file holds one source, not {len(arguments.inputs)}; name a folder or one file"
         )
     print(config_text(build_parser(PROG), arguments), end="")
-    return 0
-
-
-def _print_versions(arguments: argparse.Namespace) -> int:
-    del arguments
-    import platform
-    from importlib import metadata
-
-    from fer_edge.inference.backends import backends
-
-    runtimes = [spec.package for spec in backends().values() if spec.package is not None]
-    for package in ("fer-edge-toolkit", "numpy", *OPENCV, *runtimes):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            print(f"{package} {metadata.version(package)}")
-    print(f"Python {platform.python_version()} on {platform.platform()}")
     return 0
 
 
@@ -146,7 +130,3 @@ def _use_cores(cores: list[int]) -> None:
         here = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
         asked = ",".join(map(str, cores))
         raise UsageError(f"--cores {asked}: this machine has cores {here}") from error
-
-
-def _notice(text: str) -> None:
-    say(f"{PROG}: {text}")

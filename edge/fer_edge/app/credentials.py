@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
+from fer_edge.logs import LOG
 from fer_edge.outputs.secret import MQTT_PASSWORD, WEB_TOKEN
 
 
-def check_command_line(given: argparse.Namespace, notice: Callable[[str], None]) -> None:
+def check_command_line(given: argparse.Namespace) -> None:
     """Look for secrets among the options that stand on the command line itself.
 
-    Raises :class:`UsageError` for a password in ``--mqtt``; the others, which are easier to change, get a notice.
+    Raises :class:`UsageError` for a password in ``--mqtt``; the others, which are easier to change, get a warning.
     """
     if given.mqtt and _password(given.mqtt):
         raise UsageError(
@@ -24,9 +24,11 @@ def check_command_line(given: argparse.Namespace, notice: Callable[[str], None])
         raise UsageError(f"--web-token is empty; set {WEB_TOKEN} or give --web-token-file")
     advice = "everybody on this machine can read it there"
     if given.web_token:
-        notice(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
+        LOG.warning(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
     if any(map(_password, (str(given.source), *given.inputs))):
-        notice(f"the password of the source stands on the command line, {advice}; better: source in a --config file")
+        LOG.warning(
+            f"the password of the source stands on the command line, {advice}; better: source in a --config file"
+        )
 
 
 def _password(address: str) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import UsageError
+from fer_edge.logs import LOG
 
 _TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
 _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -56,14 +57,14 @@ def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool) -> li
     return lines
 
 
-def tell_pointless(arguments: argparse.Namespace, names: Sequence[str], notice: Callable[[str], None]) -> None:
+def tell_pointless(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     """Notice what :func:`pointless` finds for the sources ``names``."""
     from fer_edge.capture.inputs import is_camera, is_image
 
     camera = any(map(is_camera, names))
     video = any(not is_camera(name) and not is_image(Path(name)) for name in names)
     for line in pointless(arguments, camera=camera, video=video):
-        notice(line)
+        LOG.info(line)
 
 
 def _option(name: str) -> str:

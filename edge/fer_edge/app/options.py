@@ -6,10 +6,21 @@ import argparse
 from pathlib import Path
 
 from fer_edge.command import CommandParser
+from fer_edge.defaults import (
+    DEFAULT_BACKEND,
+    DEFAULT_DETECT_EVERY,
+    DEFAULT_DETECT_WIDTH,
+    DEFAULT_DETECTOR,
+    DEFAULT_HYSTERESIS,
+    DEFAULT_MARGIN,
+    DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SMOOTHING_S,
+    DEFAULT_THREADS,
+    SMALLEST_FACE,
+)
 from fer_edge.option_types import number, whole
 
 SWITCH = argparse.BooleanOptionalAction
-DEFAULT_MIN_CONFIDENCE = 0.35
 DESCRIPTION = """\
 Recognise facial emotions on a camera, a stream, videos or images, and print the answers.
 
@@ -22,7 +33,8 @@ examples:
 EPILOG = """\
 keys in the window: q or Escape quits, space pauses, s saves the picture, f fills the screen
 
-Nothing is stored or sent unless an output or a key asks for it."""
+Nothing is stored or sent unless an output or a key asks for it. Only the face detector's file is fetched once, and
+kept in the cache folder; with --detector haar or --detector-model it is not."""
 
 
 def size(text: str) -> tuple[int, int]:
@@ -56,7 +68,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--list-cameras", action="store_true", help="list the cameras of this machine and exit")
     parser.add_argument("--fetch", action="store_true", help="fetch the face detector into the cache folder and exit")
     parser.add_argument("--verify", action="store_true", help="check that this device computes correctly, and exit")
-    parser.add_argument("--version", action="store_true", help="print the versions in use and exit")
+    parser.add_version()
     _add_source(parser)
     _add_faces(parser)
     _add_emotions(parser)
@@ -98,13 +110,12 @@ def _add_source(parser: CommandParser) -> None:
 
 
 def _add_faces(parser: CommandParser) -> None:
-    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
     from fer_edge.faces.detectors import detector_names
-    from fer_edge.faces.tiles import SMALLEST_FACE
-    from fer_edge.preprocess import DEFAULT_MARGIN
 
     group = parser.add_argument_group("faces")
-    group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
+    group.add_argument(
+        "--detector", choices=detector_names(), default=DEFAULT_DETECTOR, help="face detector (default: auto)"
+    )
     group.add_argument(
         "--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once into the cache folder)"
     )
@@ -118,7 +129,7 @@ def _add_faces(parser: CommandParser) -> None:
     group.add_argument(
         "--detect-every",
         type=whole(1, 1000),
-        default=1,
+        default=DEFAULT_DETECT_EVERY,
         metavar="N",
         help="search faces in every Nth frame, follow them in between (default: 1)",
     )
@@ -132,19 +143,18 @@ def _add_faces(parser: CommandParser) -> None:
 
 
 def _add_emotions(parser: CommandParser) -> None:
-    from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
     group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
     group.add_argument(
         "--backend",
-        default="auto",
+        default=DEFAULT_BACKEND,
         metavar="NAME",
         help=f"runtime: auto, {', '.join(offered_backends())} (default: auto, by the model's name)",
     )
     group.add_argument(
-        "--threads", type=whole(1, 64), default=1, metavar="N", help="threads of the network (default: 1)"
+        "--threads", type=whole(1, 64), default=DEFAULT_THREADS, metavar="N", help="threads of the network (default: 1)"
     )
     group.add_argument(
         "--opencv-threads", type=whole(1, 64), metavar="N", help="threads of the face detector (default: all cores)"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from fer_edge.command import counted, say
+from fer_edge.command import counted
 
 FIRST_S: Final[float] = 1.5
 """What is done sooner shows nothing."""
@@ -19,7 +19,7 @@ _CLEAR: Final[str] = "\r\x1b[K"  # carriage return, erase to the end of the line
 
 
 class ProgressLine:
-    """Shows and removes the line; :meth:`say` writes a notice without tearing it. Any thread may call it.
+    """Shows and removes the line; :meth:`clear` makes room for a notice. Any thread may call it.
 
     Args:
         stream: where the line goes; None is standard error.
@@ -58,14 +58,10 @@ class ProgressLine:
     def stop(self) -> None:
         """Remove the line."""
         self._on = False
-        self._clear()
+        self.clear()
 
-    def say(self, text: str) -> None:
-        """A line of text instead of the progress, which comes back by itself."""
-        self._clear()
-        say(text)
-
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Make room for a line of text; the progress comes back by itself."""
         if self._shown:
             self._write(_CLEAR)
             self._shown = False

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import cv2
@@ -22,12 +21,14 @@ from fer_edge.capture.inputs import Job, plan
 from fer_edge.capture.orientation import asked_orientation
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.command import EXIT_INTERRUPTED, counted
+from fer_edge.defaults import DEFAULT_DETECT_WIDTH
 from fer_edge.errors import DeviceError, SourceError, UsageError
-from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH, FaceDetector
+from fer_edge.faces.detection import FaceDetector
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.tiles import for_photos
 from fer_edge.inference.classifier import Classifier
 from fer_edge.loading.open import open_classifier
+from fer_edge.logs import LOG, making_room
 from fer_edge.outputs.base import SinkRunner
 from fer_edge.outputs.open import check_targets, open_outputs
 from fer_edge.outputs.output import STDOUT, Wanted
@@ -39,22 +40,18 @@ POLL_S: Final[float] = 0.2
 WINDOW_POLL_S: Final[float] = 0.03
 PAUSE_POLL_S: Final[float] = 0.05
 
-Notice = Callable[[str], None]
 
-
-def watch(arguments: argparse.Namespace, prog: str) -> int:
+def watch(arguments: argparse.Namespace) -> int:
     """Recognise emotions on ``arguments.inputs``; the result is the exit code.
 
     Args:
         arguments: as :func:`fer_edge.app.cli.parse_arguments` gives them.
-        prog: the command's name, which begins every notice.
 
     Raises:
         FerError: for what cannot be opened or read.
     """
     began = time.monotonic()
     progress = ProgressLine()
-    notice: Notice = (lambda _: None) if arguments.quiet else (lambda text: progress.say(f"{prog}: {text}"))
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
@@ -67,20 +64,20 @@ def watch(arguments: argparse.Namespace, prog: str) -> int:
         arguments.loop,
         asked_orientation(arguments.rotate, arguments.flip),
     )
-    tell_pointless(arguments, arguments.inputs, notice)
-    jobs = plan(arguments.inputs, wanted, notice)
+    tell_pointless(arguments, arguments.inputs)
+    jobs = plan(arguments.inputs, wanted)
     check_targets(arguments, jobs)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(making_room(progress.clear))
         # What can be wrong on the command line comes first, what takes long (a camera, the net) last.
         classifier = open_classifier(arguments.model, backend=arguments.backend, threads=arguments.threads)
         stack.callback(classifier.close)
-        session = Session(arguments, classifier, notice, progress)
+        session = Session(arguments, classifier, progress)
         stack.callback(session.close)
         session.open_window()
         session.run_all(jobs)
         session.close()
-        if not arguments.quiet:
-            notice(session.summary(time.monotonic() - began))
+        LOG.info(session.summary(time.monotonic() - began))
     if session.failed:
         return UsageError.exit_code
     return EXIT_INTERRUPTED if session.signals and not session.live else 0
@@ -89,12 +86,9 @@ def watch(arguments: argparse.Namespace, prog: str) -> int:
 class Session:
     """What stays from one source to the next: network, detector, window, the outputs that are not of one source."""
 
-    def __init__(
-        self, arguments: argparse.Namespace, classifier: Classifier, notice: Notice, progress: ProgressLine
-    ) -> None:
+    def __init__(self, arguments: argparse.Namespace, classifier: Classifier, progress: ProgressLine) -> None:
         self.arguments = arguments
         self.classifier = classifier
-        self.notice = notice
         self.progress = progress
         self.signals: list[int] = []
         """Of those that ask for an end, what came."""
@@ -125,7 +119,7 @@ class Session:
         from fer_edge.outputs.window import Window
 
         try:
-            self._window = Window(blur=self.arguments.blur, on_notice=self.notice)
+            self._window = Window(blur=self.arguments.blur)
         except DeviceError as error:
             if self.arguments.headless is not None:  # --no-headless
                 raise
@@ -152,7 +146,7 @@ class Session:
             except SourceError as error:
                 if len(jobs) == 1:
                     raise
-                self.notice(f"skipped: {error}")
+                LOG.warning(f"skipped: {error}")
             except DeviceError as error:
                 if self.arguments.inputs == ["0"]:  # the default: somebody's first try
                     raise DeviceError(f"{error}; to look at a file: fer-camera face.jpg") from error
@@ -170,7 +164,6 @@ class Session:
                 arguments.detector,
                 arguments.detector_model,
                 width=arguments.detect_width or DEFAULT_DETECT_WIDTH,
-                on_notice=self.notice,
             )
         photos = not source.continuous and arguments.detect_width is None
         self._pipeline = FacePipeline(
@@ -183,14 +176,13 @@ class Session:
             hysteresis=arguments.hysteresis,
             min_confidence=arguments.min_confidence,
             max_frames=arguments.max_frames,
-            on_notice=self.notice,
         )
         if self._board is None:
             self._board = StatusBoard(self._pipeline)
             self._shared = open_outputs(self._wanted(job, source), of_each_source=False)
             self._scope.callback(self._close_shared)
             if self._no_window:
-                self.notice(self._no_window)
+                LOG.info(self._no_window)
         self._board.watch(self._pipeline)
         if not source.live and not arguments.quiet:
             self._start_progress(source, " ".join(part for part in (place, job.title) if part))
@@ -206,7 +198,7 @@ class Session:
 
     def _wanted(self, job: Job, source: Source) -> Wanted:
         assert self._board is not None
-        return Wanted(self.arguments, source, job, self._board, self.notice)
+        return Wanted(self.arguments, source, job, self._board)
 
     def _run(self, job: Job, source: Source, *, last: bool) -> None:
         """One source, from its first result to the end of its own outputs."""

@@ -18,6 +18,7 @@ from fer_edge.capture.frames import Frame, Image
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
 from fer_edge.capture.pictures import read_pictures
 from fer_edge.errors import MissingDependencyError, SourceError
+from fer_edge.logs import LOG
 
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
@@ -45,12 +46,10 @@ class ImageFiles:
         self,
         paths: list[Path],
         description: str,
-        on_notice: Callable[[str], None] = lambda _: None,
         orientation: int = UPRIGHT,
     ) -> None:
         self.paths = paths
         self.description = description
-        self._on_notice = on_notice
         self._orientation = orientation
         self._stopped = False
         self._single: Iterator[Image] | None = None
@@ -75,13 +74,13 @@ class ImageFiles:
                     raise
                 skipped += 1
                 if skipped <= MAX_SHOWN:
-                    self._on_notice(f"skipped: {error}")
+                    LOG.warning(f"skipped: {error}")
                 if skipped == len(self.paths):
                     raise _none_readable(self.description, len(self.paths), error) from error
             if self._stopped:
                 return
         if skipped > MAX_SHOWN:
-            self._on_notice(f"skipped: {skipped - MAX_SHOWN} more images that cannot be read")
+            LOG.warning(f"skipped: {skipped - MAX_SHOWN} more images that cannot be read")
 
     def stop(self) -> None:
         """See :meth:`Source.stop`."""

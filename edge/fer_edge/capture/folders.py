@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
+from fer_edge.logs import LOG
 
 MAX_SHOWN: Final[int] = 8
 """So many files are named; of more only the number."""
@@ -32,7 +32,7 @@ def matching(pattern: str) -> list[Path]:
     return sorted(map(Path, found))
 
 
-def images_among(paths: list[Path], on_notice: Callable[[str], None]) -> list[Path]:
+def images_among(paths: list[Path]) -> list[Path]:
     """Those that are pictures by their content; one notice names the others and why they are left out."""
     images, left_out = [], []
     for path in paths:
@@ -47,7 +47,7 @@ def images_among(paths: list[Path], on_notice: Callable[[str], None]) -> list[Pa
             left_out.append(f"{path.name} ({found.format})")
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN} more" if len(left_out) > MAX_SHOWN else ""
-        on_notice(f"left out, no pictures: {', '.join(left_out[:MAX_SHOWN])}{more}")
+        LOG.info(f"left out, no pictures: {', '.join(left_out[:MAX_SHOWN])}{more}")
     return images
 
 

@@ -18,6 +18,7 @@ from fer_edge.capture.frames import CaptureOptions, Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
+from fer_edge.logs import LOG
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
 """A file of such a name that is no video is named as broken, not as something else."""
@@ -76,7 +77,7 @@ class NamedImage(ImageFiles):
             yield replace(frame, path=self.paths[0])
 
 
-def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[Job]:
+def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
     """The jobs that ``names`` mean, at least one; nothing is opened yet.
 
     Raises :class:`SourceError` where nothing is found, :class:`UsageError` for several names of which one is no file.
@@ -85,7 +86,7 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
         path = Path(names[0])
         files = (path,) if names[0] and path.is_file() else ()
         save_as = f"{path.stem}.mp4" if files else Job.save_as
-        return [Job(lambda: open_source(names[0], options, on_notice=notice), files, save_as=save_as)]
+        return [Job(lambda: open_source(names[0], options), files, save_as=save_as)]
     images, videos, others = _sort(names)
     if not images and not videos:
         advice = what_else(Path(names[0])) if Path(names[0]).is_dir() else "expected image or video files"
@@ -93,7 +94,7 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
     if others:
         shown = ", ".join(f"{path.name} ({what})" for path, what in list(others.items())[:MAX_SHOWN])
         more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
-        notice(f"left out of {_together(names)}, neither image nor video: {shown}{more}")
+        LOG.info(f"left out of {_together(names)}, neither image nor video: {shown}{more}")
     if options.loop and (images or len(videos) > 1):
         raise UsageError("--loop plays one video again and again; give one video as the source")
     several = len(images) + len(videos) > 1
@@ -101,11 +102,11 @@ def plan(names: Sequence[str], options: CaptureOptions, notice: Notice) -> list[
     if images:
         description = _together(names)
         kind = NamedImage if several and len(images) == 1 else ImageFiles
-        jobs.append(Job(lambda: kind(images, description, notice, options.orientation), tuple(images)))
+        jobs.append(Job(lambda: kind(images, description, options.orientation), tuple(images)))
     used: set[str] = set()
     for path in videos:
         save_as = unlike(f"{path.stem}.mp4", used)
-        jobs.append(_video_job(path, options, notice, several=several, save_as=save_as))
+        jobs.append(_video_job(path, options, several=several, save_as=save_as))
     return jobs
 
 
@@ -119,9 +120,9 @@ def unlike(name: str, used: set[str]) -> str:
     return free
 
 
-def _video_job(path: Path, options: CaptureOptions, notice: Notice, *, several: bool, save_as: str) -> Job:
+def _video_job(path: Path, options: CaptureOptions, *, several: bool, save_as: str) -> Job:
     def open_video() -> Source:
-        source = open_source(path, options, on_notice=notice)
+        source = open_source(path, options)
         return NamedVideo(source, path) if several else source
 
     return Job(open_video, (path,), str(path) if several else "", save_as)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +26,6 @@ STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://"
 def open_source(
     source: str | int | os.PathLike[str],
     options: CaptureOptions | None = None,
-    *,
-    on_notice: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Open what ``source`` names.
 
@@ -46,36 +43,36 @@ def open_source(
     if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
         from fer_edge.capture.streams import open_camera
 
-        return open_camera(text, options, on_notice=on_notice)
+        return open_camera(text, options)
     if text == "picamera" or text.startswith("picamera:"):
         from fer_edge.capture.picamera import open_picamera
 
-        return open_picamera(text, options, on_notice=on_notice)
+        return open_picamera(text, options)
     if text.lower().startswith(STREAM_SCHEMES):
         from fer_edge.capture.streams import open_stream
 
-        return open_stream(text, options, on_notice=on_notice)
-    return _open_files(text, options, on_notice)
+        return open_stream(text, options)
+    return _open_files(text, options)
 
 
-def _open_files(text: str, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+def _open_files(text: str, options: CaptureOptions) -> Source:
     path = Path(text)
     if path.is_dir():
-        images = images_among(sorted(path.iterdir()), on_notice)
+        images = images_among(sorted(path.iterdir()))
         if not images:
             raise SourceError(f"no images in the folder {path}; {what_else(path)}")
-        return ImageFiles(images, text, on_notice, options.orientation)
+        return ImageFiles(images, text, options.orientation)
     if path.exists():
-        return _open_file(path, options, on_notice)
+        return _open_file(path, options)
     if glob.has_magic(text):
-        images = images_among(matching(text), on_notice)
+        images = images_among(matching(text))
         if not images:
             raise SourceError(f"no images match {text}")
-        return ImageFiles(images, text, on_notice, options.orientation)
+        return ImageFiles(images, text, options.orientation)
     raise SourceError(f"no source {text}; expected a camera number, picamera, an address, a file or a folder")
 
 
-def _open_file(path: Path, options: CaptureOptions, on_notice: Callable[[str], None]) -> Source:
+def _open_file(path: Path, options: CaptureOptions) -> Source:
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path} is empty; expected an image or a video")
     found = sniff_file(path) if path.is_file() else Content(Kind.UNKNOWN, "no plain file")
@@ -86,7 +83,7 @@ def _open_file(path: Path, options: CaptureOptions, on_notice: Callable[[str], N
     if found.kind in (Kind.PICTURE, Kind.OTHER) or (
         found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
     ):
-        return ImageFiles([path], str(path), on_notice, options.orientation)
+        return ImageFiles([path], str(path), options.orientation)
     return VideoFile(path, realtime=options.realtime, loop=options.loop, orientation=options.orientation)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import cv2
@@ -86,12 +86,11 @@ class PiCamera:
         self._stopped.set()
 
 
-def open_picamera(name: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> PiCamera:
+def open_picamera(name: str, options: CaptureOptions) -> PiCamera:
     """The camera ``picamera`` or ``picamera:N``.
 
     Raises :class:`MissingDependencyError` without Picamera2, :class:`DeviceError` when no such camera is connected.
     """
-    del on_notice
     number = name.partition(":")[2] or "0"
     if not number.isdigit():
         raise UsageError(f"expected picamera or picamera:NUMBER, got {name}")

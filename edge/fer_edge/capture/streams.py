@@ -23,6 +23,7 @@ from fer_edge.capture.orientation import UPRIGHT, turn
 from fer_edge.capture.v4l2 import list_cameras
 from fer_edge.errors import DeviceError, SourceError
 from fer_edge.image_bytes import why_refused
+from fer_edge.logs import LOG
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
@@ -69,7 +70,6 @@ class LiveCapture:
         open_capture: Callable[[], Capture],
         first: Capture,
         *,
-        on_notice: Callable[[str], None] = lambda _: None,
         retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
         orientation: int = UPRIGHT,
         may_end: bool = False,
@@ -79,7 +79,6 @@ class LiveCapture:
         self._may_end = may_end
         self._open = open_capture
         self._capture: Capture | None = first
-        self._on_notice = on_notice
         self._pauses = retry_pauses_s
         self._stopped = threading.Event()
         self._state = "running"
@@ -120,11 +119,11 @@ class LiveCapture:
                     began = now
                     first_image = image.copy() if self._may_end else None
                 elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
-                    self._on_notice(f"{self.description} has ended: it only begins again")
+                    LOG.info(f"{self.description} has ended: it only begins again")
                     return
                 if self._state != "running":
                     self._state = "running"
-                    self._on_notice(f"{self.description} is back")
+                    LOG.info(f"{self.description} is back")
                 image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
                 yield Frame(image, index, now - began, now)
                 index += 1
@@ -137,7 +136,7 @@ class LiveCapture:
         """Try until the source is open again (True) or we are asked to stop (False)."""
         # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
         if self._state == "running":
-            self._on_notice(f"{self.description} is lost; trying again until it is back")
+            LOG.warning("%s is lost; trying again until it is back", self.description)
             self._attempts = 0
         while True:
             pause = self._pauses[min(self._attempts, len(self._pauses) - 1)]
@@ -159,9 +158,7 @@ class LiveCapture:
             interrupt()
 
 
-def open_camera(
-    name: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None
-) -> LiveCapture:
+def open_camera(name: str, options: CaptureOptions) -> LiveCapture:
     """The camera with this number, or this ``/dev/videoN``; raises :class:`DeviceError` if there is none."""
     linux = sys.platform.startswith("linux")
     device: str | int = int(name) if name.isdigit() else name
@@ -185,7 +182,7 @@ def open_camera(
     if not first.isOpened():
         first.release()
         raise DeviceError(f"camera {name} cannot be opened; is another program using it? See fer-camera --list-cameras")
-    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice, orientation=options.orientation)
+    return LiveCapture(f"camera {name}", open_capture, first, orientation=options.orientation)
 
 
 def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
@@ -240,7 +237,7 @@ class JpegCapture:
         self._packets.release()
 
 
-def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
+def open_stream(address: str, options: CaptureOptions) -> Source:
     """An RTSP, HTTP or other stream by FFmpeg; motion JPEG and single pictures over HTTP by readers of our own.
 
     A finite file behind an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
@@ -248,15 +245,13 @@ def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[s
     if address.lower().startswith(("http://", "https://")):
         from fer_edge.capture.web_sources import open_http
 
-        return open_http(address, options, on_notice)
+        return open_http(address, options)
     shown = without_password(address)
     first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
         raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
-    return LiveCapture(
-        shown, lambda: open_by_ffmpeg(address), first, on_notice=on_notice, orientation=options.orientation
-    )
+    return LiveCapture(shown, lambda: open_by_ffmpeg(address), first, orientation=options.orientation)
 
 
 def open_by_ffmpeg(address: str) -> Capture:

@@ -19,13 +19,12 @@ from fer_edge.errors import FerError, SourceError
 Notice = Callable[[str], None]
 
 
-def open_http(address: str, options: CaptureOptions, on_notice: Notice) -> Source:
+def open_http(address: str, options: CaptureOptions) -> Source:
     """What the answer of ``address`` says that it is.
 
     Args:
         address: ``http://`` or ``https://``, perhaps with a user name and a password.
         options: ``fps`` is how often an address of one picture is asked.
-        on_notice: gets a line when the source is lost, is back, or has ended.
 
     Raises:
         SourceError: nobody answers, or with something that is neither picture nor video.
@@ -36,9 +35,9 @@ def open_http(address: str, options: CaptureOptions, on_notice: Notice) -> Sourc
     except FerError as error:
         raise SourceError(f"{shown} {error}") from error
     if answer.stream is not None:
-        return _stream(address, answer.stream, options, on_notice)
+        return _stream(address, answer.stream, options)
     if answer.picture is not None:
-        return _picture(address, answer.picture, options, on_notice)
+        return _picture(address, answer.picture, options)
     first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
@@ -51,13 +50,12 @@ def open_http(address: str, options: CaptureOptions, on_notice: Notice) -> Sourc
         shown,
         lambda: open_by_ffmpeg(address),
         first,
-        on_notice=on_notice,
         orientation=options.orientation,
         may_end=not options.loop,
     )
 
 
-def _stream(address: str, stream: MjpegCapture, options: CaptureOptions, on_notice: Notice) -> Source:
+def _stream(address: str, stream: MjpegCapture, options: CaptureOptions) -> Source:
     shown = without_password(address)
     if stream.wait_for_one() is None:
         stream.release()
@@ -69,7 +67,7 @@ def _stream(address: str, stream: MjpegCapture, options: CaptureOptions, on_noti
         except FerError:
             return _nothing()
 
-    return LiveCapture(shown, again, stream, on_notice=on_notice, orientation=options.orientation)
+    return LiveCapture(shown, again, stream, orientation=options.orientation)
 
 
 def _nothing() -> MjpegCapture:
@@ -79,7 +77,7 @@ def _nothing() -> MjpegCapture:
     return nothing
 
 
-def _picture(address: str, content: bytes, options: CaptureOptions, on_notice: Notice) -> Source:
+def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
     shown = without_password(address)
     if frames_in(content) > 1:
         ours = content[:4] in (b"RIFF",) or content[4:8] == b"ftyp"
@@ -97,7 +95,6 @@ def _picture(address: str, content: bytes, options: CaptureOptions, on_notice: N
         shown,
         lambda: SnapshotCapture(address, fps),
         SnapshotCapture(address, fps, content),
-        on_notice=on_notice,
         orientation=options.orientation,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 """``(x, y, w, h)`` in whole pixels of the frame; x to the right, y downwards, from the upper left corner."""
-
-DEFAULT_DETECT_WIDTH: Final[int] = 320
-"""Frames wider than this are shrunk to it before detection. A face should keep about 16 pixels or more."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.defaults import SMALLEST_FACE
 from fer_edge.faces.detection import Box, DetectedFace, FaceDetector
 from fer_edge.faces.detectors.yunet import YUNET_MIN_FACE, YuNetDetector
 
 Image = npt.NDArray[np.uint8]
 
-SMALLEST_FACE: Final[int] = 24
-"""Width in pixels of the photo from which on faces are searched."""
 TILE: Final[int] = 640
 OVERLAP: Final[int] = 128
 """Faces up to this size lie whole in one of the tiles; larger ones are found in the next smaller view."""

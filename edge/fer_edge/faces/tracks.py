@@ -14,13 +14,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.defaults import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
 from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
 
 Probabilities = npt.NDArray[np.float32]
 
-DEFAULT_SMOOTHING_S: Final[float] = 0.2
-DEFAULT_HYSTERESIS: Final[float] = 0.1
 FORGET_AFTER_S: Final[float] = 1.0
 MIN_OVERLAP: Final[float] = 0.2
 NOMINAL_STEP_S: Final[float] = 0.04

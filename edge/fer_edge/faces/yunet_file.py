@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Final
 
 from fer_edge.errors import MissingDependencyError
 from fer_edge.files import sha256_of, write_bytes
+from fer_edge.system import cache_folder, places_to_look
 
 
 @dataclass(frozen=True)
@@ -46,34 +45,25 @@ TOTAL_S: Final[float] = 30.0
 _PIECE = 1 << 16
 
 
-def cache_folder() -> Path:
-    """The user's cache folder of this toolkit, after the custom of the system; it need not exist yet."""
-    if chosen := os.environ.get("XDG_CACHE_HOME"):
-        return Path(chosen) / "fer-edge"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fer-edge"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "fer-edge"
-    return Path.home() / ".cache" / "fer-edge"
-
-
 def yunet_file(pinned: PinnedFile = YUNET) -> Path:
     """Path of YuNet's file in the cache folder; fetched if it is not there, or is there but damaged.
 
     Raises :class:`MissingDependencyError` when it cannot be fetched, saying why.
     """
-    path = cache_folder() / pinned.name
-    try:
-        if path.stat().st_size == pinned.size and sha256_of(path) == pinned.sha256:
-            return path
-    except OSError:
-        pass  # not there, or not readable: both are cured by fetching, or explained by its error
+    for path in places_to_look(pinned.name):
+        try:
+            if path.stat().st_size == pinned.size and sha256_of(path) == pinned.sha256:
+                return path
+        except OSError:
+            continue  # not there, or not readable: both are cured by fetching, or explained by its error
     content = download(pinned)
+    path = cache_folder() / pinned.name
     try:
         write_bytes(path, content)
     except OSError as error:
         raise MissingDependencyError(
-            f"YuNet was fetched but cannot be kept in {path.parent}: {error.strerror}"
+            f"YuNet was fetched but cannot be kept in {path.parent}: {error.strerror}; "
+            "set XDG_CACHE_HOME to a folder that can be written, or give --detector-model FILE"
         ) from error
     return path
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fer_edge.defaults import DEFAULT_BACKEND, DEFAULT_THREADS
 from fer_edge.errors import UsageError
 from fer_edge.inference.classifier import Classifier
 
 
 def open_classifier(
-    model: str | os.PathLike[str] | None = None, *, backend: str = "auto", threads: int = 1, trusted: bool = False
+    model: str | os.PathLike[str] | None = None,
+    *,
+    backend: str = DEFAULT_BACKEND,
+    threads: int = DEFAULT_THREADS,
+    trusted: bool = False,
 ) -> Classifier:
     """Open a model file on a runtime.
 

@@ -12,7 +12,6 @@ can kill the process that opens it. So, in this order:
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import sys
@@ -31,12 +30,13 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
     """Open the model on the runtime and run it once on zeros, in this process; ``on_ready`` is called before."""
     import numpy as np
 
+    from fer_edge.dependencies import import_runtime
     from fer_edge.inference.backends import backend_spec, load_backend
 
     open_model, runtime = load_backend(backend), backend_spec(backend).runtime_module
     if runtime is not None:  # whose import takes its time, which is not the model's
         with contextlib.suppress(ImportError):  # of which the backend tells better
-            importlib.import_module(runtime)
+            import_runtime(runtime)
     on_ready()
     classifier = open_model(path, threads=1)
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.errors import FerError
+from fer_edge.logs import LOG
 from fer_edge.results import Result
 
 QUEUE_RESULTS: Final[int] = 8
@@ -39,11 +39,10 @@ class SinkRunner:
     once; the rest goes on.
     """
 
-    def __init__(self, sink: Sink, *, live: bool, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, sink: Sink, *, live: bool) -> None:
         self.sink = sink
         self.error: Exception | None = None
         """What ended the sink early, if anything did."""
-        self._on_notice = on_notice
         self._wait = sink.lossless and not live
         self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait)
         self._thread = threading.Thread(target=self._run, name=f"fer-sink-{sink.name}", daemon=True)
@@ -98,4 +97,4 @@ class SinkRunner:
         if not isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough: no failure
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             kind = "" if isinstance(error, FerError | OSError) else f"{type(error).__name__}: "
-            self._on_notice(f"output {self.sink.name} stopped: {kind}{reason}")
+            LOG.error("output %s stopped: %s%s", self.sink.name, kind, reason)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from fer_edge.capture.inputs import unlike
 from fer_edge.command import counted
 from fer_edge.errors import UsageError
+from fer_edge.logs import LOG
 from fer_edge.outputs.video import ImageWriter
 from fer_edge.results import Result
 
@@ -27,7 +28,6 @@ class ImageFolder:
         folder: made if it is not there.
         sources: the images to come, in their order; a result without a path is the first one's.
         blur: make faces unrecognisable.
-        on_notice: gets one line if files were replaced.
 
     Raises:
         UsageError: for a folder that cannot be one, or that holds the sources themselves.
@@ -42,11 +42,9 @@ class ImageFolder:
         sources: Sequence[Path],
         *,
         blur: bool = False,
-        on_notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = make_image_folder(folder, sources)
         self._blur = blur
-        self._on_notice = on_notice
         self._used: set[str] = set()
         self._names = output_names(sources, self._used)
         self._written: set[str] = set()
@@ -66,7 +64,7 @@ class ImageFolder:
     def close(self) -> None:
         """Tell what was replaced."""
         if self._replaced:
-            self._on_notice(f"{counted(self._replaced, 'image')} of an earlier run replaced in {self.folder}")
+            LOG.info(f"{counted(self._replaced, 'image')} of an earlier run replaced in {self.folder}")
 
 
 def output_names(sources: Sequence[Path], used: set[str]) -> dict[Path, str]:

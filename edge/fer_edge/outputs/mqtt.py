@@ -18,13 +18,13 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.labels import EMOTIONS
+from fer_edge.logs import LOG
 from fer_edge.outputs.address import is_loopback
 from fer_edge.outputs.draw import UNCERTAIN
 from fer_edge.outputs.status import StatusBoard
@@ -92,7 +92,6 @@ class MqttPublisher:
         self,
         broker: Broker,
         board: StatusBoard,
-        on_notice: Callable[[str], None] = lambda _: None,
         *,
         ca_file: str | None = None,
     ) -> None:
@@ -103,7 +102,6 @@ class MqttPublisher:
             raise MissingDependencyError.for_extra("paho-mqtt", "mqtt") from error
         self.broker = broker
         self._board = board
-        self._on_notice = on_notice
         self._faces_due = 0.0
         self._state_due = 0.0
         self._state: dict[str, Any] | None = None
@@ -115,7 +113,7 @@ class MqttPublisher:
         if broker.tls:
             self._client.tls_set_context(_tls(ca_file))
         elif broker.password and not is_loopback(broker.host):
-            on_notice(f"the password goes to MQTT broker {broker.host} unencrypted; better: mqtts://")
+            LOG.warning("the password goes to MQTT broker %s unencrypted; better: mqtts://", broker.host)
         self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(*RETRY_S)
         self._client.on_connect = self._when_connected
@@ -128,7 +126,7 @@ class MqttPublisher:
         del userdata, flags, properties
         if reason.is_failure:
             if str(reason) != self._was_refused:
-                self._on_notice(f"MQTT broker {self.broker.host} refuses us: {reason}")
+                LOG.warning("MQTT broker %s refuses us: %s", self.broker.host, reason)
             self._was_refused = str(reason)
             return
         for topic, payload in discovery_messages(self.broker.base).items():
@@ -144,13 +142,13 @@ class MqttPublisher:
         error = sys.exc_info()[1]
         reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error or "no answer")
         if reason != self._was_refused:
-            self._on_notice(f"MQTT broker {self.broker.host} cannot be reached ({reason}); trying again until it is")
+            LOG.warning("MQTT broker %s cannot be reached (%s); trying again until it is", self.broker.host, reason)
         self._was_refused = reason
 
     def _when_lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del client, userdata, flags, properties
         if self._connected.is_set() and reason.is_failure:
-            self._on_notice(f"MQTT broker {self.broker.host} is lost ({reason}); trying again until it is back")
+            LOG.warning("MQTT broker %s is lost (%s); trying again until it is back", self.broker.host, reason)
         self._connected.clear()
 
     def write(self, result: Result) -> None:

@@ -40,7 +40,7 @@ def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[SinkRunner]:
         for sink in sinks:
             sink.close()
         raise
-    return [SinkRunner(sink, live=wanted.source.live, on_notice=wanted.notice) for sink in sinks]
+    return [SinkRunner(sink, live=wanted.source.live) for sink in sinks]
 
 
 def check_targets(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:

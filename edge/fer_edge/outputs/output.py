@@ -47,8 +47,6 @@ class Wanted:
     job: Job
     """What of the command line the source stands for."""
     board: StatusBoard
-    notice: Callable[[str], None]
-    """Takes a line for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import DeviceError
 from fer_edge.files import unused_path, write_bytes
+from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate
 from fer_edge.results import Result
 
@@ -36,16 +37,14 @@ class Window:
 
     Args:
         blur: make faces unrecognisable.
-        on_notice: gets one line for every picture that was saved.
 
     Raises:
         DeviceError: where no window can be opened.
     """
 
-    def __init__(self, *, blur: bool = False, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, *, blur: bool = False) -> None:
         check_display()
         self._blur = blur
-        self._on_notice = on_notice
         self._picture: npt.NDArray[np.uint8] | None = None
         self._title = TITLE
         self._full = False
@@ -94,9 +93,9 @@ class Window:
         try:
             write_bytes(target, cv2.imencode(".png", self._picture)[1].tobytes())
         except OSError as error:
-            self._on_notice(f"{target.resolve()} cannot be written: {error.strerror or error}")
+            LOG.info(f"{target.resolve()} cannot be written: {error.strerror or error}")
         else:
-            self._on_notice(f"saved {target.resolve()}")
+            LOG.info(f"saved {target.resolve()}")
 
     def hold(self, until: Callable[[], object]) -> None:
         """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 from fer_edge.preprocess import to_float_input, to_int8_input
 from fer_export.convert.qdq_writer import INPUT_NAME, float_shadow
@@ -114,10 +115,7 @@ def _tflite_activations(content: bytes, inputs: npt.NDArray[Any]) -> dict[int, n
 
 
 def _shadow_activations(model: TFLiteModel, inputs: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[Any]]:
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("onnxruntime", "export") from error
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     proto = float_shadow(model)

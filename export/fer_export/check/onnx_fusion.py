@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 
 MAX_TRANSPOSES: Final[int] = 2
@@ -17,9 +18,9 @@ def optimized_operators(model: bytes) -> dict[str, int]:
     """Operator counts of ``model`` after ONNX Runtime's optimisation for this machine's CPU, as it will run."""
     try:
         import onnx
-        import onnxruntime as ort
     except ImportError as error:
-        raise MissingDependencyError.for_extra("onnx or onnxruntime", "export") from error
+        raise MissingDependencyError.for_extra("onnx", "export") from error
+    ort = import_onnxruntime()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         options = ort.SessionOptions()

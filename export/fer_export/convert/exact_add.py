@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 
 MULTIPLIER_BITS: Final[int] = 20
@@ -103,10 +104,10 @@ class _OrtAdder:
     def __init__(self, unsigned: bool) -> None:
         try:
             import onnx
-            import onnxruntime as ort
             from onnx import helper
         except ImportError as error:
-            raise MissingDependencyError.for_extra("onnx or onnxruntime", "export") from error
+            raise MissingDependencyError.for_extra("onnx", "export") from error
+        ort = import_onnxruntime()
         self._onnx, self._ort, self._helper = onnx, ort, helper
         self._dtype: Any = np.uint8 if unsigned else np.int8
         self._shift = 128 if unsigned else 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.dependencies import set_defaults
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.qdq_writer import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target, tflite_to_onnx
 from fer_export.tflite_file import read_tflite
@@ -22,6 +23,8 @@ def float_onnx(model: Any, input_size: int) -> bytes:
     """
     try:
         import tensorflow as tf
+
+        set_defaults()  # tf2onnx imports onnxruntime where that is installed
         import tf2onnx
     except ImportError as error:
         raise MissingDependencyError.for_extra("tensorflow or tf2onnx", "export") from error

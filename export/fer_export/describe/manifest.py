@@ -5,59 +5,24 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from datetime import datetime, timezone
-from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.files import sha256_of, write_text
 from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import TensorSpec
 from fer_edge.labels import EMOTIONS
+from fer_edge.versions import package_versions, source_commit
 from fer_export.check.gate import Comparison
 
 MANIFEST_NAME: Final[str] = "manifest.json"
 FORMAT: Final[int] = 1
-_PACKAGES: Final[tuple[str, ...]] = (
-    "fer-edge-toolkit",
-    "numpy",
-    "opencv-python",
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-model-optimization",
-    "ai-edge-litert",
-    "onnx",
-    "onnxruntime",
-    "tf2onnx",
-)
 
 
 def versions() -> dict[str, str]:
     """Python, platform and the packages that take part in an export; absent ones are left out."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def source_commit() -> str | None:
-    """Commit of the checkout that this package runs from, with ``-dirty`` when files differ; None outside of one."""
-    here = Path(__file__).resolve().parent
-    try:
-        head = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head.stdout.strip() or None
+    here = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    return here | package_versions()
 
 
 def tensor_entry(spec: TensorSpec, *, layout: str | None = None) -> dict[str, Any]:

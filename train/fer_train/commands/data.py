@@ -7,12 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
 from fer_edge.option_types import gibibytes, whole
 from fer_train.importing.class_names import NUMBERINGS
+
+if TYPE_CHECKING:
+    pass
 from fer_train.terminal import progress_bar
 
 _SHOWN = 10
@@ -33,6 +37,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="fer-data", description="Import, audit and synthesise data sets of facial emotion.")
+    parser.add_version()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     importing = commands.add_parser("import", help="copy a data set to one checked folder with a manifest")
@@ -65,7 +70,7 @@ def _parser() -> CommandParser:
     auditing.add_argument(
         "--label-errors",
         action="store_true",
-        help="also find likely label errors by confident learning: minutes, needs the extra [audit]",
+        help="also find likely label errors by confident learning: minutes, needs cleanlab and scikit-learn",
     )
     auditing.add_argument(
         "--strict", action="store_true", help="exit 1 when an evaluation split leaks or labels conflict"
@@ -132,7 +137,7 @@ def _audit(options: argparse.Namespace) -> int:
         dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
     with progress_bar("auditing") as on_progress:
         result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
-    print_summary(result)
+    print_summary(result, sys.stdout)
     if options.json:
         write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")
         sys.stdout.write(f"wrote {options.json}\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
+from fer_edge.extras import missing_packages
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import whole
 from fer_train.commands.recipe import add_option, recipe_from, resumed_recipe
@@ -29,6 +30,7 @@ def build_parser() -> CommandParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
+    parser.add_version()
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     what = groups[WHAT]
     what.add_argument("--run", required=True, help="folder of this run, for example runs/first")
@@ -62,6 +64,8 @@ def _train(argv: Sequence[str] | None) -> int:
         raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
     if not resume and hosts.is_first and folder.float_checkpoint.exists():
         raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
+    if "keras" in missing_packages("train"):  # before a run folder is made
+        raise MissingDependencyError.for_extra("keras", "train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native_libraries(), folder.locked() if hosts.is_first else contextlib.nullcontext():
         try:

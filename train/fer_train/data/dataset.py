@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_train.data.decoded_cache import cached, default_cache_dir
+from fer_edge.system import cache_folder
+from fer_train.data.decoded_cache import cached
 from fer_train.data.folder_layout import SPLITS
 from fer_train.data.readers import open_source
 from fer_train.on_progress import Progress
@@ -97,7 +98,7 @@ def load_dataset(
 
     Raises :class:`DataError` for a missing or truncated source, an unknown folder, a missing class.
     """
-    cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    cache = Path(cache_dir) if cache_dir is not None else cache_folder()
     with contextlib.closing(open_source(source)) as opened:
         folder, meta = cached(opened, cache, seed=seed, on_progress=on_progress)
     side = int(meta["side"])

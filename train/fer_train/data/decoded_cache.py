@@ -23,9 +23,10 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import DataError, InputError
+from fer_edge.errors import DataError, InputError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage
+from fer_edge.system import can_write
 from fer_train.data.decoding import BrokenImageError, to_square
 from fer_train.data.duplicates import group_copies, members_of_groups
 from fer_train.data.folder_layout import SPLITS, require_classes
@@ -42,12 +43,6 @@ _SAMPLE: Final[int] = 64
 _STALE_S: Final[float] = 24 * 3600.0
 
 
-def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/fer-edge-toolkit``, usually ``~/.cache/fer-edge-toolkit``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fer-edge-toolkit"
-
-
 def cached(
     source: ImageSource, cache_dir: Path, *, seed: int, on_progress: Progress | None = None
 ) -> tuple[Path, dict[str, Any]]:
@@ -56,11 +51,19 @@ def cached(
     folder = cache_dir / "datasets" / key
     meta = _read_meta(folder)
     if meta is None:
+        _require_writable(cache_dir)
         _build(source, folder, seed, on_progress)
         meta = _read_meta(folder)
         if meta is None:
-            raise DataError(f"the cache in {folder} cannot be read back; give another folder with cache_dir")
+            raise DataError(f"the cache in {folder} cannot be read back; name another one with --cache-dir")
     return folder, meta
+
+
+def _require_writable(cache_dir: Path) -> None:
+    if not can_write(cache_dir):
+        raise UsageError(
+            f"decoded images cannot be kept in {cache_dir}: it cannot be written; name another folder with --cache-dir"
+        )
 
 
 def _read_meta(folder: Path) -> dict[str, Any] | None:

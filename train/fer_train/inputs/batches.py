@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.preprocess import resize_gray
+from fer_edge.system import usable_cpus
 from fer_train.inputs.mixing import Mixing, mix
-from fer_train.parallel import cores
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -78,4 +78,4 @@ class Batches:
             def __getitem__(self, index: int) -> Any:
                 return batches[index]
 
-        return _Dataset(workers=max(1, min(6, cores() // 2)), use_multiprocessing=False, max_queue_size=16)
+        return _Dataset(workers=max(1, min(6, usable_cpus() // 2)), use_multiprocessing=False, max_queue_size=16)

@@ -17,8 +17,8 @@ from fer_edge.files import atomic_path
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import resize_gray
+from fer_edge.system import usable_cpus
 from fer_train.networks.keras_classifier import KerasClassifier
-from fer_train.parallel import cores
 
 KEY_BYTES = 16
 MODEL_SUFFIXES: Final[frozenset[str]] = frozenset({".tflite", ".onnx"})
@@ -76,7 +76,7 @@ def teacher_targets(
     which is asked here. Raises :class:`ModelError` for a file of another kind, or one that knows none of the images.
     """
     if path.suffix in MODEL_SUFFIXES:
-        with contextlib.closing(open_classifier(path, threads=cores())) as classifier:
+        with contextlib.closing(open_classifier(path, threads=usable_cpus())) as classifier:
             return _softened(log_probabilities(classifier, images), temperature), np.ones(len(images), np.bool_)
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
+import warnings
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.networks.teachers import resnet_features, vgg_features
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
@@ -21,6 +24,8 @@ NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
 STUDENT: Final[str] = NETWORKS[0]
 INPUT_NAME: Final[str] = "face"
 OUTPUT_NAME: Final[str] = "emotion"
+STALL_S: Final[float] = 20.0
+"""Longest wait for a piece of the ImageNet weights (9 MB, from Google's storage)."""
 DEFAULT_BN_MOMENTUM: Final[float] = 0.95
 """Keras builds MobileNetV2 with 0.999: with FER-2013's few hundred steps an epoch, its statistics lag for epochs."""
 
@@ -66,18 +71,30 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
     if network == "resnet":
         return resnet_features(keras, inputs)
     size = int(inputs.shape[1])
+    waited_s = socket.getdefaulttimeout()
     try:
-        body = keras.applications.MobileNetV2(
-            input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        hint = (
-            "download it elsewhere and give its path with --backbone"
-            if backbone == "imagenet"
-            else "expected MobileNetV2 1.0 weights without top, as keras.applications saves them"
-        )
-        raise ModelError(f"backbone weights {backbone} cannot be loaded ({reason}); {hint}") from error
+        socket.setdefaulttimeout(STALL_S)  # Keras would wait for ever for a server that does not answer
+        with warnings.catch_warnings():
+            # That weights for 224 pixels are loaded at other sizes: there are none of our smallest, and these serve.
+            warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
+            body = keras.applications.MobileNetV2(
+                input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
+            )
+    except Exception as error:  # Keras raises a bare Exception where it cannot download
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if backbone == "imagenet":
+            raise ModelError(
+                f"the ImageNet weights cannot be had ({reason}); get that file on another machine and give the weights "
+                "with --backbone FILE, or train from scratch with --backbone none"
+            ) from error
+        if not isinstance(error, OSError | ValueError | KeyError):
+            raise
+        raise ModelError(
+            f"backbone weights {backbone} cannot be loaded ({reason}); expected MobileNetV2 1.0 weights without top, "
+            "as keras.applications saves them"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(waited_s)
     return body.output
 
 

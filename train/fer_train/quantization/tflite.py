@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.preprocess import to_float_input
+from fer_edge.system import usable_cpus
 from fer_train.evaluation.evaluate import Evaluation, evaluate
 from fer_train.evaluation.temperature import Labels
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
-from fer_train.parallel import cores
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -123,6 +123,6 @@ def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Label
 
     with (
         as_file(qat_to_tflite(qat_network)) as path,
-        contextlib.closing(open_classifier(path, threads=cores(), trusted=True)) as classifier,
+        contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier,
     ):
         return evaluate(classifier, images, labels, split)

@@ -16,8 +16,8 @@ import cv2
 from fer_edge.errors import UsageError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+from fer_edge.system import usable_cpus
 from fer_train.data.staged_folder import MANIFEST, staged_folder, write_new
-from fer_train.parallel import cores
 from fer_train.synthetic.faces import MIN_SIZE, numbered_face
 
 NOTE: Final[str] = (
@@ -72,11 +72,11 @@ def _draw_chunks(
 ) -> Iterator[int]:
     """Draw all chunks and yield the number of pictures in each as it is done."""
     draw = functools.partial(_draw_chunk, staging, size, seed)
-    if not parallel or cores() < 2:
+    if not parallel or usable_cpus() < 2:
         yield from map(draw, chunks)
         return
     # Drawing holds the interpreter lock, so processes; fresh ones, because forking a threaded process is not safe.
-    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(usable_cpus(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(draw, chunks)
 
 

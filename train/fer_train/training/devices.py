@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fer_edge.errors import MissingDependencyError, UsageError
 
 ALL = "all"
@@ -97,6 +95,8 @@ class Devices:
         """Raise :class:`UsageError` on every host when ``value`` is not the same on all."""
         if self.hosts.count == 1:
             return
+        import numpy as np
+
         multihost_utils: Any = importlib.import_module("jax.experimental.multihost_utils")
         values = np.asarray(multihost_utils.process_allgather(np.array(value)))
         if len(np.unique(values)) > 1:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fer_train.parallel import cores, ordered_map
+from fer_edge.system import usable_cpus
+from fer_train.parallel import ordered_map
 from fer_train.training import keras_optimizer
 
 Chunk = tuple[Any, Any, Any]
@@ -253,4 +254,4 @@ def _chunks(batches: BatchList, longest: int) -> Iterator[Chunk]:
         length = min(max(longest, 1), 1 << len(parts), len(batches) - start)
         parts.append((start, start + length))
     # More threads would only keep the one that feeds the device from the interpreter lock.
-    yield from ordered_map(make, parts, batch=1, workers=max(1, min(4, cores() // 4)))
+    yield from ordered_map(make, parts, batch=1, workers=max(1, min(4, usable_cpus() // 4)))

@@ -2,7 +2,8 @@
 
 A new one is one new file here, for example ``toy.py``::
 
-    from fer_edge.faces.detection import DetectedFace
+    from fer_edge.logs import LOG
+from fer_edge.faces.detection import DetectedFace
     from fer_edge.faces.detector import DetectorSpec
 
 
@@ -24,12 +25,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 
 from fer_edge.command import did_you_mean
+from fer_edge.defaults import DEFAULT_DETECT_WIDTH
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
-from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH, FaceDetector
+from fer_edge.faces.detection import FaceDetector
 from fer_edge.faces.detector import DetectorSpec
+from fer_edge.logs import LOG
 from fer_edge.registry import find_records
 
 AUTO = "auto"
@@ -51,7 +53,6 @@ def open_detector(
     model: str | os.PathLike[str] | None = None,
     *,
     width: int = DEFAULT_DETECT_WIDTH,
-    on_notice: Callable[[str], None] = lambda _: None,
 ) -> FaceDetector:
     """Open the face detector ``name``: one of :func:`detectors`, or ``auto`` (YuNet where possible, else Haar).
 
@@ -60,7 +61,6 @@ def open_detector(
         model: its file, where it has one; without it YuNet's is looked for in the user's cache folder, and fetched
             once if it is not there.
         width: see :data:`fer_edge.faces.detection.DEFAULT_DETECT_WIDTH`, in pixels.
-        on_notice: gets one line where ``auto`` has to fall back.
 
     Returns:
         The detector.
@@ -71,7 +71,7 @@ def open_detector(
         MissingDependencyError: YuNet was asked for and cannot be fetched, or OpenCV lacks Haar.
     """
     if name == AUTO:
-        return _open_first(model, width, on_notice)
+        return _open_first(model, width)
     spec = detectors().get(name)
     if spec is None:
         names = detector_names()
@@ -83,7 +83,7 @@ def open_detector(
     return spec.open(model, width=width)
 
 
-def _open_first(model: str | os.PathLike[str] | None, width: int, on_notice: Callable[[str], None]) -> FaceDetector:
+def _open_first(model: str | os.PathLike[str] | None, width: int) -> FaceDetector:
     automatic = [spec for spec in detectors().values() if spec.automatic]
     if model is not None:
         return next(spec for spec in automatic if spec.takes_file).open(model, width=width)
@@ -98,6 +98,6 @@ def _open_first(model: str | os.PathLike[str] | None, width: int, on_notice: Cal
             continue
         if first is not None:
             drawback = f", {spec.drawback}" if spec.drawback else ""
-            on_notice(f"faces are found by {spec.title or spec.name}{drawback}: {first}")
+            LOG.warning(f"faces are found by {spec.title or spec.name}{drawback}: {first}")
         return found
     raise first or MissingDependencyError("there is no face detector")

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fer_edge.defaults import DEFAULT_DETECT_WIDTH
 from fer_edge.errors import MissingDependencyError, ModelError
-from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH, DetectedFace, clip_box, shrink
+from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
 if TYPE_CHECKING:

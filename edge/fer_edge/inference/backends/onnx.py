@@ -6,7 +6,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.dependencies import import_onnxruntime
+from fer_edge.errors import ModelError
 from fer_edge.inference.backend import BackendSpec, Tolerance
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
         MissingDependencyError: ONNX Runtime is not installed.
         ModelError: a bad file.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"onnxruntime cannot be imported ({error}); install it with: pip install onnxruntime"
-        ) from error
+    ort = import_onnxruntime()
     from fer_edge.inference.classifier import FunctionClassifier
     from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT
 

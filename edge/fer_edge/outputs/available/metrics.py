@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fer_edge.logs import LOG
 from fer_edge.outputs.available.web import web_token
 from fer_edge.outputs.output import OutputSpec, option
 
@@ -20,7 +21,7 @@ def open_metrics(wanted: Wanted) -> Sink:
     arguments = wanted.arguments
     server = MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
     names = " or ".join(f"http://{name}:{server.port}/metrics" for name in reachable(server.host))
-    wanted.notice(f"figures for Prometheus at {names}")
+    LOG.info(f"figures for Prometheus at {names}")
     return server
 
 

@@ -19,7 +19,7 @@ def open_mqtt(wanted: Wanted) -> Sink:
     arguments = wanted.arguments
     password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
     broker = parse_broker(arguments.mqtt, password)
-    return MqttPublisher(broker, wanted.board, wanted.notice, ca_file=arguments.mqtt_ca)
+    return MqttPublisher(broker, wanted.board, ca_file=arguments.mqtt_ca)
 
 
 OUTPUT = OutputSpec(

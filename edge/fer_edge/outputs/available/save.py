@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_edge.logs import LOG
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def open_save(wanted: Wanted) -> Sink:
         from fer_edge.outputs.image_folder import ImageFolder, make_image_folder
 
         if isinstance(source, ImageFiles):
-            return ImageFolder(target, source.paths, blur=arguments.blur, on_notice=wanted.notice)
+            return ImageFolder(target, source.paths, blur=arguments.blur)
         target = make_image_folder(target, wanted.job.files) / wanted.job.save_as
-    target = spared(target, live=source.live, notice=wanted.notice)
+    target = spared(target, live=source.live)
     single = isinstance(source, ImageFiles) and len(source.paths) == 1
     return open_recorder(target, single_image=single, fps=source.fps, live=source.live, blur=arguments.blur)
 
@@ -37,7 +37,7 @@ def is_folder(target: str) -> bool:
     return target.endswith(("/", os.sep)) or Path(target).is_dir() or not Path(target).suffix
 
 
-def spared(target: Path, *, live: bool, notice: Callable[[str], None]) -> Path:
+def spared(target: Path, *, live: bool) -> Path:
     """Where to write instead of over an older recording, which nobody could make again; a file's is replaced.
 
     Both are told.
@@ -47,10 +47,10 @@ def spared(target: Path, *, live: bool, notice: Callable[[str], None]) -> Path:
     if not target.is_file():
         return target
     if not live:
-        notice(f"{target} is there already and is replaced")
+        LOG.info(f"{target} is there already and is replaced")
         return target
     free = unused_path(target)
-    notice(f"{target} is kept; this recording goes to {free}")
+    LOG.info(f"{target} is kept; this recording goes to {free}")
     return free
 
 

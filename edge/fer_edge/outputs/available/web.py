@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from fer_edge.logs import LOG
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def open_web(wanted: Wanted) -> Sink:
     token = web_token(arguments)
     page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), wanted.board)
     ending = "?token=..." if token else ""
-    wanted.notice("watch at " + " or ".join(f"http://{name}:{page.port}/{ending}" for name in reachable(page.host)))
+    LOG.info("watch at " + " or ".join(f"http://{name}:{page.port}/{ending}" for name in reachable(page.host)))
     return page
 
 

@@ -1,0 +1,103 @@
+"""The options of ``fer-bench``, apart from what carries them out: help and versions load no numpy, no Rich."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fer_bench.subcommands import SUBCOMMANDS
+from fer_edge.command import CommandParser
+from fer_edge.option_types import number, percent, whole
+
+
+def measure_parser() -> CommandParser:
+    """The options of a measurement."""
+    p = CommandParser(
+        prog="fer-bench",
+        description="Measure latency, memory, load time and accuracy of models, interleaved, each in fresh processes.",
+        epilog=SUBCOMMANDS.summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_version()
+    p.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
+        "runtime; repeat for several (default: the INT8 model that comes with the package)",
+    )
+    p.add_argument(
+        "--all",
+        action="store_true",
+        help="every model that is found, on every runtime that is installed; with --scaling",
+    )
+    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
+    p.add_argument(
+        "--runtime-python",
+        action="append",
+        default=[],
+        metavar="BACKEND=PYTHON",
+        help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
+    )
+    p.add_argument("--threads", type=whole(1), default=1, metavar="N", help="CPU threads of one inference (default: 1)")
+    p.add_argument(
+        "--scaling",
+        action=argparse.BooleanOptionalAction,
+        help="also throughput at 1, 2, 4 ... threads up to all CPUs",
+    )
+    p.add_argument(
+        "--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds per model (default: 3)"
+    )
+    p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes per model (default: 3)")
+    p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
+    p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
+    p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
+    p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
+    p.add_argument("--seed", type=whole(), default=0, help="of the order of turns and of drawn faces (default: 0)")
+    p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
+    p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
+    p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
+    p.add_argument(
+        "--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto (default: auto)"
+    )
+    p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
+    p.add_argument(
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
+    )
+    p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
+    p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
+    p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
+    return p
+
+
+def compare_parser() -> CommandParser:
+    """The options of a comparison."""
+    p = CommandParser(
+        prog="fer-bench compare",
+        description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
+        epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
+    )
+    p.add_argument("before", type=Path, metavar="A.json", help="the reference")
+    p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
+    p.add_argument("--model", action="append", default=[], metavar="M", help="only this model; repeat for several")
+    p.add_argument(
+        "--fail-if-slower",
+        type=percent,
+        metavar="PERCENT",
+        help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
+    )
+    p.add_argument(
+        "--fail-if-less-accurate",
+        type=percent,
+        metavar="POINTS",
+        help="exit 1 when a model lost more than this many percentage points of accuracy on the same split",
+    )
+    p.add_argument("--other-machine", action="store_true", help="allow measurements of two different machines")
+    p.add_argument(
+        "--by-ratio",
+        action="store_true",
+        help="compare times against the float model of the same file: also where milliseconds are invalid for noise",
+    )
+    p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
+    return p

@@ -1,0 +1,46 @@
+"""What each extra of the toolkit consists of, and which of it is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final
+
+_TRAIN: Final = (
+    "tensorflow",
+    "keras",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "tensorboard",
+    "matplotlib",
+    "rich",
+)
+EXTRAS: Final[dict[str, tuple[str, ...]]] = {
+    "train": _TRAIN,
+    "jax": (*_TRAIN, "jax"),
+    "torch": (*_TRAIN, "torch"),
+    "export": (*_TRAIN, "onnx", "onnxruntime", "tf2onnx"),
+    "bench": ("matplotlib", "onnxruntime", "rich"),
+    "web": ("starlette", "uvicorn"),
+    "mqtt": ("paho-mqtt",),
+    "audit": ("cleanlab", "scikit-learn", "scipy"),
+}
+"""Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""
+_MODULES: Final[dict[str, str]] = {
+    "paho-mqtt": "paho.mqtt",
+    "scikit-learn": "sklearn",
+    "tensorflow-model-optimization": "tensorflow_model_optimization",
+    "tf-keras": "tf_keras",
+}
+"""Where the module to import has another name than the package."""
+
+
+def missing_packages(extra: str) -> tuple[str, ...]:
+    """Those packages of ``extra`` that are not installed, by their names on PyPI."""
+    return tuple(package for package in EXTRAS[extra] if not _is_there(_MODULES.get(package, package)))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # the package above it is missing, or half-installed
+        return False

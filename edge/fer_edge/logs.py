@@ -1,0 +1,65 @@
+"""Notices: the package's one logger, and how a command shows them on standard error.
+
+Modules log to ``logging.getLogger("fer_edge")``: INFO for what is worth knowing (a camera is back), WARNING for what
+makes answers worse or is about to (a slower face detector, a camera that is lost), ERROR for an output that ended. In
+a program of its own, Python shows those from WARNING up; ``logging`` configures the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+LOG: Final = logging.getLogger("fer_edge")
+_BEFORE: Final[list[Callable[[], None]]] = []
+"""What makes room on the terminal before a line is written: a progress line removes itself."""
+
+
+class _Lines(logging.Handler):
+    """Writes ``prog: text`` to whatever ``sys.stderr`` is at that moment: it is led away and back in between."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__()
+        self.prog = prog
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; a standard error that is closed is no reason to stop."""
+        kind = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        for make_room in _BEFORE:
+            make_room()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"{self.prog}: {kind}{record.getMessage()}\n")
+
+
+@contextlib.contextmanager
+def shown_on_stderr(prog: str) -> Iterator[None]:
+    """Within it, notices of the toolkit from INFO up are lines of the command ``prog`` on standard error."""
+    handler = _Lines(prog)
+    level, propagate = LOG.level, LOG.propagate
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False  # TensorFlow's absl gives the root logger a handler of its own: no line twice
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+        LOG.propagate = propagate
+
+
+@contextlib.contextmanager
+def making_room(make_room: Callable[[], None]) -> Iterator[None]:
+    """Within it ``make_room`` is called before each line that is shown."""
+    _BEFORE.append(make_room)
+    try:
+        yield
+    finally:
+        _BEFORE.remove(make_room)
+
+
+def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
+    """What ``--quiet`` (errors only) and ``--verbose`` (all) mean; without them, INFO and above."""
+    LOG.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)

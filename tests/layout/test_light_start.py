@@ -1,0 +1,124 @@
+"""Help, versions and errors cost next to nothing: no numpy, no OpenCV, no framework is loaded for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import fer_edge
+
+HEAVY = (
+    "numpy", "cv2", "ai_edge_litert", "tflite_runtime", "onnxruntime", "onnx", "tensorflow", "keras", "tf_keras",
+    "torch", "jax", "rich", "matplotlib", "psutil", "sklearn",
+)  # fmt: skip
+COMMANDS = {
+    point.name: point.value.split(":")[0]
+    for point in metadata.entry_points(group="console_scripts")
+    if point.value.startswith("fer_")
+}
+HELPS = [[name] for name in sorted(COMMANDS)] + [
+    ["fer-data", "import"],
+    ["fer-data", "audit"],
+    ["fer-data", "synth"],
+    ["fer-bench", "compare"],
+]
+LOADED = f"""
+import json, sys
+sys.stdout.flush()
+sys.stderr.write(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
+"""
+
+
+def child(code: str) -> tuple[str, list[str]]:
+    """Standard output of ``code`` in a fresh interpreter, and which heavy packages it ended with."""
+    done = subprocess.run([sys.executable, "-c", code + LOADED], capture_output=True, text=True, check=True)
+    loaded: list[str] = json.loads(done.stderr)
+    return done.stdout, loaded
+
+
+def command(name: str, *arguments: str) -> str:
+    """Code that runs the command's entry point, which ends with :class:`SystemExit` for help."""
+    return f"""
+import sys
+from {COMMANDS[name]} import main
+try:
+    code = main({list(arguments)!r})
+except SystemExit as ending:
+    code = ending.code
+assert not code, code
+"""
+
+
+def test_all_five_commands_are_here() -> None:
+    assert sorted(COMMANDS) == ["fer-bench", "fer-camera", "fer-data", "fer-export", "fer-train"]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_loads_nothing_heavy_and_reads_well(words: list[str]) -> None:
+    out, loaded = child(command(*words, "--help"))
+    assert loaded == []
+    assert out.startswith(f"usage: {' '.join(words)}")
+    for blemish in ("%%", "(default: False)", "(default: None)", "(required) (default", "``", "==SUPPRESS=="):
+        assert blemish not in out
+    assert len(words) > 1 or "--version" in out
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_version_is_of_one_form_and_loads_nothing_heavy(name: str) -> None:
+    out, loaded = child(command(name, "--version"))
+    first, python, *packages = out.splitlines()
+    assert loaded == []
+    assert first.split(" (")[0] == f"{name} {fer_edge.__version__}"
+    assert python.startswith("Python 3.")
+    assert f"numpy {metadata.version('numpy')}" in packages
+
+
+@pytest.mark.parametrize("module", ["fer_edge", "fer_edge.errors", "fer_edge.command", "fer_edge.versions"])
+def test_these_modules_are_light(module: str) -> None:
+    assert child(f"import {module}")[1] == []
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_usage_error_is_found_before_anything_heavy_is_loaded(name: str) -> None:
+    code = f"from {COMMANDS[name]} import main\nassert main(['--no-such-option']) == 2\n"
+    done = subprocess.run([sys.executable, "-c", code + LOADED], capture_output=True, text=True, check=True)
+    line, loaded = done.stderr.splitlines()
+    assert line.startswith(f"{name}: error: ")
+    assert json.loads(loaded) == []
+
+
+def cpu_seconds(*arguments: str) -> float:
+    """Least processor time of five runs: on a busy machine, wall time says more about the others."""
+    spent = []
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        spent.append(usage.ru_utime + usage.ru_stime)
+    return min(spent)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="no wait4 on this system")
+def test_the_help_of_fer_camera_comes_at_once() -> None:
+    bare = cpu_seconds("-c", "pass")
+    assert cpu_seconds("-m", "fer_edge", "--help") < max(0.15, 5 * bare)
+
+
+def test_every_public_name_resolves_and_is_listed() -> None:
+    assert set(fer_edge.__all__) <= set(dir(fer_edge))
+    for name in fer_edge.__all__:
+        assert getattr(fer_edge, name) is getattr(fer_edge, name)
+    out, loaded = child("from fer_edge import *\nprint(open_classifier.__module__, Face.__name__, len(EMOTIONS))")
+    assert out.split() == ["fer_edge.inference.classifier", "Face", "7"]
+    assert "cv2" in loaded  # so what the other tests look for can be found
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fer_edge.nothing
