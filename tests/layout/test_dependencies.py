@@ -48,7 +48,7 @@ def packages_of(extra: str) -> list[str]:
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_advice_names_exactly_the_packages_of_the_extra(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(EXTRAS[extra]) == packages_of(extra)
-    monkeypatch.setattr("fer_edge.dependencies._is_there", lambda module: False)
+    monkeypatch.setattr("fer_edge.extras._is_there", lambda module: False)
     message = str(MissingDependencyError.for_extra("something", extra))
     assert message == f"something is not installed; install it with: pip install {' '.join(packages_of(extra))}"
 
@@ -58,7 +58,7 @@ def test_every_extra_for_users_has_advice() -> None:
 
 
 def test_advice_names_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.dependencies._is_there", lambda module: module != "uvicorn")
+    monkeypatch.setattr("fer_edge.extras._is_there", lambda module: module != "uvicorn")
     assert missing_packages("web") == ("uvicorn",)
     assert str(MissingDependencyError.for_extra("uvicorn", "web")).endswith("pip install uvicorn")
 
