@@ -28,6 +28,7 @@ from fer_bench.targets import choose_targets
 from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_train.html import require_jinja
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,6 +172,8 @@ def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> Non
     """What would otherwise fail after minutes of measuring."""
     if options.profile and not _profiled(targets):
         raise UsageError(f"--profile works on {' and '.join(PROFILED)}, not on {targets[0].backend}")
+    if options.html:
+        require_jinja("bench")
     if options.html and options.html.is_dir():
         raise UsageError(f"{options.html} cannot be written: it is a folder")
     for path in filter(None, (options.json, options.html)):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
+from fer_train.html import require_jinja
 from fer_train.parallel import cores
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _run(args: argparse.Namespace) -> int:
         from rich.console import Console
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "export") from error
+    require_jinja("export")
     console = Console(highlight=False, markup=False)
     request = _request(args, weights, console)
     from fer_export.exporting import GateFailedError, export

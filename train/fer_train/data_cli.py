@@ -128,10 +128,13 @@ def _audit(options: argparse.Namespace) -> int:
     from fer_train.audit_report import write_report
     from fer_train.audit_summary import print_summary
     from fer_train.dataset import load_dataset
+    from fer_train.html import require_jinja
 
     for path in filter(None, (options.json, options.html)):
         if Path(path).is_dir():
             raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    if options.html:
+        require_jinja()
     with progress_bar("reading") as on_progress:
         dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
     with progress_bar("auditing") as on_progress:
