@@ -31,6 +31,7 @@ from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 from fer_train.html import require_jinja
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from rich.console import Console
 
 CHUNK_MS = 40.0
@@ -230,7 +231,7 @@ def _settings(targets: Sequence[Target], options: argparse.Namespace) -> Setting
     )
 
 
-def _sections(report: Report) -> list[str]:
+def _sections(report: Report) -> list[Markup]:
     from fer_bench.profile_view import profile_section
 
     sections = [profile_section(profile) for profile in report.profiles]

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[str] = ()) -> None:
+def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[Markup] = ()) -> None:
     """Write the page of ``report`` atomically; ``sections`` is further HTML to put at the end."""
     write_text(path, page(report, sections))
 
 
-def page(report: Report, sections: Sequence[str] = ()) -> str:
+def page(report: Report, sections: Sequence[Markup] = ()) -> str:
     """The page of ``report`` as text; ``sections`` as for :func:`write_page`."""
     machine, results = report.machine, report.results
     place = machine.board or machine.cpu_model
     has_accuracy = any(result.accuracy is not None for result in results)
-    return render(
+    text = render(
         __package__ or "",
         "page.html",
         title=f"fer-bench: {place}",
@@ -41,6 +41,7 @@ def page(report: Report, sections: Sequence[str] = ()) -> str:
         sections=sections,
         how=_how(report),
     )
+    return str(text)
 
 
 def _speed_sections(results: Sequence[Result]) -> dict[str, Markup]:

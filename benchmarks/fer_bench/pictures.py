@@ -27,6 +27,7 @@ COLOURS: Final[tuple[str, ...]] = (
 """Okabe and Ito's palette, which colour-blind people can tell apart."""
 MARKERS: Final[str] = "osD^vPX*"
 """Colour and marker tell the models apart; they are the same in all pictures of a page."""
+LABEL_LENGTH: Final[int] = 40
 
 
 def accuracy_against_latency(results: Sequence[Result]) -> Markup:
@@ -64,7 +65,14 @@ def accuracy_against_latency(results: Sequence[Result]) -> Markup:
 
 
 def _legend_text(result: Result) -> str:
-    return result.name if result.valid else f"{result.name} (invalid timing)"
+    name = _label(result.name)
+    return name if result.valid else f"{name} (invalid timing)"
+
+
+def _label(text: str) -> str:
+    """``text`` as a label: no longer than a legend bears, and no formula where a name holds dollar signs."""
+    short = text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _legend(figure: Any, axes: Any) -> None:
@@ -126,7 +134,7 @@ def bars(
     axes.barh(places, values, color=COLOURS[0] if valid else "#bbbbbb", height=0.75)
     for place, value, note in zip(places, values, notes, strict=True):
         axes.annotate(note, (value, place), xytext=(4, -2.5), textcoords="offset points", fontsize=6.5, color="#444444")
-    axes.set_yticks(places, labels, fontsize=6.5)
+    axes.set_yticks(places, [_label(label) for label in labels], fontsize=6.5)
     axes.set_xlim(0, max(values, default=1.0) * 1.2)
     axes.set_ylim(-0.8, len(labels) - 0.2)
     axes.grid(axis="y", visible=False)

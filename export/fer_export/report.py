@@ -72,7 +72,7 @@ def markdown(data: ReportData) -> str:
 
 def page(data: ReportData) -> str:
     """The report as one HTML file without outside resources."""
-    return render(
+    text = render(
         __package__ or "",
         "report.html",
         title=data.title,
@@ -84,6 +84,7 @@ def page(data: ReportData) -> str:
         if data.labelled
         else [],
     )
+    return str(text)
 
 
 def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:

@@ -33,7 +33,7 @@ def render_report(audit: Audit) -> str:
     side, counts = audit.dataset.side, audit.splits[0].counts
     most = max(1, *counts.values())
     skipped = audit.dataset.skipped
-    return render(
+    text = render(
         __package__ or "",
         "audit_report.html",
         title=f"Audit of {audit.dataset.source.name}",
@@ -53,6 +53,7 @@ def render_report(audit: Audit) -> str:
         skipped=skipped[:SKIPPED_SHOWN],
         skipped_text=f"{counted(len(skipped), 'unreadable file')}, left out.",
     )
+    return str(text)
 
 
 def figure_text(finding: Finding) -> str:

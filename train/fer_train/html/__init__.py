@@ -1,6 +1,6 @@
 """The HTML pages of all commands: one stylesheet, one skeleton, the same tables; everything escaped by Jinja2.
 
-A page is a template beside the module that fills it. It extends ``fer_train.html/base.html`` and takes tables and bars
+A page is a template beside the module that fills it, and takes others in the same folder by their bare name. It extends ``fer_train.html/base.html`` and takes tables and bars
 from ``fer_train.html/parts.html``. Pages are single files without outside resources, and no wider than a phone: what is
 wide (tables, pictures) scrolls inside its own box.
 """
@@ -49,7 +49,11 @@ def render(package: str, template: str, **values: Any) -> Markup:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
+    class Beside(Environment):
+        def join_path(self, template: str, parent: str) -> str:
+            return template if "/" in template else f"{parent.partition('/')[0]}/{template}"
+
+    environment = Beside(
         loader=FunctionLoader(_template_text),
         autoescape=True,
         undefined=StrictUndefined,
