@@ -13,6 +13,8 @@ from rich.text import Text
 from fer_bench.end_to_end import soak_findings
 from fer_bench.pictures import lines
 from fer_bench.result import EndToEnd
+from fer_bench.table import is_mixed
+from fer_bench.trust import untrusted_sentence
 from fer_train.html import render
 
 if TYPE_CHECKING:
@@ -22,20 +24,22 @@ if TYPE_CHECKING:
 def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
     first = results[0]
-    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms a frame, side by side")
+    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms per frame, side by side")
     waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
+    mixed = is_mixed([one.valid for one in results])
     for table, headings in (
         (stages, ("frames/s", *first.stage_ms)),
         (waits, ("age p50 ms", "p99 ms", "dropped", "first ms", "peak MiB")),
     ):
         for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("valid", no_wrap=True)
+        if mixed:
+            table.add_column("valid", no_wrap=True)
     for one in results:
-        valid = Text("yes") if one.valid else Text("NO", style="bold red")
+        valid = ["yes" if one.valid else "no"] if mixed else []
         style = "" if one.valid else "dim"
         rates = (f"{one.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in one.stage_ms.values()))
-        stages.add_row(one.model, one.backend, *rates, valid, style=style)
+        stages.add_row(one.model, one.backend, *rates, *valid, style=style)
         age = one.age_ms
         waits.add_row(
             one.model,
@@ -45,7 +49,7 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
             "-" if one.n_dropped is None else str(one.n_dropped),
             f"{one.first_result_ms:.0f}",
             "-" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}",
-            valid,
+            *valid,
             style=style,
         )
     out.print(stages)
@@ -53,8 +57,9 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     for one in results:
         for line in soak_lines(one):
             out.print(line)
-        for reason in one.invalid_reasons:
-            out.print(Text.assemble(("invalid ", "bold red"), f"({one.model}): {reason}"))
+    sentence = untrusted_sentence([(one.model, one.invalid_reasons) for one in results])
+    if sentence:
+        out.print(Text(sentence, style="yellow"), soft_wrap=True)
 
 
 def _table(title: str, caption: str) -> Table:

@@ -73,7 +73,7 @@ def bench_page() -> str:
     from fer_bench.page import page
     from fer_bench.profile_view import profile_section
 
-    operators = [OperatorProfile(EVIL, [1, 48, 48, 32], 10.0, 1000)]
+    operators = [OperatorProfile(EVIL, [1, 48, 48, 32], 1000, 10.0)]
     profile = Profile(EVIL, EVIL, 1, EVIL, 12.0, operators, False, [EVIL])
     samples = [SoakSample(float(i), 100.0 - i, 5.0, 2.0, 100.0 + i, None, 2400.0) for i in range(9)]
     whole = EndToEnd(
