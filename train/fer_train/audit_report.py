@@ -17,6 +17,7 @@ from fer_train.audit import Audit, Finding
 from fer_train.audit_votes import VoteAudit
 from fer_train.html import render
 from fer_train.softlabels import OTHER_COLUMNS
+from fer_train.wording import counted
 
 GROUPS_SHOWN: Final[int] = 48
 IMAGES_SHOWN: Final[int] = 6
@@ -129,11 +130,6 @@ def _group(audit: Audit, group: Iterable[np.int64], note: str) -> dict[str, Any]
     if len(members) > IMAGES_SHOWN:
         note = f"{note} {len(members)} images".strip()
     return {"images": images, "note": note}
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 image``, ``1,532 images``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _data_url(image: npt.NDArray[np.uint8]) -> str:
