@@ -23,7 +23,7 @@ from fer_bench.naming import conditions_name
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
 from fer_bench.remote import Remote, Target
 from fer_bench.result import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
-from fer_bench.runtimes import OFFERED, OPENCV
+from fer_bench.runtimes import OPENCV
 from fer_bench.targets import choose_targets
 from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_edge.command import CommandParser
@@ -48,7 +48,7 @@ def parser() -> CommandParser:
     """The options of a measurement."""
     p = CommandParser(
         prog="fer-bench",
-        description="Measure latency, memory, load time and accuracy of models, interleaved, in fresh processes.",
+        description="Measure latency, memory, load time and accuracy of models, interleaved, one process a model.",
         epilog="fer-bench compare A.json B.json compares two measurements; see fer-bench compare --help.",
     )
     p.add_argument(
@@ -63,12 +63,7 @@ def parser() -> CommandParser:
         action="store_true",
         help="every model that is found, on every runtime that is installed; with --scaling",
     )
-    p.add_argument(
-        "--backend",
-        default="auto",
-        metavar="B",
-        help=f"runtime of models without @BACKEND: {', '.join(OFFERED)} (default: by the suffix)",
-    )
+    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
     p.add_argument(
         "--runtime-python",
         action="append",
@@ -76,21 +71,19 @@ def parser() -> CommandParser:
         metavar="BACKEND=PYTHON",
         help="interpreter of another environment for a runtime, for example tflite-runtime=/opt/old/bin/python",
     )
-    p.add_argument(
-        "--threads", type=positive_int, default=1, metavar="N", help="CPU threads per inference (default: 1)"
-    )
+    p.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads of one inference (1)")
     p.add_argument(
         "--scaling",
         action=argparse.BooleanOptionalAction,
         help="also throughput at 1, 2, 4 ... threads up to all CPUs",
     )
-    p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed s per model (default: 3)")
-    p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="processes per model (default: 3)")
-    p.add_argument("--data", type=Path, metavar="D", help="faces: folder, zip or fer2013.csv (default: drawn faces)")
-    p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
+    p.add_argument("--seconds", type=positive_float, default=3.0, metavar="S", help="timed seconds a model (3)")
+    p.add_argument("--processes", type=positive_int, default=3, metavar="N", help="fresh processes a model (3)")
+    p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
+    p.add_argument("--split", default="validation", help="train, validation or test (validation)")
     p.add_argument("--limit", type=positive_int, metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument("--seed", type=int, default=0, help="seed of the order of turns and of drawn faces (default: 0)")
+    p.add_argument("--seed", type=int, default=0, help="of the order of turns and of drawn faces (0)")
     p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from fer_edge.backends import BACKENDS, load_backend
+from fer_edge.backends import load_backend
 
 OPENCV: Final[str] = "opencv"
-OFFERED: Final[tuple[str, ...]] = (*(name for name in BACKENDS if name != "fake"), OPENCV)
-"""What a user may choose; ``fake`` is for tests."""
 OLD_RUNTIME_PYTHON: Final[Path] = Path(__file__).parents[2] / ".venv-tflite-runtime" / "bin" / "python"
 """tflite-runtime needs numpy 1, hence an environment of its own; found here, ``--all`` uses it."""
 

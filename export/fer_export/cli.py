@@ -16,6 +16,7 @@ from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.html import require_jinja
 from fer_train.parallel import cores
+from fer_train.wording import counted
 
 if TYPE_CHECKING:
     from fer_export.exporting import ExportRequest, ExportResult
@@ -169,7 +170,8 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
     if dataset.skipped:
         name, reason = dataset.skipped[0]
         console.print(
-            f"{len(dataset.skipped)} files of {data} were skipped, the first: {name}: {reason}", soft_wrap=True
+            f"{counted(len(dataset.skipped), 'unreadable file')} of {data} skipped, the first: {name}: {reason}",
+            soft_wrap=True,
         )
     return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
 
@@ -203,14 +205,16 @@ def _progress(console: Any) -> Iterator[Any]:
 
 
 def _print_result(console: Any, request: ExportRequest, result: ExportResult) -> None:
-    what = f"{request.data}, split {request.split.name}, {len(request.split)} images"
+    what = f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}"
     _print_table(console, f"Models on {what}", result.rows)
     if result.coral_rows:
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
     for line in result.verdict.remarks:
         console.print(f"note: {line}", soft_wrap=True)
-    console.print(f"Gate passed. Wrote {len(result.files)} files to {request.out}/: ", end="", soft_wrap=True)
+    console.print(
+        f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
+    )
     console.print(", ".join(path.name for path in result.files), soft_wrap=True)
 
 

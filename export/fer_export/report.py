@@ -13,6 +13,7 @@ from fer_export.layer_error import LayerError
 from fer_export.networks import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.schema import TFLiteModel
 from fer_train.html import render
+from fer_train.wording import megabytes
 
 WORST_LAYERS: Final[int] = 12
 
@@ -101,8 +102,7 @@ def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
         accuracy = f"{comparison.other.accuracy:.2%}" if data.labelled else "-"
         drop = "-" if name == FLOAT_TFLITE or not data.labelled else drop_text(comparison, compact=compact)
         agreement = f"{comparison.agreement:.2%}"
-        size = f"{data.sizes[name] / 2**20:.2f} MiB"
-        rows.append([name, size, accuracy, str(comparison.other.n_images), drop, agreement])
+        rows.append([name, megabytes(data.sizes[name]), accuracy, str(comparison.other.n_images), drop, agreement])
     return rows
 
 
@@ -123,7 +123,7 @@ def _tables(data: ReportData) -> list[_Table]:
     unlabelled = "" if data.labelled else "Drawn faces have no true label: only agreement with the float model counts. "
     tables = [_Table("Models", unlabelled + twin, model_rows(data))]
     if data.labelled:
-        tables.append(_Table("Recall", "Per cent of each class found; loss in points.", _recall_rows(data)))
+        tables.append(_Table("Recall", "Percent of each class found; loss in points.", _recall_rows(data)))
     tables.append(_layer_table(data))
     tables.append(_Table("Sizes", "", _size_rows(data)))
     tables.append(_Table("Operators", "TFLite operators with versions.", _operator_rows(data)))

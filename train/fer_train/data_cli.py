@@ -14,6 +14,7 @@ from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 from fer_edge.files import write_text
 from fer_train.cache import Progress
 from fer_train.class_map import NUMBERINGS
+from fer_train.wording import counted
 
 _SHOWN = 10
 
@@ -49,7 +50,11 @@ def _parser() -> CommandParser:
     )
     importing.add_argument("--numbering", choices=sorted(NUMBERINGS), help="whose numbers numbered class folders are")
     importing.add_argument(
-        "--max-size", type=_gib, default="4", metavar="GIB", help="refuse archives that unpack to more (default: 4)"
+        "--max-size",
+        type=_gigabytes,
+        default="4",
+        metavar="GB",
+        help="refuse archives that unpack to more (default: 4)",
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
 
@@ -70,23 +75,29 @@ def _parser() -> CommandParser:
 
     synth = commands.add_parser("synth", help="draw synthetic faces (no people) with the seven expressions")
     synth.add_argument("--to", required=True, metavar="DIR", help="new folder")
-    synth.add_argument("--train", type=int, default=300, metavar="N", help="faces a class (default: %(default)s)")
-    synth.add_argument("--validation", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
-    synth.add_argument("--test", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
+    synth.add_argument("--train", type=int, default=300, metavar="N", help="faces per class (default: %(default)s)")
+    synth.add_argument("--validation", type=int, default=60, metavar="N", help="faces per class (default: %(default)s)")
+    synth.add_argument("--test", type=int, default=60, metavar="N", help="faces per class (default: %(default)s)")
     synth.add_argument("--size", type=int, default=48, metavar="PX", help="side in pixels (default: %(default)s)")
-    synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other faces")
+    synth.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the drawing: another seed, other faces (default: %(default)s)",
+    )
     synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
     return parser
 
 
-def _gib(text: str) -> int:
+def _gigabytes(text: str) -> int:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a size in GiB, got {text!r}")
-    return int(value * 2**30)
+        raise argparse.ArgumentTypeError(f"expected a size in GB, got {text!r}")
+    return int(value * 1e9)
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -105,17 +116,18 @@ def _import(options: argparse.Namespace) -> int:
             on_progress=on_progress,
         )
     say = sys.stdout.write
-    say(f"{'already imported' if report.already_there else 'imported'}: {report.n_images} images in {report.target}\n")
+    what = f"{counted(report.n_images, 'image')} in {report.target}"
+    say(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
     for split, classes in report.counts.items():
         say(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
     for name, count in report.dropped.items():
-        say(f"dropped {count} images of class {name}, which is none of the seven\n")
+        say(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven\n")
     if report.cleaned:
         say(f"cleaned: {report.cleaned}\n")
     if report.votes is not None:
-        say(f"crowd votes for {report.votes} images\n")
+        say(f"crowd votes for {counted(report.votes, 'image')}\n")
     if report.skipped:
-        say(f"skipped {len(report.skipped)} files that are no readable images:\n")
+        say(f"skipped {counted(len(report.skipped), 'unreadable file')}:\n")
         for name, reason in report.skipped[:_SHOWN]:
             say(f"  {name}: {reason}\n")
         if len(report.skipped) > _SHOWN:
@@ -164,7 +176,9 @@ def _synth(options: argparse.Namespace) -> int:
         total = write_synthetic(
             options.to, counts, size=options.size, seed=options.seed, force=options.force, on_progress=on_progress
         )
-    sys.stdout.write(f"drew {total} synthetic faces of {options.size}x{options.size} pixels in {options.to}\n")
+    sys.stdout.write(
+        f"drew {counted(total, 'synthetic face')} of {options.size}x{options.size} pixels in {options.to}\n"
+    )
     return 0
 
 

@@ -25,6 +25,7 @@ from fer_edge.preprocess import GrayImage
 from fer_train.archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
 from fer_train.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_image
 from fer_train.layout import Entry, Layout, LayoutRule, assign, require_classes
+from fer_train.wording import megabytes
 
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
@@ -171,7 +172,7 @@ class _ImageFile:
     def encoded(self) -> bytes:
         try:
             if self.file.stat().st_size > MAX_IMAGE_BYTES:
-                raise BrokenImageError(f"more than {MAX_IMAGE_BYTES >> 20} MiB")
+                raise BrokenImageError(f"more than {megabytes(MAX_IMAGE_BYTES)}")
             return self.file.read_bytes()
         except OSError as error:
             raise BrokenImageError(f"not readable ({error.strerror})") from error
@@ -241,7 +242,7 @@ class _ZipMember:
 
     def encoded(self) -> bytes:
         if self.info.file_size > MAX_IMAGE_BYTES:
-            raise BrokenImageError(f"{self.info.file_size >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
+            raise BrokenImageError(f"{megabytes(self.info.file_size)}, more than {megabytes(MAX_IMAGE_BYTES)}")
         try:
             return read_member(self.archive, self.info)
         except DAMAGED_MEMBER as error:
