@@ -127,7 +127,7 @@ def _import(options: argparse.Namespace) -> int:
     if report.votes is not None:
         say(f"crowd votes for {counted(report.votes, 'image')}\n")
     if report.skipped:
-        say(f"skipped {counted(len(report.skipped), 'unreadable file')}:\n")
+        say(f"skipped {counted(len(report.skipped), 'file')} without a readable image:\n")
         for name, reason in report.skipped[:_SHOWN]:
             say(f"  {name}: {reason}\n")
         if len(report.skipped) > _SHOWN:
