@@ -24,6 +24,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
+from fer_edge.native import quiet_native_libraries
 from fer_train.html import render
 from fer_train.wording import megabytes
 
@@ -48,7 +49,9 @@ def _parser() -> CommandParser:
 
 def _run(options: argparse.Namespace) -> int:
     page = options.out / "demo.html"
-    write_text(page, demo_page(options.out, load_faces(options.data, options.split)))
+    with quiet_native_libraries():
+        text = demo_page(options.out, load_faces(options.data, options.split))
+    write_text(page, text)
     sys.stdout.write(f"Open this page in a browser: {page.resolve()}\n")
     return 0
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +88,22 @@ def bench_page() -> str:
         a_result(3.0, model=EVIL, valid=False, invalid_reasons=[f"{EVIL}: two"]),
     ]
     return page(a_report(results, end_to_end=[whole]), [profile_section(profile), end_to_end_section([whole])])
+
+
+def demo_page() -> str:
+    """What ``make demo`` ends with, of models with hostile names on a busy machine."""
+    from fer_bench.accuracy import load_faces
+    from fer_bench.demo_page import demo_page as make
+    from fer_bench.result import write_report
+
+    results = [
+        a_result(model=f"{EVIL}{n}", valid=False, invalid_reasons=[f"busy neighbour: {n} CPUs", "too short: 3 runs"])
+        for n in range(4)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_report(a_report(results), folder / "bench.json")
+        entries = {result.model: {"top1_agreement_with_float": 0.974} for result in results}
+        (folder / "manifest.json").write_text(json.dumps({"models": entries}))
+        shutil.copy(Path(__file__).parents[2] / "models/fer_int8.tflite", folder)
+        return make(folder, load_faces(None, "validation"))

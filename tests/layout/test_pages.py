@@ -10,13 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.layout.page_examples import EVIL, audit_page, bench_page, export_page
+from tests.layout.page_examples import EVIL, audit_page, bench_page, demo_page, export_page
 
 from fer_train.html import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = (390, 844)
-PAGES: dict[str, Callable[[], str]] = {"audit": audit_page, "export": export_page, "bench": bench_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "audit": audit_page,
+    "export": export_page,
+    "bench": bench_page,
+    "demo": demo_page,
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +86,35 @@ def test_a_template_that_is_not_given_a_value_fails(tmp_path: Path) -> None:
 
     with pytest.raises(UndefinedError):
         render("fer_train.html", "base.html")
+
+
+def test_the_demo_shows_faces_answers_models_and_says_once_why_times_are_rough(pages: dict[str, str]) -> None:
+    text = pages["demo"]
+    assert text.count('<figure class="face">') == 14
+    assert text.count("97.4%") == 4  # agreement of each model
+    assert text.count("Do not rely on these times: busy neighbour: 0 CPUs; too short: 3 runs.") == 1
+    assert "NO" not in re.sub(r"base64,[^\"]+", "", text)
+    right = re.search(r"<p>(\d+) of 14 answered as drawn", text)
+    assert right and int(right[1]) == text.count('class="mark yes"') >= 9  # 79 % on drawn faces, on average
+
+
+def test_make_demo_ends_with_the_page() -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make here")
+    root = Path(__file__).parents[2]
+    for variable in ("", "FER2013=/d/fer2013.zip"):
+        listed = subprocess.run(
+            [make, "-n", "demo", variable or "A=1"], cwd=root, capture_output=True, text=True, check=True
+        )
+        last = listed.stdout.strip().splitlines()[-1]
+        assert "-m fer_bench.demo_page --out out" in last
+        assert ("--data '/d/fer2013.zip' --split validation" in last) == bool(variable)
+
+
+def test_the_demo_page_says_in_one_line_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from fer_bench.demo_page import main
+
+    assert main(["--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "bench.json" in error and len(error.strip().splitlines()) == 1
