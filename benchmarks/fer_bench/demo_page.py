@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, load_faces
 from fer_bench.result import Report, Result, read_report
-from fer_bench.trust import untrusted_sentence
+from fer_bench.trust import plain_sentence
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
@@ -84,7 +84,7 @@ def demo_page(folder: Path, faces: Faces) -> str:
         measured_on=_measured_on(report, drawn),
         bars=_bars(report.results),
         place=report.machine.board or report.machine.cpu_model,
-        trust=untrusted_sentence([(result.model, result.invalid_reasons) for result in report.results]),
+        trust=plain_sentence([(result.model, result.invalid_reasons) for result in report.results]),
     )
     return str(text)
 
