@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ def answered(model: Path, faces: Faces) -> list[dict[str, Any]]:
         for emotion in range(len(EMOTIONS))
         for index in np.flatnonzero(faces.labels == emotion)[k : k + 1]
     ]
-    with open_classifier(model) as classifier:
+    with contextlib.closing(open_classifier(model)) as classifier:
         batch = np.stack([preprocess_face(faces.images[index], classifier.input_size) for index in chosen])
         probabilities = classifier.predict(batch)
     return [

@@ -11,6 +11,7 @@ from fer_bench.pictures import accuracy_against_latency, latency_distributions, 
 from fer_bench.result import Report, Result
 from fer_edge.files import write_text
 from fer_train.html import render
+from fer_train.wording import counted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -125,8 +126,8 @@ def _accuracy_caption(results: Sequence[Result]) -> str:
 def _how(report: Report) -> str:
     settings, machine = report.settings, report.machine
     latency = (
-        f"One inference at a time on {settings.threads} thread(s): copy in, compute, copy out. "
-        f"{settings.n_processes} fresh processes a model, {settings.seconds_per_model:g} s timed each in all; the "
+        f"One inference at a time on {counted(settings.threads, 'thread')}: copy in, compute, copy out. "
+        f"{settings.n_processes} fresh processes per model, {settings.seconds_per_model:g} s timed in all; the "
         f"models take turns of {settings.chunk_ms:g} ms in random order, after a warm-up until run times settle. "
         "Intervals are 95 %, by a bootstrap over processes and rounds. "
     )

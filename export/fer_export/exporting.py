@@ -38,6 +38,7 @@ from fer_train.dataset import Split
 from fer_train.evaluate import CALIBRATION_BINS, Evaluation, evaluate
 from fer_train.synthetic import synthetic_split
 from fer_train.temperature import describe
+from fer_train.wording import counted
 
 SYNTHETIC_PER_CLASS: Final[int] = 40
 SYNTHETIC_SEED: Final[int] = 0
@@ -265,7 +266,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         }[networks.method],
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
         "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",
-        "data": f"{request.data}, split {request.split.name}, {len(request.split)} images",
+        "data": f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}",
         "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
         "commit": manifest.source_commit() or "unknown (not a git checkout)",

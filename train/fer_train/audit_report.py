@@ -17,7 +17,7 @@ from fer_train.audit import Audit, Finding
 from fer_train.audit_votes import VoteAudit
 from fer_train.html import render
 from fer_train.softlabels import OTHER_COLUMNS
-from fer_train.wording import counted
+from fer_train.wording import counted, singular
 
 GROUPS_SHOWN: Final[int] = 48
 IMAGES_SHOWN: Final[int] = 6
@@ -67,7 +67,8 @@ def figure_text(finding: Finding) -> str:
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
-        words.append(f"{shown} {name.replace('_', ' ')}")
+        what = name.replace("_", " ")
+        words.append(f"{shown} {singular(what) if value == 1 else what}")
     return ", ".join(words)
 
 
@@ -75,8 +76,14 @@ def _card(finding: Finding) -> dict[str, str]:
     name, value = next(iter(finding.figures.items()))
     if finding.key == "class_balance":
         name, value = "ratio", finding.figures["ratio"]
+    what = name.replace("_", " ")
     figure = f"{value:.1f} : 1" if name == "ratio" else f"{value:,.0f}"
-    return {"key": finding.key, "title": finding.title, "figure": figure, "unit": name.replace("_", " ")}
+    return {
+        "key": finding.key,
+        "title": finding.title,
+        "figure": figure,
+        "unit": singular(what) if value == 1 else what,
+    }
 
 
 def _sizes(audit: Audit) -> str:
@@ -128,7 +135,7 @@ def _group(audit: Audit, group: Iterable[np.int64], note: str) -> dict[str, Any]
             {"url": _data_url(split.images[at]), "label": facts["label"], "split": facts["split"], "name": name}
         )
     if len(members) > IMAGES_SHOWN:
-        note = f"{note} {len(members)} images".strip()
+        note = f"{note} {counted(len(members), 'image')}".strip()
     return {"images": images, "note": note}
 
 
