@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,17 @@ def test_the_demo_page_says_in_one_line_what_is_missing(tmp_path: Path, capsys: 
     assert main(["--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "bench.json" in error and len(error.strip().splitlines()) == 1
+
+
+def test_without_jinja_a_page_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fer_bench.cli import main as bench
+    from fer_train.data_cli import main as data
+
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    # The data set does not exist: that would be told first if the page were thought of last.
+    assert data(["audit", "--data", str(tmp_path / "none"), "--html", str(tmp_path / "a.html")]) == 3
+    assert "jinja2" in capsys.readouterr().err
+    assert bench(["--model", "x@fake", "--html", str(tmp_path / "b.html")]) == 3
+    assert "jinja2" in capsys.readouterr().err
