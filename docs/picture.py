@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer_edge import FacePipeline, open_classifier
-from fer_edge.draw import annotate
-from fer_train.synthetic import draw_scene
+from fer_edge.loading.open import open_classifier
+from fer_edge.outputs.draw import annotate
+from fer_edge.pipeline import FacePipeline
+from fer_train.synthetic.faces import draw_scene
 
 PEOPLE = (("happy", 8), ("surprise", 13))
 """Emotion and seed of each person, from left to right."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from tests.benchmarks.report_examples import a_report, a_result
 
-from fer_bench.table import print_report
-from fer_bench.trust import PLAIN_WORDS, plain_sentence, untrusted_sentence
+from fer_bench.report.terminal import print_report
+from fer_bench.report.trust import PLAIN_WORDS, plain_sentence, untrusted_sentence
 
 BUSY = "busy neighbour: other processes used 1.20 CPUs (limit 0.2)"
 
@@ -50,9 +50,9 @@ def test_figures_of_one_kind_are_given_once() -> None:
 
 def test_plain_words_are_known_for_each_kind_of_reason() -> None:
     """Kinds are the beginnings of the reasons in validity.py; the advice on the governor is plain as it is."""
-    import fer_bench.validity
+    import fer_bench.measure.validity
 
-    source = Path(str(fer_bench.validity.__file__)).read_text(encoding="utf-8")
+    source = Path(str(fer_bench.measure.validity.__file__)).read_text(encoding="utf-8")
     kinds = re.findall(r"(?<!\")\"([A-Za-z][a-zA-Z -]+): ", source)
     assert {"busy neighbour", "busy host", "too short", "too noisy", "drift", "interrupted", "throttled"} <= set(kinds)
     ratios = {"ratio drifts"}

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from tests.benchmarks.report_examples import a_report, a_result
 
-from fer_bench.result import AgeMs, EndToEnd, OperatorProfile, Profile, SoakSample
+from fer_bench.schema import AgeMs, EndToEnd, OperatorProfile, Profile, SoakSample
 from fer_edge.labels import EMOTIONS
-from fer_export.gate import Comparison, Verdict
-from fer_export.layer_error import LayerError
-from fer_export.networks import MODEL_FILES
-from fer_export.report import ReportData
-from fer_train.audit import audit
-from fer_train.audit_votes import VoteAudit
-from fer_train.dataset import Dataset, Split
-from fer_train.evaluate import Evaluation
-from fer_train.synthetic import synthetic_split
+from fer_export.check.gate import Comparison, Verdict
+from fer_export.check.layer_error import LayerError
+from fer_export.describe.report import ReportData
+from fer_export.file_names import MODEL_FILES
+from fer_train.audit.checks import audit
+from fer_train.audit.crowd_agreement import VoteAudit
+from fer_train.data.dataset import Dataset, Split
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.synthetic.faces import synthetic_split
 
 EVIL = "<script>alert('x')</script>&\"" + "a_long_name_without_a_gap_" * 6
 
@@ -29,7 +29,7 @@ def audit_page() -> str:
     """An audit whose file names are hostile, with copies, a conflict, votes and a file that cannot be read."""
     import dataclasses
 
-    from fer_train.audit_report import render_report
+    from fer_train.audit.html_report import render_report
 
     drawn = synthetic_split(4, 0, name="train")
     images = np.concatenate([drawn.images, *[drawn.images[:1]] * 9])
@@ -44,7 +44,7 @@ def audit_page() -> str:
 
 def export_page() -> str:
     """An export report with every table."""
-    from fer_export.report import page
+    from fer_export.describe.report import page
 
     rng = np.random.default_rng(0)
     labels = np.arange(70) % 7
@@ -72,9 +72,9 @@ def export_page() -> str:
 
 def bench_page() -> str:
     """A measurement with invalid timings, a profile, the whole pipeline and a soak."""
-    from fer_bench.end_to_end_view import end_to_end_section
-    from fer_bench.page import page
-    from fer_bench.profile_view import profile_section
+    from fer_bench.report.end_to_end import end_to_end_section
+    from fer_bench.report.html_page import page
+    from fer_bench.report.operator_profile import profile_section
 
     operators = [OperatorProfile(EVIL, [1, 48, 48, 32], 1000, 10.0)]
     profile = Profile(EVIL, EVIL, 1, EVIL, 12.0, operators, False, [EVIL])
@@ -92,9 +92,9 @@ def bench_page() -> str:
 
 def demo_page() -> str:
     """What ``make demo`` ends with, of models with hostile names on a busy machine."""
-    from fer_bench.accuracy import load_faces
-    from fer_bench.demo_page import demo_page as make
-    from fer_bench.result import write_report
+    from fer_bench.measure.accuracy import load_faces
+    from fer_bench.report.demo_page import demo_page as make
+    from fer_bench.schema import write_report
 
     results = [
         a_result(model=f"{EVIL}{n}", valid=False, invalid_reasons=[f"busy neighbour: {n} CPUs", "too short: 3 runs"])

@@ -109,12 +109,12 @@ def test_make_demo_ends_with_the_page() -> None:
             [make, "-n", "demo", variable or "A=1"], cwd=root, capture_output=True, text=True, check=True
         )
         last = listed.stdout.strip().splitlines()[-1]
-        assert "-m fer_bench.demo_page --out out" in last
+        assert "-m fer_bench.report.demo_page --out out" in last
         assert ("--data '/d/fer2013.zip' --split validation" in last) == bool(variable)
 
 
 def test_the_demo_page_says_in_one_line_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from fer_bench.demo_page import main
+    from fer_bench.report.demo_page import main
 
     assert main(["--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -125,7 +125,7 @@ def test_without_jinja_a_page_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from fer_bench.cli import main as bench
-    from fer_train.data_cli import main as data
+    from fer_train.commands.data import main as data
 
     monkeypatch.setitem(sys.modules, "jinja2", None)
     # The data set does not exist: that would be told first if the page were thought of last.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_train.audit import Finding
-from fer_train.audit_report import figure_text
+from fer_train.audit.findings import Finding, figure_text
 from fer_train.wording import counted, megabytes, singular
 
 

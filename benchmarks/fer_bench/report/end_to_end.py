@@ -1,0 +1,145 @@
+"""End-to-end results and soaks, on the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fer_bench.measure.end_to_end import soak_findings
+from fer_bench.report.charts import lines
+from fer_bench.report.terminal import is_mixed
+from fer_bench.report.trust import untrusted_sentence
+from fer_bench.schema import EndToEnd
+from fer_train.html import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
+    """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
+    first = results[0]
+    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms per frame, side by side")
+    waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
+    mixed = is_mixed([one.valid for one in results])
+    for table, headings in (
+        (stages, ("frames/s", *first.stage_ms)),
+        (waits, ("age p50 ms", "p99 ms", "dropped", "first ms", "peak MiB")),
+    ):
+        for heading in headings:
+            table.add_column(heading, justify="right", no_wrap=True)
+        if mixed:
+            table.add_column("valid", no_wrap=True)
+    for one in results:
+        valid = ["yes" if one.valid else "no"] if mixed else []
+        style = "" if one.valid else "dim"
+        rates = (f"{one.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in one.stage_ms.values()))
+        stages.add_row(one.model, one.backend, *rates, *valid, style=style)
+        age = one.age_ms
+        waits.add_row(
+            one.model,
+            one.backend,
+            "-" if age is None else f"{age.p50:.1f}",
+            "-" if age is None else f"{age.p99:.1f}",
+            "-" if one.n_dropped is None else str(one.n_dropped),
+            f"{one.first_result_ms:.0f}",
+            "-" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}",
+            *valid,
+            style=style,
+        )
+    out.print(stages)
+    out.print(waits)
+    for one in results:
+        for line in soak_lines(one):
+            out.print(line)
+    sentence = untrusted_sentence([(one.model, one.invalid_reasons) for one in results])
+    if sentence:
+        out.print(Text(sentence, style="yellow"), soft_wrap=True)
+
+
+def _table(title: str, caption: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = caption, "left"
+    table.add_column("model", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    return table
+
+
+def soak_lines(one: EndToEnd) -> list[str]:
+    """What a soak shows, in words; nothing without one."""
+    if not one.samples:
+        return []
+    found = soak_findings(one)
+    minutes = one.samples[-1].t_s / 60
+    parts = [
+        f"{label} {value:+.1f} {unit}"
+        for label, value, unit in (
+            ("throughput", found["throughput_change_percent"], "%"),
+            ("memory", found["rss_growth_mib"], "MiB"),
+            ("temperature", found["temperature_rise_c"], "°C"),
+        )
+        if value is not None
+    ]
+    return [f"soak of {minutes:.1f} min, {one.model}: last third against first: {', '.join(parts) or 'too short'}"]
+
+
+def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
+    """HTML: a table, and the curves of each soak."""
+    first = results[0]
+    stages = [f"{name} ms" for name in first.stage_ms]
+    head = ("model", "on", "frames/s", *stages, "age p50 ms", "age p99 ms", "dropped", "first ms", "peak MiB")
+    return render(
+        __package__ or "",
+        "end_to_end_view.html",
+        source=first.source,
+        detector=first.detector,
+        head=head,
+        rows=[_row(one) for one in results],
+        soaks=[_soak(one) for one in results if one.samples],
+    )
+
+
+def _row(one: EndToEnd) -> dict[str, Any]:
+    age = one.age_ms
+    cells = [f"{one.throughput_fps:.0f}", *(f"{ms:.2f}" for ms in one.stage_ms.values())]
+    cells += ["–", "–"] if age is None else [f"{age.p50:.1f}", f"{age.p99:.1f}"]
+    cells += ["–" if one.n_dropped is None else str(one.n_dropped), f"{one.first_result_ms:.0f}"]
+    cells += ["–" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}"]
+    return {
+        "kind": "" if one.valid else "invalid",
+        "name": one.model,
+        "on": one.backend,
+        "valid": one.valid,
+        "why": "" if one.valid else one.invalid_reasons[0],
+        "cells": [(cell, "speed") for cell in cells],
+    }
+
+
+def _soak(one: EndToEnd) -> dict[str, Any]:
+    minutes = [sample.t_s / 60 for sample in one.samples]
+
+    def known(key: str) -> tuple[list[float], list[float]]:
+        pairs = [(m, getattr(s, key)) for m, s in zip(minutes, one.samples, strict=True) if getattr(s, key) is not None]
+        return [m for m, _ in pairs], [value for _, value in pairs]
+
+    def picture(keys: Sequence[tuple[str, str]], label: str, from_zero: bool) -> tuple[str, str]:
+        curves = [(name, *known(key)) for name, key in keys]
+        curves = [curve for curve in curves if curve[1]]
+        return label, lines(curves, "minutes", label, from_zero=from_zero) if curves else ""
+
+    return {
+        "model": one.model,
+        "backend": one.backend,
+        "lines": soak_lines(one),
+        "pictures": [
+            picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms per frame", True),
+            picture([("frames/s", "throughput_fps")], "frames per second", True),
+            picture([("resident", "rss_mib")], "memory, MiB", True),
+            picture([("temperature", "temperature_c")], "temperature, °C", False),
+        ],
+    }

@@ -1,0 +1,120 @@
+"""The per-operator profile as a table on the terminal and as a section of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fer_bench.report.charts import bars
+from fer_bench.schema import OperatorProfile, Profile
+from fer_train.html import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SHOWN_ON_TERMINAL = 12
+
+
+def print_profile(profile: Profile, out: Console) -> None:
+    """Totals by kind of operator, then the slowest operators one by one."""
+    total = sum(one.time_us for one in profile.operators)
+    out.print(
+        Text.assemble(
+            (f"Where the time goes: {profile.model} on {profile.backend}", "italic"),
+            f" ({profile.method}; sum {total:.0f} us, whole model {profile.whole_us:.0f} us)",
+            ("" if profile.valid else " INVALID", "bold red"),
+        )
+    )
+    out.print(_table("by kind", [(kind, "", ones) for kind, ones in by_kind(profile).items()], total))
+    indexed = sorted(enumerate(profile.operators), key=lambda pair: -pair[1].time_us)[:SHOWN_ON_TERMINAL]
+    rows = [(f"{index} {one.operator}", shape_text(one), [one]) for index, one in indexed]
+    out.print(_table(f"the {len(rows)} slowest", rows, total))
+    if not profile.valid:
+        out.print(Text(f"invalid: {profile.invalid_reasons[0]}", style="red"))
+
+
+def by_kind(profile: Profile) -> dict[str, list[OperatorProfile]]:
+    """Operators by kind, the kind that takes longest first."""
+    kinds: dict[str, list[OperatorProfile]] = {}
+    for one in profile.operators:
+        kinds.setdefault(one.operator, []).append(one)
+    return dict(sorted(kinds.items(), key=lambda item: -sum(one.time_us for one in item[1])))
+
+
+def profile_section(profile: Profile) -> Markup:
+    """HTML: a bar for each operator in the order of computation, with its rate, and a table by kind."""
+    total = sum(one.time_us for one in profile.operators)
+    labels = [f"{index} {one.operator} {shape_text(one)}" for index, one in enumerate(profile.operators)]
+    notes = [_note(one, total) for one in profile.operators]
+    rows = [
+        {
+            "kind": kind,
+            "count": len(ones),
+            "us": f"{_sum_us(ones):.0f}",
+            "share": f"{100 * _sum_us(ones) / total:.1f} %",
+            "mmacs": _millions(ones),
+            "rate": _rate(ones),
+        }
+        for kind, ones in by_kind(profile).items()
+    ]
+    caption = (
+        f"{profile.method}: sum {total:.0f} us, whole model {profile.whole_us:.0f} us. In the order of computation, "
+        "with the share of the sum and the rate reached in billions of multiply-accumulates per second."
+    )
+    return render(
+        __package__ or "",
+        "profile_view.html",
+        model=profile.model,
+        backend=profile.backend,
+        valid=profile.valid,
+        rows=rows,
+        svg=bars(labels, [one.time_us for one in profile.operators], notes, "time, us", valid=profile.valid),
+        caption=caption,
+    )
+
+
+def shape_text(one: OperatorProfile) -> str:
+    """``48x48x32``, without the batch axis."""
+    return "x".join(str(n) for n in one.output_shape[1:])
+
+
+def _table(title: str, rows: Sequence[tuple[str, str, list[OperatorProfile]]], total_us: float) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("operator", no_wrap=True)
+    table.add_column("output", no_wrap=True)
+    for heading in ("count", "us", "share", "MMACs", "GMAC/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, shape, ones in rows:
+        us = _sum_us(ones)
+        share = f"{100 * us / total_us:.1f} %"
+        table.add_row(name, shape, str(len(ones)), f"{us:.1f}", share, _millions(ones), _rate(ones))
+    return table
+
+
+def _note(one: OperatorProfile, total_us: float) -> str:
+    rate = one.rate_gmac_per_s
+    return f"{100 * one.time_us / total_us:.1f} %" + (f", {rate:.0f} GMAC/s" if rate else "")
+
+
+def _sum_us(ones: Sequence[OperatorProfile]) -> float:
+    return sum(one.time_us for one in ones)
+
+
+def _macs(ones: Sequence[OperatorProfile]) -> int | None:
+    known = [one.n_macs for one in ones if one.n_macs is not None]
+    return sum(known) if len(known) == len(ones) else None
+
+
+def _millions(ones: Sequence[OperatorProfile]) -> str:
+    macs = _macs(ones)
+    return "unknown" if macs is None else f"{macs / 1e6:.2f}" if macs else "-"
+
+
+def _rate(ones: Sequence[OperatorProfile]) -> str:
+    macs = _macs(ones)
+    return f"{macs / _sum_us(ones) / 1000:.1f}" if macs and _sum_us(ones) else "-"

@@ -1,0 +1,224 @@
+"""``report.md`` and ``report.html``: what was exported, how good it is, and where quantisation costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fer_edge.labels import EMOTIONS
+from fer_export.check.gate import Comparison, Verdict
+from fer_export.check.layer_error import LayerError
+from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
+from fer_export.tflite_file import TFLiteModel
+from fer_train.html import render
+from fer_train.wording import megabytes
+
+WORST_LAYERS: Final[int] = 12
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the two reports show."""
+
+    title: str
+    facts: dict[str, str]
+    """Source of weights, data, method, versions: shown as a list."""
+    labelled: bool
+    sizes: dict[str, int]
+    """Bytes by model file."""
+    comparisons: dict[str, Comparison]
+    """By model file, each against ``fer_float.tflite``."""
+    onnx_twin: Comparison
+    """INT8 ONNX against INT8 TFLite."""
+    verdict: Verdict
+    layers: Sequence[LayerError]
+    networks: dict[str, TFLiteModel]
+    onnx_operators: dict[str, int]
+    """Operators of the INT8 ONNX file after ONNX Runtime's optimisation."""
+    coral: Sequence[Sequence[str]] | None = None
+    """Rows of the Edge TPU table, header first; None when it was not asked for."""
+    coral_summary: str = ""
+
+
+@dataclass(frozen=True)
+class _Table:
+    heading: str
+    note: str
+    rows: list[list[str]]
+    """Header first."""
+
+
+def markdown(data: ReportData) -> str:
+    """The report as Markdown."""
+    lines = [f"# {data.title}", ""]
+    lines += [f"- {name}: {value}" for name, value in data.facts.items()]
+    lines += ["", f"Gate: {'passed' if data.verdict.passed else 'FAILED'}."]
+    lines += [f"- {line}" for line in (*data.verdict.failures, *data.verdict.remarks)]
+    for table in _tables(data):
+        lines += ["", f"## {table.heading}", ""]
+        if table.note:
+            lines += [table.note, ""]
+        head, *rows = table.rows
+        lines += [_row(head), _row(["---"] * len(head)), *[_row(row) for row in rows]]
+    if data.labelled:
+        for name in (FLOAT_TFLITE, INT8_TFLITE):
+            lines += ["", f"## Confusion matrix, {name}", "", "Rows are labels, columns decisions, in images.", ""]
+            matrix = data.comparisons[name].other.confusion
+            lines += [_row(["", *EMOTIONS]), _row(["---"] * (len(EMOTIONS) + 1))]
+            lines += [_row([emotion, *map(str, matrix[i])]) for i, emotion in enumerate(EMOTIONS)]
+    return "\n".join(lines) + "\n"
+
+
+def page(data: ReportData) -> str:
+    """The report as one HTML file without outside resources."""
+    text = render(
+        __package__ or "",
+        "report.html",
+        title=data.title,
+        facts=data.facts,
+        passed=data.verdict.passed,
+        notes=(*data.verdict.failures, *data.verdict.remarks),
+        tables=_tables(data),
+        matrices=[_confusion(name, data.comparisons[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)]
+        if data.labelled
+        else [],
+    )
+    return str(text)
+
+
+def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
+    """Header and one row a model file: size, accuracy with n, drop with its interval, agreement.
+
+    ``compact`` gives half the width of the interval instead of its ends, so that a table fits a terminal.
+    """
+    interval = "+-95 %" if compact else "(95 % interval)"
+    rows = [["model", "size", "accuracy", "images", f"drop {interval}", "agreement with float"]]
+    if compact:
+        rows[0][-1] = "agreement"
+    for name in MODEL_FILES:
+        comparison = data.comparisons[name]
+        accuracy = f"{comparison.other.accuracy:.2%}" if data.labelled else "-"
+        drop = "-" if name == FLOAT_TFLITE or not data.labelled else drop_text(comparison, compact=compact)
+        agreement = f"{comparison.agreement:.2%}"
+        rows.append([name, megabytes(data.sizes[name]), accuracy, str(comparison.other.n_images), drop, agreement])
+    return rows
+
+
+def drop_text(comparison: Comparison, *, compact: bool = False) -> str:
+    """``+0.53 (-0.10 to +1.16)`` or, compact, ``+0.53 +-0.63``: points lost; negative is a gain."""
+    drop = comparison.drop
+    if compact:
+        return f"{drop.value:+.2f} +-{drop.half_width:.2f}"
+    return f"{drop.value:+.2f} ({drop.low:+.2f} to {drop.high:+.2f})"
+
+
+def _tables(data: ReportData) -> list[_Table]:
+    n = data.onnx_twin.other.n_images
+    twin = (
+        f"INT8 ONNX against INT8 TFLite, the same network on two runtimes: {data.onnx_twin.agreement:.2%} of {n} "
+        f"images decided alike, probabilities differ by {data.onnx_twin.mean_probability_difference:.5f} on average."
+    )
+    unlabelled = "" if data.labelled else "Drawn faces have no true label: only agreement with the float model counts. "
+    tables = [_Table("Models", unlabelled + twin, model_rows(data))]
+    if data.labelled:
+        tables.append(_Table("Recall", "Percent of each class found; loss in points.", _recall_rows(data)))
+    tables.append(_layer_table(data))
+    tables.append(_Table("Sizes", "", _size_rows(data)))
+    tables.append(_Table("Operators", "TFLite operators with versions.", _operator_rows(data)))
+    rows = [["operator", "count"], *[[k, str(v)] for k, v in sorted(data.onnx_operators.items())]]
+    tables.append(_Table("INT8 ONNX as ONNX Runtime executes it", "After graph optimisation on this machine.", rows))
+    if data.coral is not None:
+        tables.append(_Table("Edge TPU", data.coral_summary, [list(row) for row in data.coral]))
+    return tables
+
+
+def _recall_rows(data: ReportData) -> list[list[str]]:
+    comparison = data.comparisons[INT8_TFLITE]
+    totals = comparison.reference.confusion.sum(axis=1)
+    rows = [["class", "images", "float", "INT8", "loss (95 % interval)"]]
+    for i, emotion in enumerate(EMOTIONS):
+        if emotion not in comparison.recall_loss:
+            rows.append([emotion, "0", "-", "-", "-"])
+            continue
+        loss = comparison.recall_loss[emotion]
+        rows.append(
+            [
+                emotion,
+                str(totals[i]),
+                f"{comparison.reference.recall[emotion]:.1%}",
+                f"{comparison.other.recall[emotion]:.1%}",
+                f"{loss.value:+.1f} ({loss.low:+.1f} to {loss.high:+.1f})",
+            ]
+        )
+    return rows
+
+
+def _layer_table(data: ReportData) -> _Table:
+    worst = sorted(data.layers, key=lambda layer: layer.snr_shadow_db)
+    note = (
+        f"Signal to noise in dB, worst of {len(data.layers)} layers first; 6 dB is one bit. Rounding: against the same "
+        "8-bit weights with real-valued activations. Float: against the float model, so with all that QAT has changed."
+    )
+    rows = [["layer", "operator", "shape", "rounding dB", "float dB", "saturated"]]
+    for layer in worst[:WORST_LAYERS]:
+        shape = "x".join(str(n) for n in layer.shape[1:])
+        rows.append(
+            [
+                str(layer.index),
+                layer.operator,
+                shape,
+                _decibel(layer.snr_shadow_db),
+                _decibel(layer.snr_float_db),
+                f"{layer.saturated:.2%}",
+            ]
+        )
+    return _Table("Quantisation error by layer", note, rows)
+
+
+def _size_rows(data: ReportData) -> list[list[str]]:
+    rows = [["model", "file bytes", "of these parameters"]]
+    for name in MODEL_FILES:
+        network = data.networks.get(name)
+        rows.append([name, f"{data.sizes[name]:,}", f"{network.parameter_bytes:,}" if network else "-"])
+    return rows
+
+
+def _operator_rows(data: ReportData) -> list[list[str]]:
+    counts = {name: network.operator_counts for name, network in data.networks.items()}
+    operators = dict.fromkeys(name for table in counts.values() for name, _ in table)
+    rows = [["operator", *counts]]
+    for operator in operators:
+        row = [operator]
+        for table in counts.values():
+            row.append(
+                ", ".join(f"{n} (v{version})" for (name, version), n in table.items() if name == operator) or "-"
+            )
+        rows.append(row)
+    return rows
+
+
+def _decibel(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "exact" if math.isinf(value) else f"{value:.1f}"
+
+
+def _row(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _confusion(name: str, comparison: Comparison) -> dict[str, Any]:
+    matrix = comparison.other.confusion
+    totals = matrix.sum(axis=1)
+    rows = []
+    for i, emotion in enumerate(EMOTIONS):
+        cells = []
+        for j, decided in enumerate(EMOTIONS):
+            share = matrix[i, j] / totals[i] if totals[i] else 0.0
+            tip = f"{matrix[i, j]} of {totals[i]} {emotion} images decided {decided}"
+            cells.append((f"{100 * share:.0f}", share, tip, i == j))
+        rows.append((emotion, cells, ""))
+    caption = f"{name}: {comparison.other.accuracy:.2%} of {comparison.other.n_images} images"
+    return {"head": ("", *EMOTIONS), "rows": rows, "caption": caption}
