@@ -20,9 +20,10 @@ $(VENV)/.installed: pyproject.toml
 
 setup: $(VENV)/.installed ## install everything into .venv
 
-demo: setup ## export the committed weights to four models, then measure them
+demo: setup ## export the committed weights to four models, measure them, and show all on one page
 	$(BIN)/fer-export --int8 --out out $(if $(FER2013),--data '$(FER2013)' --split validation)
 	$(BIN)/fer-bench --model out/fer_int8.tflite --model out/fer_float.tflite --model out/fer_int8.onnx --model out/fer_float.onnx $(if $(FER2013),--data '$(FER2013)' --split validation) --json out/bench.json
+	$(BIN)/fer-bench demo --out out $(if $(FER2013),--data '$(FER2013)' --split validation)
 
 test: setup lint types layers pytest ## run all checks
 

@@ -9,5 +9,8 @@ from fer_edge.subcommands import Subcommand, Subcommands
 SUBCOMMANDS: Final = Subcommands(
     "fer-bench",
     "fer_bench.cli:measure",
-    {"compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models")},
+    {
+        "compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models"),
+        "demo": Subcommand("fer_bench.report.demo_page:main", "one page of what make demo left in a folder"),
+    },
 )

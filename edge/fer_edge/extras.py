@@ -13,13 +13,14 @@ _TRAIN: Final = (
     "tensorboard",
     "matplotlib",
     "rich",
+    "jinja2",
 )
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "train": _TRAIN,
     "jax": (*_TRAIN, "jax"),
     "torch": (*_TRAIN, "torch"),
     "export": (*_TRAIN, "onnx", "onnxruntime", "tf2onnx"),
-    "bench": ("matplotlib", "onnxruntime", "rich"),
+    "bench": ("jinja2", "matplotlib", "onnxruntime", "rich"),
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
     "audit": ("cleanlab", "scikit-learn", "scipy"),

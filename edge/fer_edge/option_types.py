@@ -54,15 +54,15 @@ def percent(text: str) -> float:
     return value
 
 
-def gibibytes(text: str) -> int:
-    """A type for argparse: a size in GiB, as bytes."""
+def gigabytes(text: str) -> int:
+    """A type for argparse: a size in GB (10^9 bytes), as bytes."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a size in GiB, got {text!r}")
-    return int(value * 2**30)
+        raise argparse.ArgumentTypeError(f"expected a size in GB, got {text!r}")
+    return int(value * 1e9)
 
 
 def _limits(least: float | None, most: float | None, above: float | None = None) -> str:

@@ -15,6 +15,8 @@ from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
+from fer_train.html import require_jinja
+from fer_train.wording import counted
 
 if TYPE_CHECKING:
     from fer_export.export import ExportRequest, ExportResult
@@ -104,6 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         from rich.console import Console
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "export") from error
+    require_jinja("export")
     console = Console(highlight=False, markup=False)
     request = _request(args, weights, console)
     from fer_export.export import GateFailedError, export
@@ -184,7 +187,8 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
     if dataset.skipped:
         name, reason = dataset.skipped[0]
         console.print(
-            f"{len(dataset.skipped)} files of {data} were skipped, the first: {name}: {reason}", soft_wrap=True
+            f"{counted(len(dataset.skipped), 'unreadable file')} of {data} skipped, the first: {name}: {reason}",
+            soft_wrap=True,
         )
     return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
 
@@ -218,14 +222,16 @@ def _progress(console: Any) -> Iterator[Any]:
 
 
 def _print_result(console: Any, request: ExportRequest, result: ExportResult) -> None:
-    what = f"{request.data}, split {request.split.name}, {len(request.split)} images"
+    what = f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}"
     _print_table(console, f"Models on {what}", result.rows)
     if result.coral_rows:
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
     for line in result.verdict.remarks:
         console.print(f"note: {line}", soft_wrap=True)
-    console.print(f"Gate passed. Wrote {len(result.files)} files to {request.out}/: ", end="", soft_wrap=True)
+    console.print(
+        f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
+    )
     console.print(", ".join(path.name for path in result.files), soft_wrap=True)
 
 

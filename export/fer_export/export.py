@@ -36,6 +36,7 @@ from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
 from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
+from fer_train.wording import counted
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         }[networks.method],
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
         "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",
-        "data": f"{request.data}, split {request.split.name}, {len(request.split)} images",
+        "data": f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}",
         "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
         "commit": source_commit() or "unknown (not a git checkout)",

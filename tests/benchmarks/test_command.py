@@ -104,15 +104,16 @@ def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: 
     busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.5, busiest_neighbour="fer-train")
     monkeypatch.setattr("fer_bench.measure.validity.Recorder.stop", lambda self: busy)
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy"]) == 0
-    before, _, after = capsys.readouterr().out.partition("measuring 1 model(s)")
-    assert "timings will be invalid as things are: busy neighbour" in before
-    assert "invalid (all models): busy neighbour" in after
+    before, _, after = capsys.readouterr().out.partition("measuring 1 model in 1 fresh process each")
+    assert "times will not be reliable as things are: busy neighbour" in before
+    assert after.count("Do not rely on these times: busy neighbour") == 1
+    assert "NO" not in after and "valid" not in after.split("Do not rely")[0]
 
 
 @pytest.mark.usefixtures("too_short")
 def test_require_valid_fails_when_too_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--require-valid"]) == 1
-    assert "1 of 1 speed measurements are invalid" in capsys.readouterr().err
+    assert "1 of 1 speed measurement invalid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fer_edge.option_types import gibibytes, number, percent, whole
+from fer_edge.option_types import gigabytes, number, percent, whole
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from fer_edge.option_types import gibibytes, number, percent, whole
         (number(above=0), "0.001", 0.001),
         (percent, "5%", 5.0),
         (percent, "5", 5.0),
-        (gibibytes, "0.5", 2**29),
+        (gigabytes, "0.5", 500_000_000),
     ],
 )
 def test_values(kind: Callable[[str], Any], text: str, value: float) -> None:
@@ -44,8 +44,8 @@ def test_values(kind: Callable[[str], Any], text: str, value: float) -> None:
         (percent, "five", "expected a percentage of at least 0, such as 5%, got 'five'"),
         (percent, "-1", "expected a percentage"),
         (percent, "nan", "expected a percentage"),
-        (gibibytes, "0", "expected a size in GiB, got '0'"),
-        (gibibytes, "much", "expected a size in GiB, got 'much'"),
+        (gigabytes, "0", "expected a size in GB, got '0'"),
+        (gigabytes, "much", "expected a size in GB, got 'much'"),
     ],
 )
 def test_mistakes(kind: Callable[[str], Any], text: str, message: str) -> None:

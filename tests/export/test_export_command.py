@@ -127,7 +127,7 @@ def test_reports_show_what_was_measured(exported: Path) -> None:
         assert "Quantisation error by layer" in text and "PTQ" in text
         assert all(model in text for model in MODEL_FILES)
     page = (exported / "report.html").read_text()
-    assert page.count('class="confusion"') == 2 and "http" not in page.split("</style>")[1]
+    assert page.count('class="heat confusion"') == 2 and "http" not in page.split("</style>")[1]
 
 
 def test_failed_gate_writes_nothing_and_says_all(

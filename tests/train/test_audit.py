@@ -128,10 +128,10 @@ def test_a_clean_set_has_no_findings_of_substance(train: Split) -> None:
 def test_page_shows_every_finding_and_needs_no_network(result: Audit) -> None:
     page = render_report(result)
     for finding in result.findings:
-        assert f"id='{finding.key}'" in page
+        assert f'id="{finding.key}"' in page
     assert page.count("data:image/jpeg;base64,") > 10
     assert "train/neutral/broken.png" in page
-    assert not re.findall(r"(?:src|href)='(?!data:|#)", page)
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", page)
     assert "http" not in page
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from fer_bench.schema import Result
 from fer_edge.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 COLOURS: Final[tuple[str, ...]] = (
     "#0072b2",
@@ -24,9 +27,10 @@ COLOURS: Final[tuple[str, ...]] = (
 """Okabe and Ito's palette, which colour-blind people can tell apart."""
 MARKERS: Final[str] = "osD^vPX*"
 """Colour and marker tell the models apart; they are the same in all pictures of a page."""
+LABEL_LENGTH: Final[int] = 40
 
 
-def accuracy_against_latency(results: Sequence[Result]) -> str:
+def accuracy_against_latency(results: Sequence[Result]) -> Markup:
     """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are hollow."""
     figure, axes = new_figure(9.6, 4.2)
     for index, result in enumerate(results):
@@ -61,7 +65,14 @@ def accuracy_against_latency(results: Sequence[Result]) -> str:
 
 
 def _legend_text(result: Result) -> str:
-    return result.name if result.valid else f"{result.name} (invalid timing)"
+    name = _label(result.name)
+    return name if result.valid else f"{name} (invalid timing)"
+
+
+def _label(text: str) -> str:
+    """``text`` as a label: no longer than a legend bears, and no formula where a name holds dollar signs."""
+    short = text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _legend(figure: Any, axes: Any) -> None:
@@ -70,7 +81,7 @@ def _legend(figure: Any, axes: Any) -> None:
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
 
 
-def latency_distributions(results: Sequence[Result]) -> str:
+def latency_distributions(results: Sequence[Result]) -> Markup:
     """Fraction of runs that were done within a time, one curve a model."""
     figure, axes = new_figure(9.6, 3.8)
     share = np.linspace(0, 100, len(results[0].latency_quantiles_ms))
@@ -95,7 +106,7 @@ def latency_distributions(results: Sequence[Result]) -> str:
     return _svg(figure)
 
 
-def latency_over_time(results: Sequence[Result]) -> str:
+def latency_over_time(results: Sequence[Result]) -> Markup:
     """Median of each round in the order of time; grey lines part the processes. A valid run is flat."""
     figure, axes = new_figure(9.6, 3.8)
     for index, result in enumerate(results):
@@ -116,14 +127,14 @@ def latency_over_time(results: Sequence[Result]) -> str:
 
 def bars(
     labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str, *, valid: bool = True
-) -> str:
+) -> Markup:
     """Horizontal bars, first on top, with a note at the end of each; those of an invalid measurement are grey."""
     figure, axes = new_figure(9.6, 0.8 + 0.145 * len(labels))
     places = np.arange(len(labels))[::-1]
     axes.barh(places, values, color=COLOURS[0] if valid else "#bbbbbb", height=0.75)
     for place, value, note in zip(places, values, notes, strict=True):
         axes.annotate(note, (value, place), xytext=(4, -2.5), textcoords="offset points", fontsize=6.5, color="#444444")
-    axes.set_yticks(places, labels, fontsize=6.5)
+    axes.set_yticks(places, [_label(label) for label in labels], fontsize=6.5)
     axes.set_xlim(0, max(values, default=1.0) * 1.2)
     axes.set_ylim(-0.8, len(labels) - 0.2)
     axes.grid(axis="y", visible=False)
@@ -133,7 +144,7 @@ def bars(
 
 def lines(
     series: Sequence[tuple[str, Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, from_zero: bool = False
-) -> str:
+) -> Markup:
     """Lines with their names at the end; ``series`` holds ``(name, x, y)``."""
     figure, axes = new_figure(9.6, 2.6)
     for index, (name, x, y) in enumerate(series):
@@ -178,12 +189,13 @@ def new_figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any) -> Markup:
     """The figure as an ``<svg>`` element, its text in the page's own font."""
     import matplotlib as mpl
+    from markupsafe import Markup
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fer-bench"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return Markup(text[text.index("<svg") :])  # matplotlib escapes the text in it

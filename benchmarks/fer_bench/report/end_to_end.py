@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -12,26 +12,34 @@ from rich.text import Text
 
 from fer_bench.measure.end_to_end import soak_findings
 from fer_bench.report.charts import lines
+from fer_bench.report.terminal import is_mixed
+from fer_bench.report.trust import untrusted_sentence
 from fer_bench.schema import EndToEnd
+from fer_train.html import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
     first = results[0]
-    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms a frame, side by side")
+    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms per frame, side by side")
     waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
+    mixed = is_mixed([one.valid for one in results])
     for table, headings in (
         (stages, ("frames/s", *first.stage_ms)),
         (waits, ("age p50 ms", "p99 ms", "dropped", "first ms", "peak MiB")),
     ):
         for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("valid", no_wrap=True)
+        if mixed:
+            table.add_column("valid", no_wrap=True)
     for one in results:
-        valid = Text("yes") if one.valid else Text("NO", style="bold red")
+        valid = ["yes" if one.valid else "no"] if mixed else []
         style = "" if one.valid else "dim"
         rates = (f"{one.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in one.stage_ms.values()))
-        stages.add_row(one.model, one.backend, *rates, valid, style=style)
+        stages.add_row(one.model, one.backend, *rates, *valid, style=style)
         age = one.age_ms
         waits.add_row(
             one.model,
@@ -41,7 +49,7 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
             "-" if one.n_dropped is None else str(one.n_dropped),
             f"{one.first_result_ms:.0f}",
             "-" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}",
-            valid,
+            *valid,
             style=style,
         )
     out.print(stages)
@@ -49,8 +57,9 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     for one in results:
         for line in soak_lines(one):
             out.print(line)
-        for reason in one.invalid_reasons:
-            out.print(Text.assemble(("invalid ", "bold red"), f"({one.model}): {reason}"))
+    sentence = untrusted_sentence([(one.model, one.invalid_reasons) for one in results])
+    if sentence:
+        out.print(Text(sentence, style="yellow"), soft_wrap=True)
 
 
 def _table(title: str, caption: str) -> Table:
@@ -79,56 +88,58 @@ def soak_lines(one: EndToEnd) -> list[str]:
     return [f"soak of {minutes:.1f} min, {one.model}: last third against first: {', '.join(parts) or 'too short'}"]
 
 
-def end_to_end_section(results: Sequence[EndToEnd]) -> str:
+def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
     """HTML: a table, and the curves of each soak."""
     first = results[0]
-    stages = "".join(f"<th>{html.escape(name)} ms</th>" for name in first.stage_ms)
-    rows = "".join(_row(one) for one in results)
-    parts = [
-        f"<h2>End to end on {html.escape(first.source)}, faces by {html.escape(first.detector)}</h2>",
-        f'<div class="wide"><table><thead><tr><th>model</th><th>on</th><th>frames/s</th>{stages}<th>age p50 ms</th>'
-        "<th>age p99 ms</th><th>dropped</th><th>first ms</th><th>peak MiB</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>",
-        '<p class="how">Frames a second as fast as it goes; milliseconds a frame by stage, which run side by side; age '
-        "from capture to result at the source's own pace.</p>",
-    ]
-    parts += [_soak(one) for one in results if one.samples]
-    return "\n".join(parts)
+    stages = [f"{name} ms" for name in first.stage_ms]
+    head = ("model", "on", "frames/s", *stages, "age p50 ms", "age p99 ms", "dropped", "first ms", "peak MiB")
+    return render(
+        __package__ or "",
+        "end_to_end.html",
+        source=first.source,
+        detector=first.detector,
+        head=head,
+        rows=[_row(one) for one in results],
+        soaks=[_soak(one) for one in results if one.samples],
+    )
 
 
-def _row(one: EndToEnd) -> str:
+def _row(one: EndToEnd) -> dict[str, Any]:
     age = one.age_ms
     cells = [f"{one.throughput_fps:.0f}", *(f"{ms:.2f}" for ms in one.stage_ms.values())]
     cells += ["–", "–"] if age is None else [f"{age.p50:.1f}", f"{age.p99:.1f}"]
     cells += ["–" if one.n_dropped is None else str(one.n_dropped), f"{one.first_result_ms:.0f}"]
     cells += ["–" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}"]
-    mark = "" if one.valid else f' <span class="bad" title="{html.escape(one.invalid_reasons[0])}">invalid</span>'
-    kind = "" if one.valid else ' class="invalid"'
-    body = "".join(f'<td class="speed">{cell}</td>' for cell in cells)
-    return f"<tr{kind}><td>{html.escape(one.model)}{mark}</td><td>{html.escape(one.backend)}</td>{body}</tr>"
+    return {
+        "kind": "" if one.valid else "invalid",
+        "name": one.model,
+        "on": one.backend,
+        "valid": one.valid,
+        "why": "" if one.valid else one.invalid_reasons[0],
+        "cells": [(cell, "speed") for cell in cells],
+    }
 
 
-def _soak(one: EndToEnd) -> str:
+def _soak(one: EndToEnd) -> dict[str, Any]:
     minutes = [sample.t_s / 60 for sample in one.samples]
 
     def known(key: str) -> tuple[list[float], list[float]]:
         pairs = [(m, getattr(s, key)) for m, s in zip(minutes, one.samples, strict=True) if getattr(s, key) is not None]
         return [m for m, _ in pairs], [value for _, value in pairs]
 
-    def picture(keys: Sequence[tuple[str, str]], label: str, from_zero: bool) -> str:
+    def picture(keys: Sequence[tuple[str, str]], label: str, from_zero: bool) -> tuple[str, str]:
         curves = [(name, *known(key)) for name, key in keys]
         curves = [curve for curve in curves if curve[1]]
-        if not curves:
-            return f"<p>{html.escape(label)}: cannot be read on this machine.</p>"
-        return f"<figure>{lines(curves, 'minutes', label, from_zero=from_zero)}</figure>"
+        return label, lines(curves, "minutes", label, from_zero=from_zero) if curves else ""
 
-    return "\n".join(
-        [
-            f"<h2>Soak: {html.escape(one.model)} on {html.escape(one.backend)}</h2>",
-            *(f"<p>{html.escape(line)}</p>" for line in soak_lines(one)),
-            picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms a frame", True),
-            picture([("frames/s", "throughput_fps")], "frames a second", True),
+    return {
+        "model": one.model,
+        "backend": one.backend,
+        "lines": soak_lines(one),
+        "pictures": [
+            picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms per frame", True),
+            picture([("frames/s", "throughput_fps")], "frames per second", True),
             picture([("resident", "rss_mib")], "memory, MiB", True),
             picture([("temperature", "temperature_c")], "temperature, °C", False),
-        ]
-    )
+        ],
+    }

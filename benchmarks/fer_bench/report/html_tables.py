@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from fer_bench.schema import Interval, Result
+from fer_train.html import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 Cell = tuple[str, str]
 """Text and CSS class; ``speed`` is struck out where the row is invalid."""
 
 
-def latency_table(results: Sequence[Result]) -> str:
+def latency_table(results: Sequence[Result]) -> Markup:
     """Percentiles, ratios, size and accuracy."""
-    headings = ("p50 ms", "p90 ms", "p99 ms", "× float", "× best", "file KiB", "accuracy", "agrees")
+    headings = ("p50 ms", "p90 ms", "p99 ms", "× float", "× best", "file MB", "accuracy", "agrees")
     best = min((result.latency_ms.p50 for result in results if result.valid), default=None)
 
     def cells(result: Result) -> list[Cell]:
@@ -26,7 +30,7 @@ def latency_table(results: Sequence[Result]) -> str:
             (_with_interval(times.p99, ranges.p99, 3), "speed"),
             (_with_interval(result.ratio_to_float, result.ratio_to_float_ci95, 3), ratio),
             (_or_dash(result.ratio_to_best, "{:.2f}"), "speed"),
-            (f"{result.file_bytes / 1024:.0f}", ""),
+            (f"{result.file_bytes / 1e6:.2f}", ""),
             (_with_interval(_hundredfold(result.accuracy), result.accuracy_ci95, 2, scale=100, unit=" %"), ""),
             (_or_dash(_hundredfold(result.agreement_with_reference), "{:.1f} %"), ""),
         ]
@@ -34,7 +38,7 @@ def latency_table(results: Sequence[Result]) -> str:
     return _table(results, headings, cells, best)
 
 
-def cost_table(results: Sequence[Result]) -> str:
+def cost_table(results: Sequence[Result]) -> Markup:
     """Throughput by number of threads, loading, memory."""
     counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
     headings = (
@@ -61,18 +65,22 @@ def _table(
     headings: Sequence[str],
     cells: Callable[[Result], list[Cell]],
     best_p50_ms: float | None,
-) -> str:
-    head = "".join(f"<th>{heading}</th>" for heading in ("model", "on", *headings))
+) -> Markup:
     rows = []
     for result in results:
         is_best = result.valid and result.latency_ms.p50 == best_p50_ms
         kind = " ".join(filter(None, ["" if result.valid else "invalid", "best" if is_best else ""]))
-        mark = "" if result.valid else ' <span class="bad">invalid</span>'
-        threads = f" ×{result.threads}" if result.threads != 1 else ""
-        body = "".join(f'<td class="{kind}">{text}</td>' for text, kind in cells(result))
-        name = f"<td>{html.escape(result.model)}{mark}</td><td>{html.escape(result.backend)}{threads}</td>"
-        rows.append(f'<tr class="{kind}">{name}{body}</tr>')
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        rows.append(
+            {
+                "kind": kind,
+                "name": result.model,
+                "on": f"{result.backend} ×{result.threads}" if result.threads != 1 else result.backend,
+                "valid": result.valid,
+                "why": "",
+                "cells": cells(result),
+            }
+        )
+    return render(__package__ or "", "html_table.html", head=("model", "on", *headings), rows=rows)
 
 
 def _with_interval(

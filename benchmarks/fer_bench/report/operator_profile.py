@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -12,6 +12,10 @@ from rich.text import Text
 
 from fer_bench.report.charts import bars
 from fer_bench.schema import OperatorProfile, Profile
+from fer_train.html import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 SHOWN_ON_TERMINAL = 12
 
@@ -42,30 +46,35 @@ def by_kind(profile: Profile) -> dict[str, list[OperatorProfile]]:
     return dict(sorted(kinds.items(), key=lambda item: -sum(one.time_us for one in item[1])))
 
 
-def profile_section(profile: Profile) -> str:
+def profile_section(profile: Profile) -> Markup:
     """HTML: a bar for each operator in the order of computation, with its rate, and a table by kind."""
     total = sum(one.time_us for one in profile.operators)
     labels = [f"{index} {one.operator} {shape_text(one)}" for index, one in enumerate(profile.operators)]
     notes = [_note(one, total) for one in profile.operators]
-    picture = bars(labels, [one.time_us for one in profile.operators], notes, "time, us", valid=profile.valid)
-    kind_of_row = "" if profile.valid else ' class="invalid"'
-    speed = '<td class="speed">'
-    rows = "".join(
-        f"<tr{kind_of_row}><td>{html.escape(kind)}</td><td>{len(ones)}</td>"
-        f"{speed}{_sum_us(ones):.0f}</td>{speed}{100 * _sum_us(ones) / total:.1f} %</td>"
-        f"<td>{_millions(ones)}</td>{speed}{_rate(ones)}</td></tr>"
+    rows = [
+        {
+            "kind": kind,
+            "count": len(ones),
+            "us": f"{_sum_us(ones):.0f}",
+            "share": f"{100 * _sum_us(ones) / total:.1f} %",
+            "mmacs": _millions(ones),
+            "rate": _rate(ones),
+        }
         for kind, ones in by_kind(profile).items()
-    )
-    mark = "" if profile.valid else ' <span class="bad">invalid timing</span>'
+    ]
     caption = (
         f"{profile.method}: sum {total:.0f} us, whole model {profile.whole_us:.0f} us. In the order of computation, "
-        "with the share of the sum and the rate reached in billions of multiply-accumulates a second."
+        "with the share of the sum and the rate reached in billions of multiply-accumulates per second."
     )
-    return (
-        f"<h2>Where the time goes: {html.escape(profile.model)} on {html.escape(profile.backend)}{mark}</h2>"
-        "<table><thead><tr><th>operator</th><th>count</th><th>us</th><th>share</th><th>MMACs</th><th>GMAC/s</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>"
-        f"<figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return render(
+        __package__ or "",
+        "operator_profile.html",
+        model=profile.model,
+        backend=profile.backend,
+        valid=profile.valid,
+        rows=rows,
+        svg=bars(labels, [one.time_us for one in profile.operators], notes, "time, us", valid=profile.valid),
+        caption=caption,
     )
 
 

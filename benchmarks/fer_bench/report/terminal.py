@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fer_bench.report.trust import untrusted_sentence
 from fer_bench.schema import Conditions, Machine, Report, Result
 
 MIN_WIDTH = 110
@@ -55,7 +56,7 @@ def speed_table(results: Sequence[Result]) -> Table:
     table = _table(f"Latency, {_threads(results)}", caption=_speed_caption(results))
     for heading in ("p50 ms (95 %)", "p90 ms", "p99 ms", "x float (95 %)", "x best"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("valid", no_wrap=True)
+    mixed = _add_valid_column(table, results)
     for result in results:
         times, (low, high) = result.latency_ms, result.latency_ci95_ms.p50
         table.add_row(
@@ -65,7 +66,7 @@ def speed_table(results: Sequence[Result]) -> Table:
             f"{times.p99:.3f}",
             _ratio(result),
             _or_dash(result.ratio_to_best, "{:.2f}"),
-            _valid(result),
+            *_valid(result, mixed),
             style="" if result.valid else "dim",
         )
     return table
@@ -96,7 +97,7 @@ def cost_table(results: Sequence[Result]) -> Table:
     )
     for heading in ("per s", "load ms", "first ms", "start ms", "steady MiB", "peak"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("valid", no_wrap=True)
+    mixed = _add_valid_column(table, results)
     for result in results:
         table.add_row(
             *_name(result, results),
@@ -106,7 +107,7 @@ def cost_table(results: Sequence[Result]) -> Table:
             f"{result.start_to_first_result_ms:.0f}",
             _or_dash(result.steady_rss_mib, "{:.0f}"),
             _or_dash(result.peak_rss_mib, "{:.0f}"),
-            _valid(result),
+            *_valid(result, mixed),
             style="" if result.valid else "dim",
         )
     return table
@@ -129,7 +130,8 @@ def _table(title: str, caption: str = "") -> Table:
 
 def _threads(results: Sequence[Result]) -> str:
     counts = {result.threads for result in results}
-    return f"{counts.pop()} thread(s)" if len(counts) == 1 else "several thread counts"
+    count = max(counts)
+    return f"{count} thread{'s' if count > 1 else ''}" if len(counts) == 1 else "several thread counts"
 
 
 def _name(result: Result, results: Sequence[Result]) -> tuple[str, str]:
@@ -137,14 +139,21 @@ def _name(result: Result, results: Sequence[Result]) -> tuple[str, str]:
     return result.model, result.backend if same else f"{result.backend} x{result.threads}"
 
 
-def _valid(result: Result) -> Text:
-    return Text("yes") if result.valid else Text("NO", style="bold red")
+def _add_valid_column(table: Table, results: Sequence[Result]) -> bool:
+    mixed = is_mixed([result.valid for result in results])
+    if mixed:
+        table.add_column("valid", no_wrap=True)
+    return mixed
+
+
+def _valid(result: Result, mixed: bool) -> list[Text]:
+    return [Text("yes" if result.valid else "no")] if mixed else []
 
 
 def accuracy_table(results: Sequence[Result]) -> Table:
     """File size, accuracy, agreement; these do not depend on whether the timing is valid."""
     table = _table("Size and accuracy", caption=_accuracy_caption(results))
-    for heading in ("file KiB", "accuracy (95 %)", "agrees"):
+    for heading in ("file MB", "accuracy (95 %)", "agrees"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         accuracy = "-"
@@ -153,7 +162,7 @@ def accuracy_table(results: Sequence[Result]) -> Table:
             accuracy = f"{100 * result.accuracy:.2f} % ({100 * low:.1f}-{100 * high:.1f})"
         table.add_row(
             *_name(result, results),
-            f"{result.file_bytes / 1024:.0f}",
+            f"{result.file_bytes / 1e6:.2f}",
             accuracy,
             "-" if result.agreement_with_reference is None else f"{100 * result.agreement_with_reference:.1f} %",
         )
@@ -168,27 +177,31 @@ def _accuracy_caption(results: Sequence[Result]) -> str:
 
 
 def scaling_table(results: Sequence[Result]) -> Table:
-    """Inferences a second by number of threads."""
+    """Inferences per second by number of threads."""
     counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
-    table = _table("Inferences a second by number of threads")
+    table = _table("Inferences per second by number of threads")
     for count in counts:
         table.add_column(str(count), justify="right")
-    table.add_column("valid", no_wrap=True)
+    mixed = _add_valid_column(table, results)
     for result in results:
         cells = [_or_dash(result.throughput_by_threads_fps.get(str(count)), "{:.0f}") for count in counts]
-        table.add_row(result.model, result.backend, *cells, _valid(result), style="" if result.valid else "dim")
+        table.add_row(result.model, result.backend, *cells, *_valid(result, mixed), style="" if result.valid else "dim")
     return table
 
 
 def print_invalid(results: Sequence[Result], out: Console) -> None:
-    """Every reason once, with the models that it touches."""
-    by_reason: dict[str, list[str]] = {}
-    for result in results:
-        for reason in result.invalid_reasons:
-            by_reason.setdefault(reason, []).append(result.name)
-    for reason, names in by_reason.items():
-        who = "all models" if len(names) == len(results) else ", ".join(names)
-        out.print(Text.assemble(("invalid ", "bold red"), f"({who}): {reason}"))
+    """One sentence where timings are not to be trusted; nothing where all are."""
+    sentence = untrusted_sentence([(result.name, result.invalid_reasons) for result in results])
+    if not sentence:
+        return
+    if any(result.ratio_to_float is not None and not result.valid for result in results):
+        sentence += " The ratios to float that are shown hold all the same."
+    out.print(Text(f"{sentence} Size and accuracy are not affected.", style="yellow"), soft_wrap=True)
+
+
+def is_mixed(valid: Sequence[bool]) -> bool:
+    """Whether some measurements are valid and some are not: only then has each row to say which it is."""
+    return any(valid) and not all(valid)
 
 
 def _degrees(value: float | None) -> str:

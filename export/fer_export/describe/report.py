@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from fer_export.check.gate import Comparison, Verdict
 from fer_export.check.layer_error import LayerError
 from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.tflite_file import TFLiteModel
+from fer_train.html import render
+from fer_train.wording import megabytes
 
 WORST_LAYERS: Final[int] = 12
 
@@ -72,28 +73,19 @@ def markdown(data: ReportData) -> str:
 
 def page(data: ReportData) -> str:
     """The report as one HTML file without outside resources."""
-    body = [f"<h1>{_esc(data.title)}</h1>", '<dl class="facts">']
-    body += [f"<dt>{_esc(name)}</dt><dd>{_esc(value)}</dd>" for name, value in data.facts.items()]
-    body.append("</dl>")
-    word = "passed" if data.verdict.passed else "failed"
-    body.append(f'<p class="gate {word}">Gate {word}</p>')
-    notes = (*data.verdict.failures, *data.verdict.remarks)
-    if notes:
-        body.append("<ul>" + "".join(f"<li>{_esc(line)}</li>" for line in notes) + "</ul>")
-    tables = _tables(data)
-    body.append(_html_table(tables[0]))
-    if data.labelled:
-        matrices = "".join(_confusion(name, data.comparisons[name]) for name in (FLOAT_TFLITE, INT8_TFLITE))
-        body.append(
-            "<h2>Confusion matrices</h2><p>Rows are labels, columns decisions, in per cent of the row; "
-            f'hover for images.</p><div class="pair">{matrices}</div>'
-        )
-    body += [_html_table(table) for table in tables[1:]]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_esc(data.title)}</title><style>{_STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
+    text = render(
+        __package__ or "",
+        "report.html",
+        title=data.title,
+        facts=data.facts,
+        passed=data.verdict.passed,
+        notes=(*data.verdict.failures, *data.verdict.remarks),
+        tables=_tables(data),
+        matrices=[_confusion(name, data.comparisons[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)]
+        if data.labelled
+        else [],
     )
+    return str(text)
 
 
 def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
@@ -110,8 +102,7 @@ def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
         accuracy = f"{comparison.other.accuracy:.2%}" if data.labelled else "-"
         drop = "-" if name == FLOAT_TFLITE or not data.labelled else drop_text(comparison, compact=compact)
         agreement = f"{comparison.agreement:.2%}"
-        size = f"{data.sizes[name] / 2**20:.2f} MiB"
-        rows.append([name, size, accuracy, str(comparison.other.n_images), drop, agreement])
+        rows.append([name, megabytes(data.sizes[name]), accuracy, str(comparison.other.n_images), drop, agreement])
     return rows
 
 
@@ -132,7 +123,7 @@ def _tables(data: ReportData) -> list[_Table]:
     unlabelled = "" if data.labelled else "Drawn faces have no true label: only agreement with the float model counts. "
     tables = [_Table("Models", unlabelled + twin, model_rows(data))]
     if data.labelled:
-        tables.append(_Table("Recall", "Per cent of each class found; loss in points.", _recall_rows(data)))
+        tables.append(_Table("Recall", "Percent of each class found; loss in points.", _recall_rows(data)))
     tables.append(_layer_table(data))
     tables.append(_Table("Sizes", "", _size_rows(data)))
     tables.append(_Table("Operators", "TFLite operators with versions.", _operator_rows(data)))
@@ -218,56 +209,16 @@ def _row(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _esc(text: str) -> str:
-    return html.escape(text)
-
-
-def _html_table(table: _Table) -> str:
-    head, *rows = table.rows
-    cells = "".join(f"<th>{_esc(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{_esc(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    note = f"<p>{_esc(table.note)}</p>" if table.note else ""
-    return (
-        f'<h2>{_esc(table.heading)}</h2>{note}<div class="scroll"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _confusion(name: str, comparison: Comparison) -> str:
+def _confusion(name: str, comparison: Comparison) -> dict[str, Any]:
     matrix = comparison.other.confusion
     totals = matrix.sum(axis=1)
     rows = []
     for i, emotion in enumerate(EMOTIONS):
         cells = []
-        for j in range(len(EMOTIONS)):
+        for j, decided in enumerate(EMOTIONS):
             share = matrix[i, j] / totals[i] if totals[i] else 0.0
-            # One hue, darker with the share; white text where the ground is dark.
-            colour = f"hsl({150 if i == j else 18} 60% {97 - 57 * share:.0f}%)"
-            ink = "#fff" if share > 0.6 else "#111"
-            tip = f"{matrix[i, j]} of {totals[i]} {emotion} images decided {EMOTIONS[j]}"
-            cells.append(f'<td style="background:{colour};color:{ink}" title="{_esc(tip)}">{100 * share:.0f}</td>')
-        rows.append(f"<tr><th>{_esc(emotion)}</th>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{_esc(emotion)}</th>" for emotion in EMOTIONS)
+            tip = f"{matrix[i, j]} of {totals[i]} {emotion} images decided {decided}"
+            cells.append((f"{100 * share:.0f}", share, tip, i == j))
+        rows.append((emotion, cells, ""))
     caption = f"{name}: {comparison.other.accuracy:.2%} of {comparison.other.n_images} images"
-    return (
-        f'<table class="confusion"><caption>{_esc(caption)}</caption><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-_STYLE: Final[str] = """
-:root{color-scheme:light;font:15px/1.5 system-ui,sans-serif;color:#1a1d21;background:#fff}
-body{margin:0}main{max-width:68rem;margin:0 auto;padding:1.5rem}
-h1{font-size:1.6rem;margin:0 0 .8rem}h2{font-size:1.15rem;margin:2rem 0 .4rem}p{margin:.3rem 0 .7rem;color:#444}
-.facts{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:0}
-.facts dt{color:#666}.facts dd{margin:0}
-.gate{display:inline-block;margin:1rem 0 0;padding:.15rem .7rem;border-radius:.3rem;font-weight:600}
-.passed{background:#dff3e4;color:#17572b}.failed{background:#fbe0dc;color:#8c1d10}
-.scroll,.pair{overflow-x:auto}table{border-collapse:collapse}
-.scroll td,.scroll th{padding:.25rem .8rem .25rem 0;border-bottom:1px solid #e3e5e8;text-align:left;white-space:nowrap}
-.scroll td:not(:first-child){font-variant-numeric:tabular-nums}
-.pair{display:flex;flex-wrap:wrap;gap:1.5rem}.confusion caption{font-weight:600;text-align:left;padding-bottom:.4rem}
-.confusion td{width:3.4rem;height:2.2rem;text-align:center;font-variant-numeric:tabular-nums}
-.confusion th{font-weight:400;font-size:.85rem;padding:.1rem .4rem;text-align:right;color:#444}
-.confusion thead th{text-align:center}
-"""
+    return {"head": ("", *EMOTIONS), "rows": rows, "caption": caption}

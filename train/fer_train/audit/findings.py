@@ -12,6 +12,7 @@ from fer_edge.labels import EMOTIONS
 from fer_train.audit.crowd_agreement import VoteAudit
 from fer_train.data.cleaning import CleanReport
 from fer_train.data.dataset import Dataset, Split
+from fer_train.wording import singular
 
 
 @dataclass(frozen=True)
@@ -98,5 +99,6 @@ def figure_text(finding: Finding) -> str:
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
-        words.append(f"{shown} {name.replace('_', ' ')}")
+        what = name.replace("_", " ")
+        words.append(f"{shown} {singular(what) if value == 1 else what}")
     return ", ".join(words)

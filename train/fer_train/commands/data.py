@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
-from fer_edge.option_types import gibibytes, whole
+from fer_edge.option_types import gigabytes, whole
 from fer_train.importing.class_names import NUMBERINGS
 
 if TYPE_CHECKING:
     pass
 from fer_train.terminal import progress_bar
+from fer_train.wording import counted
 
 _SHOWN = 10
 
@@ -55,9 +56,9 @@ def _parser() -> CommandParser:
     importing.add_argument("--numbering", choices=sorted(NUMBERINGS), help="whose numbers numbered class folders are")
     importing.add_argument(
         "--max-size",
-        type=gibibytes,
+        type=gigabytes,
         default="4",
-        metavar="GIB",
+        metavar="GB",
         help="refuse archives that unpack to more (default: %(default)s)",
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
@@ -85,7 +86,7 @@ def _parser() -> CommandParser:
     )
     synth.add_argument("--test", type=whole(), default=60, metavar="N", help="faces per class (default: %(default)s)")
     synth.add_argument("--size", type=whole(), default=48, metavar="PX", help="side in pixels (default: %(default)s)")
-    synth.add_argument("--seed", type=whole(), default=0, metavar="N", help="another seed, other faces")
+    synth.add_argument("--seed", type=whole(), default=0, metavar="N", help="another seed, other faces (default: 0)")
     synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
     return parser
 
@@ -106,17 +107,18 @@ def _import(options: argparse.Namespace) -> int:
             on_progress=on_progress,
         )
     say = sys.stdout.write
-    say(f"{'already imported' if report.already_there else 'imported'}: {report.n_images} images in {report.target}\n")
+    what = f"{counted(report.n_images, 'image')} in {report.target}"
+    say(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
     for split, classes in report.counts.items():
         say(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
     for name, count in report.dropped.items():
-        say(f"dropped {count} images of class {name}, which is none of the seven\n")
+        say(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven\n")
     if report.cleaned:
         say(f"cleaned: {report.cleaned}\n")
     if report.votes is not None:
-        say(f"crowd votes for {report.votes} images\n")
+        say(f"crowd votes for {counted(report.votes, 'image')}\n")
     if report.skipped:
-        say(f"skipped {len(report.skipped)} files that are no readable images:\n")
+        say(f"skipped {counted(len(report.skipped), 'file')} without a readable image:\n")
         for name, reason in report.skipped[:_SHOWN]:
             say(f"  {name}: {reason}\n")
         if len(report.skipped) > _SHOWN:
@@ -129,10 +131,13 @@ def _audit(options: argparse.Namespace) -> int:
     from fer_train.audit.html_report import write_report
     from fer_train.audit.terminal_report import print_summary
     from fer_train.data.dataset import load_dataset
+    from fer_train.html import require_jinja
 
     for path in filter(None, (options.json, options.html)):
         if Path(path).is_dir():
             raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    if options.html:
+        require_jinja()
     with progress_bar("reading") as on_progress:
         dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
     with progress_bar("auditing") as on_progress:
@@ -162,7 +167,9 @@ def _synth(options: argparse.Namespace) -> int:
         total = write_synthetic(
             options.to, counts, size=options.size, seed=options.seed, force=options.force, on_progress=on_progress
         )
-    sys.stdout.write(f"drew {total} synthetic faces of {options.size}x{options.size} pixels in {options.to}\n")
+    sys.stdout.write(
+        f"drew {counted(total, 'synthetic face')} of {options.size}x{options.size} pixels in {options.to}\n"
+    )
     return 0
 
 

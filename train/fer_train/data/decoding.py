@@ -10,6 +10,7 @@ import numpy as np
 from fer_edge.errors import InputError
 from fer_edge.image_bytes import why_refused
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray, to_gray
+from fer_train.wording import megabytes
 
 MAX_IMAGE_BYTES: Final[int] = 64 << 20
 """An encoded image larger than this is taken for damage or malice, not for a face."""
@@ -26,7 +27,7 @@ def decode_image(content: bytes) -> GrayImage:
     if not content:
         raise BrokenImageError("empty file")
     if len(content) > MAX_IMAGE_BYTES:
-        raise BrokenImageError(f"{len(content) >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
+        raise BrokenImageError(f"{megabytes(len(content))}, more than {megabytes(MAX_IMAGE_BYTES)}")
     # Some OpenCV versions fill the missing part of a truncated file with grey and say nothing.
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
         raise BrokenImageError("truncated JPEG")

@@ -21,6 +21,7 @@ from fer_train.data.fer2013_csv import CsvSource
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
 from fer_train.data.records import ImageSource, Record
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
+from fer_train.wording import megabytes
 
 
 def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageSource:
@@ -108,7 +109,7 @@ class _ImageFile:
     def encoded(self) -> bytes:
         try:
             if self.file.stat().st_size > MAX_IMAGE_BYTES:
-                raise BrokenImageError(f"more than {MAX_IMAGE_BYTES >> 20} MiB")
+                raise BrokenImageError(f"more than {megabytes(MAX_IMAGE_BYTES)}")
             return self.file.read_bytes()
         except OSError as error:
             raise BrokenImageError(f"not readable ({error.strerror})") from error
@@ -178,7 +179,7 @@ class _ZipMember:
 
     def encoded(self) -> bytes:
         if self.info.file_size > MAX_IMAGE_BYTES:
-            raise BrokenImageError(f"{self.info.file_size >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
+            raise BrokenImageError(f"{megabytes(self.info.file_size)}, more than {megabytes(MAX_IMAGE_BYTES)}")
         try:
             return read_member(self.archive, self.info)
         except DAMAGED_MEMBER as error:

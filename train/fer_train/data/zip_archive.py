@@ -87,7 +87,7 @@ def refuse_climbing(name: str, where: str | os.PathLike[str]) -> None:
 def too_large(where: str | os.PathLike[str], size: int, max_bytes: int) -> DataError:
     """The error for an archive that unpacks to ``size`` bytes."""
     return DataError(
-        f"{where}: refused, it unpacks to {size / 2**30:.1f} GiB, more than {max_bytes / 2**30:.1f}; "
+        f"{where}: refused, it unpacks to {size / 1e9:.1f} GB, more than {max_bytes / 1e9:.1f}; "
         "raise the limit with --max-size"
     )
 

@@ -14,6 +14,7 @@ from fer_train.data.folder_layout import IMAGE_SUFFIXES, is_clutter
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, check_size, extract_member, open_zip, read_member
 from fer_train.importing.rafdb_list import LIST_NAMES, MAX_LIST_BYTES, Labels, parse_list
 from fer_train.importing.tar_archive import repack_as_zip, tar_opener
+from fer_train.wording import megabytes
 
 _CSV_NAMES: Final[tuple[str, ...]] = ("fer2013.csv", "icml_face_data.csv")
 _ARCHIVES: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -94,7 +95,7 @@ def _list_in_zip(archive: zipfile.ZipFile, infos: Iterable[zipfile.ZipInfo], whe
         if path.name.lower() in LIST_NAMES and not is_clutter(path):
             if info.file_size > MAX_LIST_BYTES:
                 raise DataError(
-                    f"{where}: {info.filename} has {info.file_size >> 20} MiB, too much for a list of labels"
+                    f"{where}: {info.filename} has {megabytes(info.file_size)}, too much for a list of labels"
                 )
             try:
                 return parse_list(read_member(archive, info), f"{where}: {info.filename}")

@@ -14,6 +14,7 @@ from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS
 from fer_train.data.folder_layout import IMAGE_SUFFIXES, Entry, Layout, LayoutRule, is_clutter
 from fer_train.importing.class_names import NUMBERINGS
+from fer_train.wording import megabytes
 
 LIST_NAMES: Final[tuple[str, ...]] = ("list_patition_label.txt", "list_partition_label.txt")
 """The authors' spelling, and the one that people correct it to."""
@@ -28,7 +29,7 @@ Labels = dict[str, str]
 def parse_list(content: bytes, where: str) -> Labels:
     """Read the list. Raises :class:`DataError` with the line's number for a line that is not as described above."""
     if len(content) > MAX_LIST_BYTES:
-        raise DataError(f"{where} has more than {MAX_LIST_BYTES >> 20} MiB, too much for a list of labels")
+        raise DataError(f"{where} has more than {megabytes(MAX_LIST_BYTES)}, too much for a list of labels")
     names = NUMBERINGS["rafdb"]
     labels: Labels = {}
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):

@@ -1,0 +1,23 @@
+"""Numbers as messages and pages write them: plurals, and one unit for the size of files."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SINGULAR: Final[dict[str, str]] = {"images": "image", "copies": "copy", "groups": "group", "files": "file"}
+
+
+def singular(words: str) -> str:
+    """``groups with different labels`` as it is written after 1: its first plural is made singular."""
+    return re.sub(r"\b(" + "|".join(_SINGULAR) + r")\b", lambda found: _SINGULAR[found[0]], words, count=1)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 image``, ``1,532 images``; ``plural`` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def megabytes(n_bytes: int) -> str:
+    """Size of a file in MB of 10**6 bytes, as shops and file managers count; memory is given in MiB."""
+    return f"{n_bytes / 1e6:.2f} MB"
