@@ -109,7 +109,7 @@ def test_make_demo_ends_with_the_page() -> None:
             [make, "-n", "demo", variable or "A=1"], cwd=root, capture_output=True, text=True, check=True
         )
         last = listed.stdout.strip().splitlines()[-1]
-        assert "-m fer_bench.report.demo_page --out out" in last
+        assert "fer-bench demo --out out" in last
         assert ("--data '/d/fer2013.zip' --split validation" in last) == bool(variable)
 
 
