@@ -23,11 +23,13 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "bench": ("jinja2", "matplotlib", "onnxruntime", "rich"),
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
+    "heic": ("pillow-heif",),
     "audit": ("cleanlab", "scikit-learn", "scipy"),
 }
 """Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""
 _MODULES: Final[dict[str, str]] = {
     "paho-mqtt": "paho.mqtt",
+    "pillow-heif": "pillow_heif",
     "scikit-learn": "sklearn",
     "tensorflow-model-optimization": "tensorflow_model_optimization",
     "tf-keras": "tf_keras",

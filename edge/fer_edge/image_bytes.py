@@ -22,11 +22,11 @@ def why_refused(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | Non
 
 
 def declared_pixels(content: bytes) -> int:
-    """Width times height as the header of a PNG or a JPEG says, without decoding; 0 when it says nothing."""
+    """Width times height as the header of a PNG, JPEG, GIF, WebP or BMP says, not decoded; 0 when it says nothing."""
     if content[:4] == b"\x89PNG" and len(content) >= 24:
         return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
     if content[:2] != b"\xff\xd8":
-        return 0
+        return _little_endian_pixels(content)
     at = 2
     while at + 9 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -34,6 +34,23 @@ def declared_pixels(content: bytes) -> int:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(content[at + 5 : at + 7], "big") * int.from_bytes(content[at + 7 : at + 9], "big")
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0
+
+
+def _little_endian_pixels(content: bytes) -> int:
+    """The same for formats whose numbers begin with the lowest byte."""
+
+    def number(at: int, n_bytes: int) -> int:
+        return int.from_bytes(content[at : at + n_bytes], "little")
+
+    if content[:4] == b"GIF8":
+        return number(6, 2) * number(8, 2)
+    if content[:2] == b"BM" and number(14, 4) >= 40:
+        return number(18, 4) * min(number(22, 4), (1 << 32) - number(22, 4))  # negative: the first line is the top
+    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8X":
+        return (number(24, 3) + 1) * (number(27, 3) + 1)
+    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L":
+        return ((number(21, 4) & 0x3FFF) + 1) * ((number(21, 4) >> 14 & 0x3FFF) + 1)
     return 0
 
 

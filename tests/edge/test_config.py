@@ -30,6 +30,32 @@ def test_options_from_a_file(config: Path) -> None:
     assert (arguments.size, arguments.cores) == ((1280, 720), [0, 2])
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("text", ['source = "ü.mp4"', "# only a comment", ""])
+def test_a_byte_order_mark_is_no_part_of_the_file(config: Path, text: str, newline: str) -> None:
+    """Notepad and PowerShell write one."""
+    config.write_bytes(b"\xef\xbb\xbf" + f"{text}{newline}detect-every = 3{newline}".encode())
+    arguments = parse_arguments(["--config", str(config)])
+    assert arguments.detect_every == 3
+    assert arguments.source == ("ü.mp4" if "source" in text else "0")
+
+
+def test_other_encodings_are_refused(config: Path) -> None:
+    for encoding in ("utf-16", "latin-1"):
+        config.write_bytes('source = "ü"\n'.encode(encoding))
+        with pytest.raises(UsageError, match="is not TOML"):
+            parse_arguments(["--config", str(config)])
+
+
+def test_turned_pictures_in_a_file(config: Path) -> None:
+    config.write_text("rotate = 270\nflip = true\n")
+    arguments = parse_arguments(["--config", str(config)])
+    assert (arguments.rotate, arguments.flip) == (270, True)
+    config.write_text("rotate = 45\n")
+    with pytest.raises(UsageError, match="invalid choice"):
+        parse_arguments(["--config", str(config)])
+
+
 def test_the_command_line_counts_more(config: Path) -> None:
     config.write_text("headless = true\ndetect-every = 3\n")
     arguments = parse_arguments(["--no-headless", "--config", str(config), "--detect-every", "5"])

@@ -24,9 +24,11 @@ class FakeRequest:
         if name == "main":
             image = np.zeros((height, width, 3), np.uint8)
             image[:, :, 0] = 200  # blue, as Picamera2's "RGB888" has it first in memory
+            image[:10, :10] = 255
             return image
         yuv = np.full((height * 3 // 2, width), 128, np.uint8)
         yuv[:height] = 90
+        yuv[:10, :10] = 235
         return yuv
 
     def release(self) -> None:
@@ -81,10 +83,10 @@ def test_frames_with_a_small_stream_beside(picamera2: type[FakePicamera2]) -> No
     frames = source.frames()
     first, second = next(frames), next(frames)
     assert first.image.shape == (720, 1280, 3)
-    assert (first.image[0, 0] == (200, 0, 0)).all()
+    assert (first.image[-1, -1] == (200, 0, 0)).all()
     assert first.small is not None
     assert first.small.shape == (180, 320, 3)
-    assert abs(int(first.small[0, 0, 0]) - 90) <= 20  # grey of luma 90, video range or not
+    assert abs(int(first.small[-1, -1, 0]) - 90) <= 20  # grey of luma 90, video range or not
     assert (second.index, second.time_s >= 0.0) == (1, True)
     [camera] = picamera2.cameras
     assert camera.configuration["main"] == {"size": (1280, 720), "format": "RGB888"}
@@ -93,6 +95,35 @@ def test_frames_with_a_small_stream_beside(picamera2: type[FakePicamera2]) -> No
     source.stop()
     assert list(frames) == []
     assert camera.calls == ["configure", "start", "stop", "close"]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "small", "corner"),
+    [
+        (3, (720, 1280), (180, 320), (-1, -1)),
+        (2, (720, 1280), (180, 320), (0, -1)),
+        (6, (1280, 720), (576, 324), (0, -1)),
+        (8, (1280, 720), (576, 324), (-1, 0)),
+        (5, (1280, 720), (576, 324), (0, 0)),
+    ],
+)
+def test_a_camera_that_hangs_otherwise_turns_both_streams(
+    picamera2: type[FakePicamera2],
+    orientation: int,
+    size: tuple[int, int],
+    small: tuple[int, int],
+    corner: tuple[int, int],
+) -> None:
+    source = open_source("picamera", CaptureOptions(1280, 720, orientation=orientation))
+    frame = next(source.frames())
+    source.stop()
+    assert frame.image.shape == (*size, 3)
+    assert (frame.image[corner] == 255).all()
+    assert frame.small is not None
+    assert frame.small.shape == (*small, 3)  # never less wide than what is searched
+    assert frame.small[corner].min() > 200
+    assert (frame.small > 200).all(axis=2).mean() < 0.01
+    assert picamera2.cameras[0].configuration["lores"]["size"][0] % 64 == 0
 
 
 def test_no_such_camera(picamera2: type[FakePicamera2]) -> None:

@@ -21,7 +21,10 @@ BATCH_BYTES: Final[int] = 32 << 20
 _NEW_SUBFILE_TYPE: Final[int] = 254
 _SUB_DIRECTORIES: Final[int] = 330
 _DNG_VERSION: Final[int] = 50706
-MAX_PAGES: Final[int] = 4096
+_WIDTH, _HEIGHT = 256, 257
+MAX_PAGES: Final[int] = 1000
+MAX_ENTRIES: Final[int] = 100_000
+"""In all directories of a TIFF file together: crafted ones may overlap."""
 
 
 def frames_in(content: bytes) -> int:
@@ -165,7 +168,12 @@ def open_animation(path: Path, content: bytes) -> Any:
 
 def tiff_pages(content: bytes) -> list[bool]:
     """For each directory of a TIFF file whether it is a page, not a thumbnail or a mask (TIFF 6.0, section 8)."""
-    return [not flags & 5 for flags, _ in _directories(content)]
+    return [not tags.get(_NEW_SUBFILE_TYPE, 0) & 5 for tags in _directories(content)]
+
+
+def tiff_pixels(content: bytes) -> int:
+    """Width times height of all directories of a TIFF file together, as they say; 0 for other files."""
+    return sum(tags.get(_WIDTH, 0) * tags.get(_HEIGHT, 0) for tags in _directories(content))
 
 
 def is_raw_photo(content: bytes) -> bool:
@@ -173,12 +181,12 @@ def is_raw_photo(content: bytes) -> bool:
     directories = _directories(content)
     if not directories:
         return False
-    flags, tags = directories[0]
-    return _DNG_VERSION in tags or (bool(flags & 1) and _SUB_DIRECTORIES in tags)
+    first = directories[0]
+    return _DNG_VERSION in first or (bool(first.get(_NEW_SUBFILE_TYPE, 0) & 1) and _SUB_DIRECTORIES in first)
 
 
-def _directories(content: bytes) -> list[tuple[int, set[int]]]:
-    """(NewSubfileType, all tags) of each directory; none for BigTIFF."""
+def _directories(content: bytes) -> list[dict[int, int]]:
+    """``{tag: value}`` of each directory (a value of several numbers is where they lie); none for BigTIFF."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(content[:4])
     if order is None:
         return []
@@ -186,18 +194,17 @@ def _directories(content: bytes) -> list[tuple[int, set[int]]]:
     def number(at: int, n_bytes: int) -> int:
         return int.from_bytes(content[at : at + n_bytes], order)  # type: ignore[arg-type]
 
-    found: list[tuple[int, set[int]]] = []
+    found: list[dict[int, int]] = []
     seen: set[int] = set()
+    left = MAX_ENTRIES
     at = number(4, 4)
-    while at and at not in seen and at + 2 <= len(content) and len(found) < MAX_PAGES:
+    while at and at not in seen and at + 2 <= len(content) and len(found) < MAX_PAGES and left > 0:
         seen.add(at)
         behind = at + 2 + 12 * number(at, 2)
-        tags, flags = set(), 0
-        for entry in range(at + 2, min(behind, len(content) - 11), 12):
-            tags.add(number(entry, 2))
-            if number(entry, 2) == _NEW_SUBFILE_TYPE:
-                flags = number(entry + 8, 4)
-        found.append((flags, tags))
+        entries = range(at + 2, min(behind, len(content) - 11), 12)[:left]
+        left -= len(entries)
+        # SHORT values stand in the first two of the four bytes.
+        found.append({number(e, 2): number(e + 8, 2 if number(e + 2, 2) == 3 else 4) for e in entries})
         at = number(behind, 4)
     return found
 

@@ -182,7 +182,9 @@ class VideoFile:
         finally:
             self._capture.release()
         if index == 0 and not self._stopped.is_set():
-            raise SourceError(f"{self.description} holds no readable video frame; truncated?")
+            raise SourceError(
+                f"{self.description} holds no readable video frame; truncated, or of a codec that this OpenCV lacks?"
+            )
 
     def _again(self) -> bool:
         """Open it anew: not every container can be searched (transport streams, raw H.264, motion JPEG)."""

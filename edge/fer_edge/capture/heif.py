@@ -8,6 +8,7 @@ without an encoder) or not at all.
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,7 +33,7 @@ class HeifHeader:
     """What the boxes say of the picture that is to be shown."""
 
     width: int
-    """As stored, before it is turned; 0 when the file does not say."""
+    """Cut as it is to be seen (``clap``), before it is turned; 0 when the file does not say."""
     height: int
     orientation: int
     """Numbered as in EXIF; from ``irot`` and ``imir`` (ISO/IEC 23008-12, 6.5.10 and 6.5.12), which alone count here."""
@@ -63,6 +64,9 @@ def heif_header(content: bytes) -> HeifHeader:
         if found.kind == b"ispe":
             size = read_at(found.start + 4, 8)
             width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+        elif found.kind == b"clap":  # what of it is to be seen, in fractions
+            across, across_of, down, down_of = struct.unpack(">4I", read_at(found.start, 16).ljust(16, b"\0"))
+            width, height = across // max(1, across_of), down // max(1, down_of)
         elif found.kind == b"irot":
             quarters = int.from_bytes(read_at(found.start, 1), "big") & 3
             orientation = combine(orientation, _COUNTER_CLOCKWISE[quarters])
@@ -91,12 +95,15 @@ def _linked(read_at: ReadAt, links: Box, item: int) -> Iterator[int]:
             return
 
 
-def decode_heic(content: bytes, name: str) -> Image:
-    """The whole picture ``(H, W, 3)`` BGR uint8, turned upright.
+def decode_heic(content: bytes, name: str) -> list[Image]:
+    """The pictures of a HEIC file, nearly always one, whole and upright.
 
     Args:
-        content: a HEIC file.
+        content: the file.
         name: for messages.
+
+    Returns:
+        ``(H, W, 3)`` BGR uint8 each, in the file's order.
 
     Raises:
         MissingDependencyError: neither package is installed.
@@ -110,18 +117,25 @@ def decode_heic(content: bytes, name: str) -> Image:
         )
     header = heif_header(content)
     try:
-        pixels = np.asarray(library.open_heif(content, convert_hdr_to_8bit=True, bgr_mode=True))
-    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, MemoryError) as error:
-        raise SourceError(f"{name} cannot be decoded as HEIC; damaged? ({error})") from error
+        opened = library.open_heif(content, convert_hdr_to_8bit=True, bgr_mode=True)
+        pictures = [np.asarray(picture) for picture in opened]
+        primary = int(opened.primary_index)
+    except (ValueError, EOFError, SyntaxError, RuntimeError, OSError, MemoryError, IndexError) as error:
+        raise SourceError(f"{name} cannot be decoded as HEIC; truncated or damaged? ({error})") from error
+    if not 0 <= primary < len(pictures):
+        raise SourceError(f"{name} cannot be decoded as HEIC; truncated or damaged?")
+    # libheif turns by itself, and so may exchange the sides.
+    height, width = pictures[primary].shape[:2]
+    if header.width and sorted((width, height)) != sorted((header.width, header.height)):
+        raise SourceError(f"{name}: only {width}x{height} of {header.width}x{header.height} pixels could be decoded")
+    return [_bgr(picture) for picture in pictures]
+
+
+def _bgr(pixels: npt.NDArray[Any]) -> Image:
     if pixels.dtype == np.uint16:  # grey pictures of more than eight bits stay as they are
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    # libheif turns by itself, and so may exchange the sides.
-    if header.width and sorted(pixels.shape[:2]) != sorted((header.width, header.height)):
-        raise SourceError(
-            f"{name}: {pixels.shape[1]}x{pixels.shape[0]} of {header.width}x{header.height} pixels could be decoded"
-        )
     return np.ascontiguousarray(pixels[:, :, :3], dtype=np.uint8)
 
 

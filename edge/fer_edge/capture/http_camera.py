@@ -11,8 +11,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import cv2
@@ -43,6 +44,31 @@ class Answer:
     """Why nothing can be read, in a few words."""
     length: int | None = None
     """Bytes of a file that has an end."""
+    format: str = ""
+    """Its name, as :func:`fer_edge.capture.sniff.sniff` gives it."""
+
+
+def _closed_after(fp: Any, ask_again: Callable[[], Any]) -> Any:
+    """The answer to ``ask_again``; urllib leaves the one open that asked for the password."""
+    try:
+        answer = ask_again()
+    except urllib.error.HTTPError as error:  # a wrong password; the last answer belongs to the error
+        if error.fp is not fp:
+            fp.close()
+        raise
+    if answer is not None:
+        fp.close()
+    return answer
+
+
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return _closed_after(fp, lambda: super(_Basic, self).http_error_401(req, fp, code, msg, headers))
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return _closed_after(fp, lambda: super(_Digest, self).http_error_401(req, fp, code, msg, headers))
 
 
 class _Address:
@@ -56,9 +82,7 @@ class _Address:
         if user:
             name, _, password = user.partition(":")
             passwords.add_password(None, self.url, unquote(name), unquote(password))
-        self._opener = urllib.request.build_opener(
-            urllib.request.HTTPBasicAuthHandler(passwords), urllib.request.HTTPDigestAuthHandler(passwords)
-        )
+        self._opener = urllib.request.build_opener(_Basic(passwords), _Digest(passwords))
 
     def open(self, **headers: str) -> Any:
         request = urllib.request.Request(self.url, headers={"User-Agent": "fer-camera", "Accept": "*/*", **headers})
@@ -111,7 +135,7 @@ def _understand(response: Any) -> Answer:
         return Answer(stream=MjpegCapture(response.read1, response.close, head))
     if found.format == "HTML":
         raise SourceError("answers with a web page; expected the address of a stream, a picture or a video")
-    return Answer(length=length)
+    return Answer(length=length, format=found.format)
 
 
 def _picture_or_stream(response: Any, head: bytes, found: Content, length: int | None) -> Answer:
@@ -177,6 +201,36 @@ class SnapshotCapture:
     def release(self) -> None:
         """End the waiting; every question has a connection of its own."""
         self._stopped.set()
+
+
+def gives_parts(address: str) -> bool:
+    """Whether the server gives a part of a file when asked for one (``Range``, RFC 9110, 14.2)."""
+    try:
+        with _Address(address).open(Range="bytes=1-1") as response:
+            return bool(response.status == 206)
+    except _READ_ERRORS:
+        return False
+
+
+def download(address: str, target: BinaryIO, length: int) -> None:
+    """Copy a file of ``length`` bytes behind an address.
+
+    Raises:
+        SourceError: the connection broke off.
+    """
+    left = length
+    try:
+        with _Address(address).open() as response:
+            while left > 0:
+                data = response.read(min(left, 1 << 20))
+                if not data:
+                    break
+                target.write(data)
+                left -= len(data)
+    except _READ_ERRORS as error:
+        raise SourceError(f"broke off: {error}") from error
+    if left > 0:
+        raise SourceError(f"broke off {left} bytes before its end")
 
 
 def remote_reader(address: str, max_requests: int = 24) -> ReadAt:

@@ -12,7 +12,7 @@ from typing import Final
 ReadAt = Callable[[int, int], bytes]
 """``read_at(offset, n_bytes)``: fewer bytes at the end of the file."""
 
-MAX_BOXES: Final[int] = 4096
+MAX_BOXES: Final[int] = 512
 """On one level; a damaged file may claim millions of empty ones."""
 
 

@@ -80,9 +80,9 @@ def _open_file(path: Path, options: CaptureOptions) -> Source:
         animated = _open_animation(path, options)
         if animated is not None:
             return animated
-    if found.kind in (Kind.PICTURE, Kind.OTHER) or (
-        found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES
-    ):
+    if found.kind is Kind.OTHER:
+        raise SourceError(f"{path} is {found.format}, which is not read here; save it as JPEG, PNG or MP4")
+    if found.kind is Kind.PICTURE or (found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImageFiles([path], str(path), options.orientation)
     return VideoFile(path, realtime=options.realtime, loop=options.loop, orientation=options.orientation)
 

@@ -8,6 +8,7 @@ options ``--rotate`` and ``--flip``. They are read from the content, never concl
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,8 @@ _NUMBERS: Final = {matrix: number for number, matrix in _MATRICES.items()}
 _ROTATIONS: Final[dict[int, int]] = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise
 _MIRRORED: Final[int] = 2
 _TAG: Final[int] = 0x0112
+MAX_TRACKS: Final[int] = 32
+"""Of a film that are looked at: a damaged one may claim any number."""
 
 
 def turn(image: Image, orientation: int) -> Image:
@@ -168,9 +171,8 @@ def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
         return None
     film = find(read_at, moov.start, moov.end, b"mvhd")
     film_matrix = _matrix(read_at, film.start, 36) if film is not None else None
-    for track in boxes(read_at, moov.start, moov.end):
-        if track.kind != b"trak":
-            continue
+    tracks = (child for child in boxes(read_at, moov.start, moov.end) if child.kind == b"trak")
+    for track in itertools.islice(tracks, MAX_TRACKS):
         handler = find(read_at, track.start, track.end, b"mdia", b"hdlr")
         header = find(read_at, track.start, track.end, b"tkhd")
         if handler is None or header is None or read_at(handler.start + 8, 4) != b"vide":

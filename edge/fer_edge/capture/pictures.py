@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages
+from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages, tiff_pixels
 from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
 from fer_edge.errors import SourceError
 from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
+
+if TYPE_CHECKING:
+    from fer_edge.capture.heif import HeifHeader
 
 Image = npt.NDArray[np.uint8]
 
@@ -39,12 +43,20 @@ def read_image(path: Path) -> Image:
 def read_pictures(path: Path) -> Iterator[Image]:
     """All frames or pages of a picture file; see :func:`read_image`."""
     content = read_content(path)
-    if sniff(content[:HEAD_BYTES]).format == "GIF" or frames_in(content) > 1:
+    found = sniff(content[:HEAD_BYTES]).format
+    if found == "GIF" or frames_in(content) > 1:
         yield from _animated(path, content)
-    elif sum(tiff_pages(content)) > 1:
+    elif found == "HEIC":
+        yield from _heic(content, str(path))
+    elif not is_raw_photo(content) and _several(tiff_pages(content)):
         yield from _pages(path, content)
     else:
         yield decode(content, str(path))
+
+
+def _several(pages: list[bool]) -> bool:
+    """Whether OpenCV's first picture of a TIFF file would not be all of it."""
+    return len(pages) > 1 and (sum(pages) > 1 or not pages[0])
 
 
 def read_content(path: Path) -> bytes:
@@ -73,23 +85,18 @@ def decode(content: bytes, name: str) -> Image:
         MissingDependencyError: HEIC without a package that reads it.
     """
     reason = why_refused(content)
+    if reason is None and tiff_pixels(content) > MAX_IMAGE_PIXELS:
+        reason = f"{tiff_pixels(content) >> 20} million pixels, more than {MAX_IMAGE_PIXELS >> 20}"
     if reason is not None:
         raise SourceError(f"{name} cannot be decoded as an image: {reason}")
     found = sniff(content[:HEAD_BYTES])
     if found.kind is Kind.OTHER or (found.format == "TIFF" and is_raw_photo(content)):
         raise SourceError(f"{name} is {_format(found)}, which is not read here; save it as JPEG or PNG")
     orientation = picture_orientation(content)
-    if found.format in ("HEIC", "AVIF"):
-        from fer_edge.capture.heif import decode_heic, heif_header
-
-        header = heif_header(content)
-        if header.width * header.height > MAX_IMAGE_PIXELS:
-            raise SourceError(
-                f"{name} cannot be decoded as an image: {header.width}x{header.height} pixels are too many"
-            )
-        if found.format == "HEIC":
-            return decode_heic(content, name)
-        orientation = header.orientation
+    if found.format == "HEIC":
+        return _heic(content, name)[0]
+    if found.format == "AVIF":
+        orientation = _checked_header(content, name).orientation
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # for example more pixels than OpenCV is ready to decode
@@ -102,6 +109,22 @@ def decode(content: bytes, name: str) -> Image:
             )
         raise SourceError(f"{name} cannot be decoded as an image; damaged, or another kind of file?")
     return turn(np.asarray(image, dtype=np.uint8), orientation)
+
+
+def _heic(content: bytes, name: str) -> list[Image]:
+    from fer_edge.capture.heif import decode_heic
+
+    _checked_header(content, name)
+    return decode_heic(content, name)
+
+
+def _checked_header(content: bytes, name: str) -> HeifHeader:
+    from fer_edge.capture.heif import heif_header
+
+    header = heif_header(content)
+    if header.width * header.height > MAX_IMAGE_PIXELS:
+        raise SourceError(f"{name} cannot be decoded as an image: {header.width}x{header.height} pixels are too many")
+    return header
 
 
 def _format(found: Content) -> str:
@@ -129,7 +152,7 @@ def _animated(path: Path, content: bytes) -> Iterator[Image]:
 
 
 def _pages(path: Path, content: bytes) -> Iterator[Image]:
-    pages = decode_pages(content)
+    pages = decode_pages(content) if tiff_pixels(content) <= MAX_IMAGE_PIXELS else []
     if not pages:
-        raise SourceError(f"{path} cannot be decoded: {sum(tiff_pages(content))} pages, of which not all can be read")
+        raise SourceError(f"{path} cannot be decoded: {sum(tiff_pages(content))} pages, too large or not all readable")
     yield from pages

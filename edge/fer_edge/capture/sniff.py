@@ -70,9 +70,8 @@ _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (
 )
 _RAW_VIDEO: Final = re.compile(rb"\0?\0\0\x01[\x67\x27\x09\x47\x40\x42\x44\x46\x06\x4e]")
 """Start code and first unit of raw H.264 (SPS, access unit delimiter, SEI) or HEVC (VPS, SPS, PPS, delimiter, SEI)."""
-_HEIC_BRANDS: Final = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-)
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
+_SEQUENCE_BRANDS: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _MP4_STARTS: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof"})
 _RAW_SUFFIXES: Final = frozenset(
@@ -131,6 +130,8 @@ def _of_brands(head: bytes) -> Content:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
     if b"crx " in brands:
         return Content(Kind.OTHER, "camera raw (CR3)")
+    if head[8:12] in _SEQUENCE_BRANDS:
+        return Content(Kind.VIDEO, "HEIC sequence")
     if brands & _AVIF_BRANDS:
         return Content(Kind.PICTURE, "AVIF")
     if head[8:12] in _HEIC_BRANDS or brands & {b"heic", b"heix", b"mif1"}:

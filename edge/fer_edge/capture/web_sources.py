@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import weakref
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 import cv2
 
 from fer_edge.capture.animation import AnimationCapture, frames_in
 from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions, Source
-from fer_edge.capture.http_camera import POLLS_PER_SECOND, SnapshotCapture, ask, remote_reader
+from fer_edge.capture.http_camera import POLLS_PER_SECOND, SnapshotCapture, ask, download, gives_parts, remote_reader
 from fer_edge.capture.mjpeg import MjpegCapture
 from fer_edge.capture.orientation import UPRIGHT, combine, matrix_orientation
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg, without_password
 from fer_edge.errors import FerError, SourceError
+from fer_edge.logs import LOG
 
 Notice = Callable[[str], None]
+NEEDS_PARTS: Final[str] = "MP4 or MOV"
+"""Nearly all have their table of contents at the end."""
+MAX_DOWNLOAD_BYTES: Final[int] = 2 << 30
 
 
 def open_http(address: str, options: CaptureOptions) -> Source:
@@ -45,6 +54,8 @@ def open_http(address: str, options: CaptureOptions) -> Source:
         raise SourceError(f"{shown} cannot be opened as a stream{reason}; is the address right and the server running?")
     if answer.length is not None or first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         first.release()
+        if answer.length is not None and answer.format == NEEDS_PARTS and not gives_parts(address):
+            return _downloaded(address, answer.length, options)
         return _film(address, options)
     return LiveCapture(
         shown,
@@ -97,6 +108,29 @@ def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
         SnapshotCapture(address, fps, content),
         orientation=options.orientation,
     )
+
+
+def _downloaded(address: str, length: int, options: CaptureOptions) -> VideoFile:
+    """A film from a server that sends files only as a whole, where FFmpeg would find no frame."""
+    shown = without_password(address)
+    if length > MAX_DOWNLOAD_BYTES:
+        raise SourceError(f"{shown}: its server does not send parts of files, and it is too large; download it first")
+    LOG.info(f"{shown}: fetched as a whole first, {length / 1e6:.1f} MB, because its server sends no parts of files")
+    descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            download(address, target, length)
+        film = VideoFile(
+            name, realtime=options.realtime, loop=options.loop, description=shown, orientation=options.orientation
+        )
+    except FerError as error:
+        Path(name).unlink()
+        raise SourceError(f"{shown} {error}") from error
+    except BaseException:
+        Path(name).unlink()
+        raise
+    weakref.finalize(film, Path(name).unlink, missing_ok=True)
+    return film
 
 
 def _film(address: str, options: CaptureOptions) -> VideoFile:
