@@ -58,23 +58,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go (default: %(default)s)"
     )
-    parser.add_argument(
-        "--max-drop",
-        type=number(),
-        default=1.0,
-        metavar="PP",
-        help="largest accuracy drop of INT8, in percentage points (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-agreement", type=number(0, 1), metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
-    )
-    parser.add_argument(
-        "--max-recall-loss",
-        type=number(),
-        default=10.0,
-        metavar="PP",
-        help="largest recall loss of one class, in percentage points (default: %(default)s)",
-    )
+    _add_limits(parser)
     parser.add_argument(
         "--onnx-target",
         choices=("x86", "arm"),
@@ -93,6 +77,26 @@ def _parser() -> CommandParser:
         help="CPU threads (default: %(default)s)",
     )
     return parser
+
+
+def _add_limits(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--max-drop",
+        type=number(),
+        default=1.0,
+        metavar="PP",
+        help="largest accuracy drop of INT8, in percentage points (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-agreement", type=number(0, 1), metavar="F", help="smallest top-1 agreement of INT8 with float, 0 to 1"
+    )
+    parser.add_argument(
+        "--max-recall-loss",
+        type=number(),
+        default=10.0,
+        metavar="PP",
+        help="largest recall loss of one class, in percentage points (default: %(default)s)",
+    )
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -154,6 +154,36 @@ def full_box(kind: bytes, *content: bytes, version: int = 0, flags: int = 0) -> 
     return box(kind, struct.pack(">I", version << 24 | flags), *content)
 
 
+def _links(kinds: list[bytes], kind: bytes, last_size: int, turned: list[int]) -> bytes:
+    """Which properties each picture has; those of the last one are the whole's."""
+    links = b""
+    for number in range(1, len(kinds) + 1):
+        wanted = [1, 2] if kinds[number - 1] == kind else [last_size]
+        wanted += turned if number == len(kinds) else []
+        marked = bytes(value | (0x80 if value != 2 else 0) for value in wanted)
+        links += struct.pack(">HB", number, len(wanted)) + marked
+    return links
+
+
+def _meta(
+    first: int, datas: list[bytes], kinds: list[bytes], infos: bytes, references: bytes, properties: bytes, links: bytes
+) -> bytes:
+    """The box ``meta``, where the first coded picture lies at byte ``first``."""
+    places, at = b"", first
+    for number, data in enumerate(datas, start=1):
+        places += struct.pack(">HHHII", number, 0, 1, at, len(data))
+        at += len(data)
+    return full_box(
+        b"meta",
+        full_box(b"hdlr", bytes(4) + b"pict" + bytes(13)),
+        full_box(b"pitm", struct.pack(">H", len(kinds))),
+        full_box(b"iloc", b"\x44\x00", struct.pack(">H", len(datas)), places),
+        full_box(b"iinf", struct.pack(">H", len(kinds)), infos),
+        references,
+        box(b"iprp", properties, full_box(b"ipma", struct.pack(">I", len(kinds)), links)),
+    )
+
+
 def heif(
     coded: list[bytes],
     configuration: bytes,
@@ -194,12 +224,7 @@ def heif(
     if mirror is not None:
         properties.append(box(b"imir", bytes([mirror])))
         turned.append(len(properties))
-    links = b""
-    for number in range(1, len(kinds) + 1):
-        wanted = [1, 2] if kinds[number - 1] == kind else [last_size]
-        wanted += turned if number == primary else []
-        marked = bytes(value | (0x80 if value != 2 else 0) for value in wanted)
-        links += struct.pack(">HB", number, len(wanted)) + marked
+    links = _links(kinds, kind, last_size, turned)
     infos = b"".join(
         full_box(b"infe", struct.pack(">HH", number, 0), name, b"\0", version=2, flags=int(number != primary))
         for number, name in enumerate(kinds, start=1)
@@ -210,19 +235,7 @@ def heif(
         references = full_box(b"iref", box(b"dimg", struct.pack(">HH", primary, len(coded)) + tiles))
 
     def meta(first: int) -> bytes:
-        places, at = b"", first
-        for number, data in enumerate(datas, start=1):
-            places += struct.pack(">HHHII", number, 0, 1, at, len(data))
-            at += len(data)
-        return full_box(
-            b"meta",
-            full_box(b"hdlr", bytes(4) + b"pict" + bytes(13)),
-            full_box(b"pitm", struct.pack(">H", primary)),
-            full_box(b"iloc", b"\x44\x00", struct.pack(">H", len(datas)), places),
-            full_box(b"iinf", struct.pack(">H", len(kinds)), infos),
-            references,
-            box(b"iprp", box(b"ipco", *properties), full_box(b"ipma", struct.pack(">I", len(kinds)), links)),
-        )
+        return _meta(first, datas, kinds, infos, references, box(b"ipco", *properties), links)
 
     head = box(b"ftyp", brand, bytes(4), b"mif1", brand)
     return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", *datas)

@@ -117,7 +117,8 @@ def test_python_and_the_command_have_the_same_defaults() -> None:
         shared = {
             renamed.get(name, name): one.default for name, one in given.items() if name not in ("classifier", "source")
         }
-        same = {name for name, value in shared.items() if name in parsed and value is not None}
+        # None is decided later: --detect-width by what is looked at
+        same = {name for name, value in shared.items() if parsed.get(name) is not None and value is not None}
         assert same, function
         assert {name: shared[name] for name in same} == {name: parsed[name] for name in same}
     assert {"margin", "min_confidence", "smoothing_s", "hysteresis", "detect_every"} <= parsed.keys()

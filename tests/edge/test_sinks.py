@@ -15,14 +15,13 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge.capture.frames import Frame
-from fer_edge.errors import DeviceError, UsageError
+from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
 from fer_edge.outputs.base import SinkRunner
 from fer_edge.outputs.draw import annotate, blur_box
 from fer_edge.outputs.jsonl import JsonLines
 from fer_edge.outputs.recording import recording_path
 from fer_edge.outputs.video import ImageWriter, VideoRecorder, fit, open_recorder
-from fer_edge.outputs.window import Window, check_display
 from fer_edge.results import Face, Result
 
 
@@ -389,13 +388,3 @@ def test_blur_leaves_nothing_to_recognise() -> None:
     np.testing.assert_array_equal(image[:40], before[:40])
     shown = annotate(result(image=before), blur=True)
     assert not np.array_equal(shown[50:80, 50:80], before[50:80, 50:80])
-
-
-def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(DeviceError, match="--headless"):
-        Window()
-    monkeypatch.setenv("DISPLAY", ":4711")
-    with pytest.raises(DeviceError, match="DISPLAY=:4711"):
-        check_display()

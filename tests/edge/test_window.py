@@ -19,6 +19,7 @@ import pytest
 
 from fer_edge.app.cli import main
 from fer_edge.capture.frames import Frame
+from fer_edge.errors import DeviceError
 from fer_edge.outputs import window
 from fer_edge.results import Result
 
@@ -220,3 +221,13 @@ def test_quitting_ends_a_list_of_videos(
     make_video(tmp_path / "b.avi")
     assert main([str(video), str(tmp_path / "b.avi"), "--backend", "fake", "--detector", "haar"]) == 0
     assert "b.avi" not in capsys.readouterr().out
+
+
+def test_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(DeviceError, match="--headless"):
+        window.Window()
+    monkeypatch.setenv("DISPLAY", ":4711")
+    with pytest.raises(DeviceError, match="DISPLAY=:4711"):
+        window.check_display()

@@ -36,7 +36,7 @@ MODULES = {
     "fer-bench": "fer_bench.cli",
 }
 EXTRA_MODULES = (
-    "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich onnx onnxruntime tf2onnx "
+    "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich jinja2 onnx onnxruntime tf2onnx "
     "psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy"
 )
 BASE_ONLY = {"FER_TEST_HIDE": EXTRA_MODULES}
@@ -181,7 +181,7 @@ def test_data_commands_keep_to_the_one_cache_folder(data: Path, tmp_path: Path) 
 
 
 def test_bench_keeps_to_the_one_cache_folder(tmp_path: Path) -> None:
-    for module in ("onnxruntime", "rich", "matplotlib", "psutil"):
+    for module in ("onnxruntime", "rich", "matplotlib", "jinja2"):
         pytest.importorskip(module)
     ended = User(tmp_path).command(
         *("fer-bench", "--model", ONNX_MODEL, "--seconds", "0.1", "--processes", "1", "--no-accuracy"),

@@ -115,7 +115,7 @@ def test_every_public_name_resolves_and_is_listed() -> None:
     for name in fer_edge.__all__:
         assert getattr(fer_edge, name) is getattr(fer_edge, name)
     out, loaded = child("from fer_edge import *\nprint(open_classifier.__module__, Face.__name__, len(EMOTIONS))")
-    assert out.split() == ["fer_edge.inference.classifier", "Face", "7"]
+    assert out.split() == ["fer_edge.loading.open", "Face", "7"]
     assert "cv2" in loaded  # so what the other tests look for can be found
 
 
