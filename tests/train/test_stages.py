@@ -58,7 +58,8 @@ def small_network(keras: Any, input_size: int, **_: Any) -> Any:
 
 
 def arrays(stage: Any) -> list[npt.NDArray[Any]]:
-    return [np.asarray(variable) for variable in stage.trainer.variables]
+    averages = stage.trainer.optimizer._model_variables_moving_average
+    return [np.asarray(variable) for variable in [*stage.trainer.variables, *averages]]
 
 
 def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

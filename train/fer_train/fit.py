@@ -31,6 +31,7 @@ from fer_train.model import build_network, copy_weights, set_trainable_blocks
 from fer_train.optimizer import make_optimizer
 from fer_train.progress import StageProgress, stage_progress
 from fer_train.run_folder import RunFolder
+from fer_train.weight_average import averaged_weights
 
 to_numpy = keras.ops.convert_to_numpy  # also of what lies on a GPU
 FloatArray = npt.NDArray[np.float32]
@@ -349,17 +350,8 @@ class FloatStage:
 
     def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
         started = time.monotonic()
-        averaged = bool(self.trainer.optimizer.use_ema)
         loss, accuracy = self.fit_epoch(epoch, progress)
-        raw = self._swap_in_average() if averaged else None
-        evaluation = self.evaluate()
-        if evaluation.accuracy > self.best_accuracy:
-            self.best_accuracy = evaluation.accuracy
-            if self.devices.hosts.is_first:
-                self._save_best()
-        if raw is not None:
-            for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
-                variable.assign(value)
+        evaluation = self._evaluate_and_keep_best()
         return EpochMetrics(
             stage="float",
             phase=self.phase,
@@ -373,6 +365,25 @@ class FloatStage:
             seconds=time.monotonic() - started,
         )
 
+    def _evaluate_and_keep_best(self) -> Evaluation:
+        """Of the plain weights and their average the better, which is saved where it is the best so far."""
+        plain = self.evaluate()
+        if self.trainer.optimizer.use_ema:
+            with averaged_weights(self.trainer):
+                averaged = self.evaluate()
+                if averaged.accuracy >= plain.accuracy:
+                    self._keep_if_best(averaged)
+                    return averaged
+        self._keep_if_best(plain)
+        return plain
+
+    def _keep_if_best(self, evaluation: Evaluation) -> None:
+        """Save the weights as they are now, of which this is the evaluation."""
+        if evaluation.accuracy > self.best_accuracy:
+            self.best_accuracy = evaluation.accuracy
+            if self.devices.hosts.is_first:
+                self._save_best()
+
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
         """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
         progress.start_epoch(epoch)
@@ -383,15 +394,6 @@ class FloatStage:
 
     def _save_best(self) -> None:
         save_weights(self._on_one_device(), self.folder.float_weights)
-
-    def _swap_in_average(self) -> list[npt.NDArray[Any]]:
-        raw = [np.array(to_numpy(variable)) for variable in self.trainer.trainable_variables]
-        averages = self.trainer.optimizer._model_variables_moving_average
-        for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
-            variable.assign(
-                np.array(to_numpy(average))
-            )  # a copy: on JAX the two would share a buffer that is given away later
-        return raw
 
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)
