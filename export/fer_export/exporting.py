@@ -15,7 +15,15 @@ from fer_edge.files import write_text, write_together
 from fer_edge.golden import GOLDEN_NAME
 from fer_edge.verify import verify
 from fer_export import coral, manifest, report
-from fer_export.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
+from fer_export.gate import (
+    Comparison,
+    Limits,
+    Verdict,
+    accepting_options,
+    check_quantized,
+    check_same_network,
+    merge,
+)
 from fer_export.golden import write_golden
 from fer_export.layer_error import layer_errors
 from fer_export.networks import (
@@ -90,6 +98,8 @@ class GateReport:
     rows: list[list[str]]
     verdict: Verdict
     coral_rows: list[list[str]] | None
+    way_on: str = ""
+    """What the user can do about it, a sentence."""
 
 
 class GateFailedError(CheckFailedError):
@@ -97,7 +107,8 @@ class GateFailedError(CheckFailedError):
 
     def __init__(self, found: GateReport) -> None:
         self.report = found
-        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}")
+        way_on = f". What to do: {found.way_on}" if found.way_on else ""
+        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
 
 
 class Steps:
@@ -171,7 +182,9 @@ def _judge_and_describe(
         )
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
-            raise GateFailedError(GateReport(rows, verdict, checked.rows() if checked else None))
+            raise GateFailedError(
+                GateReport(rows, verdict, checked.rows() if checked else None, _way_on(request, comparisons))
+            )
         steps.begin("golden vectors")
         write_golden(work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions())
         entries = {
@@ -199,6 +212,18 @@ def _judge_and_describe(
         coral.compile_model(work / INT8_TFLITE, work)
     summary = checked.summary if checked else ""
     return ExportResult((), rows, verdict, checked.rows() if checked else None, summary)
+
+
+def _way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
+    """Advice after a refusal: train longer, or the options that accept the loss; empty where neither would help."""
+    quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
+    options = accepting_options(quantized, request.limits, labelled=request.labelled)
+    if not options:
+        return ""
+    longer = "train longer"
+    if (request.weights / "config.json").is_file():
+        longer += f" (fer-train --start-from {request.weights} --run runs/longer --data DATA --epochs 5)"
+    return f"{longer}, or accept the loss with {options}"
 
 
 def _verdict(

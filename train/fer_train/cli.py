@@ -24,6 +24,19 @@ DEFAULTS = TrainConfig()
 FROM_BACKBONE: Final[dict[str, Any]] = {"progressive_size": 64, "late_blocks": 13}
 """Part of the recommended recipe where it begins at ImageNet's weights: both make it faster."""
 
+QUICK: Final[dict[str, Any]] = {
+    "input_size": 64,
+    "epochs": 4,
+    "batch_size": 32,
+    "train_images": 6000,
+    "progressive_size": 0,
+    "late_blocks": NUM_BLOCKS,
+    "erase": 0.0,
+    "qat_epochs": 1,
+    "calibration_images": 512,
+}
+"""What ``--quick`` stands for; every other option given beside it wins."""
+
 
 def build_parser() -> CommandParser:
     """All options; those that were not given are absent from the result, so that ``--resume`` can tell."""
@@ -40,6 +53,13 @@ def build_parser() -> CommandParser:
     need.add_argument("--seed", type=int, help=f"of order, augmentation and initialisation (default {DEFAULTS.seed})")
     need.add_argument("--clean", action="store_true", help="leave duplicates, conflicts and leaks out of train")
 
+    need.add_argument(
+        "--quick",
+        action="store_true",
+        help="recipe for a first model that fer-export accepts, in minutes on two cores: "
+        + " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in QUICK.items())
+        + "; options given beside it win",
+    )
     need.add_argument(
         "--train-images",
         type=int,
@@ -205,6 +225,10 @@ def recipe_from(options: dict[str, Any]) -> TrainConfig:
     """The recipe that the given options make, checked. Raises :class:`UsageError` for values that make no sense."""
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     values = {key: value for key, value in options.items() if key in known}
+    if options.get("quick"):
+        if values.get("network", STUDENT) != STUDENT:
+            raise UsageError("--quick is a recipe for MobileNetV2; leave out --network, or --quick")
+        values = QUICK | values
     if values.get("backbone") == "none":
         values["backbone"] = None
     if "teacher" in values:

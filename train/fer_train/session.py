@@ -18,6 +18,7 @@ from fer_train.dataset import Dataset, load_dataset
 from fer_train.devices import Devices
 from fer_train.fit import FloatStage, TrainingData
 from fer_train.model import STUDENT
+from fer_train.outlook import outlook
 from fer_train.progress import console
 from fer_train.run_folder import RunFolder
 from fer_train.targets import blend, class_weights, hard_targets
@@ -167,5 +168,7 @@ def train(
         if config.network == STUDENT
         else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
     )
+    if config.network == STUDENT and (warning := outlook(evaluations, stage.steps * config.epochs)):
+        console.print(warning)
     console.print(f"plots in {folder.plots}, next: {following}")
     return 0
