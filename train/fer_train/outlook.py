@@ -1,4 +1,4 @@
-"""What awaits a finished run at ``fer-export``: the gate's default limits, and an honest word at the end of training."""
+"""What awaits a finished run at ``fer-export``: the gate's default limits, and an honest word after training."""
 
 from __future__ import annotations
 

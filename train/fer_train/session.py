@@ -16,6 +16,7 @@ from fer_edge.files import atomic_path, write_text
 from fer_train.config import TrainConfig
 from fer_train.dataset import Dataset, load_dataset
 from fer_train.devices import Devices
+from fer_train.evaluate import Evaluation
 from fer_train.fit import FloatStage, TrainingData
 from fer_train.model import STUDENT
 from fer_train.outlook import outlook
@@ -55,6 +56,17 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
     return TrainingData(
         images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
     )
+
+
+def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
+    following = (
+        f"fer-export --int8 --run {folder.root} --data {config.data}"
+        if config.network == STUDENT
+        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
+    )
+    if config.network == STUDENT and (warning := outlook(found, steps)):
+        console.print(warning)
+    console.print(f"plots in {folder.plots}, next: {following}")
 
 
 def _present_teachers(stage: FloatStage) -> None:
@@ -163,12 +175,5 @@ def train(
 
         write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
         console.print(f"logits of {len(data.images)} train images in {write_logits}")
-    following = (
-        f"fer-export --int8 --run {folder.root} --data {config.data}"
-        if config.network == STUDENT
-        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
-    )
-    if config.network == STUDENT and (warning := outlook(evaluations, stage.steps * config.epochs)):
-        console.print(warning)
-    console.print(f"plots in {folder.plots}, next: {following}")
+    _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
     return 0
