@@ -166,9 +166,7 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
         dataset = load_dataset(data, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
     if dataset.skipped:
         name, reason = dataset.skipped[0]
-        console.print(
-            f"{len(dataset.skipped)} files of {data} were skipped, the first: {name}: {reason}", soft_wrap=True
-        )
+        console.print(f"skipped files of {data}: {len(dataset.skipped)}, the first: {name}: {reason}", soft_wrap=True)
     return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
 
 

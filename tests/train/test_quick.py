@@ -12,9 +12,10 @@ import pytest
 
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
-from fer_train.cli import QUICK, build_parser, recipe_from
+from fer_train.cli import build_parser, recipe_from
 from fer_train.config import TrainConfig
 from fer_train.evaluate import Evaluation
+from fer_train.options import QUICK
 from fer_train.outlook import outlook
 from fer_train.targets import hard_targets
 

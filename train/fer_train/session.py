@@ -123,9 +123,7 @@ def train(
         raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
     config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
     if dataset.skipped:
-        console.print(
-            f"{len(dataset.skipped)} files skipped, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}"
-        )
+        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
     data = prepare_data(config, dataset)
     console.print(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
