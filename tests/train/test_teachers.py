@@ -119,7 +119,7 @@ def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) 
 
 @pytest.mark.usefixtures("small_networks")
 def test_a_teacher_must_see_what_the_student_sees(tmp_path: Path) -> None:
-    from fer_train.fit import runner
+    from fer_train.engine import runner
     from fer_train.live_teachers import load_teachers
 
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=1)

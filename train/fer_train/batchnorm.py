@@ -28,7 +28,7 @@ def reestimate_batchnorm(
         raise DataError("BatchNorm statistics need images; the train split has none")
     import keras
 
-    from fer_train.fit import runner
+    from fer_train.engine import runner
 
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(images))[:n_images]

@@ -58,7 +58,8 @@ class TrainConfig:
     label_smoothing: float = 0.05
     class_weighting: float = 0.0
     ema_decay: float = 0.998
-    """Of the averaged weights; with few steps an epoch lowered to a memory of two epochs."""
+    """What the weights' average keeps of itself in a step, at most (:mod:`fer_train.weight_average`); with few steps an
+    epoch lowered to a memory of two epochs."""
     precision: str = "auto"
     progressive_size: int = 0
     progressive_fraction: float = 0.38

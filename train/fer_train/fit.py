@@ -21,6 +21,7 @@ from fer_train.batches import Batches
 from fer_train.checkpoint import Checkpoint, assign_all, load_checkpoint, require_space, save_checkpoint
 from fer_train.config import TrainConfig
 from fer_train.devices import Devices
+from fer_train.engine import choose_precision, on_cpu, runner
 from fer_train.epoch import keras_epoch, torch_epoch
 from fer_train.evaluate import Evaluation, evaluate
 from fer_train.history import EpochMetrics, TensorBoardLog, rows_from_json, write_metrics
@@ -54,37 +55,6 @@ class TrainingData:
     """``(N,)``, mean 1."""
     validation_images: npt.NDArray[np.uint8]
     validation_labels: npt.NDArray[np.int64]
-
-
-def choose_precision(precision: str) -> str:
-    """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
-    if precision != "auto":
-        return precision
-    return "float32" if on_cpu() else "mixed_bfloat16"
-
-
-def on_cpu() -> bool:
-    """Whether there is nothing but CPUs to compute on."""
-    return all(name.lower().startswith("cpu") for name in device_names())
-
-
-def device_names() -> list[str]:
-    """What Keras' engine can compute on, such as ``["cpu:0"]``."""
-    if keras.backend.backend() == "torch":  # Keras has no list for it
-        import torch
-
-        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu:0"]
-    return [str(name) for name in keras.distribution.list_devices()]  # asked for GPUs only, JAX raises without one
-
-
-def runner(network: Any) -> Any:
-    """What computes a network's answers fastest: itself, or a model with the same variables."""
-    backend = keras.backend.backend()
-    if backend == "torch" and keras.config.dtype_policy().name in ("float32", "mixed_bfloat16"):
-        from fer_train.torch_engine import fused_network
-
-        return fused_network(network)
-    return network
 
 
 def cross_entropy(evaluation: Evaluation) -> float:
@@ -304,7 +274,7 @@ class FloatStage:
         rate = config.head_learning_rate if head else config.learning_rate
         total = max(epochs * self.steps, 1)
         warmup = min(int(config.warmup_epochs * self.steps), total // 4)
-        # An average that reached back to the very first steps would lag for good in a short run.
+        # Where epochs have few steps, hundreds of them are a long time.
         memory = min(config.ema_decay, 1.0 - 1.0 / (2 * self.steps))
         optimizer = make_optimizer(dataclasses.replace(config, ema_decay=memory), rate, total, warmup)
         taught = self.teachers is not None

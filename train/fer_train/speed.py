@@ -119,7 +119,7 @@ def measure(
     """Images a second of loop and bare step for each precision; keys name their units."""
     import keras
 
-    from fer_train.fit import device_names
+    from fer_train.engine import device_names
 
     contestants: list[tuple[str, str, Callable[[], object]]] = []
     for precision in precisions:

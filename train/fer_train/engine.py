@@ -1,0 +1,38 @@
+"""Keras' engine as it is on this machine: its devices, its precision, and the fastest way through a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def choose_precision(precision: str) -> str:
+    """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
+    if precision != "auto":
+        return precision
+    return "float32" if on_cpu() else "mixed_bfloat16"
+
+
+def on_cpu() -> bool:
+    """Whether there is nothing but CPUs to compute on."""
+    return all(name.lower().startswith("cpu") for name in device_names())
+
+
+def device_names() -> list[str]:
+    """What Keras' engine can compute on, such as ``["cpu:0"]``."""
+    if keras.backend.backend() == "torch":  # Keras has no list for it
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu:0"]
+    return [str(name) for name in keras.distribution.list_devices()]  # asked for GPUs only, JAX raises without one
+
+
+def runner(network: Any) -> Any:
+    """What computes a network's answers fastest: itself, or a model with the same variables."""
+    backend = keras.backend.backend()
+    if backend == "torch" and keras.config.dtype_policy().name in ("float32", "mixed_bfloat16"):
+        from fer_train.torch_engine import fused_network
+
+        return fused_network(network)
+    return network
