@@ -27,7 +27,7 @@ def recipe(*arguments: str) -> TrainConfig:
 
 
 def test_quick_is_the_recipe_that_its_help_names_and_other_options_win() -> None:
-    named = dict(re.findall(r"--([a-z-]+) ([\d.]+)", _help_of("--quick")))
+    named = dict(re.findall(r"--([a-z-]+) ([\d.e-]+)", _help_of("--quick")))
     assert {name.replace("-", "_"): float(value) for name, value in named.items()} == QUICK
     quick = recipe("--quick")
     assert {name: getattr(quick, name) for name in QUICK} == QUICK

@@ -12,7 +12,7 @@ from fer_train.audit_report import figure_text
 
 def print_summary(audit: Audit, console: Console | None = None) -> None:
     """Print splits, findings and what cleaning would do."""
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, force_jupyter=False)
     splits = Table(title=f"{audit.dataset.source}: {audit.n_images:,} images", title_justify="left")
     splits.add_column("split")
     for name in (*EMOTIONS, "all"):

@@ -173,7 +173,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
         from rich.progress import Progress as Bars
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "train") from error
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task(label, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -16,13 +16,14 @@ FROM_BACKBONE: Final[dict[str, Any]] = {"progressive_size": 64, "late_blocks": 1
 
 QUICK: Final[dict[str, Any]] = {
     "input_size": 64,
-    "epochs": 4,
+    "epochs": 5,
     "batch_size": 32,
-    "train_images": 6000,
+    "train_images": 5000,
     "progressive_size": 0,
     "late_blocks": NUM_BLOCKS,
     "erase": 0.0,
     "qat_epochs": 1,
+    "qat_learning_rate": 1e-4,
     "calibration_images": 512,
 }
 """What ``--quick`` stands for; every other option given beside it wins."""

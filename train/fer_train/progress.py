@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+# As text in a notebook too, where rich would make each line an output of its own.
+console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
 class StageProgress:
