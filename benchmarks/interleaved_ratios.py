@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.machine import read_machine
+from fer_bench.measure.machine import read_machine
+from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.measure_command import positive_int
-from fer_bench.validity import Recorder, machine_reasons
-from fer_edge.classifier import Classifier, open_classifier, to_model_input
 from fer_edge.command import CommandParser, run_command
 from fer_edge.files import sha256_of, write_text
+from fer_edge.inference.classifier import Classifier
+from fer_edge.inference.tensors import to_model_input
+from fer_edge.loading.open import open_classifier
 
 MODELS = ("fer_int8.tflite", "fer_float.tflite", "fer_int8.onnx", "fer_float.onnx")
 PAIRS = (

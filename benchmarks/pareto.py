@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.accuracy import load_faces
+from fer_bench.intervals import wilson_interval
+from fer_bench.measure.accuracy import load_faces
+from fer_bench.measure.validity import Recorder
 from fer_bench.measure_command import positive_int
-from fer_bench.pictures import COLOURS, new_figure
-from fer_bench.statistic import wilson_interval
-from fer_bench.validity import Recorder
-from fer_edge.classifier import open_classifier
+from fer_bench.report.charts import COLOURS, new_figure
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, sha256_of, write_text
-from fer_train.evaluate import evaluate
+from fer_edge.loading.open import open_classifier
+from fer_train.evaluation.evaluate import evaluate
 from interleaved_ratios import frame, time_rounds, with_interval
 
 PROG = "pareto.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fer_bench.compare import compare_main
+from fer_bench.compare.models import compare_main
 from fer_bench.measure_command import measure_main
 from fer_edge.command import run_command
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_bench.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
-from fer_bench.assemble import assemble
-from fer_bench.latency import measure
-from fer_bench.machine import read_machine, usable_cpus
-from fer_bench.naming import conditions_name
+from fer_bench.measure.accuracy import SYNTHETIC_SPLIT, Faces, evaluate_targets, load_faces
+from fer_bench.measure.assemble import assemble
+from fer_bench.measure.choose_models import choose_targets
+from fer_bench.measure.latency import measure
+from fer_bench.measure.machine import read_machine, usable_cpus
+from fer_bench.measure.runtimes import OPENCV
+from fer_bench.measure.validity import MIN_RUNS, Recorder, machine_reasons
+from fer_bench.measure.worker_client import Remote, Target
 from fer_bench.progress import Plan, Progress, duration, part, progress_bar
-from fer_bench.remote import Remote, Target
-from fer_bench.result import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
-from fer_bench.runtimes import OPENCV
-from fer_bench.targets import choose_targets
-from fer_bench.validity import MIN_RUNS, Recorder, machine_reasons
+from fer_bench.report.file_name import conditions_name
+from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings, write_report
 from fer_edge.command import CommandParser
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
 
@@ -116,7 +116,7 @@ def measure_main(arguments: Sequence[str]) -> int:
     """Run the measurement that ``arguments`` ask for; returns the exit code."""
     options = parser().parse_args(arguments)
     try:
-        from fer_bench.table import console, print_report, scaling_table
+        from fer_bench.report.terminal import console, print_report, scaling_table
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "bench") from error
     out = console()
@@ -151,7 +151,7 @@ def measure_main(arguments: Sequence[str]) -> int:
     if options.scaling:
         out.print(scaling_table(report.results))
     if report.profiles:
-        from fer_bench.profile_view import print_profile
+        from fer_bench.report.operator_profile import print_profile
 
         for profile in report.profiles:
             print_profile(profile, out)
@@ -185,16 +185,16 @@ def _write(report: Report, options: argparse.Namespace, out: Console) -> None:
         write_report(report, path)
         out.print(f"wrote {path}", markup=False)
     if options.html:
-        from fer_bench.page import write_page
+        from fer_bench.report.html_page import write_page
 
         write_page(report, options.html, _sections(report))
         out.print(f"wrote {options.html}", markup=False)
 
 
 def _end_to_end(targets: list[Target], options: argparse.Namespace, command: list[str], out: Console) -> int:
-    from fer_bench.end_to_end import Scene, measure_end_to_end
-    from fer_bench.end_to_end_view import print_end_to_end
-    from fer_bench.table import print_machine
+    from fer_bench.measure.end_to_end import Scene, measure_end_to_end
+    from fer_bench.report.end_to_end import print_end_to_end
+    from fer_bench.report.terminal import print_machine
 
     if not options.source:
         raise UsageError("--end-to-end needs --source: a video, an image, a folder or a camera")
@@ -228,11 +228,11 @@ def _settings(targets: Sequence[Target], options: argparse.Namespace) -> Setting
 
 
 def _sections(report: Report) -> list[str]:
-    from fer_bench.profile_view import profile_section
+    from fer_bench.report.operator_profile import profile_section
 
     sections = [profile_section(profile) for profile in report.profiles]
     if report.end_to_end:
-        from fer_bench.end_to_end_view import end_to_end_section
+        from fer_bench.report.end_to_end import end_to_end_section
 
         sections.append(end_to_end_section(report.end_to_end))
     return sections
@@ -315,7 +315,7 @@ def _scaling(targets: list[Target], settings: Settings, progress: Progress) -> l
 
 
 def _verify(targets: Sequence[Target], say: Callable[[str], None]) -> None:
-    from fer_edge.verify import verify
+    from fer_edge.verification.replay import verify
 
     # OpenCV is a reference for speed only, and another environment's runtime cannot be asked from here.
     here = [one for one in targets if one.backend != OPENCV and one.python == sys.executable]

@@ -151,9 +151,9 @@ def open_ours(options: dict[str, Any]) -> Package:
     """This toolkit; ``options``: ``model``, ``detector``, ``detector_model``, ``detect_every``."""
     import numpy as np
 
-    from fer_edge.classifier import open_classifier
-    from fer_edge.faces import open_detector
+    from fer_edge.faces.detectors import open_detector
     from fer_edge.labels import EMOTIONS
+    from fer_edge.loading.open import open_classifier
     from fer_edge.pipeline import FacePipeline
     from fer_edge.preprocess import preprocess_face
 

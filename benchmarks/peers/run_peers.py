@@ -35,12 +35,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.accuracy import Faces, load_faces
-from fer_bench.machine import read_machine
+from fer_bench.intervals import paired_ratio, wilson_interval
+from fer_bench.measure.accuracy import Faces, load_faces
+from fer_bench.measure.choose_models import choose_targets
+from fer_bench.measure.machine import read_machine
+from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.measure_command import positive_int
-from fer_bench.statistic import paired_ratio, wilson_interval
-from fer_bench.targets import choose_targets
-from fer_bench.validity import Recorder, machine_reasons
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.files import sha256_of, write_text

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.classifier import Classifier, Prediction, open_classifier
+from fer_edge.inference.classifier import Classifier, Prediction
 from fer_edge.labels import EMOTIONS
+from fer_edge.loading.open import open_classifier
 
 if TYPE_CHECKING:
-    from fer_edge.pipeline import Face, FacePipeline, Result
+    from fer_edge.pipeline import FacePipeline
+    from fer_edge.results import Face, Result
 
 __all__ = ["EMOTIONS", "Classifier", "Face", "FacePipeline", "Prediction", "Result", "open_classifier"]
 

@@ -17,8 +17,8 @@ from fer_edge.native import quiet_native_libraries
 from fer_train.parallel import cores
 
 if TYPE_CHECKING:
-    from fer_export.exporting import ExportRequest, ExportResult
-    from fer_train.dataset import Split
+    from fer_export.export import ExportRequest, ExportResult
+    from fer_train.data.dataset import Split
 
 PROG = "fer-export"
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
@@ -90,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
         raise MissingDependencyError.for_extra("rich", "export") from error
     console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
     request = _request(args, weights, console)
-    from fer_export.exporting import GateFailedError, export
+    from fer_export.export import GateFailedError, export
 
     try:
         with _progress(console) as steps:
@@ -122,8 +122,8 @@ def _weights(args: argparse.Namespace) -> Path:
 
 
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
-    from fer_export.exporting import ExportRequest, synthetic_faces
-    from fer_export.gate import Limits
+    from fer_export.check.gate import Limits
+    from fer_export.export import ExportRequest, synthetic_faces
 
     limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
     if args.min_agreement is not None:
@@ -159,7 +159,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
 def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, str]:
     from rich.progress import Progress
 
-    from fer_train.dataset import load_dataset
+    from fer_train.data.dataset import load_dataset
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading data", total=None)
@@ -174,7 +174,7 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
 def _progress(console: Any) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from fer_export.exporting import Steps
+    from fer_export.export import Steps
 
     columns = (
         SpinnerColumn(),

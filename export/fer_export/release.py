@@ -16,21 +16,21 @@ from pathlib import Path
 
 import cv2
 
-from fer_edge.classifier import open_classifier
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path, write_text
-from fer_edge.golden import GOLDEN_NAME
+from fer_edge.loading.open import open_classifier
 from fer_edge.native import quiet_native_libraries
-from fer_export.manifest import MANIFEST_NAME
-from fer_export.networks import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
-from fer_train.ancestry import RECIPES, ancestry, recipes, whole_history
-from fer_train.dataset import load_dataset
-from fer_train.evaluate import evaluate
-from fer_train.history import write_metrics
-from fer_train.plots import draw_confusion, draw_curves
-from fer_train.run_folder import RunFolder
-from fer_train.temperature import RECORD
+from fer_edge.verification.golden import GOLDEN_NAME
+from fer_export.describe.manifest import MANIFEST_NAME
+from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_train.data.dataset import load_dataset
+from fer_train.evaluation.evaluate import evaluate
+from fer_train.evaluation.temperature import RECORD
+from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history
+from fer_train.runs.history import write_metrics
+from fer_train.runs.plots import draw_confusion, draw_curves
+from fer_train.runs.run_folder import RunFolder
 
 PROG = "fer_export.release"
 CONFUSION = "confusion_int8.png"
@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def release(run: Path, data: Path, split: str, target: Path) -> int:
     """Write weights, INT8 models, golden vectors, manifest, report and figures of ``run`` to ``target``."""
     from fer_export.cli import main as export
-    from fer_train.artifacts import PACKED_FLOAT, PACKED_QAT, load_trained, pack
+    from fer_train.runs.packing import pack
+    from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
     chain = ancestry(run)  # may begin with what stands in the target
     told, history = recipes(chain), whole_history(chain)

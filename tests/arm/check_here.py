@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge import cli
-from fer_edge.classifier import open_classifier, to_model_input
+from fer_edge.app import cli
+from fer_edge.inference.tensors import to_model_input
+from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 
 N_FACES = 24

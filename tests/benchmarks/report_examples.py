@@ -7,16 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_bench.result import (
-    SCHEMA,
-    Conditions,
-    LatencyCi95Ms,
-    LatencyMs,
-    Machine,
-    Report,
-    Result,
-    Settings,
-)
+from fer_bench.schema import SCHEMA, Conditions, LatencyCi95Ms, LatencyMs, Machine, Report, Result, Settings
 
 MACHINE = Machine(
     cpu_model="Cortex-A76",

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from tests.benchmarks.report_examples import CONDITIONS, a_report, a_result
 
-from fer_bench.assemble import assemble
 from fer_bench.cli import main
-from fer_bench.latency import Series
+from fer_bench.measure.assemble import assemble
+from fer_bench.measure.latency import Series
+from fer_bench.measure.worker_client import Opened, Target
 from fer_bench.measure_command import _verify
-from fer_bench.page import page
-from fer_bench.remote import Opened, Target
-from fer_bench.result import parse_report, read_report
-from fer_edge.verify import StageResult, VerifyReport
+from fer_bench.report.html_page import page
+from fer_bench.schema import parse_report, read_report
+from fer_edge.verification.replay import StageResult, VerifyReport
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]
 
@@ -26,7 +26,7 @@ QUICK = ["--seconds", "0.1", "--processes", "1"]
 @pytest.fixture
 def too_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine even the quickest measurement goes on for longer than the half second that is asked for."""
-    monkeypatch.setattr("fer_bench.validity.MIN_TIMED_S", 3600.0)
+    monkeypatch.setattr("fer_bench.measure.validity.MIN_TIMED_S", 3600.0)
 
 
 @pytest.mark.usefixtures("too_short")
@@ -74,7 +74,7 @@ def test_golden_vectors_come_first(
 ) -> None:
     stage = StageResult("network", passed, "3 of 4 outputs identical", "another kernel")
     found = VerifyReport(Path("m.tflite"), Path("golden.npz"), "fake", "fake", 4, (stage,))
-    monkeypatch.setattr("fer_edge.verify.verify", lambda model, *, backend, threads: found)
+    monkeypatch.setattr("fer_edge.verification.replay.verify", lambda model, *, backend, threads: found)
     path = tmp_path / "r.json"
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy", "--verify", "--json", str(path)]) == code
     captured = capsys.readouterr()
@@ -93,7 +93,7 @@ def test_what_runs_in_another_environment_is_not_verified(monkeypatch: pytest.Mo
         asked.append(backend)
         return passed
 
-    monkeypatch.setattr("fer_edge.verify.verify", verify)
+    monkeypatch.setattr("fer_edge.verification.replay.verify", verify)
     said: list[str] = []
     _verify([Target(tiny_onnx, "onnx"), Target(tiny_onnx, "opencv"), Target(tiny_onnx, "onnx", 1, "/py")], said.append)
     assert asked == ["onnx"]
@@ -102,7 +102,7 @@ def test_what_runs_in_another_environment_is_not_verified(monkeypatch: pytest.Mo
 
 def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.5, busiest_neighbour="fer-train")
-    monkeypatch.setattr("fer_bench.validity.Recorder.stop", lambda self: busy)
+    monkeypatch.setattr("fer_bench.measure.validity.Recorder.stop", lambda self: busy)
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy"]) == 0
     before, _, after = capsys.readouterr().out.partition("measuring 1 model(s)")
     assert "timings will be invalid as things are: busy neighbour" in before

@@ -11,8 +11,8 @@ import pytest
 from tests.benchmarks.report_examples import MACHINE, a_report, a_result
 
 from fer_bench.cli import main
-from fer_bench.compare import compare_reports
-from fer_bench.result import EndToEnd, Report, write_report
+from fer_bench.compare.models import compare_reports
+from fer_bench.schema import EndToEnd, Report, write_report
 from fer_edge.errors import InputError
 
 

@@ -12,11 +12,11 @@ import pytest
 from tests.benchmarks.report_examples import a_report
 
 from fer_bench.cli import main
-from fer_bench.end_to_end import Scene, soak_findings, summarise
-from fer_bench.page import page
-from fer_bench.remote import Target
-from fer_bench.result import SoakSample, read_report
-from fer_train.synthetic import draw_scene
+from fer_bench.measure.end_to_end import Scene, soak_findings, summarise
+from fer_bench.measure.worker_client import Target
+from fer_bench.report.html_page import page
+from fer_bench.schema import SoakSample, read_report
+from fer_train.synthetic.faces import draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_soak_shows_slowing_growth_and_heat() -> None:
     assert changes["throughput_change_percent"] == pytest.approx(-20 / 95.5 * 100)
     assert changes["rss_growth_mib"] == pytest.approx(20.0)
     assert changes["temperature_rise_c"] == pytest.approx(10.0)
-    from fer_bench.end_to_end_view import end_to_end_section
+    from fer_bench.report.end_to_end import end_to_end_section
 
     text = page(a_report([], end_to_end=[found]), [end_to_end_section([found])])
     assert text.count("<svg") == 4

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench import machine
-from fer_bench.machine import CpuTimes
+from fer_bench.measure import machine
+from fer_bench.measure.machine import CpuTimes
 
 PI5_CPUINFO = """processor\t: 0
 BogoMIPS\t: 108.00

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_bench.remote import Remote, Target
-from fer_edge.classifier import open_classifier, to_model_input
+from fer_bench.measure.worker_client import Remote, Target
 from fer_edge.errors import ModelError
-from fer_edge.models import find_model
+from fer_edge.inference.tensors import to_model_input
+from fer_edge.loading.model_files import find_model
+from fer_edge.loading.open import open_classifier
 
 ATTEMPTS = 4
 """Other work on the machine may spoil a comparison of timings, never make a wrong method pass four times over."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_bench.accuracy import Faces
+from fer_bench.measure.accuracy import Faces
 from fer_edge.errors import FerError, UsageError
 from fer_edge.labels import EMOTIONS
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from tests.benchmarks.conftest import write_tiny_onnx
 from tests.benchmarks.report_examples import a_report, a_result
 
-from fer_bench.profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
-from fer_bench.profile_view import print_profile, profile_section
-from fer_bench.remote import Remote, Target
-from fer_bench.result import OperatorProfile, Profile, parse_report
+from fer_bench.measure.operator_profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
+from fer_bench.measure.worker_client import Remote, Target
+from fer_bench.report.operator_profile import print_profile, profile_section
+from fer_bench.schema import OperatorProfile, Profile, parse_report
 from fer_edge.errors import InputError, ModelError
-from fer_edge.models import find_model
+from fer_edge.loading.model_files import find_model
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 from tests.benchmarks.report_examples import CONDITIONS, MACHINE, a_report, a_result
 
-from fer_bench.naming import conditions_name
 from fer_bench.progress import Lines, Plan, duration, part
+from fer_bench.report.file_name import conditions_name
 
 
 def test_stages_add_up_to_the_whole() -> None:

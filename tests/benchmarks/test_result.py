@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.benchmarks.report_examples import a_report, a_result
 
-from fer_bench.result import parse_report, read_report, write_report
+from fer_bench.schema import parse_report, read_report, write_report
 from fer_edge.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_bench.statistic import (
+from fer_bench.intervals import (
     hierarchical_resamples,
     paired_ratio,
     quantile_intervals,

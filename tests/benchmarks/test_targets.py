@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench import targets
-from fer_bench.targets import choose_targets
+from fer_bench.measure import choose_models as targets
+from fer_bench.measure.choose_models import choose_targets
 from fer_edge.errors import ModelError, UsageError
 
 
@@ -19,8 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("fer_int8.tflite", "out/fer_int8.tflite", "out/fer_float.onnx"):
         (tmp_path / name).write_bytes(b"model")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fer_edge.models.PACKAGED_MODELS", tmp_path / "none")
-    monkeypatch.setattr("fer_edge.models._CHECKOUT_MODELS", tmp_path / "none")
+    monkeypatch.setattr("fer_edge.loading.model_files.PACKAGED_MODELS", tmp_path / "none")
+    monkeypatch.setattr("fer_edge.loading.model_files._CHECKOUT_MODELS", tmp_path / "none")
     monkeypatch.setattr(targets, "OLD_RUNTIME_PYTHON", tmp_path / "none")
     return tmp_path
 

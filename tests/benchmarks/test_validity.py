@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from tests.benchmarks.report_examples import CONDITIONS
 
-from fer_bench.machine import CpuTimes
-from fer_bench.result import Conditions
-from fer_bench.statistic import paired_ratio
-from fer_bench.validity import (
+from fer_bench.intervals import paired_ratio
+from fer_bench.measure.machine import CpuTimes
+from fer_bench.measure.validity import (
     Recorder,
     busiest,
     drift_percent,
@@ -25,6 +24,7 @@ from fer_bench.validity import (
     ratio_reasons,
     series_reasons,
 )
+from fer_bench.schema import Conditions
 
 
 def with_conditions(**changes: Any) -> list[str]:

@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pytest
 from tests.benchmarks.report_examples import SETTINGS
 
-import fer_bench.runtimes
-from fer_bench.latency import Series, measure
-from fer_bench.remote import Remote, Target
-from fer_bench.worker import Session
-from fer_edge.backends.fake import FakeClassifier
-from fer_edge.classifier import open_classifier
+import fer_bench.measure.runtimes
+from fer_bench.measure.latency import Series, measure
+from fer_bench.measure.worker_client import Remote, Target
+from fer_bench.measure.worker_process import Session
 from fer_edge.errors import FerError, ModelError, UsageError
+from fer_edge.inference.backends.fake import FakeClassifier
+from fer_edge.loading.open import open_classifier
 
 FAKE = Target(Path("fake"), "fake")
 
@@ -39,7 +39,7 @@ class ByAnotherClock(FakeClassifier):
 
 
 def test_timed_runs_take_as_long_as_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fer_bench.runtimes, "load_runtime", lambda name: ByAnotherClock)
+    monkeypatch.setattr(fer_bench.measure.runtimes, "load_runtime", lambda name: ByAnotherClock)
     monkeypatch.setattr("time.perf_counter_ns", lambda: ByAnotherClock.now_ns)
     session = Session("fake", "fake", 1, time.monotonic_ns())
     assert session.opened["first_inference_ms"] == 2.0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from tests.edge.web_page import Page
 
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
 
 WIDTH, HEIGHT, FPS = 320, 240, 20.0
 

@@ -16,13 +16,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.classifier import Classifier, open_classifier
 from fer_edge.command import CommandParser, run_command
-from fer_edge.faces import DetectedFace, YuNetDetector
+from fer_edge.faces.detectors import DetectedFace, YuNetDetector
+from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import EMOTIONS
+from fer_edge.loading.open import open_classifier
 from fer_edge.pipeline import FacePipeline
 from fer_edge.preprocess import crop_square, preprocess_face, resize_gray, to_gray
-from fer_train.dataset import load_dataset
+from fer_train.data.dataset import load_dataset
 
 Gray = npt.NDArray[np.uint8]
 THRESHOLDS = (0.0, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

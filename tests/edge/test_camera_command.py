@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.cli import main
+from fer_edge.app.cli import main
 
 EDGE = Path(__file__).parents[2] / "edge"
 RUN_CAMERA = EDGE / "run_camera.py"
@@ -237,8 +237,8 @@ def test_list_cameras_versions_and_help(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_fetch_without_network_or_with(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from fer_edge import detector_file
     from fer_edge.errors import MissingDependencyError
+    from fer_edge.faces import yunet_file as detector_file
 
     monkeypatch.setattr(detector_file, "yunet_file", lambda: Path("/cache/yunet.onnx"))
     assert main(["--fetch"]) == 0

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge import cameras
-from fer_edge.cameras import CameraInfo, LiveCapture, list_cameras, open_camera, open_stream, without_password
+from fer_edge.capture import v4l2
+from fer_edge.capture.files import VideoFile
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
+from fer_edge.capture.streams import LiveCapture, open_camera, open_stream, without_password
+from fer_edge.capture.v4l2 import CameraInfo, list_cameras
 from fer_edge.errors import DeviceError, SourceError
-from fer_edge.sources import CaptureOptions, VideoFile, open_source
 
 
 class ScriptedCapture:
@@ -119,7 +122,7 @@ def test_v4l2_gets_format_size_rate_and_a_short_queue(tmp_path: Path, monkeypatc
 
 def test_missing_busy_and_forbidden_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(cameras, "list_cameras", lambda: [CameraInfo(2, "Good Cam")])
+    monkeypatch.setattr(v4l2, "list_cameras", lambda: [CameraInfo(2, "Good Cam")])
     with pytest.raises(DeviceError, match=r"no camera /dev/video97; cameras here: 2 \(Good Cam\)"):
         open_source(97)
     device = tmp_path / "video5"
@@ -138,15 +141,15 @@ def test_cameras_are_listed_without_nodes_that_give_no_pictures(
     for name in ("video10", "video2", "video3", "radio0"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "name").write_text(f"Camera on {name}\n")
-    monkeypatch.setattr(cameras, "_captures", lambda device: device.name != "video3")
+    monkeypatch.setattr(v4l2, "_captures", lambda device: device.name != "video3")
     assert list_cameras(tmp_path) == [CameraInfo(2, "Camera on video2"), CameraInfo(10, "Camera on video10")]
     assert list_cameras(tmp_path / "nothing") == []
 
 
 def test_a_node_that_is_no_camera_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert not cameras._captures(tmp_path / "file")
-    assert not cameras._captures(tmp_path / "missing")
+    assert not v4l2._captures(tmp_path / "file")
+    assert not v4l2._captures(tmp_path / "missing")
 
 
 def test_passwords_are_not_shown() -> None:

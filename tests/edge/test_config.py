@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.cli import main, parse_arguments
-from fer_edge.config import config_text, file_options
+from fer_edge.app.cli import main, parse_arguments
+from fer_edge.app.config_file import config_text, file_options
+from fer_edge.app.options import build_parser
 from fer_edge.errors import UsageError
-from fer_edge.options import build_parser
 
 tomllib = pytest.importorskip("tomllib", reason="configuration files need Python 3.11")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fer_edge.backends import coral
-from fer_edge.classifier import open_classifier
 from fer_edge.errors import DeviceError, ModelError
+from fer_edge.inference.backends import coral
+from fer_edge.loading.open import open_classifier
 
 MODEL = (Path(__file__).parents[2] / "models" / "fer_int8.tflite").read_bytes()
 COMPILED = MODEL + b".. edgetpu-custom-op .."

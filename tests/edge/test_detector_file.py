@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.detector_file import YUNET, PinnedFile, cache_folder, download, yunet_file
 from fer_edge.errors import MissingDependencyError
+from fer_edge.faces.yunet_file import YUNET, PinnedFile, cache_folder, download, yunet_file
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge import detector_file, faces
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
-from fer_edge.faces import HaarDetector, YuNetDetector, clip_box, open_detector, shrink
-from fer_edge.tracks import overlap
-from fer_train.synthetic import draw_scene
+from fer_edge.faces import detectors as faces
+from fer_edge.faces import yunet_file as detector_file
+from fer_edge.faces.detectors import HaarDetector, YuNetDetector, clip_box, open_detector, shrink
+from fer_edge.faces.tracks import overlap
+from fer_train.synthetic.faces import draw_scene
 
 haar_only_in_4 = pytest.mark.skipif(not hasattr(cv2, "CascadeClassifier"), reason="OpenCV 5 has no Haar cascades")
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.faces import DetectedFace
-from fer_edge.flow import BoxFlow
+from fer_edge.faces.detectors import DetectedFace
+from fer_edge.faces.follow import BoxFlow
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.cli import parse_arguments
-from fer_edge.options import build_parser
+from fer_edge.app.cli import parse_arguments
+from fer_edge.app.options import build_parser
 
 INSTALL = Path(__file__).parents[2] / "edge" / "install"
 
@@ -38,7 +38,7 @@ def test_the_service_starts_what_there_is() -> None:
 
 def test_the_service_is_watched_and_hardened() -> None:
     service = unit()["Service"]
-    assert service["Type"] == "notify"  # fer_edge.service tells when it is ready, and that it lives
+    assert service["Type"] == "notify"  # fer_edge.app.systemd tells when it is ready, and that it lives
     assert int(service["WatchdogSec"]) >= 20  # a stalled stream may take 8 s to be noticed
     assert service["Restart"] == "always"
     for key in ("DynamicUser", "NoNewPrivileges", "ProtectHome", "PrivateTmp", "RestrictNamespaces"):

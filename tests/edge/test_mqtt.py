@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.capture.frames import Frame
 from fer_edge.errors import MissingDependencyError, UsageError
-from fer_edge.pipeline import Face, PipelineStats, Result
-from fer_edge.sinks.mqtt import MqttPublisher, discovery_messages, parse_broker, state_of
-from fer_edge.sources import Frame
-from fer_edge.status import StatusBoard
+from fer_edge.outputs.mqtt import MqttPublisher, discovery_messages, parse_broker, state_of
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.results import Face, PipelineStats, Result
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
 from fer_edge.errors import DeviceError, MissingDependencyError, UsageError
-from fer_edge.sources import CaptureOptions, open_source
 
 
 class FakeRequest:

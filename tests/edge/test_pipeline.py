@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pytest
 
 import fer_edge
-from fer_edge import FacePipeline, open_classifier
+from fer_edge.capture.frames import Frame
 from fer_edge.errors import SourceError
-from fer_edge.faces import DetectedFace
+from fer_edge.faces.detectors import DetectedFace
 from fer_edge.labels import EMOTIONS
-from fer_edge.sources import Frame
+from fer_edge.loading.open import open_classifier
+from fer_edge.pipeline import FacePipeline
 
 BOX = (20, 10, 60, 60)
 
@@ -249,7 +250,7 @@ def test_statistics() -> None:
 
 
 def test_yunet_finds_115_faces_in_115_frames(assets: Path, yunet_model: Path) -> None:
-    from fer_edge.faces import YuNetDetector
+    from fer_edge.faces.detectors import YuNetDetector
 
     run = pipeline(assets / "faces" / "talking_head.mp4", YuNetDetector(yunet_model))
     results = list(run)
@@ -258,8 +259,8 @@ def test_yunet_finds_115_faces_in_115_frames(assets: Path, yunet_model: Path) ->
 
 
 def test_following_boxes_finds_them_where_yunet_does(assets: Path, yunet_model: Path) -> None:
-    from fer_edge.faces import YuNetDetector
-    from fer_edge.tracks import overlap
+    from fer_edge.faces.detectors import YuNetDetector
+    from fer_edge.faces.tracks import overlap
 
     boxes = []
     for every in (1, 3):

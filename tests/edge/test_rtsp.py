@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.cameras import LiveCapture
-from fer_edge.classifier import open_classifier
-from fer_edge.faces import DetectedFace
+from fer_edge.capture.open import open_source
+from fer_edge.capture.streams import LiveCapture
+from fer_edge.faces.detectors import DetectedFace
+from fer_edge.loading.open import open_classifier
 from fer_edge.pipeline import FacePipeline
-from fer_edge.sources import open_source
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")  # Debian's GStreamer bindings belong to it
 SERVER = """

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.draw import annotate, blur_box
+from fer_edge.capture.frames import Frame
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.labels import EMOTIONS
-from fer_edge.pipeline import Face, Result
-from fer_edge.sinks.base import SinkRunner
-from fer_edge.sinks.jsonl import JsonLines
-from fer_edge.sinks.recording import recording_path
-from fer_edge.sinks.video import ImageWriter, VideoRecorder, fit, open_recorder
-from fer_edge.sinks.window import Window, check_display
-from fer_edge.sources import Frame
+from fer_edge.outputs.base import SinkRunner
+from fer_edge.outputs.draw import annotate, blur_box
+from fer_edge.outputs.jsonl import JsonLines
+from fer_edge.outputs.recording import recording_path
+from fer_edge.outputs.video import ImageWriter, VideoRecorder, fit, open_recorder
+from fer_edge.outputs.window import Window, check_display
+from fer_edge.results import Face, Result
 
 
 def result(index: int = 0, *, time_s: float | None = None, image: npt.NDArray[np.uint8] | None = None) -> Result:
@@ -91,7 +91,7 @@ def test_a_dead_output_is_reported_once_and_left_behind() -> None:
 
 
 def test_an_output_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer_edge.sinks.base.CLOSE_S", 0.1)
+    monkeypatch.setattr("fer_edge.outputs.base.CLOSE_S", 0.1)
     release = threading.Event()
 
     class Hanging(SlowSink):
@@ -258,7 +258,7 @@ def test_mp4_names_its_decoder_as_encoding_into_it_does(tmp_path: Path) -> None:
 def test_where_pipes_are_missing_the_video_appears_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fer_edge.sinks.video.can_survive", lambda: False)
+    monkeypatch.setattr("fer_edge.outputs.video.can_survive", lambda: False)
     recorder = VideoRecorder(tmp_path / "out.mp4", fps=20.0)
     recorder.write(result())
     assert not (tmp_path / "out.mp4").exists()

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fer_edge.capture.files import ImageFiles, VideoFile, read_image
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
 from fer_edge.errors import SourceError, UsageError
-from fer_edge.sources import CaptureOptions, ImageFiles, VideoFile, open_source, read_image
 
 
 def save(path: Path, image: npt.NDArray[np.uint8]) -> Path:

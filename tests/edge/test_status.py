@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.app.systemd import ServiceReporter, notify, watchdog_period_s
+from fer_edge.capture.frames import Frame
 from fer_edge.errors import UsageError
-from fer_edge.pipeline import Face, PipelineStats, Result
-from fer_edge.service import ServiceReporter, notify, watchdog_period_s
-from fer_edge.sinks.address import is_loopback, listen, parse_address
-from fer_edge.sinks.prometheus import MetricsServer, metrics_text
-from fer_edge.sources import Frame
-from fer_edge.status import STALE_S, Status, StatusBoard, recent_rate
+from fer_edge.outputs.address import is_loopback, listen, parse_address
+from fer_edge.outputs.prometheus import MetricsServer, metrics_text
+from fer_edge.outputs.status import STALE_S, Status, StatusBoard, recent_rate
+from fer_edge.results import Face, PipelineStats, Result
 
 
 def fake_pipeline(state: str = "running") -> Any:

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from fer_edge.faces.tracks import FORGET_AFTER_S, Tracker, match_boxes, overlap
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_edge.tracks import FORGET_AFTER_S, Tracker, match_boxes, overlap
 
 BOX = (100, 100, 50, 50)
 

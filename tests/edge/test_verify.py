@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge import classifier, preprocess, verify
-from fer_edge import golden as golden_vectors
-from fer_edge.classifier import ClassifierBase, TensorSpec
+from fer_edge import preprocess
 from fer_edge.errors import InputError
+from fer_edge.inference import classifier
+from fer_edge.inference.classifier import ClassifierBase
+from fer_edge.inference.tensors import TensorSpec
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_export.golden import draw_frames, write_golden
+from fer_edge.verification import golden as golden_vectors
+from fer_edge.verification import replay as verify
+from fer_export.describe.golden_vectors import draw_frames, write_golden
 
 SIZE = 24
 IN = TensorSpec("input", (1, SIZE, SIZE, 3), np.dtype(np.int8), 1 / 128, 0)

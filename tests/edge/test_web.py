@@ -21,10 +21,10 @@ import numpy.typing as npt
 import pytest
 from tests.edge.web_page import Page, make_result
 
-from fer_edge.cli import main
+from fer_edge.app.cli import main
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.labels import EMOTIONS
-from fer_edge.pipeline import Result
+from fer_edge.results import Result
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

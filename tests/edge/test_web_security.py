@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from tests.edge.web_page import Page, Pipeline, make_result
 
-from fer_edge.cli import main
+from fer_edge.app.cli import main
 from fer_edge.errors import UsageError
-from fer_edge.sinks import prometheus
-from fer_edge.sinks.address import same
-from fer_edge.sinks.prometheus import MetricsServer
+from fer_edge.outputs import prometheus
+from fer_edge.outputs.address import same
+from fer_edge.outputs.prometheus import MetricsServer
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
-from fer_edge.sinks import web_guard
-from fer_edge.status import StatusBoard
+from fer_edge.outputs import web_guard
+from fer_edge.outputs.status import StatusBoard
 
 
 def connect(port: int) -> socket.socket:

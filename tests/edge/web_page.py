@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.pipeline import Face, PipelineStats, Result
-from fer_edge.sources import Frame
-from fer_edge.status import StatusBoard
+from fer_edge.capture.frames import Frame
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.results import Face, PipelineStats, Result
 
 
 def make_result(index: int = 0, happy: float = 0.7, size: tuple[int, int] = (160, 120)) -> Result:
@@ -42,7 +42,7 @@ class Page:
     """A served page and plain requests to it."""
 
     def __init__(self, **options: Any) -> None:
-        from fer_edge.sinks.web import WebOptions, WebPage
+        from fer_edge.outputs.web import WebOptions, WebPage
 
         self.pipeline = Pipeline()
         pipeline: Any = self.pipeline

@@ -8,14 +8,14 @@ import pytest
 from tests.export.tiny import TINY_SIZE, Tiny, tiny_keras_model
 
 from fer_edge.preprocess import resize_gray, to_float_input
-from fer_train.synthetic import synthetic_split
+from fer_train.synthetic.faces import synthetic_split
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Tiny:
     import tf_keras
 
-    from fer_train.quantize import float_to_tflite, ptq_to_tflite
+    from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite
 
     split = synthetic_split(30, seed=3)
     faces = np.stack([resize_gray(image, TINY_SIZE) for image in split.images])

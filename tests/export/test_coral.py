@@ -10,9 +10,10 @@ import pytest
 from tests.export.tiny import Tiny
 
 from fer_edge.errors import CheckFailedError, DeviceError
-from fer_export import coral
-from fer_export.coral import MAPS, check_model
-from fer_export.schema import TFLiteModel, read_tflite
+from fer_export.check import edgetpu_compiler
+from fer_export.check import edgetpu_rules as coral
+from fer_export.check.edgetpu_rules import MAPS, check_model
+from fer_export.tflite_file import TFLiteModel, read_tflite
 
 
 def number_of(model: TFLiteModel, name: str) -> int:
@@ -148,7 +149,7 @@ def model_file(tmp_path: Path, tiny: Tiny) -> Path:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
-    script = folder / coral.COMPILER
+    script = folder / edgetpu_compiler.COMPILER
     script.write_text(f"#!/bin/sh\n# called as: -s -o OUT MODEL\n{body}\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
@@ -159,7 +160,7 @@ def test_compiler_runs_and_its_report_is_read(
 ) -> None:
     text = REPORT.format(model=model_file.name, tpu=65, cpu=0)
     install(tmp_path, monkeypatch, f'cp "$4" "$3/fer_int8_edgetpu.tflite"\ncat <<END\n{text}END')
-    compiled = coral.compile_model(model_file, tmp_path)
+    compiled = edgetpu_compiler.compile_model(model_file, tmp_path)
     assert (compiled.on_tpu, compiled.on_cpu) == (65, 0)
     assert compiled.path == tmp_path / "fer_int8_edgetpu.tflite" and compiled.path.exists()
 
@@ -168,17 +169,17 @@ def test_operators_left_to_the_cpu_fail(model_file: Path, tmp_path: Path, monkey
     text = REPORT.format(model=model_file.name, tpu=63, cpu=2)
     install(tmp_path, monkeypatch, f'cp "$4" "$3/fer_int8_edgetpu.tflite"\ncat <<END\n{text}END')
     with pytest.raises(CheckFailedError, match="leaves 2 operators"):
-        coral.compile_model(model_file, tmp_path)
+        edgetpu_compiler.compile_model(model_file, tmp_path)
 
 
 def test_refusal_is_passed_on(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, f'echo "{REFUSAL}"\nexit 1')
     with pytest.raises(CheckFailedError, match=r"refused fer_int8\.tflite: ERROR: Didn't find op"):
-        coral.compile_model(model_file, tmp_path)
+        edgetpu_compiler.compile_model(model_file, tmp_path)
 
 
 def test_without_the_compiler(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert coral.find_compiler() is None
+    assert edgetpu_compiler.find_compiler() is None
     with pytest.raises(DeviceError, match="not installed"):
-        coral.compile_model(model_file, tmp_path)
+        edgetpu_compiler.compile_model(model_file, tmp_path)

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 from tests.export.tiny import TINY_SIZE, Tiny
 
-from fer_edge.classifier import open_classifier
 from fer_edge.files import sha256_of
 from fer_edge.labels import EMOTIONS
-from fer_edge.models import read_manifest
-from fer_edge.verify import verify
+from fer_edge.loading.model_files import read_manifest
+from fer_edge.loading.open import open_classifier
+from fer_edge.verification.replay import verify
+from fer_export.check.layer_error import layer_errors, signal_to_noise_db
 from fer_export.cli import main
-from fer_export.layer_error import layer_errors, signal_to_noise_db
-from fer_export.networks import MODEL_FILES, representative_faces
-from fer_train.dataset import load_dataset
-from fer_train.evaluate import evaluate
-from fer_train.synthetic import synthetic_split
+from fer_export.convert.representative_faces import representative_faces
+from fer_export.file_names import MODEL_FILES
+from fer_train.data.dataset import load_dataset
+from fer_train.evaluation.evaluate import evaluate
+from fer_train.synthetic.faces import synthetic_split
 
 LENIENT = ("--max-drop", "25", "--min-agreement", "0.5", "--max-recall-loss", "100", "--threads", "1")
 
@@ -106,7 +107,7 @@ def test_a_damaged_weight_is_found_on_the_real_runtime(exported: Path, tmp_path:
 
 
 def _largest_constant(content: bytes) -> bytes:
-    from fer_export.schema import read_tflite
+    from fer_export.tflite_file import read_tflite
 
     return max((t.data for t in read_tflite(content).tensors if t.data), key=len)
 

@@ -6,7 +6,7 @@ import pytest
 
 from fer_edge.errors import DataError
 from fer_edge.labels import NUM_EMOTIONS
-from fer_export.gate import (
+from fer_export.check.gate import (
     Comparison,
     Limits,
     Verdict,
@@ -15,8 +15,8 @@ from fer_export.gate import (
     check_same_network,
     merge,
 )
-from fer_train.evaluate import Evaluation
-from fer_train.paired import paired_drop
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.evaluation.paired_interval import paired_drop
 
 
 def evaluation(decisions: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Evaluation:

@@ -10,14 +10,15 @@ import onnx
 import pytest
 from tests.export.tiny import Tiny
 
-from fer_edge.backends.onnx import has_exact_int8
-from fer_edge.classifier import open_classifier
 from fer_edge.errors import ModelError
+from fer_edge.inference.backends.onnx import has_exact_int8
+from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import to_int8_input
-from fer_export.exact_add import AddQuantization, match_add, xnnpack_add
-from fer_export.onnx import fusion_problems, int8_onnx, optimized_operators
-from fer_export.qdq import Target, same_padding, saturation_is_clamp, tflite_to_onnx
-from fer_export.schema import TFLiteModel, read_tflite
+from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
+from fer_export.convert.exact_add import AddQuantization, match_add, xnnpack_add
+from fer_export.convert.onnx_files import int8_onnx
+from fer_export.convert.qdq_writer import Target, same_padding, saturation_is_clamp, tflite_to_onnx
+from fer_export.tflite_file import TFLiteModel, read_tflite
 
 
 def outputs(path: Path, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:

@@ -7,7 +7,7 @@ import pytest
 from tests.export.tiny import TINY_SIZE, Tiny
 
 from fer_edge.errors import ModelError
-from fer_export.schema import read_tflite
+from fer_export.tflite_file import read_tflite
 
 
 def test_operators_have_names_versions_and_options(tiny: Tiny) -> None:

@@ -11,7 +11,7 @@ from tests.export.tiny import TINY_SIZE, Tiny
 
 from fer_edge.errors import ModelError
 from fer_edge.preprocess import to_float_input
-from fer_export.user_model import INPUT_RANGES, UserModel, load_weights
+from fer_export.convert.keras_model import INPUT_RANGES, UserModel, load_weights
 
 
 def answer(model: Any, tiny: Tiny) -> Any:

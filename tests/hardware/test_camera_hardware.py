@@ -7,8 +7,9 @@ import itertools
 
 import pytest
 
-from fer_edge.cameras import list_cameras
-from fer_edge.sources import CaptureOptions, open_source
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
+from fer_edge.capture.v4l2 import list_cameras
 
 pytestmark = pytest.mark.hardware
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
 
 ROOT = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S = 240

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from tests.reliability.campaign import Campaign
 
-from fer_train.synthetic import draw_scene
+from fer_train.synthetic.faces import draw_scene
 
 FPS = 20.0
 CLIP_FRAMES = 60

@@ -30,8 +30,8 @@ sys.path.insert(0, str(CHECKOUT))
 
 from tests.reliability.fuzz_targets import MODEL_TARGETS, TARGETS, input_number  # noqa: E402
 
-from fer_edge.classifier import open_classifier  # noqa: E402
 from fer_edge.errors import ModelError  # noqa: E402
+from fer_edge.loading.open import open_classifier  # noqa: E402
 
 HANG_CPU_S: Final[float] = 5.0
 HANG_WALL_S: Final[float] = 60.0

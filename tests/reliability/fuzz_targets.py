@@ -57,8 +57,8 @@ class Images(Target):
         return fuzz_seeds.images()
 
     def feed(self, content: bytes) -> None:
+        from fer_edge.capture.files import read_image
         from fer_edge.preprocess import preprocess_face, to_float_input, to_int8_input
-        from fer_edge.sources import read_image
 
         frame = read_image(self.put("x.jpg", content))
         height, width = frame.shape[:2]
@@ -70,7 +70,7 @@ class Images(Target):
 
 
 class _Model(Target):
-    """A model file. This process takes the place of the trial process of ``fer_edge.model_check``: it may die where
+    """A model file. This process takes the place of the trial process of ``fer_edge.loading.trial``: it may die where
     that one may, and the runner then shows that ``open_classifier`` survives the same file."""
 
     name: ClassVar[str]
@@ -80,7 +80,8 @@ class _Model(Target):
         return mutate(rng, self.seeds) if rng.random() < 0.4 else mutate_gently(rng, self.seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.model_check import check_structure, try_model
+        from fer_edge.loading.check import check_structure
+        from fer_edge.loading.trial import try_model
 
         path = self.put(self.name, content)
         check_structure(path)
@@ -118,7 +119,7 @@ class Manifest(Target):
         return mutate_json(rng, self.seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.model_check import is_named_by_manifest
+        from fer_edge.loading.check import is_named_by_manifest
 
         self.put("manifest.json", content)
         is_named_by_manifest(self.folder / "m.tflite")
@@ -133,8 +134,8 @@ class Config(Target):
         return [fuzz_seeds.config()]
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.config import config_arguments
-        from fer_edge.options import build_parser
+        from fer_edge.app.config_file import config_arguments
+        from fer_edge.app.options import build_parser
 
         made = build_parser()
         made.parse_args(config_arguments(self.put("c.toml", content), made))
@@ -144,7 +145,7 @@ class Golden(Target):
     """``golden.npz`` and its replay; nothing is ever unpickled."""
 
     def make_seeds(self) -> list[bytes]:
-        from fer_edge.backends.fake import FakeClassifier
+        from fer_edge.inference.backends.fake import FakeClassifier
 
         self._classifier = FakeClassifier(Path("fake"))
         return [fuzz_seeds.golden_npz()]
@@ -153,8 +154,8 @@ class Golden(Target):
         return mutate_zip(rng, self.seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_edge.golden import read_golden
-        from fer_edge.verify import verify_classifier
+        from fer_edge.verification.golden import read_golden
+        from fer_edge.verification.replay import verify_classifier
 
         verify_classifier(self._classifier, read_golden(self.put("golden.npz", content))).lines()
 
@@ -180,7 +181,7 @@ class Csv(Target):
         return [fuzz_seeds.csv()]
 
     def feed(self, content: bytes) -> None:
-        from fer_train.dataset import load_dataset
+        from fer_train.data.dataset import load_dataset
 
         cache = self.folder / "cache"
         try:
@@ -219,7 +220,7 @@ class Tar(Target):
         return mutate(rng, seeds, self.tokens) if rng.random() < 0.5 else mutate_gently(rng, seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_train.importer import import_dataset
+        from fer_train.importing.importer import import_dataset
 
         target = self.folder / "imported"
         try:
@@ -242,8 +243,8 @@ class BenchResult(Target):
         return mutate_json(rng, self.seeds)
 
     def feed(self, content: bytes) -> None:
-        from fer_bench.compare import compare_reports
-        from fer_bench.result import read_report
+        from fer_bench.compare.models import compare_reports
+        from fer_bench.schema import read_report
 
         report = read_report(self.put("r.json", content))
         compare_reports(report, report)
@@ -260,8 +261,8 @@ class Web(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from fer_edge.sinks.web import WebOptions, WebPage
-        from fer_edge.status import StatusBoard
+        from fer_edge.outputs.status import StatusBoard
+        from fer_edge.outputs.web import WebOptions, WebPage
 
         board: Any = StatusBoard(_idle_pipeline())
         self._page = WebPage(WebOptions(port=0, token="secret"), board)
@@ -298,7 +299,7 @@ class Web(Target):
 
 def _idle_pipeline() -> Any:
     """What a status board looks at, before the first frame."""
-    from fer_edge.backends.fake import FakeClassifier
+    from fer_edge.inference.backends.fake import FakeClassifier
     from fer_edge.pipeline import FacePipeline
 
     class Dark:

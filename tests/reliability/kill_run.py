@@ -38,10 +38,10 @@ from tests.reliability.kills import (  # noqa: E402
 )
 
 from fer_edge.errors import FerError  # noqa: E402
-from fer_edge.golden import GOLDEN_NAME  # noqa: E402
-from fer_edge.verify import verify  # noqa: E402
-from fer_train.importer import CHECKSUMS  # noqa: E402
-from fer_train.run_folder import RunFolder  # noqa: E402
+from fer_edge.verification.golden import GOLDEN_NAME  # noqa: E402
+from fer_edge.verification.replay import verify  # noqa: E402
+from fer_train.importing.importer import CHECKSUMS  # noqa: E402
+from fer_train.runs.run_folder import RunFolder  # noqa: E402
 
 STAGES: Final[tuple[str, ...]] = ("import", "train", "qat", "export")
 FLOAT_EPOCHS, QAT_EPOCHS = 4, 2
@@ -61,7 +61,7 @@ def kill_import(work: Path, kills: int, rng: random.Random, per_class: int = 150
     draw_archive(archive, per_class)
 
     def start(target: Path) -> Command:
-        return Command(work / "import.log", "fer_train.data_cli", "import", archive, "--to", target)
+        return Command(work / "import.log", "fer_train.commands.data", "import", archive, "--to", target)
 
     whole = start(work / "whole")
     whole.finish()
@@ -92,7 +92,9 @@ def train(work: Path, run: Path, data: Path, qat_epochs: int) -> Command:
     recipe += ["--epochs", FLOAT_EPOCHS, "--head-epochs", 1]
     recipe += ["--qat-epochs", qat_epochs, "--calibration-images", 70, "--learning-rate", 0.001]
     options = ["--resume"] if RunFolder(run).config.exists() else recipe
-    return Command(work / "train.log", "fer_train.cli", "--data", data, "--run", run, *options, cache=work / "c")
+    return Command(
+        work / "train.log", "fer_train.commands.train", "--data", data, "--run", run, *options, cache=work / "c"
+    )
 
 
 class Training:

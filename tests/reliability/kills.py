@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from fer_edge.labels import EMOTIONS
-from fer_train.checkpoint import load_checkpoint
-from fer_train.run_folder import RunFolder
-from fer_train.synthetic import draw_face
+from fer_train.runs.run_folder import RunFolder
+from fer_train.synthetic.faces import draw_face
+from fer_train.training.checkpoint import load_checkpoint
 
 DEADLINE_S: Final[float] = 900.0
 TEMPORARY: Final[str] = ".tmp"

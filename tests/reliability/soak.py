@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge import cli, pipeline
+from fer_edge import pipeline, results
+from fer_edge.app import cli
 
 
 def memory_kib() -> int:
@@ -64,7 +65,7 @@ def main(settings_path: str) -> int:
     began = time.monotonic()
     original = pipeline.FacePipeline.poll
 
-    def poll(self: pipeline.FacePipeline, timeout_s: float) -> Iterator[pipeline.Result | None]:
+    def poll(self: pipeline.FacePipeline, timeout_s: float) -> Iterator[results.Result | None]:
         before = time.perf_counter()
         for result in original(self, timeout_s):
             if result is not None:

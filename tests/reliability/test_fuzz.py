@@ -13,7 +13,7 @@ from tests.reliability.fuzz_mutate import mutate, mutate_gently, mutate_json, mu
 from tests.reliability.fuzz_targets import MODEL_TARGETS, TARGETS, Target, input_number
 
 from fer_edge.errors import DataError, InputError, ModelError
-from fer_edge.model_check import check_model, check_structure
+from fer_edge.loading.check import check_model, check_structure
 
 SLICE = 80
 
@@ -95,7 +95,7 @@ def test_a_runtime_that_crashes_is_contained(name: str, tmp_path: Path, monkeypa
     path = target.put(f"x.{name}", target.seeds[0])
     (tmp_path / "sitecustomize.py").write_text(
         "import os\n"
-        "from fer_edge import backends\n"
+        "from fer_edge.inference import backends\n"
         "def load_backend(name):\n"
         "    return lambda path, threads: os.abort()\n"
         "backends.load_backend = load_backend\n"
@@ -141,8 +141,8 @@ def test_a_chunk_longer_than_its_file_is_not_decoded(tmp_path: Path) -> None:
     import cv2
     import numpy as np
 
-    from fer_edge.sources import read_image
-    from fer_train.decoding import decode_image
+    from fer_edge.capture.files import read_image
+    from fer_train.data.decoding import decode_image
 
     png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
     at = png.index(b"IDAT")
@@ -191,7 +191,7 @@ def test_golden_vectors_that_do_not_fit_together(tmp_path: Path, name: str, cont
     import numpy as np
     from tests.reliability.fuzz_seeds import golden_npz
 
-    from fer_edge.golden import read_golden
+    from fer_edge.verification.golden import read_golden
 
     arrays: dict[str, Any] = dict(np.load(io.BytesIO(golden_npz())))
     np.savez(tmp_path / "good.npz", **arrays)
@@ -204,17 +204,17 @@ def test_golden_vectors_that_do_not_fit_together(tmp_path: Path, name: str, cont
 @pytest.mark.parametrize("how", ["while True: pass", "import time; time.sleep(60)"])
 def test_a_runtime_that_hangs_is_ended(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Computing without end, and sleeping without end: nothing waits longer for a model than the limit."""
-    from fer_edge import model_check
+    from fer_edge.loading import check
 
     target = TARGETS["tflite"](tmp_path)
     path = target.put("x.tflite", target.seeds[0])
     body = f"    def opened(path, threads):\n        {how}\n    return opened\n"
     (tmp_path / "sitecustomize.py").write_text(
-        f"from fer_edge import backends\ndef load_backend(name):\n{body}backends.load_backend = load_backend\n"
+        f"from fer_edge.inference import backends\ndef load_backend(name):\n{body}backends.load_backend = load_backend\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert model_check.TRIAL_SECONDS <= 5.0
-    monkeypatch.setattr(model_check, "TRIAL_SECONDS", 0.3)
+    assert check.TRIAL_SECONDS <= 5.0
+    monkeypatch.setattr(check, "TRIAL_SECONDS", 0.3)
     began = time.monotonic()
     with pytest.raises(ModelError, match=r"did not finish with it in 0 s; it is damaged"):
         check_model(path, "litert")
@@ -222,7 +222,7 @@ def test_a_runtime_that_hangs_is_ended(how: str, tmp_path: Path, monkeypatch: py
 
 
 def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
-    from fer_train.dataset import load_dataset
+    from fer_train.data.dataset import load_dataset
 
     target = TARGETS["zip"](tmp_path)
     name = b"train/angry/Training_0.png"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from fer_edge.classifier import TensorSpec, dequantize, quantize
 from fer_edge.errors import InputError
+from fer_edge.faces.tracks import MIN_OVERLAP, Tracker, match_boxes, overlap
+from fer_edge.inference.tensors import TensorSpec, dequantize, quantize
 from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import crop_square, preprocess_face, resize_gray, to_float_input, to_gray, to_int8_input
-from fer_edge.tracks import MIN_OVERLAP, Tracker, match_boxes, overlap
 
 CALM = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """No deadline: a busy machine is not a fault of the code."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.edge.web_page import Page, Pipeline
 
-from fer_edge.sinks.guesses import MAX_ADDRESSES, SECONDS_EACH, WRONG_TOKENS, GuessLimit
-from fer_edge.sinks.prometheus import MetricsServer
-from fer_edge.status import StatusBoard
+from fer_edge.outputs.prometheus import MetricsServer
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.outputs.token_guesses import MAX_ADDRESSES, SECONDS_EACH, WRONG_TOKENS, GuessLimit
 
 
 @pytest.fixture

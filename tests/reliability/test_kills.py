@@ -16,10 +16,10 @@ from tests.reliability.kills import contents, leftovers
 
 from fer_edge.errors import ModelError
 from fer_edge.files import atomic_path, write_text, write_together
-from fer_train.cli import main as fer_train
-from fer_train.evaluate import evaluate
-from fer_train.run_folder import RunFolder
-from fer_train.staging import staged_folder
+from fer_train.commands.train import main as fer_train
+from fer_train.data.staged_folder import staged_folder
+from fer_train.evaluation.evaluate import evaluate
+from fer_train.runs.run_folder import RunFolder
 
 
 def test_import_killed_and_taken_up_again(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_earlier_set(small_disk: Path) -> None:
 
 def test_a_second_process_on_a_run_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    holder = "import sys; from fer_train.run_folder import RunFolder; from pathlib import Path\n"
+    holder = "import sys; from fer_train.runs.run_folder import RunFolder; from pathlib import Path\n"
     holder += "with RunFolder(Path(sys.argv[1])).locked():\n print('held', flush=True); sys.stdin.read()\n"
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

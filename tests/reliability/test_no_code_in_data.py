@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge import detector_file
-from fer_edge.detector_file import YUNET, PinnedFile
+from fer_edge.faces import yunet_file as detector_file
+from fer_edge.faces.yunet_file import YUNET, PinnedFile
 
 CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ("edge/fer_edge", "train/fer_train", "export/fer_export", "benchmarks/fer_bench")
 MODULES = frozenset({"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "telnetlib"})
 CALLS = frozenset({"eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "torch.load", "tempfile.mktemp"})
-FETCHING = frozenset({"edge/fer_edge/detector_file.py"})
+FETCHING = frozenset({"edge/fer_edge/faces/yunet_file.py"})
 """The only files that may ask another machine for something."""
 
 

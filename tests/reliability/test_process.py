@@ -13,15 +13,16 @@ import pytest
 from tests.reliability.campaign import Camera, Campaign, figures, playable_frames, wait_for, whole_lines
 from tests.reliability.conftest import CLIP_FRAMES, FPS
 
-from fer_edge.classifier import open_classifier
-from fer_edge.faces import HaarDetector
-from fer_edge.models import find_model
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.open import open_source
+from fer_edge.faces.detectors import HaarDetector
+from fer_edge.loading.model_files import find_model
+from fer_edge.loading.open import open_classifier
+from fer_edge.outputs.jsonl import JsonLines
+from fer_edge.outputs.recording import recording_path
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.outputs.video import VideoRecorder
 from fer_edge.pipeline import FacePipeline
-from fer_edge.sinks.jsonl import JsonLines
-from fer_edge.sinks.recording import recording_path
-from fer_edge.sinks.video import VideoRecorder
-from fer_edge.sources import CaptureOptions, open_source
-from fer_edge.status import StatusBoard
 
 PLAYED = ("--loop", "--realtime", "--quiet")
 

@@ -18,12 +18,13 @@ import pytest
 from tests.edge.test_rtsp import RtspServer, rtsp  # noqa: F401 - the fixture
 from tests.reliability.campaign import Campaign, figures, rss_kib
 
-from fer_edge import cameras
-from fer_edge.cameras import LiveCapture
-from fer_edge.classifier import open_classifier
-from fer_edge.faces import HaarDetector
-from fer_edge.pipeline import FacePipeline, Result
-from fer_edge.sources import open_source
+from fer_edge.capture import streams as cameras
+from fer_edge.capture.open import open_source
+from fer_edge.capture.streams import LiveCapture
+from fer_edge.faces.detectors import HaarDetector
+from fer_edge.loading.open import open_classifier
+from fer_edge.pipeline import FacePipeline
+from fer_edge.results import Result
 
 Image = npt.NDArray[np.uint8]
 

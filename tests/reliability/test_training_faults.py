@@ -15,8 +15,8 @@ import pytest
 from tests.reliability.campaign import CHECKOUT
 from tests.reliability.kills import Command, broken_files, contents, draw_archive, leftovers, metrics
 
-from fer_train.checkpoint import load_checkpoint
-from fer_train.run_folder import RunFolder
+from fer_train.runs.run_folder import RunFolder
+from fer_train.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 def train(faces: Path, run: Path, log: Path, *options: object) -> tuple[int, str]:
-    command = Command(log, "fer_train.cli", "--data", faces, "--run", run, *options, cache=log.parent / "cache")
+    command = Command(
+        log, "fer_train.commands.train", "--data", faces, "--run", run, *options, cache=log.parent / "cache"
+    )
     return command.process.wait(900), command.said
 
 

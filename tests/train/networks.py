@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_train.config import TrainConfig
-from fer_train.run_folder import RunFolder
-from fer_train.synthetic import synthetic_split
-from fer_train.targets import class_weights, hard_targets
+from fer_train.inputs.targets import class_weights, hard_targets
+from fer_train.runs.config import TrainConfig
+from fer_train.runs.run_folder import RunFolder
+from fer_train.synthetic.faces import synthetic_split
 
 
 def first_blocks(keras: Any, input_size: int, **options: Any) -> Any:
     """The network up to its first residual addition, then the head: every kind of layer, in a fraction of the time."""
-    from fer_train.model import OUTPUT_NAME, build_network
+    from fer_train.networks.build import OUTPUT_NAME, build_network
 
     whole = build_network(keras, input_size, **options)
     features = keras.layers.GlobalAveragePooling2D()(whole.get_layer("block_2_add").output)
@@ -27,7 +27,8 @@ def first_blocks(keras: Any, input_size: int, **options: Any) -> Any:
 
 def use_first_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Students and live teachers become :func:`first_blocks`."""
-    from fer_train import fit, live_teachers
+    from fer_train.training import float_stage as fit
+    from fer_train.training import live_teachers
 
     for module in (fit, live_teachers):
         monkeypatch.setattr(module, "build_network", first_blocks)
@@ -37,7 +38,7 @@ def run_with_weights(root: Path, recipe: TrainConfig, seed: int) -> Path:
     """What a finished run leaves: random weights of :func:`first_blocks`, and one opinion."""
     import keras
 
-    from fer_train.fit import save_weights
+    from fer_train.runs.weights import save_weights
 
     root.mkdir()
     keras.utils.set_random_seed(seed)
@@ -51,7 +52,7 @@ def run_with_weights(root: Path, recipe: TrainConfig, seed: int) -> Path:
 
 def drawn_training_data(each: int, validation_each: int, class_weighting: float = 0.0) -> Any:
     """``TrainingData`` of so many drawn faces of every class."""
-    from fer_train.fit import TrainingData
+    from fer_train.inputs.training_data import TrainingData
 
     train = synthetic_split(each, seed=1, name="train")
     validation = synthetic_split(validation_each, seed=2)

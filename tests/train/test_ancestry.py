@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import ModelError
-from fer_train.ancestry import RECIPES, ancestry, recipes, whole_history
-from fer_train.config import TrainConfig
-from fer_train.history import EpochMetrics, read_metrics, write_metrics
+from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history
+from fer_train.runs.config import TrainConfig
+from fer_train.runs.history import EpochMetrics, read_metrics, write_metrics
 
 
 def run(folder: Path, epochs: int, start_from: Path | None) -> Path:

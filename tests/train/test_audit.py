@@ -15,15 +15,16 @@ from tests.train.data_sets import Image, encode, write_folder
 
 from fer_edge.errors import DataError, MissingDependencyError
 from fer_edge.labels import EMOTIONS
-from fer_train.audit import Audit, audit, strangeness
-from fer_train.audit_report import render_report
-from fer_train.copies import group_copies, members_of_groups
-from fer_train.data_cli import main
-from fer_train.dataset import Dataset, Split, load_dataset
-from fer_train.image_facts import collect_facts
-from fer_train.label_errors import find_label_errors
-from fer_train.near_copies import MIN_CORRELATION, join_pairs, near_pairs, unit_rows
-from fer_train.synthetic import synthetic_split
+from fer_train.audit.checks import audit, strangeness
+from fer_train.audit.findings import Audit
+from fer_train.audit.html_report import render_report
+from fer_train.audit.image_facts import collect_facts
+from fer_train.audit.label_errors import find_label_errors
+from fer_train.audit.near_duplicates import MIN_CORRELATION, join_pairs, near_pairs, unit_rows
+from fer_train.commands.data import main
+from fer_train.data.dataset import Dataset, Split, load_dataset
+from fer_train.data.duplicates import group_copies, members_of_groups
+from fer_train.synthetic.faces import synthetic_split
 
 
 def png_files(split: Split, folder: str, prefix: str) -> dict[str, bytes]:

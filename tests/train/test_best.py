@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import CheckFailedError
-from fer_train import best
-from fer_train.cli import build_parser, recipe_from
-from fer_train.model import STUDENT
+from fer_train.commands import train_with_teachers as best
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import build_parser
+from fer_train.networks.build import STUDENT
 
 
 def test_every_step_is_a_valid_command(tmp_path: Path) -> None:

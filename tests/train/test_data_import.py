@@ -28,11 +28,11 @@ from tests.train.data_sets import (
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS
-from fer_train.cleaning import clean_train
-from fer_train.data_cli import main
-from fer_train.dataset import load_dataset
-from fer_train.decoding import decode_image
-from fer_train.importer import import_dataset
+from fer_train.commands.data import main
+from fer_train.data.cleaning import clean_train
+from fer_train.data.dataset import load_dataset
+from fer_train.data.decoding import decode_image
+from fer_train.importing.importer import import_dataset
 
 
 def files_below(root: Path) -> dict[str, bytes]:
@@ -265,7 +265,7 @@ def test_force_spares_folders_that_are_not_ours(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from fer_train.importer import import_dataset
+from fer_train.importing.importer import import_dataset
 def stop(done, total):
     if done >= 300: os.kill(os.getpid(), signal.SIGKILL)
 import_dataset(sys.argv[1], sys.argv[2], on_progress=stop)

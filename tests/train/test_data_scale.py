@@ -14,16 +14,16 @@ import pytest
 from tests.train.data_sets import encode
 
 from fer_edge.labels import EMOTIONS
-from fer_train.synthetic import synthetic_split
+from fer_train.synthetic.faces import synthetic_split
 
 SIZES = (10_000, 30_000, 100_000)
 
 MEASURE = """
 import json, resource, sys, time
 start, cpu = time.perf_counter(), time.process_time()
-from fer_train.dataset import load_dataset
-from fer_train.audit import audit
-from fer_train.cleaning import clean_train
+from fer_train.data.dataset import load_dataset
+from fer_train.audit.checks import audit
+from fer_train.data.cleaning import clean_train
 what, source, cache = sys.argv[1:]
 dataset = load_dataset(source, cache_dir=cache)
 if what == "audit":

@@ -15,10 +15,10 @@ from tests.train.data_sets import csv_rows, encode, random_image, small_files, w
 
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
-from fer_train.cache import choose_tenth
-from fer_train.dataset import Dataset, load_dataset
-from fer_train.decoding import BrokenImageError, decode_image
-from fer_train.sources import parse_pixels
+from fer_train.data.dataset import Dataset, load_dataset
+from fer_train.data.decoded_cache import choose_tenth
+from fer_train.data.decoding import BrokenImageError, decode_image
+from fer_train.data.fer2013_csv import parse_pixels
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ def test_pixels_of_a_csv() -> None:
 
 def test_reading_needs_no_training_framework(tmp_path: Path) -> None:
     code = (
-        "import sys, fer_train.dataset, fer_train.cleaning, fer_train.softlabels, fer_train.synthetic, fer_train.audit;"
+        "import sys, fer_train.data.dataset, fer_train.data.cleaning, fer_train.data.crowd_votes, fer_train.synthetic.faces, fer_train.audit.checks;"
         "print([m for m in ('tensorflow', 'keras', 'torch', 'onnx', 'rich', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import UsageError
-from fer_train.cli import main
-from fer_train.devices import Devices, Hosts, hosts_from, open_devices
+from fer_train.commands.train import main
+from fer_train.training.devices import Devices, Hosts, hosts_from, open_devices
 
 DEADLINE_S = 1200
 TOLERANCE = 1e-3
@@ -80,11 +80,11 @@ def test_wrong_devices_are_one_line_and_exit_2(
 STAGE = """
 import dataclasses, json, sys
 from pathlib import Path
-from fer_train.devices import Hosts, open_devices
+from fer_train.training.devices import Hosts, open_devices
 run, devices, address, count, number = sys.argv[1:]
 opened = open_devices(devices or None, Hosts(address or None, int(count), int(number)))
-from fer_train import fit
-from fer_train.run_folder import RunFolder
+from fer_train.training import float_stage as fit
+from fer_train.runs.run_folder import RunFolder
 from tests.train.test_stages import RECIPE, small_network, training_data
 fit.build_network = small_network
 folder = RunFolder(Path(run))

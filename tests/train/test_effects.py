@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_train import effects
-from fer_train.session import share_of_each_class
+from fer_train.commands import ablation as effects
+from fer_train.inputs.training_data import share_of_each_class
 
 
 def finished_run(folder: Path, right: list[bool]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fer_edge.labels import EMOTIONS
-from fer_train.synthetic import draw_face
+from fer_train.synthetic.faces import draw_face
 
 pytestmark = pytest.mark.slow
 DEADLINE_S = 600
@@ -33,7 +33,7 @@ def draw_data(folder: Path) -> None:
 
 def command(data: Path, run: Path, *more: str) -> list[str]:
     return [
-        sys.executable, "-m", "fer_train.cli", "--data", str(data), "--run", str(run), *more,
+        sys.executable, "-m", "fer_train.commands.train", "--data", str(data), "--run", str(run), *more,
     ]  # fmt: skip
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_train.batches import Batches
-from fer_train.cli import recipe_from
-from fer_train.mixing import Batch, Mixing, mix
-from fer_train.targets import hard_targets
+from fer_train.commands.recipe import recipe_from
+from fer_train.inputs.batches import Batches
+from fer_train.inputs.mixing import Batch, Mixing, mix
+from fer_train.inputs.targets import hard_targets
 
 COUNT, SIZE = 512, 32
 GREYS = np.linspace(0, 250, COUNT).round().astype(np.uint8)

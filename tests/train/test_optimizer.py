@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import UsageError
-from fer_train.cli import build_parser, recipe_from
-from fer_train.config import TrainConfig
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import build_parser
+from fer_train.runs.config import TrainConfig
 
 STEPS, WARMUP, PEAK = 100, 20, 0.4
 
 
 def rates(config: TrainConfig, at: list[int]) -> list[float]:
-    from fer_train.optimizer import make_optimizer
+    from fer_train.training.optimizer import make_optimizer
 
     optimizer = make_optimizer(config, PEAK, STEPS, WARMUP)
     found = []
@@ -42,7 +43,7 @@ def test_constant_stays_at_its_peak() -> None:
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_one_step_goes_downhill_and_decays_kernels_only(name: str) -> None:
     keras = pytest.importorskip("keras")
-    from fer_train.optimizer import make_optimizer
+    from fer_train.training.optimizer import make_optimizer
 
     config = TrainConfig(optimizer=name, weight_decay=0.5, warmup_epochs=0)
     kernel = keras.Variable(np.array([2.0, 2.0], np.float32), name="kernel")

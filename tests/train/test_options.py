@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fer_train.cli import build_parser, main, recipe_from
-from fer_train.config import TrainConfig
-from fer_train.options import FROM_BACKBONE
+from fer_train.commands.options import FROM_BACKBONE
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import build_parser, main
+from fer_train.runs.config import TrainConfig
 
 ACTIONS = [action for action in build_parser()._actions if action.dest != "help"]
 NUMBERS = [action for action in ACTIONS if action.type in (int, float)]

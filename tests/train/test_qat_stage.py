@@ -12,16 +12,16 @@ import pytest
 from tests.train.networks import RECIPE, SIZE, first_blocks, training_data
 
 from fer_edge.errors import ModelError
-from fer_train.evaluate import evaluate
-from fer_train.run_folder import RunFolder
+from fer_train.evaluation.evaluate import evaluate
+from fer_train.runs.run_folder import RunFolder
 
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
 
 
 def check_contract(content: bytes, file: Path, n_rectified: int) -> None:
     """Ends, operators, ReLU6 minima and the per-tensor dense layer of an INT8 model."""
-    from fer_edge.classifier import open_classifier
-    from fer_export.schema import read_tflite
+    from fer_edge.loading.open import open_classifier
+    from fer_export.tflite_file import read_tflite
 
     file.write_bytes(content)
     classifier = open_classifier(file)
@@ -39,7 +39,7 @@ def check_contract(content: bytes, file: Path, n_rectified: int) -> None:
 
 
 def int8_kernels(file: Path) -> list[npt.NDArray[Any]]:
-    from fer_export.schema import read_tflite
+    from fer_export.tflite_file import read_tflite
 
     kernels = [each for each in read_tflite(file).tensors if each.is_constant and each.dtype == np.int8]
     return [each.array() for each in sorted(kernels, key=lambda each: each.index)]
@@ -49,7 +49,8 @@ def test_calibrated_network_converts_to_the_contract(tmp_path: Path) -> None:
     import tf_keras
 
     from fer_edge.preprocess import resize_gray, to_float_input
-    from fer_train.quantize import calibrate, equalize_depthwise, qat_to_tflite, snap_kernels, wrap_for_qat
+    from fer_train.quantization.qat_network import calibrate, equalize_depthwise, snap_kernels, wrap_for_qat
+    from fer_train.quantization.tflite import qat_to_tflite
 
     network = first_blocks(tf_keras, SIZE)
     rng = np.random.default_rng(0)
@@ -84,11 +85,12 @@ def test_calibrated_network_converts_to_the_contract(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
-    from fer_edge.classifier import open_classifier
-    from fer_train.artifacts import load_trained, pack
-    from fer_train.fit import FloatStage
-    from fer_train.qat import QatStage
-    from fer_train.quantize import qat_to_tflite
+    from fer_edge.loading.open import open_classifier
+    from fer_train.quantization.tflite import qat_to_tflite
+    from fer_train.runs.packing import pack
+    from fer_train.runs.trained import load_trained
+    from fer_train.training.float_stage import FloatStage
+    from fer_train.training.qat_stage import QatStage
 
     folder = RunFolder(tmp_path / "run")
     folder.root.mkdir()
@@ -125,8 +127,8 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
 def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from fer_train import qat
-    from fer_train.evaluate import Evaluation
+    from fer_train.evaluation.evaluate import Evaluation
+    from fer_train.training import qat_stage as qat
 
     labels = np.arange(100) % 7
     answers = np.where(np.arange(100) < 30, (labels + 1) % 7, labels)  # the float model is right on 70

@@ -12,12 +12,13 @@ import pytest
 
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
-from fer_train.cli import build_parser, recipe_from
-from fer_train.config import TrainConfig
-from fer_train.evaluate import Evaluation
-from fer_train.options import QUICK
-from fer_train.outlook import outlook
-from fer_train.targets import hard_targets
+from fer_train.commands.options import QUICK
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import build_parser
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.inputs.targets import hard_targets
+from fer_train.runs.config import TrainConfig
+from fer_train.training.outlook import outlook
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,10 +82,10 @@ def test_a_short_run_without_qat_is_told_that_nothing_is_known() -> None:
 
 def test_the_gate_and_this_word_share_their_limits() -> None:
     """Another number in the gate than in the warning would make one of them wrong."""
-    text = (ROOT / "export/fer_export/gate.py").read_text(encoding="utf-8")
+    text = (ROOT / "export/fer_export/check/gate.py").read_text(encoding="utf-8")
     limits = next(n for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == "Limits")
     values = {
         n.target.id: n.value for n in limits.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
     }
     for name in ("max_drop", "min_agreement", "max_recall_loss"):
-        assert isinstance(values[name], ast.Name), f"{name} is not taken from fer_train.outlook"
+        assert isinstance(values[name], ast.Name), f"{name} is not taken from fer_train.training.outlook"

@@ -11,20 +11,21 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.classifier import open_classifier
 from fer_edge.errors import ModelError, UsageError
+from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import resize_gray
-from fer_train.batches import Batches
-from fer_train.checkpoint import load_checkpoint, save_checkpoint
-from fer_train.cli import build_parser, main, recipe_from
-from fer_train.config import TrainConfig, load_config
-from fer_train.distill import ensemble_targets, image_keys, teacher_targets
-from fer_train.evaluate import Evaluation
-from fer_train.history import EpochMetrics, write_metrics
-from fer_train.plots import draw_confusion, draw_curves
-from fer_train.run_folder import RunFolder
-from fer_train.synthetic import synthetic_split
-from fer_train.targets import blend, class_weights, hard_targets
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import build_parser, main
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.inputs.batches import Batches
+from fer_train.inputs.stored_teachers import ensemble_targets, image_keys, teacher_targets
+from fer_train.inputs.targets import blend, class_weights, hard_targets
+from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.history import EpochMetrics, write_metrics
+from fer_train.runs.plots import draw_confusion, draw_curves
+from fer_train.runs.run_folder import RunFolder
+from fer_train.synthetic.faces import synthetic_split
+from fer_train.training.checkpoint import load_checkpoint, save_checkpoint
 
 SHIPPED = Path(__file__).parents[2] / "models" / "fer_int8.tflite"
 

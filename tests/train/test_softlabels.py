@@ -8,7 +8,7 @@ import pytest
 
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
-from fer_train.softlabels import load_vote_counts, load_votes
+from fer_train.data.crowd_votes import load_vote_counts, load_votes
 
 HEADER = "image,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fer_train.config import TrainConfig
-from fer_train.speed import main, measure
+from fer_train.commands.input_speed import main, measure
+from fer_train.runs.config import TrainConfig
 
 SIZE = 32
 
@@ -19,7 +19,7 @@ def small_network(keras: Any, input_size: int, **_: Any) -> Any:
 
 def test_loop_and_bare_step_train_the_same_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow", reason="the [train] extra is not installed")
-    from fer_train import fit
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", small_network)
     stages: list[Any] = []

@@ -13,9 +13,9 @@ from tests.train.data_sets import small_files, write_folder
 from tests.train.networks import RECIPE, SIZE, first_blocks, training_data
 
 from fer_edge.errors import ModelError
-from fer_train.ancestry import ancestry
-from fer_train.config import TrainConfig, load_config
-from fer_train.run_folder import RunFolder
+from fer_train.runs.ancestry import ancestry
+from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.run_folder import RunFolder
 
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
 
@@ -27,7 +27,7 @@ class CrashError(Exception):
 def float_stage(
     folder: RunFolder, stop_after: int | None = None, resume: bool = False, recipe: TrainConfig = RECIPE
 ) -> Any:
-    from fer_train.fit import FloatStage
+    from fer_train.training.float_stage import FloatStage
 
     folder.root.mkdir(parents=True, exist_ok=True)
     stage = FloatStage(recipe, training_data(), folder)
@@ -63,7 +63,7 @@ def arrays(stage: Any) -> list[npt.NDArray[Any]]:
 
 
 def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train import fit
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", small_network)
     trained = float_stage(RunFolder(tmp_path / "whole"))
@@ -77,7 +77,7 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
 
 
 def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train import fit
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", small_network)
     written: list[int] = []
@@ -93,8 +93,8 @@ def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytes
 def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fer_train import fit
-    from fer_train.model import block_of
+    from fer_train.networks.build import block_of
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", first_blocks)
     recipe = dataclasses.replace(
@@ -126,7 +126,7 @@ def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from fer_train import fit
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", small_network)
     first = RunFolder(tmp_path / "first")
@@ -149,7 +149,9 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: p
 def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from fer_train import average, fit, model
+    from fer_train.commands import average
+    from fer_train.networks import build as model
+    from fer_train.runs import weights
 
     monkeypatch.setattr(model, "build_network", small_network)
     runs, parts = [], []
@@ -159,7 +161,7 @@ def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.Monke
         dataclasses.replace(RECIPE, seed=seed).save(folder.config)
         keras.utils.set_random_seed(seed)
         network = small_network(keras, SIZE)
-        fit.save_weights(network, folder.float_weights)
+        weights.save_weights(network, folder.float_weights)
         runs.append(str(folder.root))
         parts.append(network.get_weights())
     mean = RunFolder(tmp_path / "mean")
@@ -178,9 +180,11 @@ def test_one_run_alone_gets_batchnorm_statistics_anew(
 ) -> None:
     import keras
 
-    from fer_train import average, fit, model
-    from fer_train.batchnorm import reestimate_batchnorm
-    from fer_train.dataset import load_dataset
+    from fer_train.commands import average
+    from fer_train.data.dataset import load_dataset
+    from fer_train.networks import build as model
+    from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
+    from fer_train.runs import weights
 
     monkeypatch.setattr(model, "build_network", small_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -190,7 +194,7 @@ def test_one_run_alone_gets_batchnorm_statistics_anew(
     RECIPE.save(folder.config)
     keras.utils.set_random_seed(5)
     network = small_network(keras, SIZE)
-    fit.save_weights(network, folder.float_weights)
+    weights.save_weights(network, folder.float_weights)
     assert average.main(["--run", str(folder.root), "--to", str(renewed.root), "--data", str(source)]) == 0
     before = network.get_weights()
     network.load_weights(renewed.float_weights)
@@ -209,7 +213,7 @@ def test_batchnorm_statistics_are_those_of_plain_faces() -> None:
 
     from fer_edge.errors import DataError
     from fer_edge.preprocess import resize_gray, to_float_input
-    from fer_train.batchnorm import reestimate_batchnorm
+    from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
 
     keras.utils.set_random_seed(3)
     network = small_network(keras, SIZE)
@@ -231,14 +235,14 @@ def test_batchnorm_statistics_are_those_of_plain_faces() -> None:
 
 def test_plain_augmentation_is_the_device_preprocessing() -> None:
     from fer_edge.preprocess import to_float_input
-    from fer_train.augment import Augment
+    from fer_train.inputs.augment import Augment
 
     faces = np.arange(256, dtype=np.uint8).repeat(4).reshape(1, 32, 32)
     np.testing.assert_array_equal(np.asarray(Augment(RECIPE)(faces)), to_float_input(faces))
 
 
 def test_augmentation_changes_faces_within_the_input_range() -> None:
-    from fer_train.augment import Augment
+    from fer_train.inputs.augment import Augment
 
     faces = np.random.default_rng(0).integers(0, 256, (8, 32, 32), dtype=np.uint8)
     x = np.asarray(Augment(RECIPE)(faces, training=True))

@@ -17,11 +17,11 @@ import pytest
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import preprocess_face
-from fer_train.canvas import box_blur, shrink, unit_circle
-from fer_train.data_cli import main
-from fer_train.dataset import load_dataset
-from fer_train.label_errors import hog_features
-from fer_train.synthetic import draw_face, draw_scene, numbered_face, synthetic_split
+from fer_train.audit.label_errors import hog_features
+from fer_train.commands.data import main
+from fer_train.data.dataset import load_dataset
+from fer_train.synthetic.canvas import box_blur, shrink, unit_circle
+from fer_train.synthetic.faces import draw_face, draw_scene, numbered_face, synthetic_split
 
 
 @pytest.mark.parametrize("size", [16, 48, 96, 131, 300])
@@ -43,7 +43,7 @@ def test_a_seed_repeats_and_another_differs() -> None:
 DRAW = """
 import hashlib, numpy as np
 from fer_edge.labels import EMOTIONS
-from fer_train.synthetic import draw_scene, numbered_face
+from fer_train.synthetic.faces import draw_scene, numbered_face
 digest = hashlib.sha256()
 for i in range(21): digest.update(numbered_face("test", 3, i, 48).tobytes())
 digest.update(draw_scene("angry", np.random.default_rng(4), 320, 240)[0].tobytes())

@@ -11,10 +11,11 @@ import pytest
 from tests.train.networks import drawn_training_data, run_with_weights, use_first_blocks
 
 from fer_edge.errors import ModelError, UsageError
-from fer_train.checkpoint import load_checkpoint
-from fer_train.cli import main, recipe_from
-from fer_train.config import TrainConfig, load_config
-from fer_train.run_folder import RunFolder
+from fer_train.commands.recipe import recipe_from
+from fer_train.commands.train import main
+from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.run_folder import RunFolder
+from fer_train.training.checkpoint import load_checkpoint
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
 
@@ -33,7 +34,7 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_networks_that_teach_answer_like_the_student(name: str, millions: float) -> None:
     import keras
 
-    from fer_train.model import OUTPUT_NAME, build_network, set_trainable_blocks
+    from fer_train.networks.build import OUTPUT_NAME, build_network, set_trainable_blocks
 
     network = build_network(keras, 96, network=name, bn_momentum=0.9)
     assert network.output_shape == (None, 7)
@@ -47,7 +48,7 @@ def test_networks_that_teach_answer_like_the_student(name: str, millions: float)
 def test_teachers_answer_is_the_mean_softened_one() -> None:
     import keras
 
-    from fer_train.live_teachers import LiveTeachers
+    from fer_train.training.live_teachers import LiveTeachers
 
     inputs = keras.Input((SIZE, SIZE, 3))
     features = keras.layers.GlobalAveragePooling2D()(inputs)
@@ -63,7 +64,7 @@ def test_teachers_answer_is_the_mean_softened_one() -> None:
 
 
 def test_loss_blends_targets_and_teachers() -> None:
-    from fer_train.live_teachers import accuracy, taught_cross_entropy
+    from fer_train.training.live_teachers import accuracy, taught_cross_entropy
 
     rng = np.random.default_rng(0)
     own, taught = rng.dirichlet(np.ones(7), 4).astype(np.float32), rng.dirichlet(np.ones(7), 4).astype(np.float32)
@@ -79,8 +80,8 @@ def test_loss_blends_targets_and_teachers() -> None:
 def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) -> None:
     import keras
 
-    from fer_train.fit import FloatStage
-    from fer_train.keras_classifier import KerasClassifier
+    from fer_train.networks.keras_classifier import KerasClassifier
+    from fer_train.training.float_stage import FloatStage
 
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=7)
     recipe = dataclasses.replace(
@@ -120,7 +121,7 @@ def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) 
 @pytest.mark.usefixtures("small_networks")
 def test_a_teacher_must_see_what_the_student_sees(tmp_path: Path) -> None:
     from fer_train.engine import runner
-    from fer_train.live_teachers import load_teachers
+    from fer_train.training.live_teachers import load_teachers
 
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=1)
     with pytest.raises(UsageError, match=r"32x32 pixels, the student 64x64"):

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import ModelError
-from fer_train.config import TrainConfig
-from fer_train.evaluate import Evaluation, expected_calibration_error
-from fer_train.temperature import (
+from fer_train.commands.calibrate import main
+from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
+from fer_train.evaluation.temperature import (
     FLOAT,
     INT8,
     QAT,
     RECORD,
-    calibrate,
     cross_fitted_error,
     describe,
     fit_temperature,
     fold,
     load_temperatures,
-    main,
     summarize,
     temper,
 )
+from fer_train.runs.config import TrainConfig
+from fer_train.training.temperature_scaling import calibrate
 
 SIZE = 32
 tensorflow_here = pytest.mark.skipif(
@@ -106,9 +106,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A packed folder with a small float and QAT network that answer with many different classes."""
     tf_keras = pytest.importorskip("tf_keras")
     from fer_edge.preprocess import to_float_input
-    from fer_train import artifacts
-    from fer_train.quantize import calibrate as set_ranges
-    from fer_train.quantize import wrap_for_qat
+    from fer_train.quantization.qat_network import calibrate as set_ranges
+    from fer_train.quantization.qat_network import wrap_for_qat
+    from fer_train.runs import trained as artifacts
 
     monkeypatch.setattr(artifacts, "build_network", small_network)
     folder = tmp_path / "run"
@@ -125,8 +125,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @tensorflow_here
 def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path) -> None:
     from fer_edge.preprocess import to_float_input
-    from fer_train.artifacts import load_trained, pack
-    from fer_train.temperature import evaluate_int8
+    from fer_train.quantization.tflite import evaluate_int8
+    from fer_train.runs.packing import pack
+    from fer_train.runs.trained import load_trained
 
     images = np.repeat(np.repeat(faces(600), 3, 1), 3, 2)
     plain = load_trained(run)

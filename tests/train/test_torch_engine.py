@@ -15,8 +15,8 @@ import pytest
 from tests.train.networks import drawn_training_data, first_blocks, run_with_weights, use_first_blocks
 
 from fer_edge.errors import CheckFailedError, ModelError
-from fer_train.config import TrainConfig
-from fer_train.run_folder import RunFolder
+from fer_train.runs.config import TrainConfig
+from fer_train.runs.run_folder import RunFolder
 
 if importlib.util.find_spec("torch") is None or importlib.util.find_spec("keras") is None:
     pytest.skip("the [torch] extra is not installed", allow_module_level=True)
@@ -56,7 +56,7 @@ def test_answers_gradients_and_statistics_are_those_of_keras_layers() -> None:
     import keras
     import torch
 
-    from fer_train.torch_engine import fused_network
+    from fer_train.networks.torch_fused import fused_network
 
     rng = np.random.default_rng(0)
     network = network_with_statistics(rng)
@@ -101,8 +101,8 @@ def test_answers_gradients_and_statistics_are_those_of_keras_layers() -> None:
 def test_networks_that_teach_answer_as_keras_layers_do(name: str) -> None:
     import keras
 
-    from fer_train.model import build_network
-    from fer_train.torch_engine import fused_network
+    from fer_train.networks.build import build_network
+    from fer_train.networks.torch_fused import fused_network
 
     keras.utils.set_random_seed(1)
     network = build_network(keras, SIZE, network=name)
@@ -127,7 +127,7 @@ def test_networks_that_teach_answer_as_keras_layers_do(name: str) -> None:
 def test_other_layers_are_refused() -> None:
     import keras
 
-    from fer_train.torch_engine import fused_network
+    from fer_train.networks.torch_fused import fused_network
 
     inputs = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Conv2D(4, 3)(inputs)
@@ -142,7 +142,7 @@ def test_affine_sampling_is_that_of_keras() -> None:
     import keras
     import torch
 
-    from fer_train.torch_engine import sample_affine
+    from fer_train.networks.torch_fused import sample_affine
 
     rng = np.random.default_rng(0)
     images = rng.random((5, SIZE, SIZE, 1)).astype(np.float32)
@@ -158,7 +158,7 @@ def test_affine_sampling_is_that_of_keras() -> None:
 @on_torch
 def test_gradients_of_a_taught_student_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras clears gradients by the paths of variables, which a teacher of the same architecture has too."""
-    from fer_train.fit import FloatStage
+    from fer_train.training.float_stage import FloatStage
 
     use_first_blocks(monkeypatch)
     recipe = TrainConfig(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
@@ -179,7 +179,7 @@ def test_gradients_of_a_taught_student_do_not_add_up(tmp_path: Path, monkeypatch
 @on_torch
 @pytest.mark.parametrize("taught", [False, True])
 def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train.fit import FloatStage
+    from fer_train.training.float_stage import FloatStage
 
     use_first_blocks(monkeypatch)
     # At a low rate, since Adam makes full steps of gradients that are nothing but rounding, and they differ.
@@ -222,7 +222,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
 
 @on_torch
 def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train.fit import FloatStage
+    from fer_train.training.float_stage import FloatStage
 
     use_first_blocks(monkeypatch)
     data = drawn_training_data(2, 1)
@@ -235,8 +235,8 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pyt
 
 @on_torch
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train import fit
-    from fer_train.fit import FloatStage
+    from fer_train.training import float_stage as fit
+    from fer_train.training.float_stage import FloatStage
 
     monkeypatch.setattr(fit, "build_network", first_blocks)
     data = drawn_training_data(4, 1)

@@ -10,9 +10,9 @@ from tests.train.data_sets import csv_rows, encode, random_image, small_files, w
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS
-from fer_train.data_cli import main
-from fer_train.dataset import load_dataset
-from fer_train.importer import import_dataset
+from fer_train.commands.data import main
+from fer_train.data.dataset import load_dataset
+from fer_train.importing.importer import import_dataset
 
 
 def write_tar(path: Path, files: dict[str, bytes], mode: str = "w", extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:

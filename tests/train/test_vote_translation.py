@@ -10,12 +10,12 @@ import pytest
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_train.cli import recipe_from
-from fer_train.config import TrainConfig
-from fer_train.dataset import Dataset, Split
-from fer_train.session import prepare_data
-from fer_train.softlabels import VOTE_COLUMNS
-from fer_train.vote_translation import log_loss, translated_votes
+from fer_train.commands.recipe import recipe_from
+from fer_train.data.crowd_votes import VOTE_COLUMNS
+from fer_train.data.dataset import Dataset, Split
+from fer_train.data.vote_translation import log_loss, translated_votes
+from fer_train.inputs.training_data import prepare_data
+from fer_train.runs.config import TrainConfig
 
 pytest.importorskip("sklearn", reason="the [audit] extra is not installed")
 

@@ -12,11 +12,11 @@ from tests.train.networks import RECIPE, drawn_training_data
 from tests.train.test_stages import small_network
 
 from fer_edge.labels import EMOTIONS
-from fer_train.config import TrainConfig
-from fer_train.evaluate import Evaluation
-from fer_train.run_folder import RunFolder
-from fer_train.targets import hard_targets
-from fer_train.weight_average import average_decay
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.inputs.targets import hard_targets
+from fer_train.runs.config import TrainConfig
+from fer_train.runs.run_folder import RunFolder
+from fer_train.training.weight_average import average_decay
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
 
@@ -26,7 +26,7 @@ STEPS = 100
 
 def float_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
     """One epoch of a hundred steps, with the default averaging."""
-    from fer_train import fit
+    from fer_train.training import float_stage as fit
 
     monkeypatch.setattr(fit, "build_network", small_network)
     recipe = dataclasses.replace(
@@ -54,7 +54,7 @@ def test_the_memory_grows_with_the_steps_up_to_the_decay() -> None:
 def test_keras_averages_by_that_decay(name: str) -> None:
     import keras
 
-    from fer_train.optimizer import make_optimizer
+    from fer_train.training.optimizer import make_optimizer
 
     optimizer = make_optimizer(TrainConfig(optimizer=name, schedule="constant"), 0.01, STEPS, 0)
     weight = keras.Variable(np.array([1.0, -2.0], np.float32), name="bias")

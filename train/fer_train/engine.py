@@ -32,7 +32,7 @@ def runner(network: Any) -> Any:
     """What computes a network's answers fastest: itself, or a model with the same variables."""
     backend = keras.backend.backend()
     if backend == "torch" and keras.config.dtype_policy().name in ("float32", "mixed_bfloat16"):
-        from fer_train.torch_engine import fused_network
+        from fer_train.networks.torch_fused import fused_network
 
         return fused_network(network)
     return network

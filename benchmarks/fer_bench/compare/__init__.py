@@ -1,0 +1,1 @@
+"""`fer-bench compare`: are two results different?"""

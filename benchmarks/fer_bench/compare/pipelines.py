@@ -1,0 +1,88 @@
+"""Two measurements of the whole pipeline (``fer-bench --end-to-end``): is the second slower, and surely so?"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fer_bench.compare.time_difference import TimeDifference
+from fer_bench.schema import EndToEnd, Interval, Report
+from fer_edge.errors import InputError
+
+MIN_REPEATS: Final[int] = 3
+"""On either side; if both are equally fast, all three of one side are slower than all of the other 1 time in 20."""
+
+
+@dataclass(frozen=True)
+class PipelineComparison(TimeDifference):
+    """One model, source and detector in two measurements."""
+
+    model: str
+    backend: str
+    threads: int
+    source: str
+    detector: str
+    before_fps: float
+    after_fps: float
+    ratio: float
+    """Time a frame, after over before; above 1 is slower."""
+    ratio_range: Interval
+    """From the best repeat after over the worst before, to the worst over the best."""
+    before_faces_per_frame: float
+    after_faces_per_frame: float
+    before_peak_rss_mib: float | None
+    after_peak_rss_mib: float | None
+
+    @property
+    def range_of_ratio(self) -> Interval:
+        """Every repeat against every one before."""
+        return self.ratio_range
+
+
+def compare_pipelines(before: Report, after: Report, models: Sequence[str] = ()) -> list[PipelineComparison]:
+    """End-to-end results that stand in both reports; empty when there are none.
+
+    Raises :class:`InputError` when one of those compared is invalid or was not repeated often enough.
+    """
+    earlier = {_key(one): one for one in before.end_to_end}
+    pairs = [
+        (earlier[_key(one)], one)
+        for one in after.end_to_end
+        if _key(one) in earlier and (not models or one.model in models)
+    ]
+    for pair in pairs:
+        for place, one in zip(("first", "second"), pair, strict=True):
+            name = f"{one.model} on {one.source}, end to end, in the {place} file"
+            if not one.valid:
+                raise InputError(f"refused: {name} is an invalid measurement ({one.invalid_reasons[0]})")
+            if len(one.throughput_each_fps) < MIN_REPEATS or not min(one.throughput_each_fps) > 0:
+                raise InputError(
+                    f"refused: {name} has {len(one.throughput_each_fps)} repeats; at least {MIN_REPEATS} are needed "
+                    "(--processes)"
+                )
+    return [_compare(a, b) for a, b in pairs]
+
+
+def _key(one: EndToEnd) -> tuple[str, str, int, str, str]:
+    return one.model, one.backend, one.threads, one.source, one.detector
+
+
+def _compare(before: EndToEnd, after: EndToEnd) -> PipelineComparison:
+    old, new = before.throughput_each_fps, after.throughput_each_fps
+    return PipelineComparison(
+        model=after.model,
+        backend=after.backend,
+        threads=after.threads,
+        source=after.source,
+        detector=after.detector,
+        before_fps=statistics.median(old),
+        after_fps=statistics.median(new),
+        ratio=statistics.median(old) / statistics.median(new),
+        ratio_range=[min(old) / max(new), max(old) / min(new)],
+        before_faces_per_frame=before.n_faces / max(1, before.n_frames),
+        after_faces_per_frame=after.n_faces / max(1, after.n_frames),
+        before_peak_rss_mib=before.peak_rss_mib,
+        after_peak_rss_mib=after.peak_rss_mib,
+    )

@@ -1,0 +1,1 @@
+"""Measure: latency, memory, accuracy, each model in a process of its own."""

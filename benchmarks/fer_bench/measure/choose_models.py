@@ -1,0 +1,112 @@
+"""Which model files on which runtimes a command line means."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from fer_bench.measure.runtimes import OLD_RUNTIME_PYTHON, OPENCV, load_runtime
+from fer_bench.measure.worker_client import Target
+from fer_edge.errors import FerError, ModelError
+from fer_edge.inference.backends import backend_for
+from fer_edge.inference.backends.installed import installed_backend
+from fer_edge.loading.model_files import DEFAULT_MODEL, find_model
+
+KNOWN_MODELS: Final[tuple[str, ...]] = (
+    "fer_float.tflite",
+    "fer_int8.tflite",
+    "fer_float.onnx",
+    "fer_int8.onnx",
+    "fer_int8_edgetpu.tflite",
+)
+_TFLITE: Final[tuple[str, ...]] = ("litert", "tflite-runtime")
+_MODULES: Final[dict[str, str]] = {
+    "litert": "ai_edge_litert",
+    "tflite-runtime": "tflite_runtime",
+    "onnx": "onnxruntime",
+    "opencv": "cv2",
+}
+
+
+def choose_targets(
+    models: Sequence[str] | None,
+    backend: str,
+    threads: int,
+    *,
+    everything: bool = False,
+    pythons: Mapping[str, str] | None = None,
+) -> list[tuple[str, Target]]:
+    """Pairs of what was asked for and the target it means.
+
+    ``models`` are names or ``name@backend``; ``pythons`` gives the interpreter of a backend that lives in another
+    environment. ``everything`` adds each known model file that is found, on each runtime that can be used here.
+    """
+    pythons = dict(pythons or {})
+    if OLD_RUNTIME_PYTHON.exists():
+        pythons.setdefault("tflite-runtime", str(OLD_RUNTIME_PYTHON))
+    for name in pythons:
+        load_runtime(name)  # an unknown one is an error with the known names
+    pairs = [_one(text, backend) for text in models or ([] if everything else [DEFAULT_MODEL])]
+    if everything:
+        pairs += _all_pairs(pythons)
+    if not pairs:
+        raise ModelError(f"--all found none of {', '.join(KNOWN_MODELS)} here, in out/ or in models/; run fer-export")
+    return [
+        (text, Target(path, name, threads, pythons.get(name, sys.executable)))
+        for text, path, name in dict.fromkeys(pairs)
+    ]
+
+
+def _one(text: str, default_backend: str) -> tuple[str, Path, str]:
+    model, at, backend = text.rpartition("@")
+    if at and not Path(text).exists():
+        load_runtime(backend)  # an unknown one is an error with the known names
+    if not at or Path(text).exists():  # a file name may hold an @
+        model, backend = text, default_backend
+    if backend == "fake":
+        return text, Path(__file__), "fake"
+    path = find_model(None if model == DEFAULT_MODEL and not _bare_found(model) else model)
+    name = backend_for(path) if backend == "auto" else backend
+    name = installed_backend() if name == "tflite" else name
+    load_runtime(name)
+    return text, path, name
+
+
+def _bare_found(model: str) -> bool:
+    try:
+        find_model(model)
+    except ModelError:
+        return False
+    return True
+
+
+def _all_pairs(pythons: Mapping[str, str]) -> list[tuple[str, Path, str]]:
+    pairs = []
+    for model in KNOWN_MODELS:
+        try:
+            path = find_model(model)
+        except ModelError:
+            continue
+        for name in _usable_backends(path, pythons):
+            pairs.append((model, path, name))
+    return pairs
+
+
+def _usable_backends(path: Path, pythons: Mapping[str, str]) -> list[str]:
+    if path.stem.endswith("_edgetpu"):
+        return ["coral"] if _edge_tpu_answers(path) else []
+    candidates = list(_TFLITE) if path.suffix == ".tflite" else ["onnx"]
+    if path.suffix == ".onnx" and "float" in path.stem and importlib.util.find_spec("onnx"):
+        candidates.append(OPENCV)
+    return [name for name in candidates if name in pythons or importlib.util.find_spec(_MODULES[name])]
+
+
+def _edge_tpu_answers(path: Path) -> bool:
+    try:
+        load_runtime("coral")(path, threads=1).close()
+    except (FerError, OSError, ValueError):
+        return False
+    return True

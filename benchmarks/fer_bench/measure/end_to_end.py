@@ -1,0 +1,182 @@
+"""The whole pipeline: frames a second as fast as it goes, age and drops at the source's own pace, and a soak."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fer_bench.measure.validity import Recorder, machine_reasons
+from fer_bench.measure.worker_client import Target
+from fer_bench.schema import AgeMs, EndToEnd, SoakSample
+from fer_edge import errors
+from fer_edge.files import sha256_of
+
+MIN_FRAMES: Final[int] = 50
+MAX_SPREAD_PERCENT: Final[float] = 15.0
+N_SOAK_SAMPLES: Final[int] = 240
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the pipeline looks at, and with which face detector."""
+
+    source: str
+    detector: str = "auto"
+    detector_model: str | None = None
+
+    @property
+    def is_video_file(self) -> bool:
+        """Whether it has a pace of its own that can be kept or not."""
+        return Path(self.source).suffix.lower() in VIDEO_SUFFIXES and Path(self.source).exists()
+
+
+def measure_end_to_end(
+    targets: Sequence[Target], scene: Scene, n_repeats: int, minutes: float | None, on_progress: Progress
+) -> list[EndToEnd]:
+    """The pipeline with each target, ``n_repeats`` fresh processes each; with ``minutes``, one soak each."""
+    passes: list[list[tuple[dict[str, Any], dict[str, Any] | None]]] = [[] for _ in targets]
+    reasons: list[set[str]] = [set() for _ in targets]
+    samples: list[list[SoakSample]] = [[] for _ in targets]
+    repeats = 1 if minutes else n_repeats
+    for repeat in range(repeats):
+        for index, target in enumerate(targets):
+            step = (repeat * len(targets) + index) / (repeats * len(targets))
+            on_progress(step, f"end to end, {target.path.name}")
+            recorder = Recorder()
+            fast = _run(target, scene, minutes=minutes, realtime=False, samples=samples[index], on_progress=on_progress)
+            paced = None
+            if scene.is_video_file and not minutes:
+                paced = _run(target, scene, minutes=None, realtime=True, samples=[], on_progress=on_progress)
+            passes[index].append((fast, paced))
+            reasons[index] |= set(machine_reasons(recorder.stop()))
+    return [
+        replace(summarise(target, scene, done, sorted(why), soak), sha256=sha256_of(target.path))
+        for target, done, why, soak in zip(targets, passes, reasons, samples, strict=True)
+    ]
+
+
+def summarise(
+    target: Target,
+    scene: Scene,
+    passes: Sequence[tuple[dict[str, Any], dict[str, Any] | None]],
+    reasons: Sequence[str],
+    samples: Sequence[SoakSample],
+) -> EndToEnd:
+    """The result from the passes: each as fast as it goes, and, for a video file, at its own pace."""
+    fast = [one for one, _ in passes]
+    paced = [one for _, one in passes if one is not None]
+    n_frames = sum(one["n_frames"] for one in fast)
+    if n_frames == 0:
+        raise errors.SourceError(f"{scene.source} gave no frame")
+    rates = [one["n_frames"] / one["elapsed_s"] for one in fast]
+    found = list(reasons)
+    if n_frames < MIN_FRAMES:
+        found.append(f"too short: {n_frames} frames (at least {MIN_FRAMES}); a longer source, or --minutes")
+    spread = 100 * (max(rates) - min(rates)) / statistics.median(rates)
+    if spread > MAX_SPREAD_PERCENT:
+        found.append(f"too noisy: repeats differ by {spread:.0f} % (limit {MAX_SPREAD_PERCENT:.0f} %)")
+    ages = [age for one in paced for age in one["ages_s"]]
+    peaks = [one["peak_rss_mib"] for one in fast if one["peak_rss_mib"] is not None]
+    return EndToEnd(
+        model=target.path.name,
+        backend=target.backend,
+        threads=target.threads,
+        source=Path(scene.source).name,
+        detector=fast[0]["detector"],
+        n_frames=n_frames,
+        n_faces=sum(one["n_faces"] for one in fast),
+        throughput_fps=statistics.median(rates),
+        throughput_each_fps=rates,
+        stage_ms={name: 1000 * sum(one["busy_s"][name] for one in fast) / n_frames for name in fast[0]["busy_s"]},
+        age_ms=AgeMs(*(1000 * float(q) for q in np.quantile(ages, [0.5, 0.9, 0.99]))) if ages else None,
+        n_dropped=sum(one["n_dropped"] for one in paced) if paced else None,
+        first_result_ms=statistics.median(one["first_result_ms"] for one in fast),
+        peak_rss_mib=max(peaks, default=None),
+        valid=not found,
+        invalid_reasons=found,
+        samples=list(samples),
+    )
+
+
+def _run(
+    target: Target,
+    scene: Scene,
+    *,
+    minutes: float | None,
+    realtime: bool,
+    samples: list[SoakSample],
+    on_progress: Progress,
+) -> dict[str, Any]:
+    """One process; its samples are added to ``samples`` as they come."""
+    seconds = None if minutes is None else 60 * minutes
+    options = {
+        "model": str(target.path.resolve()),
+        "backend": target.backend,
+        "threads": target.threads,
+        "source": scene.source,
+        "detector": scene.detector,
+        "detector_model": scene.detector_model,
+        "realtime": realtime,
+        "loop": seconds is not None and scene.is_video_file,
+        "seconds": seconds,
+        "sample_s": None if seconds is None else max(1.0, seconds / N_SOAK_SAMPLES),
+        "started_ns": time.monotonic_ns(),
+    }
+    command = [target.python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                answer = json.loads(line)
+                kind = answer.pop("kind")
+                if kind == "done":
+                    found: dict[str, Any] = answer
+                    return found
+                if kind == "error":
+                    raise getattr(errors, answer["error"], errors.FerError)(answer["message"])
+                samples.append(SoakSample(**answer))
+                if seconds:
+                    on_progress(min(1.0, samples[-1].t_s / seconds), f"soak, {target.path.name}")
+        except BaseException:
+            process.kill()
+            raise
+        process.wait()
+        log.seek(0)
+        last = log.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise errors.FerError(f"the pipeline's process ended early: {last[0] if last else process.returncode}")
+
+
+def soak_findings(result: EndToEnd) -> dict[str, float | None]:
+    """What a soak shows: the last third against the first third."""
+    third = len(result.samples) // 3
+    if third < 3:
+        return {"throughput_change_percent": None, "rss_growth_mib": None, "temperature_rise_c": None}
+
+    def change(key: str) -> float | None:
+        values: list[float | None] = [getattr(sample, key) for sample in result.samples]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return None
+        return statistics.median(known[-third:]) - statistics.median(known[:third])
+
+    first = statistics.median(sample.throughput_fps for sample in result.samples[:third])
+    slower = change("throughput_fps")
+    return {
+        "throughput_change_percent": None if slower is None else 100 * slower / first,
+        "rss_growth_mib": change("rss_mib"),
+        "temperature_rise_c": change("temperature_c"),
+    }

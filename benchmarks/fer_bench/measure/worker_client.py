@@ -1,0 +1,190 @@
+"""The other end of ``fer_bench.measure.worker_process``: start a measuring process, ask it, and notice when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+import fer_bench
+import fer_edge
+from fer_bench.progress import Progress, silent
+from fer_edge import errors
+from fer_edge.labels import NUM_EMOTIONS
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to measure: a model file on a runtime, with a number of threads, by a Python interpreter."""
+
+    path: Path
+    backend: str
+    threads: int = 1
+    python: str = sys.executable
+    """Another environment's interpreter for a runtime that cannot live in ours, such as tflite-runtime."""
+
+    @property
+    def name(self) -> str:
+        """``model on backend``."""
+        return f"{self.path.name} on {self.backend}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a measuring process says of itself once its model has given its first result."""
+
+    backend: str
+    runtime_version: str
+    precision: str
+    input_size_px: int
+    import_ms: float
+    load_ms: float
+    first_inference_ms: float
+    start_to_first_result_ms: float
+    baseline_rss_mib: float | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Timings of one turn of a model."""
+
+    samples_ms: npt.NDArray[np.float64]
+    wall_s: float
+    cpu_s: float
+
+
+class Remote:
+    """A model open in a process of its own. Also a predictor for ``fer_train.evaluation.evaluate``."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._folder = tempfile.TemporaryDirectory(prefix="fer-bench-")
+        folder = Path(self._folder.name)
+        # Links instead of our site-packages on the path: another interpreter must not see our numpy.
+        for package in (fer_edge, fer_bench):
+            home = Path(cast(str, package.__file__)).parent
+            (folder / home.name).symlink_to(home, target_is_directory=True)
+        self._log = (folder / "stderr").open("w+b")
+        command = [target.python, "-m", "fer_bench.measure.worker_process", target.backend, str(target.path.resolve())]
+        command += [str(target.threads), str(time.monotonic_ns())]
+        # SAFEPATH: a stray queue.py in the current folder must not stand in for the standard library
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
+            )
+        except OSError as error:
+            self._log.close()
+            self._folder.cleanup()
+            raise errors.UsageError(f"{target.python} cannot be started ({error.strerror})") from error
+        try:
+            self.opened = Opened(**self._receive())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def input_size(self) -> int:
+        """Side of the model's square input in pixels."""
+        return self.opened.input_size_px
+
+    def time(self, what: str, seconds: float, min_runs: int, discard: int) -> Chunk:
+        """Time ``what`` (``infer`` or ``predict``) for ``seconds`` and at least ``min_runs`` runs."""
+        answer = self._ask({"op": "time", "what": what, "seconds": seconds, "min_runs": min_runs, "discard": discard})
+        samples = np.asarray(answer["samples_ns"], np.float64) / 1e6
+        return Chunk(samples, answer["wall_ns"] / 1e9, answer["cpu_ns"] / 1e9)
+
+    def memory(self) -> tuple[float | None, float | None]:
+        """Resident memory now and at its peak, in MiB."""
+        answer = self._ask({"op": "memory"})
+        return answer["steady_rss_mib"], answer["peak_rss_mib"]
+
+    def profile(self, seconds: float) -> dict[str, Any]:
+        """Time and work of each operator, see ``fer_bench.measure.operator_profile.profile_model``."""
+        return self._ask({"op": "profile", "seconds": seconds})
+
+    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces."""
+        answer = self._ask({"op": "predict", "shape": list(faces.shape)}, np.ascontiguousarray(faces).tobytes())
+        return np.asarray(answer["probabilities"], np.float32).reshape(len(faces), NUM_EMOTIONS)
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):  # its end of the pipe is gone already
+                    stream.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, request: dict[str, Any], payload: bytes = b"") -> dict[str, Any]:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the missing answer tells why
+            stdin.write(json.dumps(request).encode() + b"\n" + payload)
+            stdin.flush()
+        return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        line = stdout.readline()
+        if not line:
+            raise errors.FerError(self._death())
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            kind = getattr(errors, answer["error"], errors.FerError)
+            raise kind(answer["message"])
+        return answer
+
+    def _death(self) -> str:
+        code = self._process.wait()
+        with contextlib.suppress(ValueError):
+            if code < 0:
+                return f"the measuring process of {self.target.path.name} was ended by {signal.Signals(-code).name}"
+        self._log.seek(0)
+        last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
+        reason = f": {last[0]}" if last else ""
+        return f"the measuring process of {self.target.name} ended early{reason}"
+
+
+@contextlib.contextmanager
+def opened_remotes(targets: list[Target], on_progress: Progress = silent) -> Iterator[list[Remote]]:
+    """Start a process for each target, one after the other, and end them all afterwards."""
+    with contextlib.ExitStack() as stack:
+        remotes = []
+        for index, target in enumerate(targets):
+            on_progress(index / len(targets), f"starting {target.name}")
+            remotes.append(stack.enter_context(Remote(target)))
+        yield remotes

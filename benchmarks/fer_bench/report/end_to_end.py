@@ -1,0 +1,134 @@
+"""End-to-end results and soaks, on the terminal and on the page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fer_bench.measure.end_to_end import soak_findings
+from fer_bench.report.charts import lines
+from fer_bench.schema import EndToEnd
+
+
+def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
+    """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
+    first = results[0]
+    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms a frame, side by side")
+    waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
+    for table, headings in (
+        (stages, ("frames/s", *first.stage_ms)),
+        (waits, ("age p50 ms", "p99 ms", "dropped", "first ms", "peak MiB")),
+    ):
+        for heading in headings:
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("valid", no_wrap=True)
+    for one in results:
+        valid = Text("yes") if one.valid else Text("NO", style="bold red")
+        style = "" if one.valid else "dim"
+        rates = (f"{one.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in one.stage_ms.values()))
+        stages.add_row(one.model, one.backend, *rates, valid, style=style)
+        age = one.age_ms
+        waits.add_row(
+            one.model,
+            one.backend,
+            "-" if age is None else f"{age.p50:.1f}",
+            "-" if age is None else f"{age.p99:.1f}",
+            "-" if one.n_dropped is None else str(one.n_dropped),
+            f"{one.first_result_ms:.0f}",
+            "-" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}",
+            valid,
+            style=style,
+        )
+    out.print(stages)
+    out.print(waits)
+    for one in results:
+        for line in soak_lines(one):
+            out.print(line)
+        for reason in one.invalid_reasons:
+            out.print(Text.assemble(("invalid ", "bold red"), f"({one.model}): {reason}"))
+
+
+def _table(title: str, caption: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = caption, "left"
+    table.add_column("model", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    return table
+
+
+def soak_lines(one: EndToEnd) -> list[str]:
+    """What a soak shows, in words; nothing without one."""
+    if not one.samples:
+        return []
+    found = soak_findings(one)
+    minutes = one.samples[-1].t_s / 60
+    parts = [
+        f"{label} {value:+.1f} {unit}"
+        for label, value, unit in (
+            ("throughput", found["throughput_change_percent"], "%"),
+            ("memory", found["rss_growth_mib"], "MiB"),
+            ("temperature", found["temperature_rise_c"], "°C"),
+        )
+        if value is not None
+    ]
+    return [f"soak of {minutes:.1f} min, {one.model}: last third against first: {', '.join(parts) or 'too short'}"]
+
+
+def end_to_end_section(results: Sequence[EndToEnd]) -> str:
+    """HTML: a table, and the curves of each soak."""
+    first = results[0]
+    stages = "".join(f"<th>{html.escape(name)} ms</th>" for name in first.stage_ms)
+    rows = "".join(_row(one) for one in results)
+    parts = [
+        f"<h2>End to end on {html.escape(first.source)}, faces by {html.escape(first.detector)}</h2>",
+        f'<div class="wide"><table><thead><tr><th>model</th><th>on</th><th>frames/s</th>{stages}<th>age p50 ms</th>'
+        "<th>age p99 ms</th><th>dropped</th><th>first ms</th><th>peak MiB</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>",
+        '<p class="how">Frames a second as fast as it goes; milliseconds a frame by stage, which run side by side; age '
+        "from capture to result at the source's own pace.</p>",
+    ]
+    parts += [_soak(one) for one in results if one.samples]
+    return "\n".join(parts)
+
+
+def _row(one: EndToEnd) -> str:
+    age = one.age_ms
+    cells = [f"{one.throughput_fps:.0f}", *(f"{ms:.2f}" for ms in one.stage_ms.values())]
+    cells += ["–", "–"] if age is None else [f"{age.p50:.1f}", f"{age.p99:.1f}"]
+    cells += ["–" if one.n_dropped is None else str(one.n_dropped), f"{one.first_result_ms:.0f}"]
+    cells += ["–" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}"]
+    mark = "" if one.valid else f' <span class="bad" title="{html.escape(one.invalid_reasons[0])}">invalid</span>'
+    kind = "" if one.valid else ' class="invalid"'
+    body = "".join(f'<td class="speed">{cell}</td>' for cell in cells)
+    return f"<tr{kind}><td>{html.escape(one.model)}{mark}</td><td>{html.escape(one.backend)}</td>{body}</tr>"
+
+
+def _soak(one: EndToEnd) -> str:
+    minutes = [sample.t_s / 60 for sample in one.samples]
+
+    def known(key: str) -> tuple[list[float], list[float]]:
+        pairs = [(m, getattr(s, key)) for m, s in zip(minutes, one.samples, strict=True) if getattr(s, key) is not None]
+        return [m for m, _ in pairs], [value for _, value in pairs]
+
+    def picture(keys: Sequence[tuple[str, str]], label: str, from_zero: bool) -> str:
+        curves = [(name, *known(key)) for name, key in keys]
+        curves = [curve for curve in curves if curve[1]]
+        if not curves:
+            return f"<p>{html.escape(label)}: cannot be read on this machine.</p>"
+        return f"<figure>{lines(curves, 'minutes', label, from_zero=from_zero)}</figure>"
+
+    return "\n".join(
+        [
+            f"<h2>Soak: {html.escape(one.model)} on {html.escape(one.backend)}</h2>",
+            *(f"<p>{html.escape(line)}</p>" for line in soak_lines(one)),
+            picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms a frame", True),
+            picture([("frames/s", "throughput_fps")], "frames a second", True),
+            picture([("resident", "rss_mib")], "memory, MiB", True),
+            picture([("temperature", "temperature_c")], "temperature, °C", False),
+        ]
+    )

@@ -1,0 +1,203 @@
+"""The tables on the terminal. An invalid measurement is marked in every table and has no ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fer_bench.schema import Conditions, Machine, Report, Result
+
+MIN_WIDTH = 110
+"""Where the output is not a terminal, rich would squeeze everything into 80 columns."""
+
+
+def console() -> Console:
+    """Standard output, wide enough for the tables when it is a file or a pipe."""
+    out = Console(highlight=False, force_jupyter=False)
+    return out if out.is_terminal else Console(highlight=False, force_jupyter=False, width=max(MIN_WIDTH, out.width))
+
+
+def print_report(report: Report, out: Console) -> None:
+    """Machine and conditions, then the tables, then why what is invalid."""
+    print_machine(report.machine, report.conditions, out)
+    out.print(speed_table(report.results))
+    out.print(cost_table(report.results))
+    out.print(accuracy_table(report.results))
+    print_invalid(report.results, out)
+
+
+def print_machine(machine: Machine, conditions: Conditions, out: Console) -> None:
+    """Two lines: what was measured on, and in which state it was."""
+    place = machine.board or machine.cpu_model
+    features = f" [{', '.join(machine.cpu_features[-3:])}]" if machine.cpu_features else ""
+    virtual = ", virtual machine" if machine.virtual_machine else ""
+    out.print(
+        Text(f"{place}{features}, {machine.n_cpus} CPUs{virtual}, {machine.operating_system}, Python {machine.python}")
+    )
+    governor = conditions.governor or "unknown"
+    out.print(
+        Text(
+            f"governor {governor}, temperature {_degrees(conditions.temperature_before_c)} -> "
+            f"{_degrees(conditions.temperature_after_c)}, neighbours "
+            f"{_or_unknown(conditions.neighbours_cpus, '{:.2f} CPUs')}, stolen "
+            f"{_or_unknown(conditions.stolen_percent, '{:.1f} %')}",
+            style="dim",
+        )
+    )
+
+
+def speed_table(results: Sequence[Result]) -> Table:
+    """Percentiles and ratios."""
+    table = _table(f"Latency, {_threads(results)}", caption=_speed_caption(results))
+    for heading in ("p50 ms (95 %)", "p90 ms", "p99 ms", "x float (95 %)", "x best"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("valid", no_wrap=True)
+    for result in results:
+        times, (low, high) = result.latency_ms, result.latency_ci95_ms.p50
+        table.add_row(
+            *_name(result, results),
+            f"{times.p50:.3f} ±{(high - low) / 2:.3f}",
+            f"{times.p90:.3f}",
+            f"{times.p99:.3f}",
+            _ratio(result),
+            _or_dash(result.ratio_to_best, "{:.2f}"),
+            _valid(result),
+            style="" if result.valid else "dim",
+        )
+    return table
+
+
+def _speed_caption(results: Sequence[Result]) -> str:
+    reference = next((result.reference for result in results if result.reference), None)
+    if not reference:
+        return ""
+    said = f"x float: p50 over that of {reference}, round by round"
+    if any(result.ratio_to_float is not None and not result.valid for result in results):
+        said += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
+    return said
+
+
+def _ratio(result: Result) -> Text:
+    """Not dimmed with the row: it can be valid where the milliseconds are not."""
+    if result.ratio_to_float is None:
+        return Text("-")
+    low, high = result.ratio_to_float_ci95 or [result.ratio_to_float] * 2
+    return Text(f"{result.ratio_to_float:.3f} ±{(high - low) / 2:.3f}", style="not dim")
+
+
+def cost_table(results: Sequence[Result]) -> Table:
+    """Throughput, loading, memory."""
+    table = _table(
+        f"Throughput, start and memory, {_threads(results)}", caption="start: from starting Python to the first result"
+    )
+    for heading in ("per s", "load ms", "first ms", "start ms", "steady MiB", "peak"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("valid", no_wrap=True)
+    for result in results:
+        table.add_row(
+            *_name(result, results),
+            f"{result.throughput_fps:.0f}",
+            f"{result.load_ms:.1f}",
+            f"{result.first_inference_ms:.1f}",
+            f"{result.start_to_first_result_ms:.0f}",
+            _or_dash(result.steady_rss_mib, "{:.0f}"),
+            _or_dash(result.peak_rss_mib, "{:.0f}"),
+            _valid(result),
+            style="" if result.valid else "dim",
+        )
+    return table
+
+
+def _table(title: str, caption: str = "") -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+    )
+    table.add_column("model", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    return table
+
+
+def _threads(results: Sequence[Result]) -> str:
+    counts = {result.threads for result in results}
+    return f"{counts.pop()} thread(s)" if len(counts) == 1 else "several thread counts"
+
+
+def _name(result: Result, results: Sequence[Result]) -> tuple[str, str]:
+    same = len({other.threads for other in results}) == 1
+    return result.model, result.backend if same else f"{result.backend} x{result.threads}"
+
+
+def _valid(result: Result) -> Text:
+    return Text("yes") if result.valid else Text("NO", style="bold red")
+
+
+def accuracy_table(results: Sequence[Result]) -> Table:
+    """File size, accuracy, agreement; these do not depend on whether the timing is valid."""
+    table = _table("Size and accuracy", caption=_accuracy_caption(results))
+    for heading in ("file KiB", "accuracy (95 %)", "agrees"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        accuracy = "-"
+        if result.accuracy is not None and result.accuracy_ci95:
+            low, high = result.accuracy_ci95
+            accuracy = f"{100 * result.accuracy:.2f} % ({100 * low:.1f}-{100 * high:.1f})"
+        table.add_row(
+            *_name(result, results),
+            f"{result.file_bytes / 1024:.0f}",
+            accuracy,
+            "-" if result.agreement_with_reference is None else f"{100 * result.agreement_with_reference:.1f} %",
+        )
+    return table
+
+
+def _accuracy_caption(results: Sequence[Result]) -> str:
+    splits = {(result.split, result.n_images) for result in results if result.accuracy is not None}
+    said = "; ".join(f"accuracy on split {split}, {n} images" for split, n in sorted(splits, key=str))
+    reference = next((result.reference for result in results if result.agreement_with_reference is not None), None)
+    return said + (f"; agrees: same decision as {reference}" if reference else "")
+
+
+def scaling_table(results: Sequence[Result]) -> Table:
+    """Inferences a second by number of threads."""
+    counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
+    table = _table("Inferences a second by number of threads")
+    for count in counts:
+        table.add_column(str(count), justify="right")
+    table.add_column("valid", no_wrap=True)
+    for result in results:
+        cells = [_or_dash(result.throughput_by_threads_fps.get(str(count)), "{:.0f}") for count in counts]
+        table.add_row(result.model, result.backend, *cells, _valid(result), style="" if result.valid else "dim")
+    return table
+
+
+def print_invalid(results: Sequence[Result], out: Console) -> None:
+    """Every reason once, with the models that it touches."""
+    by_reason: dict[str, list[str]] = {}
+    for result in results:
+        for reason in result.invalid_reasons:
+            by_reason.setdefault(reason, []).append(result.name)
+    for reason, names in by_reason.items():
+        who = "all models" if len(names) == len(results) else ", ".join(names)
+        out.print(Text.assemble(("invalid ", "bold red"), f"({who}): {reason}"))
+
+
+def _degrees(value: float | None) -> str:
+    return _or_unknown(value, "{:.0f} °C")
+
+
+def _or_unknown(value: float | None, form: str) -> str:
+    return "unknown" if value is None else form.format(value)
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

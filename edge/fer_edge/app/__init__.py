@@ -1,0 +1,1 @@
+"""The command `fer-camera`: options, configuration file, service."""

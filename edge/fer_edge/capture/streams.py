@@ -1,0 +1,257 @@
+"""Live sources through OpenCV: V4L2 cameras (webcams on other systems), RTSP and HTTP streams.
+
+A camera that is unplugged or a stream that breaks off is opened again, with growing pauses; meanwhile ``state`` says
+so, and everything behind the source just sees no new frames.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import cv2
+import numpy as np
+
+from fer_edge.capture.files import VideoFile
+from fer_edge.capture.frames import CaptureOptions, Frame, Source
+from fer_edge.capture.v4l2 import list_cameras
+from fer_edge.errors import DeviceError, SourceError
+from fer_edge.image_bytes import why_refused
+
+RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses before the attempts to open a lost source again; the last one repeats."""
+BAD_READS: Final[int] = 5
+"""So many reads in a row may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
+that fail at once: one that fails by a time-out will do so again."""
+AT_ONCE_S: Final[float] = 0.5
+OPEN_TIMEOUT_MS: Final[int] = 8_000
+READ_TIMEOUT_MS: Final[int] = 8_000
+_MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
+_JPEG_PADDING: Final[int] = 4096
+"""Some cameras send a little more behind the end of a picture."""
+
+
+class Capture(Protocol):
+    """The part of ``cv2.VideoCapture`` that is used here."""
+
+    def isOpened(self) -> bool:  # noqa: D102, N802
+        ...
+
+    def read(self) -> tuple[bool, Any]:  # noqa: D102
+        ...
+
+    def get(self, prop: int, /) -> float:  # noqa: D102
+        ...
+
+    def release(self) -> None:  # noqa: D102
+        ...
+
+
+class LiveCapture:
+    """Frames of a capture that may break off and come back.
+
+    ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with.
+    """
+
+    live = True
+    continuous = True
+
+    def __init__(
+        self,
+        description: str,
+        open_capture: Callable[[], Capture],
+        first: Capture,
+        *,
+        on_notice: Callable[[str], None] = lambda _: None,
+        retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
+    ) -> None:
+        self.description = description
+        self._open = open_capture
+        self._capture: Capture | None = first
+        self._on_notice = on_notice
+        self._pauses = retry_pauses_s
+        self._stopped = threading.Event()
+        self._state = "running"
+        self._attempts = 0
+        fps = first.get(cv2.CAP_PROP_FPS)
+        self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
+
+    @property
+    def state(self) -> str:
+        """``running``, or ``lost, trying again in N s``."""
+        return self._state
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames until :meth:`stop`; a loss is waited out."""
+        index = 0
+        began = 0.0
+        bad_reads = 0
+        try:
+            while not self._stopped.is_set():
+                if self._capture is None:
+                    if not self._reopen():
+                        return
+                    bad_reads = 0
+                assert self._capture is not None
+                asked = time.monotonic()
+                got, image = self._capture.read()
+                now = time.monotonic()
+                if not got or image is None:
+                    bad_reads += 1
+                    if bad_reads < BAD_READS and now - asked < AT_ONCE_S:
+                        continue
+                    self._capture.release()
+                    self._capture = None
+                    continue
+                bad_reads = 0
+                if index == 0:
+                    began = now
+                if self._state != "running":
+                    self._state = "running"
+                    self._on_notice(f"{self.description} is back")
+                yield Frame(np.asarray(image, dtype=np.uint8), index, now - began, now)
+                index += 1
+        finally:
+            if self._capture is not None:
+                self._capture.release()
+                self._capture = None
+
+    def _reopen(self) -> bool:
+        """Try until the source is open again (True) or we are asked to stop (False)."""
+        # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
+        if self._state == "running":
+            self._on_notice(f"{self.description} is lost; trying again until it is back")
+            self._attempts = 0
+        while True:
+            pause = self._pauses[min(self._attempts, len(self._pauses) - 1)]
+            self._attempts += 1
+            self._state = f"lost, trying again every {pause:g} s"
+            if self._stopped.wait(pause):
+                return False
+            capture = self._open()
+            if capture.isOpened():
+                self._capture = capture
+                return True
+            capture.release()
+
+    def stop(self) -> None:
+        """See :meth:`Source.stop`."""
+        self._stopped.set()
+
+
+def open_camera(
+    name: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None
+) -> LiveCapture:
+    """The camera with this number, or this ``/dev/videoN``; raises :class:`DeviceError` if there is none."""
+    linux = sys.platform.startswith("linux")
+    device: str | int = int(name) if name.isdigit() else name
+    if linux:
+        path = Path(f"/dev/video{name}") if name.isdigit() else Path(name)
+        if not path.exists():
+            known = ", ".join(f"{camera.number} ({camera.name})" for camera in list_cameras())
+            raise DeviceError(f"no camera {path}; cameras here: {known or 'none'}")
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DeviceError(f"{path} may not be opened by this user; add it to the group video, then log in again")
+    parameters = _camera_parameters(options)
+
+    def open_capture() -> Capture:
+        capture = cv2.VideoCapture(device, cv2.CAP_V4L2 if linux else cv2.CAP_ANY)
+        for prop, value in parameters:  # one by one: a camera that refuses one property still gets the others
+            capture.set(prop, value)
+        opened: Capture = capture
+        return opened
+
+    first = open_capture()
+    if not first.isOpened():
+        first.release()
+        raise DeviceError(f"camera {name} cannot be opened; is another program using it? See fer-camera --list-cameras")
+    return LiveCapture(f"camera {name}", open_capture, first, on_notice=on_notice)
+
+
+def _camera_parameters(options: CaptureOptions) -> list[tuple[int, float]]:
+    """OpenCV properties in the order in which V4L2 drivers want them: format, size, rate."""
+    parameters: list[tuple[int, float]] = []
+    if options.mjpg:
+        parameters.append((cv2.CAP_PROP_FOURCC, float(cv2.VideoWriter.fourcc(*"MJPG"))))
+    if options.width is not None:
+        parameters.append((cv2.CAP_PROP_FRAME_WIDTH, float(options.width)))
+    if options.height is not None:
+        parameters.append((cv2.CAP_PROP_FRAME_HEIGHT, float(options.height)))
+    if options.fps is not None:
+        parameters.append((cv2.CAP_PROP_FPS, options.fps))
+    parameters.append((cv2.CAP_PROP_BUFFERSIZE, 1.0))  # old frames in a driver's queue are delay
+    return parameters
+
+
+class JpegCapture:
+    """A motion JPEG stream whose pictures are decoded here, one by one.
+
+    OpenCV's own decoding stretches every later picture to the size of the first: after a phone that serves as camera
+    was turned, all faces would be squeezed. A picture that was cut off is a failed read.
+    """
+
+    def __init__(self, packets: Capture) -> None:
+        self._packets = packets
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """See ``cv2.VideoCapture``."""
+        return self._packets.isOpened()
+
+    def read(self) -> tuple[bool, Any]:
+        """The next picture ``(H, W, 3)`` BGR, or False for a damaged one, and where there is none."""
+        got, packet = self._packets.read()
+        if not got or packet is None:
+            return False, None
+        content = np.asarray(packet, dtype=np.uint8).reshape(-1)
+        if content[-_JPEG_PADDING:].tobytes().find(b"\xff\xd9") < 0 or why_refused(content.tobytes()) is not None:
+            return False, None
+        try:
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
+        return image is not None, image
+
+    def get(self, prop: int, /) -> float:
+        """See ``cv2.VideoCapture``."""
+        return self._packets.get(prop)
+
+    def release(self) -> None:
+        """See ``cv2.VideoCapture``."""
+        self._packets.release()
+
+
+def open_stream(address: str, options: CaptureOptions, *, on_notice: Callable[[str], None] = lambda _: None) -> Source:
+    """An RTSP, HTTP or other stream by FFmpeg; a finite file behind an HTTP address is read like a local one.
+
+    Raises :class:`SourceError` when it cannot be opened.
+    """
+    shown = without_password(address)
+
+    def open_capture() -> Capture:
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+        opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
+        if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
+            return JpegCapture(opened)
+        capture: Capture = opened
+        return capture
+
+    first = open_capture()
+    if not first.isOpened():
+        first.release()
+        raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
+    if address.lower().startswith(("http://", "https://")) and first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        first.release()
+        return VideoFile(address, realtime=options.realtime, loop=options.loop, description=shown)
+    return LiveCapture(shown, open_capture, first, on_notice=on_notice)
+
+
+def without_password(address: str) -> str:
+    """The address with ``user:password@`` reduced to ``user:***@``."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", address)

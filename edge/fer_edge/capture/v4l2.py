@@ -1,0 +1,57 @@
+"""The cameras that Linux knows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """A camera as ``--list-cameras`` shows it."""
+
+    number: int
+    name: str
+
+
+_QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h: _IOR('V', 0, struct v4l2_capability)
+_CAPABILITIES_SIZE = 104
+_DEVICE_CAPS_OFFSET = 88
+_CAN_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
+
+
+def list_cameras(system: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[CameraInfo]:
+    """The V4L2 cameras of this machine. Nodes that deliver no pictures (metadata, outputs) are left out.
+
+    Empty on other systems than Linux: there is no way to ask without opening the cameras.
+    """
+    cameras = []
+    for folder in system.glob("video*") if system.is_dir() else ():
+        number = folder.name.removeprefix("video")
+        if number.isdigit() and _captures(devices / folder.name):
+            name_file = folder / "name"
+            name = name_file.read_text(encoding="utf-8", errors="replace").strip() if name_file.is_file() else "camera"
+            cameras.append(CameraInfo(int(number), name))
+    return sorted(cameras, key=lambda camera: camera.number)
+
+
+def _captures(device: Path) -> bool:
+    """Whether a V4L2 node delivers pictures; a node that may not be opened counts as one, to be shown."""
+    import fcntl  # not on Windows
+
+    answer = bytearray(_CAPABILITIES_SIZE)
+    try:
+        descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(descriptor, _QUERY_CAPABILITIES, answer)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(int.from_bytes(answer[_DEVICE_CAPS_OFFSET : _DEVICE_CAPS_OFFSET + 4], sys.byteorder) & _CAN_CAPTURE)

@@ -1,0 +1,1 @@
+"""From a face to probabilities: tensors, the Classifier interface and its backends."""

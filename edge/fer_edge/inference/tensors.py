@@ -1,0 +1,81 @@
+"""Tensors of a model: shape, dtype and quantisation, and the way from pixels into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import ModelError
+from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
+
+_UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape, dtype and quantisation of a model's input or output.
+
+    ``real = (stored - zero_point) * scale``; ``scale`` is 0 for a float tensor.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the tensor holds integers that stand for real numbers."""
+        return self.scale != 0.0
+
+
+def quantize(values: npt.NDArray[np.float32], spec: TensorSpec) -> npt.NDArray[Any]:
+    """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does)."""
+    info = np.iinfo(spec.dtype)
+    steps = np.rint(values / np.float32(spec.scale)) + spec.zero_point
+    stored: npt.NDArray[Any] = np.clip(steps, info.min, info.max).astype(spec.dtype)
+    return stored
+
+
+def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[np.float32]:
+    """Integers of ``spec`` to real numbers; a float tensor passes through.
+
+    Widened to int32 before the subtraction: int8 -128 minus a zero point of -128 would wrap around.
+    """
+    if not spec.is_quantized:
+        return stored.astype(np.float32, copy=False)
+    return (stored.astype(np.int32) - spec.zero_point).astype(np.float32) * np.float32(spec.scale)
+
+
+def to_model_input(faces: npt.NDArray[np.uint8], spec: TensorSpec) -> npt.NDArray[Any]:
+    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes."""
+    size = spec.shape[1]
+    if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:
+        raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
+    if spec.dtype == _INT8 and spec.scale == INPUT_SCALE and spec.zero_point == 0:
+        return to_int8_input(faces)
+    tensor = to_float_input(faces)
+    return quantize(tensor, spec) if spec.is_quantized else tensor
+
+
+def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
+    """Raise :class:`ModelError` unless the model takes ``(1, S, S, 3)`` and gives ``(1, 7)`` in a known dtype."""
+    shape = input_spec.shape
+    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or shape[1] < 1:
+        raise ModelError(f"{model_path}: expected an input of shape (1, S, S, 3), the model has {shape}")
+    if output_spec.shape != (1, NUM_EMOTIONS):
+        raise ModelError(
+            f"{model_path}: expected an output of shape (1, {NUM_EMOTIONS}), one value an emotion, "
+            f"the model has {output_spec.shape}"
+        )
+    for spec in (input_spec, output_spec):
+        if spec.dtype not in (np.dtype(np.float32), np.dtype(np.int8), np.dtype(np.uint8)):
+            raise ModelError(f"{model_path}: tensor {spec.name} has dtype {spec.dtype}; float32, int8 or uint8 work")
+        if spec.dtype != np.float32 and not spec.is_quantized:
+            raise ModelError(f"{model_path}: tensor {spec.name} is {spec.dtype} but has no quantisation scale")

@@ -1,0 +1,1 @@
+"""Find a model file, check it and open it."""

@@ -1,0 +1,67 @@
+"""Where model files are looked for, and the manifest that lies beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import ModelError
+from fer_edge.labels import EMOTIONS
+
+DEFAULT_MODEL: Final[str] = "fer_int8.tflite"
+PACKAGED_MODELS: Final[Path] = Path(__file__).parents[1] / "models"
+_CHECKOUT_MODELS: Final[Path] = Path(__file__).parents[3] / "models"  # an editable install or a git checkout
+
+
+def search_path() -> list[Path]:
+    """Folders in which a bare file name is looked up, in order: here, ``out/``, ``models/``, the installed package."""
+    return [Path(), Path("out"), Path("models"), PACKAGED_MODELS, _CHECKOUT_MODELS]
+
+
+def find_model(model: str | os.PathLike[str] | None = None, suffixes: tuple[str, ...] = (".tflite", ".onnx")) -> Path:
+    """The file that ``model`` means; None is the INT8 model that comes with the package.
+
+    Raises :class:`ModelError` when there is none, when it is empty, or when it is not a file of a known kind.
+    """
+    path = Path(model) if model is not None else None
+    if path is None:
+        candidates = [PACKAGED_MODELS / DEFAULT_MODEL, _CHECKOUT_MODELS / DEFAULT_MODEL, Path(DEFAULT_MODEL)]
+    elif path.name == str(model):
+        candidates = [folder / path for folder in search_path()]
+    else:
+        candidates = [path]
+    found = next((candidate for candidate in candidates if candidate.exists()), None)
+    if found is None:
+        places = ", ".join(dict.fromkeys(str(candidate.parent) for candidate in candidates))
+        raise ModelError(f"no model file {model or DEFAULT_MODEL} in {places}")
+    if not found.is_file():
+        raise ModelError(f"{found} is not a file; expected a model file ({', '.join(suffixes)})")
+    if found.suffix not in suffixes:
+        raise ModelError(f"{found}: expected a model file ending in {' or '.join(suffixes)}")
+    if found.stat().st_size == 0:
+        raise ModelError(f"{found} is empty; expected a model file")
+    return found
+
+
+def read_manifest(model_path: Path) -> dict[str, Any] | None:
+    """What ``manifest.json`` beside ``model_path`` says of it (sha256, labels, accuracy), or None without one.
+
+    Raises :class:`ModelError` for a manifest that cannot be read, or one whose labels are not ours in our order.
+    """
+    manifest_path = model_path.parent / "manifest.json"
+    if not manifest_path.is_file():
+        return None
+    try:
+        entry = json.loads(manifest_path.read_text(encoding="utf-8"))["models"].get(model_path.name)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ModelError(f"{manifest_path} is not a model manifest: {error}") from error
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise ModelError(f"{manifest_path}: the entry of {model_path.name} is not an object")
+    labels = entry.get("labels")
+    if labels is not None and labels != list(EMOTIONS):
+        raise ModelError(f"{manifest_path}: {model_path.name} has labels {labels}; expected {list(EMOTIONS)}")
+    return entry

@@ -1,0 +1,92 @@
+"""Model files are checked before a runtime sees them: a damaged one must end in a message, never in a crash.
+
+Runtimes trust their files: a wrong offset, a stride of zero or an impossible shape in a ``.tflite`` or ``.onnx`` file
+can kill the process that opens it. So, in this order:
+
+1. A file that the ``manifest.json`` beside it names must have the sha256 written there, and is then trusted.
+2. Any other is checked for structure (``tflite_structure.py``, ``onnx_structure.py``), and
+3. then opened and run once by a short-lived child process (half a second). If that one crashes, takes more than
+   :data:`TRIAL_SECONDS` or too much memory, this is a :class:`ModelError` here and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import FerError, ModelError
+
+_READY: Final[bytes] = b"the runtime is there"
+_RUNTIMES: Final[dict[str, str]] = {
+    "litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "onnx": "onnxruntime",
+}
+"""What takes its time to import; the backends import it when they open a model."""
+TRIAL_MEMORY_BYTES: Final[int] = 6 * 2**30
+"""Address space, not resident memory: runtimes reserve much more than they use."""
+
+
+def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Open the model on the runtime and run it once on zeros, in this process; ``on_ready`` is called before."""
+    import numpy as np
+
+    from fer_edge.inference.backends import load_backend
+
+    classifier_class = load_backend(backend)
+    with contextlib.suppress(ImportError):  # of which the class tells better
+        importlib.import_module(_RUNTIMES.get(backend, "json"))
+    on_ready()
+    classifier = classifier_class(path, threads=1)
+    try:
+        spec = classifier.input_spec
+        classifier.infer(np.zeros(spec.shape, spec.dtype))
+    except FerError:
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path} cannot be computed by {backend}: {reason}") from error
+    finally:
+        classifier.close()
+
+
+def main() -> int:
+    """The child: ``python -m fer_edge.loading.trial BACKEND PATH``."""
+    backend, path = sys.argv[1:3]
+    _limit_memory()
+    answer: dict[str, Any] = {"ok": True}
+    try:
+        try_model(Path(path), backend, _tell_ready)
+    except FerError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        answer = {"error": "ModelError", "message": f"{path} needs more memory than there is for a model"}
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # what a damaged model left behind must not be torn down
+
+
+def _tell_ready() -> None:
+    sys.stdout.write(f"\n{_READY.decode()}\n")
+    sys.stdout.flush()
+
+
+def _limit_memory() -> None:
+    if sys.maxsize < 2**32:
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bound = TRIAL_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, TRIAL_MEMORY_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What an output is, and the thread that keeps a slow one from slowing the pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.errors import FerError
+from fer_edge.results import Result
+
+QUEUE_RESULTS: Final[int] = 8
+CLOSE_S: Final[float] = 10.0
+
+
+class Sink(Protocol):
+    """Takes results one after the other, on a thread of its own."""
+
+    name: str
+    lossless: bool
+    """A file: from a source that waits, every result is wanted. Else only the newest counts."""
+
+    def write(self, result: Result) -> None:
+        """Take one result; may take its time."""
+        ...
+
+    def close(self) -> None:
+        """Finish; no result comes after this."""
+        ...
+
+
+class SinkRunner:
+    """Feeds one sink from its own thread.
+
+    From a source that is not live a lossless sink gets every result, the pipeline waiting for it where it must. In all
+    other cases the oldest waiting result is dropped, and nothing ever waits. A sink that fails is closed and reported
+    once; the rest goes on.
+    """
+
+    def __init__(self, sink: Sink, *, live: bool, on_notice: Callable[[str], None] = lambda _: None) -> None:
+        self.sink = sink
+        self.error: Exception | None = None
+        """What ended the sink early, if anything did."""
+        self._on_notice = on_notice
+        self._wait = sink.lossless and not live
+        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait)
+        self._thread = threading.Thread(target=self._run, name=f"fer-sink-{sink.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Results that this sink was too slow for."""
+        return self._queue.dropped
+
+    @property
+    def ended(self) -> bool:
+        """Whether the sink takes nothing more."""
+        return self.error is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that was to be kept was lost; a pipe whose reader went away is no failure."""
+        return self.sink.lossless and self.error is not None and not isinstance(self.error, BrokenPipeError)
+
+    def put(self, result: Result) -> None:
+        """Hand a result over; after a failure this does nothing."""
+        with contextlib.suppress(ChannelClosed):
+            self._queue.put(result)
+
+    def close(self) -> None:
+        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
+        ``finish_s``), unless the pipeline has to wait for it."""
+        self._queue.close()
+        self._thread.join(None if self._wait else getattr(self.sink, "finish_s", CLOSE_S))
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self.sink.write(self._queue.get())
+        except ChannelClosed:
+            self._finish()
+        except Exception as error:
+            self._fail(error)
+            self._finish()
+
+    def _finish(self) -> None:
+        try:
+            self.sink.close()
+        except Exception as error:
+            if self.error is None:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        self._queue.close(discard=True)
+        if not isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough: no failure
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            kind = "" if isinstance(error, FerError | OSError) else f"{type(error).__name__}: "
+            self._on_notice(f"output {self.sink.name} stopped: {kind}{reason}")

@@ -1,0 +1,222 @@
+"""Results to an MQTT broker, with sensors that Home Assistant finds by itself. Needs the extra ``mqtt`` (paho).
+
+Topics below ``BASE`` (the path of the address, else ``fer-camera/HOSTNAME``):
+
+- ``BASE/availability``: ``online`` or ``offline``, retained; ``offline`` is the last will;
+- ``BASE/faces``: the JSON line of a frame, at most twice a second;
+- ``BASE/state``: ``{"emotion", "confidence", "faces", "fps"}`` of the largest face, once a second, for the sensors.
+
+Numbers and names only: no picture is ever sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.labels import EMOTIONS
+from fer_edge.outputs.address import is_loopback
+from fer_edge.outputs.draw import UNCERTAIN
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.results import Result
+
+NOBODY: Final[str] = "nobody"
+FACES_EVERY_S: Final[float] = 0.5
+STATE_EVERY_S: Final[float] = 1.0
+EXPIRE_S: Final[int] = 30
+"""Sensors without news for so long show as unavailable: the camera is lost, though we are here."""
+RETRY_S: Final = (1, 60)
+DISCOVERY: Final[str] = "homeassistant"
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where and as whom to connect."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+    password: str | None
+    base: str
+
+
+def parse_broker(address: str, password: str | None = None) -> Broker:
+    """``mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/BASE/TOPIC]``; raises :class:`UsageError` for anything else."""
+    wrong = UsageError("--mqtt: expected mqtt://[USER:PASSWORD@]HOST[:PORT][/BASE/TOPIC], or mqtts:// for TLS")
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
+        raise wrong
+    base = unquote(parts.path).strip("/") or f"fer-camera/{_plain(socket.gethostname())}"
+    if "+" in base or "#" in base:
+        raise UsageError(f"--mqtt: a topic to write to cannot hold + or #, got {base}")
+    return Broker(
+        host=parts.hostname,
+        port=port or _PORTS[parts.scheme],
+        tls=parts.scheme == "mqtts",
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else password,
+        base=base,
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+
+
+class MqttPublisher:
+    """Publishes results; an absent broker is waited for, and results meanwhile are dropped."""
+
+    name = "MQTT"
+    lossless = False
+
+    def __init__(
+        self,
+        broker: Broker,
+        board: StatusBoard,
+        on_notice: Callable[[str], None] = lambda _: None,
+        *,
+        ca_file: str | None = None,
+    ) -> None:
+        try:
+            from paho.mqtt import client as mqtt
+            from paho.mqtt.enums import CallbackAPIVersion
+        except ImportError as error:
+            raise MissingDependencyError.for_extra("paho-mqtt", "mqtt") from error
+        self.broker = broker
+        self._board = board
+        self._on_notice = on_notice
+        self._faces_due = 0.0
+        self._state_due = 0.0
+        self._state: dict[str, Any] | None = None
+        self._was_refused = ""
+        self._connected = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"fer-{_plain(broker.base)}"[-60:])
+        if broker.user is not None:
+            self._client.username_pw_set(broker.user, broker.password)
+        if broker.tls:
+            self._client.tls_set_context(_tls(ca_file))
+        elif broker.password and not is_loopback(broker.host):
+            on_notice(f"the password goes to MQTT broker {broker.host} unencrypted; better: mqtts://")
+        self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
+        self._client.reconnect_delay_set(*RETRY_S)
+        self._client.on_connect = self._when_connected
+        self._client.on_connect_fail = self._when_unreachable
+        self._client.on_disconnect = self._when_lost
+        self._client.connect_async(broker.host, broker.port, keepalive=30)
+        self._client.loop_start()
+
+    def _when_connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        del userdata, flags, properties
+        if reason.is_failure:
+            if str(reason) != self._was_refused:
+                self._on_notice(f"MQTT broker {self.broker.host} refuses us: {reason}")
+            self._was_refused = str(reason)
+            return
+        for topic, payload in discovery_messages(self.broker.base).items():
+            client.publish(topic, json.dumps(payload), qos=1, retain=True)
+        client.publish(f"{self.broker.base}/availability", "online", qos=1, retain=True)
+        self._state = None  # say it again: the broker may have forgotten
+        self._was_refused = ""
+        self._connected.set()
+
+    def _when_unreachable(self, client: Any, userdata: Any) -> None:
+        """Called by paho while it handles the error that it does not tell: no such host, an untrusted certificate."""
+        del client, userdata
+        error = sys.exc_info()[1]
+        reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error or "no answer")
+        if reason != self._was_refused:
+            self._on_notice(f"MQTT broker {self.broker.host} cannot be reached ({reason}); trying again until it is")
+        self._was_refused = reason
+
+    def _when_lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        del client, userdata, flags, properties
+        if self._connected.is_set() and reason.is_failure:
+            self._on_notice(f"MQTT broker {self.broker.host} is lost ({reason}); trying again until it is back")
+        self._connected.clear()
+
+    def write(self, result: Result) -> None:
+        """Publish what is due."""
+        if not self._connected.is_set():
+            return
+        now = time.monotonic()
+        if now >= self._faces_due:
+            self._faces_due = now + FACES_EVERY_S
+            self._client.publish(f"{self.broker.base}/faces", json.dumps(result.as_dict()))
+        state = state_of(result, self._board.now().fps)
+        changed = self._state is None or state["emotion"] != self._state["emotion"]
+        if now >= self._state_due or (changed and now >= self._state_due - STATE_EVERY_S + FACES_EVERY_S):
+            self._state_due = now + STATE_EVERY_S
+            self._state = state
+            self._client.publish(f"{self.broker.base}/state", json.dumps(state), retain=True)
+
+    def close(self) -> None:
+        """Say goodbye; a clean end sends no last will, so it is said aloud."""
+        if self._connected.is_set():
+            self._client.publish(f"{self.broker.base}/availability", "offline", qos=1, retain=True).wait_for_publish(
+                2.0
+            )
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """Certificates and host names are checked."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--mqtt-ca {ca_file}: expected certificates (PEM): {error.strerror or error}") from error
+
+
+def state_of(result: Result, fps: float) -> dict[str, Any]:
+    """What the sensors show: the largest face, or nobody."""
+    state: dict[str, Any] = {"emotion": NOBODY, "confidence": 0.0, "faces": len(result.faces), "fps": round(fps, 1)}
+    if result.faces:
+        face = max(result.faces, key=lambda face: face.box[2] * face.box[3])
+        state["emotion"] = face.emotion or UNCERTAIN
+        state["confidence"] = round(100.0 * float(face.probabilities.max()), 1)
+    return state
+
+
+def discovery_messages(base: str) -> dict[str, dict[str, Any]]:
+    """``{topic: payload}`` that announce the sensors (home-assistant.io/integrations/mqtt, "MQTT Discovery")."""
+    node = _plain(base)
+    device = {"identifiers": [node], "name": base.replace("/", " "), "model": "fer-camera", "manufacturer": "fer-edge"}
+    sensors: dict[str, dict[str, Any]] = {
+        "emotion": {"name": "Emotion", "device_class": "enum", "options": [*EMOTIONS, UNCERTAIN, NOBODY]},
+        "confidence": {"name": "Confidence", "unit_of_measurement": "%", "state_class": "measurement"},
+        "faces": {"name": "Faces", "state_class": "measurement"},
+        "fps": {
+            "name": "Frames a second",
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+        },
+    }
+    return {
+        f"{DISCOVERY}/sensor/{node}/{key}/config": {
+            **sensor,
+            "unique_id": f"{node}_{key}",
+            "state_topic": f"{base}/state",
+            "value_template": f"{{{{ value_json.{key} }}}}",
+            "availability_topic": f"{base}/availability",
+            "expire_after": EXPIRE_S,
+            "device": device,
+        }
+        for key, sensor in sensors.items()
+    }

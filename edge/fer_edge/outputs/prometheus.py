@@ -1,0 +1,180 @@
+"""Figures for Prometheus, in its text format (version 0.0.4); written out by hand, which spares a dependency."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import socket
+import threading
+import time
+from collections import Counter
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fer_edge.errors import UsageError
+from fer_edge.labels import EMOTIONS
+from fer_edge.outputs.address import is_loopback, listen, same
+from fer_edge.outputs.draw import UNCERTAIN
+from fer_edge.outputs.status import Status, StatusBoard
+from fer_edge.outputs.token_guesses import GuessLimit
+from fer_edge.results import Result
+
+CONTENT_TYPE: Final[str] = "text/plain; version=0.0.4; charset=utf-8"
+MAX_CONNECTIONS: Final[int] = 16
+CONNECTION_S: Final[float] = 10.0
+
+
+class EmotionCounter:
+    """Counts faces by emotion, over all frames."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, result: Result) -> None:
+        """Count the faces of a result."""
+        for face in result.faces:
+            self.counts[face.emotion or UNCERTAIN] += 1
+
+
+def metrics_text(status: Status, emotions: Counter[str]) -> str:
+    """All figures as Prometheus reads them."""
+    lines: list[str] = []
+
+    def metric(name: str, kind: str, text: str, *values: tuple[str, float | None]) -> None:
+        known = [(labels, value) for labels, value in values if value is not None]
+        if known:
+            lines.extend([f"# HELP fer_{name} {text}", f"# TYPE fer_{name} {kind}"])
+            lines.extend(f"fer_{name}{labels} {value:.10g}" for labels, value in known)
+
+    metric("up", "gauge", "1 when results come, and came lately.", ("", float(status.healthy)))
+    metric("uptime_seconds", "gauge", "Since the start.", ("", status.uptime_s))
+    metric("frames_total", "counter", "Frames with a result.", ("", status.frames))
+    metric("frames_dropped_total", "counter", "Frames passed over for newer ones.", ("", status.dropped))
+    metric("faces_total", "counter", "Faces, over all frames.", ("", status.faces))
+    by_emotion = [(f'{{emotion="{name}"}}', float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
+    metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
+    metric("frames_per_second", "gauge", "Results a second, of late.", ("", status.fps))
+    ages = [('{quantile="0.5"}', status.age_p50_ms), ('{quantile="0.99"}', status.age_p99_ms)]
+    in_seconds = [(labels, None if age is None else age / 1e3) for labels, age in ages]
+    metric("capture_to_result_seconds", "gauge", "Age of results, of the latest frames.", *in_seconds)
+    stages = [(f'{{stage="{name}"}}', seconds) for name, seconds in status.busy_s.items()]
+    metric("stage_busy_seconds_total", "counter", "Time that a stage has worked.", *stages)
+    outputs = [(f'{{output="{name}"}}', float(count)) for name, count in status.outputs_dropped.items()]
+    metric("output_dropped_total", "counter", "Results that an output was too slow for.", *outputs)
+    failed = [
+        (f'{{output="{name}"}}', float(name in status.outputs_failed)) for name, _ in status.outputs_dropped.items()
+    ]
+    metric("output_failed", "gauge", "1 when an output has stopped, for example because the disk is full.", *failed)
+    metric("temperature_celsius", "gauge", "Of the processor.", ("", status.temperature_c))
+    return "\n".join(lines) + "\n"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """At most :data:`MAX_CONNECTIONS` visitors at a time, each for at most :data:`CONNECTION_S` seconds."""
+
+    daemon_threads = True
+
+    def __init__(self, listening: socket.socket, handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+        super().__init__(listening.getsockname(), handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self._until: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            full = len(self._until) >= MAX_CONNECTIONS
+            if not full:
+                self._until[request] = time.monotonic() + CONNECTION_S
+        if full:
+            super().shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._until.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called several times a second: cut off who dawdles ("slow loris")."""
+        now = time.monotonic()
+        with self._lock:
+            late = [request for request, until in self._until.items() if now > until]
+        for request in late:
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)  # its thread wakes up and tidies
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that went away."""
+
+
+class MetricsServer:
+    """Serves ``/metrics`` alone, with the standard library; the web page has it, too.
+
+    On any other address than this machine's own it demands ``token`` (``Authorization: Bearer ...``). Raises
+    :class:`UsageError` where it needs one and has none, or cannot listen.
+    """
+
+    name = "metrics"
+    lossless = False
+
+    def __init__(self, address: tuple[str, int], board: StatusBoard, token: str | None = None) -> None:
+        if not is_loopback(address[0]) and not token:
+            raise UsageError(
+                f"--metrics {address[0]}:{address[1]} can be reached from other machines and so needs FER_WEB_TOKEN "
+                "(or --web-token-file); Prometheus gives it as authorization: credentials"
+            )
+        counter = EmotionCounter()
+        self._counter = counter
+        guesses = GuessLimit()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = CONNECTION_S
+            server_version, sys_version = "fer-camera", ""
+
+            def do_GET(self) -> None:
+                if token is None and not is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""):
+                    self._answer(403, b"ask for this as 127.0.0.1 or localhost\n")  # see web_guard.Guard
+                elif token is not None and guesses.wait_s(self.client_address[0]):
+                    self._answer(429, b"too many wrong tokens\n")
+                elif token is not None and not same(given := self.headers.get("Authorization", ""), f"Bearer {token}"):
+                    if given:
+                        guesses.wrong(self.client_address[0], given)
+                    self._answer(401, b"a token is needed\n")
+                elif self.path.split("?")[0] in ("/metrics", "/"):
+                    self._answer(200, metrics_text(board.now(), counter.counts).encode())
+                else:
+                    self._answer(404, b"see /metrics\n")
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", CONTENT_TYPE)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("X-Content-Type-Options", "nosniff")
+                if status == 401:
+                    self.send_header("WWW-Authenticate", "Bearer")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: a scrape every few seconds would fill the log."""
+
+        listening = listen(*address, "--metrics")
+        self.port: int = listening.getsockname()[1]
+        self._server = _Server(listening, Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="fer-metrics", daemon=True
+        )
+        self._thread.start()
+
+    def write(self, result: Result) -> None:
+        """Count."""
+        self._counter.add(result)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,122 @@
+"""How the running pipeline fares, in plain numbers: for the web page, MQTT, Prometheus and the service manager."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fer_edge.outputs.base import SinkRunner
+    from fer_edge.pipeline import FacePipeline
+
+THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
+STALE_S: Final[float] = 10.0
+"""A source that says it runs, but has given nothing for so long, is not healthy."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A moment's state. All durations in seconds, but for the ages in milliseconds."""
+
+    source: str
+    state: str
+    """``starting``, ``running``, ``ended``, or what a lost source waits for."""
+    frames: int
+    faces: int
+    dropped: int
+    fps: float
+    """Results a second, of late."""
+    age_p50_ms: float | None
+    age_p99_ms: float | None
+    since_last_s: float | None
+    """Since the last result; None before the first."""
+    uptime_s: float
+    temperature_c: float | None
+    """Of the processor, where the system tells."""
+    busy_s: dict[str, float]
+    outputs_dropped: dict[str, int]
+    outputs_failed: tuple[str, ...] = ()
+    """Outputs that have stopped, for example because the disk is full."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether results come, and came lately."""
+        return self.state == "running" and self.since_last_s is not None and self.since_last_s < STALE_S
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, rounded to what is meant."""
+        return {
+            "source": self.source,
+            "state": self.state,
+            "healthy": self.healthy,
+            "frames": self.frames,
+            "faces": self.faces,
+            "dropped": self.dropped,
+            "fps": round(self.fps, 2),
+            "age_p50_ms": _rounded(self.age_p50_ms),
+            "age_p99_ms": _rounded(self.age_p99_ms),
+            "since_last_s": _rounded(self.since_last_s),
+            "uptime_s": round(self.uptime_s, 1),
+            "temperature_c": _rounded(self.temperature_c),
+            "outputs_failed": list(self.outputs_failed),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+class StatusBoard:
+    """Asks a pipeline how it fares, from any thread."""
+
+    def __init__(self, pipeline: FacePipeline, thermal_zone: Path = THERMAL_ZONE) -> None:
+        self._pipeline = pipeline
+        self._thermal_zone = thermal_zone
+        self._began = time.monotonic()
+        self.runners: Sequence[SinkRunner] = ()
+        """The outputs whose losses are to be told; set once they are open."""
+
+    def now(self) -> Status:
+        """The present state."""
+        stats, source = self._pipeline.stats, self._pipeline.source
+        moments = list(stats.done_at)
+        now = time.monotonic()
+        state = source.state
+        if stats.ended_at:
+            state = "ended"
+        elif state == "running" and not moments:
+            state = "starting"
+        ages = stats.age_percentiles_ms(50, 99) if moments else [None, None]
+        return Status(
+            source=source.description,
+            state=state,
+            frames=stats.frames,
+            faces=stats.faces,
+            dropped=stats.dropped,
+            fps=recent_rate(moments, now),
+            age_p50_ms=ages[0],
+            age_p99_ms=ages[1],
+            since_last_s=now - moments[-1] if moments else None,
+            uptime_s=now - self._began,
+            temperature_c=self._temperature(),
+            busy_s=dict(stats.busy_s),
+            outputs_dropped={runner.sink.name: runner.dropped for runner in self.runners},
+            outputs_failed=tuple(runner.sink.name for runner in self.runners if runner.failed),
+        )
+
+    def _temperature(self) -> float | None:
+        try:
+            return int(self._thermal_zone.read_text()) / 1000.0  # the kernel counts in thousandths of a degree
+        except (OSError, ValueError):
+            return None
+
+
+def recent_rate(moments: Sequence[float], now: float, window_s: float = 5.0) -> float:
+    """Events a second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order."""
+    recent = [moment for moment in moments if now - moment <= window_s]
+    if len(recent) < 2:
+        return 0.0
+    return (len(recent) - 1) / max(now - recent[0], 1e-6)

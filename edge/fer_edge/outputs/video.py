@@ -1,0 +1,165 @@
+"""Annotated pictures to a file: a video, or for an image source an image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.capture.files import IMAGE_SUFFIXES
+from fer_edge.errors import DeviceError, UsageError
+from fer_edge.files import atomic_path
+from fer_edge.outputs.draw import annotate
+from fer_edge.outputs.jsonl import make_folder
+from fer_edge.outputs.recording import Recording, can_survive
+from fer_edge.results import Result
+
+CODECS: Final[dict[str, str]] = {".mp4": "mp4v", ".m4v": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+"""Suffix -> codec that OpenCV's wheels can write everywhere. ``.webm`` plays in browsers."""
+DEFAULT_FPS: Final[float] = 25.0
+LIVE_FPS: Final[float] = 15.0
+MAX_FILL_S: Final[float] = 5.0
+"""Longest gap of a live source that is filled with its last picture; a longer one is cut out."""
+
+
+class VideoRecorder:
+    """Writes annotated frames at a constant rate.
+
+    A file's frames are written one by one at its own rate. A live source has no constant rate: its frames are repeated
+    or left out, so that the recording plays at true speed. Whatever happens, all but the last second can be played: see
+    :mod:`fer_edge.outputs.recording`. Where that does not work (Windows, OpenCV before 4.8) the file appears when it is
+    whole.
+    """
+
+    name = "video"
+    lossless = True
+    finish_s = 600.0
+    """Copying hours of video into its final container takes longer than the other outputs' end."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, fps: float | None = None, live: bool = False, blur: bool = False
+    ) -> None:
+        self.path = Path(path)
+        suffix = self.path.suffix.lower()
+        if suffix not in CODECS:
+            raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}")
+        make_folder(self.path)
+        self._codec = CODECS[suffix]
+        self._fps = fps or (LIVE_FPS if live else DEFAULT_FPS)
+        self._live = live
+        self._blur = blur
+        self._writer: Recording | _WholeFile | None = None
+        self._size = (0, 0)
+        self._written = 0
+        self._start_s = 0.0
+        self._last_s = 0.0
+        self._last: npt.NDArray[np.uint8] | None = None
+
+    def write(self, result: Result) -> None:
+        """Add a frame; the first one decides the size, later ones of another size are fitted in."""
+        image = annotate(result, blur=self._blur)
+        if self._writer is None:
+            self._writer = self._open(image.shape[1], image.shape[0])
+            self._start_s = result.time_s
+        image = fit(image, *self._size)
+        if not self._live:
+            self._writer.write(image)
+            self._written += 1
+            return
+        if result.time_s - self._last_s > MAX_FILL_S:
+            self._start_s += result.time_s - self._last_s - 1.0 / self._fps
+        self._last_s = result.time_s
+        due = int((result.time_s - self._start_s) * self._fps) + 1
+        if self._last is not None:
+            for _ in range(due - self._written - 1):
+                self._writer.write(self._last)
+                self._written += 1
+        if due > self._written:
+            self._writer.write(image)
+            self._written += 1
+        self._last = image
+
+    def _open(self, width: int, height: int) -> Recording | _WholeFile:
+        # Codecs halve the colour planes: odd sizes lose a line or fail.
+        self._size = (width + width % 2, height + height % 2)
+        kind = Recording if can_survive() else _WholeFile
+        return kind(self.path, self._codec, self._fps, self._size)
+
+    def close(self) -> None:
+        """Finish the file; without a single frame there is none."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+
+class _WholeFile:
+    """A video that appears when it is finished."""
+
+    def __init__(self, target: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
+        self._scope = contextlib.ExitStack()
+        temporary = self._scope.enter_context(atomic_path(target))
+        self._writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
+        if not self._writer.isOpened():
+            error = DeviceError(f"OpenCV cannot write {target} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
+            self._scope.__exit__(DeviceError, error, None)
+            raise error
+
+    def write(self, image: npt.NDArray[np.uint8]) -> None:
+        self._writer.write(image)
+
+    def close(self) -> None:
+        self._writer.release()
+        self._scope.close()
+
+
+class ImageWriter:
+    """Writes the one annotated picture of an image source."""
+
+    name = "image"
+    lossless = True
+
+    def __init__(self, path: str | os.PathLike[str], *, blur: bool = False) -> None:
+        self.path = Path(path)
+        make_folder(self.path)
+        self._blur = blur
+
+    def write(self, result: Result) -> None:
+        """Write the picture."""
+        done, encoded = cv2.imencode(self.path.suffix.lower(), annotate(result, blur=self._blur))
+        if not done:
+            raise DeviceError(f"OpenCV cannot write {self.path}; try a name ending in .png")
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(encoded.tobytes())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def open_recorder(
+    path: str | os.PathLike[str], *, single_image: bool, fps: float | None, live: bool, blur: bool
+) -> VideoRecorder | ImageWriter:
+    """The recorder that fits the name; raises :class:`UsageError` for a name that nothing fits."""
+    if Path(path).suffix.lower() in IMAGE_SUFFIXES:
+        if not single_image:
+            raise UsageError(f"--save {path}: an image can be saved of a single image; expected {', '.join(CODECS)}")
+        return ImageWriter(path, blur=blur)
+    return VideoRecorder(path, fps=fps, live=live, blur=blur)
+
+
+def fit(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    """``image`` in the middle of a black picture of this size, shrunk if it must be, its proportions kept."""
+    image_height, image_width = image.shape[:2]
+    if (image_width, image_height) == (width, height):
+        return image
+    scale = min(width / image_width, height / image_height, 1.0)
+    size = (max(1, round(image_width * scale)), max(1, round(image_height * scale)))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    shrunk = image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    canvas[top : top + size[1], left : left + size[0]] = shrunk
+    return canvas

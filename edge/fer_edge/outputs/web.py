@@ -1,0 +1,237 @@
+"""A page to watch: live picture, bars of the seven probabilities, a timeline; also ``/api/faces``, ``/events``,
+``/healthz`` and ``/metrics``. Needs the extra ``web`` (Starlette on Uvicorn, both pure Python).
+
+Only this machine can open it, unless told otherwise; on any other address it demands a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.outputs.address import is_loopback, listen
+from fer_edge.outputs.draw import UNCERTAIN, annotate
+from fer_edge.outputs.prometheus import CONTENT_TYPE, EmotionCounter, metrics_text
+from fer_edge.outputs.status import StatusBoard
+from fer_edge.outputs.web_guard import MAX_HEADER_BYTES, Guard, limited_protocol
+from fer_edge.results import Result
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PAGE: Final[Path] = Path(__file__).with_name("web_page.html")
+PREVIEW_FPS: Final[float] = 15.0
+PREVIEW_WIDTH: Final[int] = 960
+PREVIEW_QUALITY: Final[int] = 80
+EVENTS_PER_S: Final[float] = 10.0
+KEEPALIVE_S: Final[float] = 2.0
+TIMELINE_S: Final[float] = 300.0
+TIMELINE_STEP_S: Final[float] = 0.5
+
+
+@dataclass(frozen=True)
+class WebOptions:
+    """How the page is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str | None = None
+    """Demanded of every visitor, if set; must be set unless ``host`` is this machine only."""
+    video: bool = True
+    """False: numbers only, no picture ever leaves."""
+    blur: bool = False
+
+
+class WebPage:
+    """The page and its server, on a thread of their own; takes results as any output does."""
+
+    name = "web page"
+    lossless = False
+
+    def __init__(self, options: WebOptions, board: StatusBoard) -> None:
+        try:
+            import starlette  # noqa: F401
+            import uvicorn
+        except ImportError as error:
+            raise MissingDependencyError.for_extra(error.name or "starlette", "web") from error
+        if not is_loopback(options.host) and not options.token:
+            raise UsageError(
+                f"--web {options.host}:{options.port} can be reached from other machines and so needs --web-token "
+                f"(for example {secrets.token_urlsafe(12)})"
+            )
+        self.options = options
+        self.state = _State(options, board)
+        self._socket = listen(options.host, options.port, "--web")
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            make_app(self.state),
+            http=limited_protocol(),
+            ws="none",
+            lifespan="off",
+            # No line for a request: addresses may hold the token.
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="fer-web", daemon=True
+        )
+        self._thread.start()
+
+    def write(self, result: Result) -> None:
+        """Show a result from now on."""
+        self.state.take(result)
+
+    def close(self) -> None:
+        """Send the visitors away and stop serving."""
+        self.state.stopping = True
+        self._server.should_exit = True
+        self._thread.join(5.0)
+        self._socket.close()
+
+
+class _State:
+    """What the page shows; written by the output's thread, read by the server's."""
+
+    def __init__(self, options: WebOptions, board: StatusBoard) -> None:
+        self.options = options
+        self.board = board
+        self.counter = EmotionCounter()
+        self.stopping = False
+        self.version = 0
+        self.faces: dict[str, Any] = {"frame": None, "time_s": None, "faces": []}
+        self.jpeg: bytes | None = None
+        self.jpeg_version = 0
+        self.viewers = 0
+        self.timeline: deque[tuple[float, dict[int, tuple[str, float]]]] = deque(
+            maxlen=int(TIMELINE_S / TIMELINE_STEP_S)
+        )
+        """``(monotonic time, {track id: (emotion, its probability)})``, oldest first."""
+        self._next_jpeg = 0.0
+        self._next_mark = 0.0
+
+    def take(self, result: Result) -> None:
+        now = time.monotonic()
+        self.counter.add(result)
+        self.faces = {**result.as_dict(), "width": result.image.shape[1], "height": result.image.shape[0]}
+        self.version += 1
+        if now >= self._next_mark:
+            self._next_mark = now + TIMELINE_STEP_S
+            faces = {
+                face.track_id: (face.emotion or UNCERTAIN, round(float(face.probabilities.max()), 3))
+                for face in result.faces
+            }
+            self.timeline.append((now, faces))
+        if self.options.video and self.viewers and now >= self._next_jpeg:
+            self._next_jpeg = now + 1.0 / PREVIEW_FPS
+            self.jpeg = encode_preview(result, blur=self.options.blur)
+            self.jpeg_version += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        return {**self.faces, "status": self.board.now().as_dict()}
+
+
+def encode_preview(result: Result, *, blur: bool) -> bytes:
+    """The annotated frame as JPEG, at most :data:`PREVIEW_WIDTH` pixels wide."""
+    image = annotate(result, blur=blur)
+    height, width = image.shape[:2]
+    if width > PREVIEW_WIDTH:
+        size = (PREVIEW_WIDTH, max(1, round(height * PREVIEW_WIDTH / width)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1]
+    return encoded.tobytes()
+
+
+def make_app(state: _State) -> Starlette:
+    """The routes."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+    from starlette.routing import Route
+
+    page = PAGE.read_text(encoding="utf-8").replace("%VIDEO%", "true" if state.options.video else "false")
+
+    async def index(_: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def api_faces(_: Request) -> Response:
+        return JSONResponse(state.snapshot())
+
+    async def api_timeline(_: Request) -> Response:
+        # How long ago, because neither the clock of this machine nor that of the visitor need be right.
+        now, wall = time.monotonic(), time.time()
+        ages = [(now - moment, faces) for moment, faces in list(state.timeline)]
+        return JSONResponse([{"t": round(wall - age, 2), "ago_s": round(age, 2), "faces": f} for age, f in ages])
+
+    async def events(_: Request) -> Response:
+        return StreamingResponse(_events(state), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    async def video(_: Request) -> Response:
+        if not state.options.video:
+            return PlainTextResponse("pictures are switched off (--no-video)\n", 404)
+        return StreamingResponse(_pictures(state), media_type="multipart/x-mixed-replace; boundary=frame")
+
+    async def healthz(_: Request) -> Response:
+        status = state.board.now()
+        code = 200 if status.healthy else 503
+        return JSONResponse({"healthy": status.healthy, "state": status.state}, code)
+
+    async def metrics(_: Request) -> Response:
+        text = metrics_text(state.board.now(), state.counter.counts)
+        return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
+
+    routes = [
+        Route("/", index),
+        Route("/api/faces", api_faces),
+        Route("/api/timeline", api_timeline),
+        Route("/events", events),
+        Route("/video", video),
+        Route("/healthz", healthz),
+        Route("/metrics", metrics),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(Guard, token=state.options.token, page=page)])
+
+
+async def _events(state: _State) -> AsyncIterator[str]:
+    """Server-sent events: a snapshot whenever there is something new, and now and then when there is not."""
+    seen, sent_at = -1, 0.0
+    yield "retry: 1000\n\n"
+    while not state.stopping:
+        now = time.monotonic()
+        if state.version != seen or now - sent_at > KEEPALIVE_S:
+            seen, sent_at = state.version, now
+            yield f"data: {json.dumps(state.snapshot())}\n\n"
+        await asyncio.sleep(1.0 / EVENTS_PER_S)
+
+
+async def _pictures(state: _State) -> AsyncIterator[bytes]:
+    """Motion JPEG: always the newest picture; a slow visitor sees fewer, not older ones."""
+    state.viewers += 1
+    seen = state.jpeg_version if state.jpeg is None else -1
+    try:
+        while not state.stopping:
+            if state.jpeg is not None and state.jpeg_version != seen:
+                seen, jpeg = state.jpeg_version, state.jpeg
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
+            await asyncio.sleep(0.5 / PREVIEW_FPS)
+    finally:
+        state.viewers -= 1

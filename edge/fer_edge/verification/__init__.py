@@ -1,0 +1,1 @@
+"""Golden vectors: prove that a device computes what the exporter computed."""

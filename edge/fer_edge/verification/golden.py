@@ -1,0 +1,129 @@
+"""Golden vectors: what an export recorded of itself, for :mod:`fer_edge.verification.replay` to replay on a device."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import InputError
+from fer_edge.inference.tensors import TensorSpec, dequantize
+from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.loading.model_files import PACKAGED_MODELS
+
+GOLDEN_FORMAT: Final[int] = 1
+GOLDEN_NAME: Final[str] = "golden.npz"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The content of a ``golden.npz``; ``n`` vectors for a model of input size ``S``."""
+
+    path: Path
+    frames: tuple[npt.NDArray[np.uint8], ...]
+    """BGR, each ``(H, W, 3)``."""
+    boxes: npt.NDArray[np.int32]
+    """``(n, 4)`` as ``(x, y, w, h)`` in pixels of the frame."""
+    tensors: npt.NDArray[np.int8]
+    """``(n, S, S, 3)``."""
+    outputs: npt.NDArray[np.int8]
+    """``(n, 7)``."""
+    float_outputs: npt.NDArray[np.float32]
+    """``(n, 7)`` probabilities of the float model."""
+    labels: tuple[str, ...]
+    info: dict[str, Any]
+
+    @property
+    def input_size(self) -> int:
+        """Side of the model's square input in pixels."""
+        return int(self.tensors.shape[1])
+
+    @property
+    def faces(self) -> npt.NDArray[np.uint8]:
+        """``(n, S, S)`` grey faces, as preprocessing must give them: the tensor plus 128."""
+        return self.tensors[..., 0].view(np.uint8) ^ np.uint8(0x80)
+
+    @property
+    def output_spec(self) -> TensorSpec:
+        """Quantisation of the recorded outputs."""
+        scale, zero = float(self.info["output_scale"]), int(self.info["output_zero_point"])
+        return TensorSpec("golden", (1, NUM_EMOTIONS), np.dtype(np.int8), scale, zero)
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """``(n, 7)`` recorded outputs as probabilities."""
+        return dequantize(self.outputs, self.output_spec)
+
+
+def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) -> Path:
+    """The golden vectors to use for a model. Raises :class:`InputError` when there are none."""
+    beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    candidates = beside if golden is None else [Path(golden)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise InputError(
+        f"no golden vectors at {', '.join(map(str, candidates))}; fer-export writes {GOLDEN_NAME} beside the models"
+    )
+
+
+def read_golden(path: str | os.PathLike[str]) -> Golden:
+    """Read a ``golden.npz``. Raises :class:`InputError` for a file that is not one, or is damaged."""
+    source = Path(path)
+    try:
+        with source.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        no_arrays = sorted(name for name, array in arrays.items() if not isinstance(array, np.ndarray))
+        if no_arrays:
+            raise ValueError(f"{no_arrays[0]} is no array")
+        info = json.loads(str(arrays["info"]))
+        golden = Golden(
+            path=source,
+            frames=tuple(arrays[name] for name in sorted(arrays) if name.startswith("frame_")),
+            boxes=arrays["boxes"],
+            tensors=arrays["tensors"],
+            outputs=arrays["outputs"],
+            float_outputs=arrays["float_outputs"],
+            labels=tuple(str(name) for name in arrays["labels"]),
+            info=info,
+        )
+    except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
+        raise InputError(f"{source} cannot be read as golden vectors, truncated or damaged? {error}") from error
+    if not isinstance(info, dict) or info.get("format") != GOLDEN_FORMAT:
+        found = info.get("format") if isinstance(info, dict) else None
+        raise InputError(f"{source} has format {found}; this version reads format {GOLDEN_FORMAT}")
+    problem = _damage(golden)
+    if problem is not None:
+        raise InputError(f"{source} is damaged: {problem}")
+    return golden
+
+
+def _damage(golden: Golden) -> str | None:
+    """What cannot be right in golden vectors, None when all is as :class:`Golden` says."""
+    n, size = len(golden.frames), golden.tensors.shape[1] if golden.tensors.ndim == 4 else 0
+    expected: dict[str, tuple[tuple[int, ...], type]] = {
+        "boxes": ((n, 4), np.integer),
+        "tensors": ((n, size, size, 3), np.int8),
+        "outputs": ((n, NUM_EMOTIONS), np.int8),
+        "float_outputs": ((n, NUM_EMOTIONS), np.floating),
+    }
+    for name, (shape, kind) in expected.items():
+        array = getattr(golden, name)
+        if array.shape != shape or 0 in shape or not np.issubdtype(array.dtype, kind):
+            return f"{name} has shape {array.shape} and type {array.dtype}; expected {shape}"
+    for number, frame in enumerate(golden.frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            return f"frame {number} is no picture"
+    if len(golden.labels) != n:
+        return f"{len(golden.labels)} labels for {n} frames"
+    numbers = ("input_scale", "input_zero_point", "output_scale", "output_zero_point")
+    missing = [name for name in numbers if not isinstance(golden.info.get(name), (int, float))]
+    if missing or not isinstance(golden.info.get("emotions"), list):
+        return f"{', '.join(missing) or 'emotions'} missing"
+    unusable = [name for name in numbers if not abs(golden.info[name]) < 1e6]  # nor NaN
+    return f"{unusable[0]} is no usable number" if unusable else None

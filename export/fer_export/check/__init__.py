@@ -1,0 +1,1 @@
+"""Is the export right? Accuracy gate, contract, fusion, Edge TPU rules."""

@@ -1,0 +1,34 @@
+"""The contract of an exported model: its input and its output tensor."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from fer_edge.errors import ModelError
+from fer_edge.inference.classifier import ClassifierBase
+from fer_edge.preprocess import INPUT_SCALE
+
+OUTPUT_SCALE: Final[float] = 1.0 / 256.0
+OUTPUT_ZERO_POINT: Final[int] = -128
+
+
+def check_contract(classifier: ClassifierBase | Any) -> None:
+    """Raise :class:`ModelError` unless a quantised model's ends are those of the contract.
+
+    int8 with scale 1/128 and zero point 0 in, int8 with scale 1/256 and zero point -128 out.
+    """
+    source, sink = classifier.input_spec, classifier.output_spec
+    if not source.is_quantized:
+        return
+    if (source.dtype, source.scale, source.zero_point) != (np.int8, INPUT_SCALE, 0):
+        raise ModelError(
+            f"{classifier.model_path.name}: the input is {source.dtype} with scale {source.scale:.8g} and zero point "
+            f"{source.zero_point}; the contract is int8, 1/128 and 0 (pin the input range to [-1, 127/128])"
+        )
+    if (sink.dtype, sink.scale, sink.zero_point) != (np.int8, OUTPUT_SCALE, OUTPUT_ZERO_POINT):
+        raise ModelError(
+            f"{classifier.model_path.name}: the output is {sink.dtype} with scale {sink.scale:.8g} and zero point "
+            f"{sink.zero_point}; the contract is int8, 1/256 and -128: does the network end in a softmax?"
+        )

@@ -1,0 +1,1 @@
+"""From weights to files: TFLite and ONNX, float and INT8."""

@@ -1,0 +1,81 @@
+"""ONNX files: the float network by tf2onnx, the INT8 network by our own writer, and what ONNX Runtime makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fer_edge.errors import MissingDependencyError, ModelError
+from fer_export.convert.qdq_writer import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target, tflite_to_onnx
+from fer_export.tflite_file import read_tflite
+
+
+def float_onnx(model: Any, input_size: int) -> bytes:
+    """Float ONNX file of a ``tf_keras`` model: input ``(1, S, S, 3)`` float32 NHWC, output ``(1, 7)``; opset 13, IR 8.
+
+    The batch axis is fixed to 1, as in the TFLite files. Raises :class:`MissingDependencyError` without tf2onnx.
+    """
+    try:
+        import tensorflow as tf
+        import tf2onnx
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("tensorflow or tf2onnx", "export") from error
+
+    def network(x: Any) -> Any:
+        return tf.identity(model(x, training=False), name=OUTPUT_NAME)
+
+    signature = [tf.TensorSpec((1, input_size, input_size, 3), tf.float32, name=INPUT_NAME)]
+    with _quiet():
+        proto, _ = tf2onnx.convert.from_function(tf.function(network), input_signature=signature, opset=OPSET)
+    proto.ir_version = IR_VERSION
+    _rename_ends(proto)
+    return _checked(proto, "the float ONNX model")
+
+
+def int8_onnx(tflite: bytes, target: Target = "x86") -> bytes:
+    """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``fer_export.convert.qdq_writer``)."""
+    return _checked(tflite_to_onnx(read_tflite(tflite), target), "the INT8 ONNX model")
+
+
+def _checked(proto: Any, what: str) -> bytes:
+    import onnx
+
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{what} does not pass onnx.checker: {str(error).splitlines()[0]}") from error
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _rename_ends(proto: Any) -> None:
+    """Give the graph's ends the names that all our ONNX files have; tf2onnx adds suffixes to them."""
+    graph = proto.graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise ModelError(f"expected one input and one output, the model has {len(graph.input)} and {len(graph.output)}")
+    for end, name in ((graph.input[0], INPUT_NAME), (graph.output[0], OUTPUT_NAME)):
+        old = end.name
+        end.name = name
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for i, used in enumerate(names):
+                    if used == old:
+                        names[i] = name
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """tf2onnx reports every step on stderr; only its errors matter to a user."""
+    logger = logging.getLogger("tf2onnx")
+    before = logger.level, os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    logger.setLevel(logging.ERROR)
+    with np.errstate(all="ignore"):
+        try:
+            yield
+        finally:
+            logger.setLevel(before[0])

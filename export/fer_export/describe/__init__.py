@@ -1,0 +1,1 @@
+"""What an export says of itself: manifest, golden vectors, reports."""

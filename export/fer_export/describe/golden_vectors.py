@@ -1,0 +1,101 @@
+"""Golden vectors: what this network computes on drawn colour frames, recorded where it was exported.
+
+The frames are drawn, because FER-2013 may not be redistributed, and coloured, so that swapped channels show. Each holds
+a face box; sizes vary, so that enlarging, shrinking and averaging of the preprocessing all occur, and some boxes reach
+beyond the frame. ``fer_edge.verification.replay`` replays them on a device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import ModelError
+from fer_edge.files import atomic_path, sha256_of
+from fer_edge.inference.classifier import Classifier
+from fer_edge.inference.tensors import to_model_input
+from fer_edge.labels import EMOTIONS
+from fer_edge.preprocess import preprocess_face
+from fer_edge.verification.golden import GOLDEN_FORMAT
+from fer_train.synthetic.faces import draw_scene
+
+N_FRAMES: Final[int] = 64
+SEED: Final[int] = 20_13
+_SIZES: Final[tuple[tuple[int, int], ...]] = ((96, 96), (112, 84), (84, 112), (104, 80))
+_KEPT_BITS: Final[int] = 0xF8
+"""Drawn noise does not compress; the five upper bits of each colour show every fault just as well."""
+
+
+def draw_frames(
+    input_size: int, n: int = N_FRAMES, seed: int = SEED
+) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], list[str]]:
+    """``n`` drawn BGR frames ``(H, W, 3)``, face boxes ``(n, 4)`` as ``(x, y, w, h)``, and the drawn emotions.
+
+    Most faces are smaller than ``input_size``, every sixteenth is larger, and the last is so large (pixels repeated)
+    that preprocessing averages before it resizes.
+    """
+    frames, boxes, drawn = [], [], []
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
+        emotion = EMOTIONS[i % len(EMOTIONS)]
+        width, height = (320, 240) if i % 16 == 14 else _SIZES[i % len(_SIZES)]
+        frame, box = draw_scene(emotion, rng, width, height)
+        x, y, w, h = box
+        if i == n - 1:
+            k = -(-4 * input_size // width) + 1
+            frame, (x, y, w, h) = frame.repeat(k, axis=0).repeat(k, axis=1), (0, 0, width * k, height * k)
+        elif i % 16 == 14:
+            x, y, w, h = x - w // 4, y - h // 4, w + w // 2, h + h // 2
+        elif i % 8 == 7:  # a box that reaches beyond the frame, as detectors give them
+            x, w = x - width // 2, w + width // 2
+        frames.append(frame & np.uint8(_KEPT_BITS))
+        boxes.append((x, y, w, h))
+        drawn.append(emotion)
+    return frames, np.asarray(boxes, np.int32), drawn
+
+
+def write_golden(
+    path: str | os.PathLike[str], int8: Classifier, floating: Classifier, versions: dict[str, Any]
+) -> None:
+    """Compute and write ``golden.npz`` for an INT8 TFLite model (run by LiteRT) and its float counterpart.
+
+    Arrays: ``frame_00``.. (H, W, 3) BGR, ``boxes`` (n, 4), ``tensors`` int8 (n, S, S, 3) after preprocessing and
+    quantisation, ``outputs`` int8 (n, 7), ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
+    ``drawn`` the names drawn, ``info`` JSON with format, emotions, scales, model checksum, runtime and versions.
+    """
+    if not (int8.input_spec.is_quantized and int8.output_spec.is_quantized):
+        raise ModelError(f"{int8.model_path} is not quantised; golden vectors are recorded from the INT8 model")
+    frames, boxes, drawn = draw_frames(int8.input_size)
+    faces = np.stack([preprocess_face(frame, int8.input_size, box) for frame, box in zip(frames, boxes, strict=True)])
+    tensors = to_model_input(faces, int8.input_spec)
+    outputs = np.concatenate([int8.infer(tensors[i : i + 1]) for i in range(len(tensors))])
+    info = {
+        "format": GOLDEN_FORMAT,
+        "emotions": list(EMOTIONS),
+        "input_scale": int8.input_spec.scale,
+        "input_zero_point": int8.input_spec.zero_point,
+        "output_scale": int8.output_spec.scale,
+        "output_zero_point": int8.output_spec.zero_point,
+        "model": Path(int8.model_path).name,
+        "model_sha256": sha256_of(int8.model_path),
+        "backend": int8.backend,
+        "runtime": int8.runtime_version,
+        "versions": versions,
+    }
+    arrays: dict[str, Any] = {f"frame_{i:02d}": frame for i, frame in enumerate(frames)}
+    arrays |= {
+        "boxes": boxes,
+        "tensors": tensors,
+        "outputs": outputs,
+        "float_outputs": floating.predict(faces),
+        "labels": np.asarray([EMOTIONS[int(i)] for i in outputs.argmax(axis=1)]),
+        "drawn": np.asarray(drawn),
+        "info": np.asarray(json.dumps(info, sort_keys=True)),
+    }
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)

@@ -1,0 +1,1 @@
+"""`fer-data audit`: duplicates, leaks between splits and wrong labels."""

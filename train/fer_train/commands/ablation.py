@@ -1,0 +1,188 @@
+"""What does each part of the recipe do? ``python -m fer_train.commands.ablation`` trains short runs that differ in one part.
+
+Every run is a plain ``fer-train`` in a process and folder of its own, so that all of it can be interrupted and taken up
+again. The difference to the base run is over the same validation images, so it comes with a paired interval; that
+interval knows nothing of the luck of one seed, which moves short runs by about as much again: repeat what matters with
+``--seeds``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import CheckFailedError, ModelError, UsageError
+from fer_edge.files import write_text
+from fer_train.evaluation.paired_interval import Interval, paired_drop
+from fer_train.runs.run_folder import RunFolder
+
+PROG: Final[str] = "fer_train.commands.ablation"
+BASE: Final[str] = "base"
+VARIANTS: Final[dict[str, list[str]]] = {
+    "no flips": ["--flip", "0"],
+    "no rotation": ["--rotation-degrees", "0"],
+    "no zoom, no shift": ["--zoom", "0", "--shift", "0"],
+    "no brightness, no contrast": ["--brightness", "0", "--contrast", "0"],
+    "erasing 0.25": ["--erase", "0.25"],
+    "no erasing": ["--erase", "0"],
+    "mixup 0.2": ["--mixup", "0.2"],
+    "cutmix 1.0": ["--cutmix", "1.0"],
+    "no label smoothing": ["--label-smoothing", "0"],
+    "class weighting 0.5": ["--class-weighting", "0.5"],
+    "BatchNorm momentum 0.99": ["--bn-momentum", "0.99"],
+    "weight averaging 0.995": ["--ema-decay", "0.995"],
+    "no weight averaging": ["--ema-decay", "0"],
+    "learning rate 0.0003": ["--learning-rate", "0.0003"],
+    "constant rate": ["--schedule", "constant"],
+    "SGD": ["--optimizer", "sgd", "--learning-rate", "0.02"],
+    "no weight decay": ["--weight-decay", "0"],
+    "no head epoch": ["--head-epochs", "0"],
+    "last 14 of 17 blocks": ["--trainable-blocks", "14"],
+    "last 4 of 17 blocks": ["--trainable-blocks", "4"],
+    "all blocks to the end": ["--late-blocks", "17"],
+    "full size from the start": ["--progressive-size", "0"],
+    "batch 32": ["--batch-size", "32"],
+    "clean": ["--clean"],
+}
+"""One change each to the default recipe."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A variant beside the base run, over the same validation images."""
+
+    name: str
+    options: list[str]
+    accuracies: list[float]
+    """Float accuracy of each seed, in [0, 1]."""
+    gain: Interval
+    """Points gained against the base runs of the same seeds, mean; the interval is that of the images alone."""
+    n_images: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, write ``effects.json`` and ``effects.md`` into ``--run``; returns the exit code."""
+
+    def body() -> int:
+        options, common = _parser().parse_known_args(argv)
+        common = [text for text in common if text != "--"]
+        chosen = options.only or list(VARIANTS)
+        given = dict(_named(text) for text in options.variant or ())
+        known = VARIANTS | given
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise UsageError(f"no variant {unknown[0]!r}; there are: {', '.join(known)}")
+        wanted: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
+        folders = {}
+        for number, (name, extra) in enumerate(wanted.items(), 1):
+            sys.stdout.write(f"{PROG}: {number}/{len(wanted)} {name} {' '.join(extra)}\n")
+            sys.stdout.flush()
+            folders[name] = [
+                _train(options.run / _slug(f"{name} seed {seed}"), [*common, *extra], options.data, seed)
+                for seed in range(options.seeds)
+            ]
+            effects = [measure(each, wanted[each], folders[each], folders[BASE]) for each in folders]
+            write_text(options.run / "effects.json", json.dumps([_as_json(each) for each in effects], indent=2) + "\n")
+            write_text(options.run / "effects.md", markdown(effects))
+        sys.stdout.write(markdown(effects))
+        return 0
+
+    return run_command(PROG, body)
+
+
+def measure(name: str, options: list[str], runs: list[Path], base: list[Path]) -> Effect:
+    """Compare finished runs with the base runs of the same seeds. Raises :class:`ModelError` for unreadable ones."""
+    right = [_right(run) for run in runs]
+    drops = [paired_drop(_right(other), mine) for mine, other in zip(right, base, strict=True)]
+    gain = -float(np.mean([drop.value for drop in drops]))
+    half = float(np.mean([drop.half_width for drop in drops])) / len(drops) ** 0.5
+    accuracies = [float(each.mean()) for each in right]
+    return Effect(name, options, accuracies, Interval(gain, gain - half, gain + half), len(right[0]))
+
+
+def markdown(effects: list[Effect]) -> str:
+    """The table, best gain first, the base run on top."""
+    lines = [
+        "| change | options | accuracy | gain in points (95 %) |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    base, *others = effects
+    for each in [base, *sorted(others, key=lambda effect: -effect.gain.value)]:
+        accuracy = " ".join(f"{100 * value:.1f} %" for value in each.accuracies)
+        gain = f"{each.gain.value:+.1f} ({each.gain.low:+.1f} to {each.gain.high:+.1f})" if each is not base else ""
+        text = f"`{' '.join(each.options)}`" if each.options else ""
+        lines.append(f"| {each.name} | {text} | {accuracy} | {gain} |")
+    return "\n".join(lines) + f"\n\nn = {base.n_images} validation images.\n"
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog=f"python -m {PROG}",
+        description="Short runs that differ from a base run in one part each. All other options are fer-train's own "
+        "and go to every run, for example --epochs 6 --train-images 9600 --input-size 64.",
+    )
+    parser.add_argument("--data", required=True, help="as for fer-train")
+    parser.add_argument("--run", required=True, type=Path, help="folder for all of it, for example runs/effects")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these of the built-in variants")
+    parser.add_argument("--variant", action="append", metavar="NAME=OPTIONS", help="one more: 'erase more=--erase 0.5'")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each (default 1)")
+    return parser
+
+
+def _named(text: str) -> tuple[str, list[str]]:
+    name, sign, options = text.partition("=")
+    if not sign or not name.strip() or not options.strip():
+        raise UsageError(f"--variant {text!r}: expected NAME=OPTIONS, such as 'erase more=--erase 0.5'")
+    return name.strip(), options.split()
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in name)
+
+
+def _train(folder: Path, options: list[str], data: str, seed: int) -> Path:
+    """Run what is left of one run; a finished one is taken as it is."""
+    if not RunFolder(folder).summary.exists():
+        command = [sys.executable, "-m", "fer_train.commands.train", "--data", data, "--run", str(folder), "--resume"]
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "log.txt").open("ab") as log:
+            done = subprocess.run(
+                [*command, "--qat-epochs", "0", "--seed", str(seed), *options], stdout=log, stderr=log, check=False
+            )
+        if done.returncode:
+            last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+            raise CheckFailedError(f"training in {folder} failed: {' '.join(last)}; its log.txt tells more")
+    return folder
+
+
+def _right(folder: Path) -> npt.NDArray[np.bool_]:
+    path = RunFolder(folder).predictions
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            return np.asarray(file["float"].argmax(axis=1) == file["labels"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); remove its folder to train it again") from error
+
+
+def _as_json(effect: Effect) -> dict[str, Any]:
+    return {
+        "name": effect.name,
+        "options": effect.options,
+        "accuracy": effect.accuracies,
+        "gain_points": effect.gain.value,
+        "gain_interval_points": [effect.gain.low, effect.gain.high],
+        "n_images": effect.n_images,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

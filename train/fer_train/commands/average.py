@@ -1,0 +1,83 @@
+"""The average of several runs' float weights: ``python -m fer_train.commands.average --run runs/a runs/b --to runs/mean``.
+
+Runs that went on from one another, or from the same network, lie in one basin of the loss; the mean of their weights is
+there too, often flatter and no slower (model soups, Wortsman et al. 2022, arXiv:2203.05482). Runs that began apart have
+no sensible mean: the accuracy that is printed tells. With ``--data`` the BatchNorm statistics are those of the averaged
+network on plain training faces, not the mean of the runs'; one run alone can get new statistics so, too. Go on with
+``fer-train --start-from runs/mean --epochs 0``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import MissingDependencyError, UsageError
+from fer_edge.native import quiet_native_libraries
+from fer_train.data.dataset import load_dataset
+from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
+from fer_train.runs.average import average
+from fer_train.runs.config import load_config
+from fer_train.runs.run_folder import RunFolder
+
+PROG: Final[str] = "fer_train.commands.average"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Average and judge; returns the exit code of the contract."""
+
+    def body() -> int:
+        parser = CommandParser(prog=f"python -m {PROG}", description=__doc__)
+        parser.add_argument(
+            "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
+        )
+        parser.add_argument("--to", type=Path, required=True, help="folder of the new run")
+        parser.add_argument("--data", help="data set: BatchNorm statistics of its train split, accuracy on validation")
+        options = parser.parse_args(argv)
+        if len(options.run) < 2 and not options.data:
+            raise UsageError("an average takes at least two runs; one alone gets new BatchNorm statistics from --data")
+        if RunFolder(options.to).config.exists():
+            raise UsageError(f"{options.to} already holds a run; choose another --to")
+        try:
+            network = average(options.run)
+            data = load_dataset(options.data) if options.data else None
+            if data is not None:
+                n = reestimate_batchnorm(network, data.split("train").images)
+                sys.stdout.write(f"BatchNorm statistics of {n} train images\n")
+        except ImportError as error:
+            raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
+        _write(network, options.run, options.to)
+        sys.stdout.write(f"the mean of {len(options.run)} runs is in {options.to}\n")
+        if data is not None:
+            from fer_train.evaluation.evaluate import evaluate
+            from fer_train.networks.keras_classifier import KerasClassifier
+
+            split = data.split("validation")
+            found = evaluate(KerasClassifier(network), split.images, split.labels, split.name)
+            sys.stdout.write(f"{found.accuracy:.2%} of {found.n_images} validation images\n")
+        return 0
+
+    with quiet_native_libraries():
+        return run_command(PROG, body)
+
+
+def _write(network: Any, runs: Sequence[Path], target: Path) -> None:
+    """Weights first, recipe last: a folder with a recipe is whole."""
+    from fer_train.runs.weights import save_weights
+
+    folder = RunFolder(target)
+    with folder.locked():
+        save_weights(network, folder.float_weights)
+        recipe = load_config(RunFolder(runs[-1]).config)
+        names = tuple(str(run) for run in runs)
+        dataclasses.replace(recipe, epochs=0, qat_epochs=0, start_from=str(runs[-1]), average_of=names).save(
+            folder.config
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

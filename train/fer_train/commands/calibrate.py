@@ -1,0 +1,95 @@
+"""Temperature scaling (Guo et al. 2017, section 4.2), folded into the last layer: ``python -m fer_train.commands.calibrate``.
+
+One number T for a network: its logits are divided by T, so that probabilities fit how often they are right; decisions
+stay. T minimises the negative log-likelihood on the validation split, which is choosing on that split: the record
+therefore also holds the calibration error of each half of it under the T of the other half.
+
+The weights of a run stay as trained. ``temperature.json`` beside them says T, and whoever builds the networks
+(:mod:`fer_train.runs.trained`) folds it: kernel and bias of the dense layer are divided by T, and in the QAT network the
+learned ranges of kernel and logits too, so that every quantised value before the softmax stays the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.files import write_text
+from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.native import quiet_native_libraries
+from fer_train.data.dataset import Split
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.evaluation.temperature import FLOAT, INT8, RECORD, describe, load_temperatures, summarize
+from fer_train.quantization.tflite import evaluate_int8
+from fer_train.runs.config import load_config
+from fer_train.runs.run_folder import RunFolder
+from fer_train.training.temperature_scaling import _evaluate_keras, calibrate
+
+PROG: Final[str] = "fer_train.commands.calibrate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Calibrate a finished run; returns the exit code of the contract."""
+
+    def body() -> int:
+        parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+        parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
+        parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
+        parser.add_argument("--remove", action="store_true", help="back to the probabilities as trained")
+        options = parser.parse_args(argv)
+        folder = RunFolder(options.run)
+        if not folder.config.exists():
+            raise ModelError(f"no {folder.config.name} in {folder.root}; expected a run folder of fer-train")
+        with folder.locked():
+            return _calibrate_run(folder, options.data, remove=options.remove)
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_native_libraries():
+        return run_command(PROG, body)
+
+
+def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int:
+    from fer_train.data.dataset import load_dataset
+
+    recipe = load_config(folder.config)
+    known = load_temperatures(folder.root)
+    if known is not None and known.folded:
+        raise ModelError(f"the weights in {folder.root} have a temperature in them already; calibrate the run instead")
+    split = load_dataset(data or recipe.data, seed=recipe.seed).split("validation")
+    try:
+        from fer_train.runs.trained import load_trained
+
+        trained = load_trained(folder.root, fold=False)
+        before = {FLOAT: _evaluate_keras(trained.float_model(), split.images, _labels_only(split))}
+        qat = trained.qat_model()
+    except ImportError as error:
+        raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
+    if qat is not None:
+        before[INT8] = evaluate_int8(qat, split.images, split.labels, split.name)
+    if remove:
+        (folder.root / RECORD).unlink(missing_ok=True)
+        summary = {name: evaluation.as_dict() for name, evaluation in before.items()}
+        line = "probabilities as trained"
+    else:
+        after = calibrate(folder.root, split.images, before, qat)
+        record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
+        summary, line = summarize(after, record), f"temperature: {describe(record)}"
+    write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+    sys.stdout.write(line + "\n")
+    return 0
+
+
+def _labels_only(split: Split) -> Evaluation:
+    return Evaluation(split.name, np.empty((0, NUM_EMOTIONS), np.float32), split.labels)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""``fer-data``: import, audit and synthesise data sets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import CheckFailedError, UsageError
+from fer_edge.files import write_text
+from fer_train.importing.class_names import NUMBERINGS
+from fer_train.terminal import progress_bar
+
+_SHOWN = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``fer-data``; returns the exit code."""
+    return run_command("fer-data", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        raise UsageError("expected a command: import, audit or synth (see fer-data --help)")
+    handlers = {"import": _import, "audit": _audit, "synth": _synth}
+    return handlers[options.command](options)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="fer-data", description="Import, audit and synthesise data sets of facial emotion.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    importing = commands.add_parser("import", help="copy a data set to one checked folder with a manifest")
+    importing.add_argument("source", metavar="SRC", help="folder, zip or tar (as downloaded), or fer2013.csv")
+    importing.add_argument("--to", default="data/fer2013", metavar="DIR", help="new folder (default: %(default)s)")
+    importing.add_argument(
+        "--clean",
+        action="store_true",
+        help="leave out of train: exact copies, images with conflicting labels, images of the evaluation splits",
+    )
+    importing.add_argument("--votes", metavar="CSV", help="FER+ votes to join: ferplus_votes.csv or fer2013new.csv")
+    importing.add_argument(
+        "--vote-pixels", metavar="CSV", help="the fer2013.csv whose rows the votes follow: join by pixel content"
+    )
+    importing.add_argument("--numbering", choices=sorted(NUMBERINGS), help="whose numbers numbered class folders are")
+    importing.add_argument(
+        "--max-size", type=_gib, default="4", metavar="GIB", help="refuse archives that unpack to more (default: 4)"
+    )
+    importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
+
+    auditing = commands.add_parser("audit", help="find copies, leaks, conflicting labels and pictures of nothing")
+    auditing.add_argument("--data", required=True, metavar="D", help="folder, zip or fer2013.csv")
+    auditing.add_argument("--json", metavar="F", help="write all findings, every image by name")
+    auditing.add_argument("--html", metavar="F", help="write a page with pictures of each finding")
+    auditing.add_argument("--votes", metavar="CSV", help="FER+ votes: agreement of the labels with the crowd")
+    auditing.add_argument(
+        "--label-errors",
+        action="store_true",
+        help="also find likely label errors by confident learning: minutes, needs the extra [audit]",
+    )
+    auditing.add_argument(
+        "--strict", action="store_true", help="exit 1 when an evaluation split leaks or labels conflict"
+    )
+    auditing.add_argument("--cache-dir", metavar="DIR", help="where decoded images are kept")
+
+    synth = commands.add_parser("synth", help="draw synthetic faces (no people) with the seven expressions")
+    synth.add_argument("--to", required=True, metavar="DIR", help="new folder")
+    synth.add_argument("--train", type=int, default=300, metavar="N", help="faces a class (default: %(default)s)")
+    synth.add_argument("--validation", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
+    synth.add_argument("--test", type=int, default=60, metavar="N", help="faces a class (default: %(default)s)")
+    synth.add_argument("--size", type=int, default=48, metavar="PX", help="side in pixels (default: %(default)s)")
+    synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other faces")
+    synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
+    return parser
+
+
+def _gib(text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a size in GiB, got {text!r}")
+    return int(value * 2**30)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from fer_train.importing.importer import import_dataset
+
+    with progress_bar("importing") as on_progress:
+        report = import_dataset(
+            options.source,
+            options.to,
+            clean=options.clean,
+            votes=options.votes,
+            vote_pixels=options.vote_pixels,
+            numbering=options.numbering,
+            max_bytes=options.max_size,
+            force=options.force,
+            on_progress=on_progress,
+        )
+    say = sys.stdout.write
+    say(f"{'already imported' if report.already_there else 'imported'}: {report.n_images} images in {report.target}\n")
+    for split, classes in report.counts.items():
+        say(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
+    for name, count in report.dropped.items():
+        say(f"dropped {count} images of class {name}, which is none of the seven\n")
+    if report.cleaned:
+        say(f"cleaned: {report.cleaned}\n")
+    if report.votes is not None:
+        say(f"crowd votes for {report.votes} images\n")
+    if report.skipped:
+        say(f"skipped {len(report.skipped)} files that are no readable images:\n")
+        for name, reason in report.skipped[:_SHOWN]:
+            say(f"  {name}: {reason}\n")
+        if len(report.skipped) > _SHOWN:
+            say(f"  and {len(report.skipped) - _SHOWN} more, listed in {Path(report.target) / 'manifest.json'}\n")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from fer_train.audit.checks import audit
+    from fer_train.audit.html_report import write_report
+    from fer_train.audit.terminal_report import print_summary
+    from fer_train.data.dataset import load_dataset
+
+    for path in filter(None, (options.json, options.html)):
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    with progress_bar("reading") as on_progress:
+        dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
+    with progress_bar("auditing") as on_progress:
+        result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
+    print_summary(result)
+    if options.json:
+        write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")
+        sys.stdout.write(f"wrote {options.json}\n")
+    if options.html:
+        write_report(options.html, result)
+        sys.stdout.write(f"wrote {options.html}\n")
+    serious = [
+        finding.title
+        for finding in result.findings
+        if finding.key.startswith(("leak_", "conflicting_")) and finding.groups
+    ]
+    if options.strict and serious:
+        raise CheckFailedError(f"the audit found: {'; '.join(serious)}")
+    return 0
+
+
+def _synth(options: argparse.Namespace) -> int:
+    from fer_train.synthetic.folder import write_synthetic
+
+    counts = {"train": options.train, "validation": options.validation, "test": options.test}
+    with progress_bar("drawing") as on_progress:
+        total = write_synthetic(
+            options.to, counts, size=options.size, seed=options.seed, force=options.force, on_progress=on_progress
+        )
+    sys.stdout.write(f"drew {total} synthetic faces of {options.size}x{options.size} pixels in {options.to}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

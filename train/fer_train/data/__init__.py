@@ -1,0 +1,1 @@
+"""Data sets: reading every layout, decoding, caching, cleaning and splitting."""

@@ -1,0 +1,95 @@
+"""What "clean" means in this toolkit, once: which train images are left out. Evaluation splits always stay whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+from fer_train.data.dataset import Dataset
+from fer_train.data.duplicates import group_copies
+from fer_train.data.memory_map import one_by_one
+
+
+@dataclass(frozen=True)
+class CleanReport:
+    """How many train images were removed and why; an image counts under the first reason that holds."""
+
+    n_train: int
+    n_kept: int
+    in_evaluation: int
+    """Train images of which an exact copy stands in an evaluation split."""
+    conflicting: int
+    """Train images of which copies in train carry different labels: all copies go, nobody knows which is right."""
+    extra_copies: int
+    """Further exact copies of a train image, with the same label: one stays."""
+    kept_per_class: dict[str, int]
+
+    @property
+    def n_removed(self) -> int:
+        """Number of images removed in all."""
+        return self.n_train - self.n_kept
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"kept {self.n_kept} of {self.n_train} train images; removed {self.in_evaluation} that also stand in an "
+            f"evaluation split, {self.conflicting} with conflicting labels, {self.extra_copies} extra copies"
+        )
+
+
+def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
+    """Indices of the train images to keep, ``(K,)`` ascending, and what was removed.
+
+    Removed are: every train image of which an exact copy (equal pixels) stands in an evaluation split of ``dataset``;
+    all copies of an image whose copies in train carry different labels; all but the first of further exact copies.
+    Raises :class:`DataError` when there is no train split.
+    """
+    train = dataset.split("train")
+    others = [split for name, split in dataset.splits.items() if name != "train"]
+    groups, *other_groups = group_copies(*(one_by_one(split.images) for split in (train, *others)))
+    evaluated = np.concatenate(other_groups) if other_groups else np.empty(0, dtype=np.int64)
+    return clean_groups(groups, train.labels, evaluated)
+
+
+def clean_groups(
+    groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], CleanReport]:
+    """The rule of :func:`clean_train` on group numbers: ``(N,)`` of train, its ``(N,)`` labels, ``(M,)`` of the rest.
+
+    Images are exact copies of each other iff their group numbers are equal.
+    """
+    leaked = np.isin(groups, evaluated)
+    conflicting = conflicting_mask(groups, labels)
+    first = np.zeros(len(groups), dtype=bool)
+    first[np.unique(groups, return_index=True)[1]] = True
+    kept = np.flatnonzero(first & ~leaked & ~conflicting).astype(np.int64)
+    per_class = np.bincount(labels[kept], minlength=NUM_EMOTIONS)
+    report = CleanReport(
+        n_train=len(groups),
+        n_kept=len(kept),
+        in_evaluation=int(leaked.sum()),
+        conflicting=int((conflicting & ~leaked).sum()),
+        extra_copies=int((~first & ~leaked & ~conflicting).sum()),
+        kept_per_class={name: int(count) for name, count in zip(EMOTIONS, per_class, strict=True)},
+    )
+    return kept, report
+
+
+def conflicting_mask(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """``(N,)`` mask of images of whose group of copies not all carry the same label."""
+    if len(groups) == 0:
+        return np.zeros(0, dtype=bool)
+    n = int(groups.max()) + 1
+    lowest = np.full(n, NUM_EMOTIONS, dtype=np.int64)
+    highest = np.full(n, -1, dtype=np.int64)
+    np.minimum.at(lowest, groups, labels)
+    np.maximum.at(highest, groups, labels)
+    mask: npt.NDArray[np.bool_] = (lowest != highest)[groups]
+    return mask

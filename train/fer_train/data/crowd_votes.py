@@ -1,0 +1,116 @@
+"""Crowd votes as soft labels: FER+ (Barsoum et al. 2016), ten annotators an image, joined by name.
+
+Two layouts are read: ``image, neutral, happiness, ...`` with an image file's name in each row, and Microsoft's own
+``fer2013new.csv`` (``Usage, Image name, neutral, ...``), whose rows follow ``fer2013.csv``; the latter joins images
+that were read or imported from that CSV, which are named after its rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import DataError
+from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+
+VOTE_COLUMNS: Final[dict[str, str]] = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "neutral": "neutral",
+    "sad": "sadness",
+    "surprise": "surprise",
+}
+"""Our class -> FER+ column."""
+OTHER_COLUMNS: Final[tuple[str, ...]] = ("contempt", "unknown", "NF")
+_ROW_NAME: Final[re.Pattern[str]] = re.compile(r"^(?:Training|PublicTest|PrivateTest)_row(\d+)$")
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes of one file for a list of images: seven emotions and the three answers that are none of them."""
+
+    emotions: npt.NDArray[np.float32]
+    """``(N, 7)`` counts in the order of :data:`fer_edge.labels.EMOTIONS`; zeros where there is no row."""
+    others: npt.NDArray[np.float32]
+    """``(N, 3)`` counts of contempt, unknown, not a face."""
+    found: npt.NDArray[np.bool_]
+    """``(N,)`` whether the file has a row for the image."""
+
+
+def load_votes(
+    csv_path: str | os.PathLike[str], names: Sequence[str], *, min_share: float = 0.5
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Soft labels ``(N, 7)`` float32, rows summing to 1, and the ``(N,)`` mask of images that have one.
+
+    ``names`` are those of :class:`fer_train.data.dataset.Split`; only the file name counts. Votes for contempt, unknown and
+    not-a-face are dropped. An image whose seven emotions together got less than ``min_share`` of its votes has no soft
+    label: its row is 0 and its mask False. Raises :class:`DataError` when the file is no vote table, is truncated, or
+    knows none of the images.
+    """
+    votes = load_vote_counts(csv_path, names)
+    total = votes.emotions.sum(axis=1)
+    everything = total + votes.others.sum(axis=1)
+    mask: npt.NDArray[np.bool_] = votes.found & (total > 0) & (total >= min_share * everything)
+    soft = np.zeros_like(votes.emotions)
+    soft[mask] = votes.emotions[mask] / total[mask, None]
+    return soft, mask
+
+
+def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> Votes:
+    """The votes as counted, for each of ``names``. Errors as in :func:`load_votes`."""
+    table = _read_table(Path(csv_path))
+    emotions = np.zeros((len(names), NUM_EMOTIONS), dtype=np.float32)
+    others = np.zeros((len(names), len(OTHER_COLUMNS)), dtype=np.float32)
+    found = np.zeros(len(names), dtype=bool)
+    for i, name in enumerate(names):
+        stem = PurePosixPath(name).stem
+        row_name = _ROW_NAME.match(stem)
+        row = table.get(f"row {int(row_name[1])}" if row_name else stem)
+        if row is None and row_name:
+            row = table.get(stem)
+        if row is not None:
+            emotions[i], others[i], found[i] = row[:NUM_EMOTIONS], row[NUM_EMOTIONS:], True
+    if len(names) and not found.any():
+        raise DataError(f"{csv_path} has votes for none of the {len(names)} images (the first is {names[0]})")
+    return Votes(emotions, others, found)
+
+
+def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
+    wanted = [VOTE_COLUMNS[emotion] for emotion in EMOTIONS] + list(OTHER_COLUMNS)
+    table: dict[str, tuple[float, ...]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle)
+            header = reader.fieldnames or []
+            missing = [column for column in wanted if column not in header]
+            key = next((column for column in ("image", "Image name") if column in header), None)
+            if missing or key is None:
+                raise DataError(f"{path} is not a FER+ vote table: it lacks the column {(missing or ['image'])[0]}")
+            for number, row in enumerate(reader):
+                values = [row[column] for column in wanted]
+                if any(value is None for value in values):
+                    raise DataError(f"{path} is truncated in row {number + 1}")
+                try:
+                    counts = tuple(float(value) for value in values)
+                except ValueError:
+                    raise DataError(f"{path}, row {number + 1}: a vote is not a number") from None
+                # Microsoft's file leaves the name of a dropped image empty; its place in the file still counts.
+                name = f"row {number}" if key == "Image name" else PurePosixPath(row[key]).stem
+                table[name] = counts
+    except FileNotFoundError:
+        raise DataError(f"no file {path}; expected a FER+ vote table (CSV)") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a FER+ vote table ({error})") from error
+    if not table:
+        raise DataError(f"{path} holds no votes")
+    return table

@@ -1,0 +1,50 @@
+"""Image files to grey pixels, with a reason for each that cannot be one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import InputError
+from fer_edge.image_bytes import why_refused
+from fer_edge.preprocess import GrayImage, crop_square, resize_gray, to_gray
+
+MAX_IMAGE_BYTES: Final[int] = 64 << 20
+"""An encoded image larger than this is taken for damage or malice, not for a face."""
+MAX_IMAGE_PIXELS: Final[int] = 1 << 26
+"""Nor is one with more pixels decoded: a small file can claim enough of them to fill the memory."""
+
+
+class BrokenImageError(InputError):
+    """One image cannot be decoded; the message is the reason."""
+
+
+def decode_image(content: bytes) -> GrayImage:
+    """Grey ``(H, W)`` uint8 from an encoded image file. Raises :class:`BrokenImageError`."""
+    if not content:
+        raise BrokenImageError("empty file")
+    if len(content) > MAX_IMAGE_BYTES:
+        raise BrokenImageError(f"{len(content) >> 20} MiB, more than {MAX_IMAGE_BYTES >> 20}")
+    # Some OpenCV versions fill the missing part of a truncated file with grey and say nothing.
+    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-4096:]:
+        raise BrokenImageError("truncated JPEG")
+    reason = why_refused(content, MAX_IMAGE_PIXELS)
+    if reason is not None:
+        raise BrokenImageError(reason)
+    if content[:4] == b"\x89PNG" and b"IEND" not in content[-4096:]:
+        raise BrokenImageError("truncated PNG")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)
+    except cv2.error as error:
+        raise BrokenImageError(f"not decodable ({error.err or 'OpenCV error'})") from error
+    if image is None:
+        raise BrokenImageError("not decodable as an image")
+    return to_gray(np.asarray(image, dtype=np.uint8))
+
+
+def to_square(image: GrayImage, side: int) -> GrayImage:
+    """Grey ``(H, W)`` to ``(side, side)`` uint8, squared and resized as the device does with a face box."""
+    height, width = image.shape
+    return resize_gray(crop_square(image, (0, 0, width, height)), side)

@@ -1,0 +1,66 @@
+"""What a reader of a data set yields: stored images with their class and split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fer_edge.preprocess import GrayImage
+from fer_train.data.folder_layout import Entry
+
+
+class StoredImage(Protocol):
+    """One image where it lies; reading is put off until it is asked for."""
+
+    def encoded(self) -> bytes:
+        """The content of an image file. Raises :class:`BrokenImageError`."""
+        ...
+
+    def decode(self) -> GrayImage:
+        """Grey ``(H, W)`` uint8. Raises :class:`BrokenImageError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled image."""
+
+    entry: Entry
+    image: StoredImage
+    position: int
+    """How far reading has come, in the unit of the source's ``total``."""
+
+
+class ImageSource(Protocol):
+    """Something that :func:`fer_train.data.dataset.load_dataset` can read."""
+
+    path: Path
+
+    @property
+    def total(self) -> int:
+        """Length of the whole, in images or in bytes: the denominator of progress."""
+        ...
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """``(name, reason)`` of what is no image; complete once the records were read to their end."""
+        ...
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Images of unknown classes, by class; only import rules drop any."""
+        ...
+
+    def key(self) -> str:
+        """What changes when the content changes; cheap to compute."""
+        ...
+
+    def records(self) -> Iterator[Record]:
+        """All images in a fixed order; they can be decoded until :meth:`close`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of open files."""
+        ...

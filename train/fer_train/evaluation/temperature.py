@@ -1,0 +1,139 @@
+"""Temperature scaling (Guo et al. 2017, section 4.2): fitting a temperature and folding it into the last layer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import ModelError
+from fer_edge.files import write_text
+from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
+from fer_train.networks.build import OUTPUT_NAME
+
+RECORD: Final[str] = "temperature.json"
+FLOAT, QAT, INT8 = "float", "qat", "int8"
+_COLDEST, _HOTTEST = 0.05, 20.0
+_LEAST_PROBABILITY: Final[float] = 1e-30
+_RANGES: Final[tuple[str, ...]] = ("kernel_min", "kernel_max", "pre_activation_min", "pre_activation_max")
+
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """T of both networks of a run; ``folded`` when the weights beside the record have it in them already."""
+
+    float_: float
+    qat: float | None
+    folded: bool
+    record: dict[str, Any]
+
+
+def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """``softmax(logits / T)`` ``(N, 7)`` of a network that gives ``softmax(logits)``: their logarithms do."""
+    scaled = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY)) / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+    """The T in [0.05, 20] that minimises the mean negative log-likelihood of ``labels`` ``(N,)``.
+
+    The likelihood is concave in 1 / T, so its slope, mean(z of the label) - mean(expected z), crosses zero once.
+    """
+    z = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY))
+    own = z[np.arange(len(labels)), labels].mean()
+    low, high = 1.0 / _HOTTEST, 1.0 / _COLDEST
+    for _ in range(60):
+        beta = (low + high) / 2.0
+        if own > (temper(probabilities, 1.0 / beta) * z).sum(axis=1).mean():
+            low = beta
+        else:
+            high = beta
+    return float(2.0 / (low + high))
+
+
+def cross_fitted_error(probabilities: Probabilities, labels: Labels) -> float:
+    """Calibration error of images each of which was tempered by a T that was fitted without it (two seeded halves)."""
+    half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
+    out = np.empty_like(probabilities)
+    for part in (half, ~half):
+        if not part.any() or part.all():
+            return float("nan")
+        out[part] = temper(probabilities[part], fit_temperature(probabilities[~part], labels[~part]))
+    return expected_calibration_error(out, labels)
+
+
+def fold(model: Any, temperature: float) -> None:
+    """Divide the logits of ``model`` by ``temperature``, in place: float (any Keras) or wrapped by tfmot.
+
+    Raises :class:`ModelError` when the last layer is not one of ours.
+    """
+    layer = next((layer for layer in model.layers if layer.name in (OUTPUT_NAME, f"quant_{OUTPUT_NAME}")), None)
+    if layer is None:
+        raise ModelError(f"the network has no layer named {OUTPUT_NAME}; its temperature cannot be folded")
+    by_name = {str(weight.name).rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
+    wanted = ["kernel", "bias"]
+    if layer.name != OUTPUT_NAME:
+        wanted += _RANGES
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise ModelError(f"the layer {layer.name} has no {', '.join(missing)}; is tfmot newer than tested (0.8)?")
+    for name in wanted:
+        by_name[name].assign(np.asarray(by_name[name]) / np.float32(temperature))
+
+
+def load_temperatures(folder: Path) -> Temperatures | None:
+    """The record in a run or packed folder; None where there is none. Raises :class:`ModelError` when it is damaged."""
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        describe(record)  # all that people are told is there
+        qat = record.get(QAT, {}).get("temperature")
+        found = Temperatures(
+            float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); write it anew with python -m fer_train.commands.calibrate"
+        ) from error
+    if not all(_COLDEST <= t <= _HOTTEST for t in (found.float_, found.qat) if t is not None):
+        raise ModelError(f"{path}: a temperature lies outside {_COLDEST} to {_HOTTEST}")
+    return found
+
+
+def save_folded(record: Temperatures, folder: Path) -> None:
+    """Write the record beside weights that have the temperatures in them, so that nobody folds them again."""
+    write_text(folder / RECORD, json.dumps(record.record | {"folded": True}, indent=2) + "\n")
+
+
+def describe(record: dict[str, Any]) -> str:
+    """One line for people: both temperatures, what they were fitted on, calibration errors before and after."""
+    parts = []
+    for key, name in ((FLOAT, "float"), (QAT, "INT8")):
+        if key in record:
+            part = record[key]
+            parts.append(
+                f"{name} T = {part['temperature']:.3f}, calibration error "
+                f"{part['expected_calibration_error_before']:.4f} -> {part['expected_calibration_error_after']:.4f}, "
+                f"{part['decisions_changed']} decisions changed"
+            )
+    return f"{'; '.join(parts)} (fitted on the same {record['n_images']} {record['fitted_on']} images)"
+
+
+def summarize(after: dict[str, Evaluation], record: dict[str, Any]) -> dict[str, Any]:
+    """``summary.json``: the evaluations after folding, with T and the calibration error before it."""
+    summary = {name: evaluation.as_dict() for name, evaluation in after.items()}
+    for name, figures in summary.items():
+        part = record[FLOAT if name == FLOAT else QAT]
+        figures["temperature"] = part["temperature"]
+        figures["expected_calibration_error_before_temperature"] = part["expected_calibration_error_before"]
+    return summary

@@ -1,0 +1,90 @@
+"""All that a training reads: images, labels and what teachers say of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_train.console import console
+from fer_train.data.dataset import Dataset
+from fer_train.inputs.targets import blend, class_weights, hard_targets
+from fer_train.runs.config import TrainConfig
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Images and targets to learn from, and the validation split to choose by."""
+
+    images: npt.NDArray[np.uint8]
+    """``(N, H, H)`` grey."""
+    labels: npt.NDArray[np.int64]
+    targets: FloatArray
+    """``(N, 7)``, rows sum to 1."""
+    weights: FloatArray
+    """``(N,)``, mean 1."""
+    validation_images: npt.NDArray[np.uint8]
+    validation_labels: npt.NDArray[np.int64]
+
+
+def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
+    """Images, targets and weights as the recipe wants them: cleaned, smoothed, with crowd labels and teacher."""
+    train, validation = dataset.split("train"), dataset.split("validation")
+    images, labels, names = train.images, train.labels, train.names
+    if config.clean:
+        from fer_train.data.cleaning import clean_train
+
+        kept, _ = clean_train(dataset)
+        images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
+        console.print(f"clean: {len(kept)} of {len(train)} train images kept")
+    if config.train_images:
+        kept = share_of_each_class(labels, config.train_images)
+        images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
+    targets = hard_targets(labels, config.label_smoothing)
+    if config.soft_labels:
+        votes, known = _crowd_labels(config, names, labels)
+        targets = blend(targets, votes, config.soft_label_weight, known)
+    if config.stored_teachers:
+        from fer_train.inputs.stored_teachers import ensemble_targets
+
+        paths = config.stored_teachers
+        soft, known = ensemble_targets(paths, images, config.teacher_temperature)
+        targets = blend(targets, soft, config.teacher_weight, known)
+        console.print(
+            f"{len(paths)} teacher{'s' * (len(paths) > 1)} for {int(known.sum())} of {len(labels)} "
+            f"images, weight {config.teacher_weight}"
+        )
+    return TrainingData(
+        images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
+    )
+
+
+def _crowd_labels(
+    config: TrainConfig, names: tuple[str, ...], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    from fer_train.data.crowd_votes import load_votes
+    from fer_train.data.vote_translation import log_loss, translated_votes
+
+    path = Path(str(config.soft_labels))
+    votes, known = translated_votes(path, names, labels) if config.translate_votes else load_votes(path, names)
+    console.print(
+        f"crowd labels{' (translated)' * config.translate_votes} for {int(known.sum())} of {len(labels)} images, "
+        f"weight {config.soft_label_weight}; log-loss of the labels under them "
+        f"{log_loss(votes[known], labels[known]):.3f}"
+    )
+    return votes, known
+
+
+def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:
+    """Rows of about ``wanted`` images, every class by its share and with one image at least; the same ones always."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = max(1, round(len(rows) * wanted / len(labels)))
+        parts.append(rng.permutation(rows)[:count])
+    return np.sort(np.concatenate(parts))

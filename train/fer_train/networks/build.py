@@ -1,0 +1,115 @@
+"""MobileNetV2 with a seven-class head, built alike in Keras 3 (float stage) and tf_keras (QAT stage)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import ModelError, UsageError
+from fer_edge.labels import NUM_EMOTIONS
+from fer_train.networks.teachers import resnet_features, vgg_features
+
+INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
+NUM_BLOCKS: Final[int] = 17
+"""Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""
+NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
+"""The one for devices, and two that only teach it (:mod:`fer_train.networks.teachers`)."""
+STUDENT: Final[str] = NETWORKS[0]
+INPUT_NAME: Final[str] = "face"
+OUTPUT_NAME: Final[str] = "emotion"
+DEFAULT_BN_MOMENTUM: Final[float] = 0.95
+"""Keras builds MobileNetV2 with 0.999: with FER-2013's few hundred steps an epoch, its statistics lag for epochs."""
+
+
+def build_network(
+    keras: Any,
+    input_size: int,
+    *,
+    network: str = STUDENT,
+    backbone: str | None = None,
+    dropout: float = 0.2,
+    bn_momentum: float = DEFAULT_BN_MOMENTUM,
+) -> Any:
+    """A network with global average pooling, dropout and a dense softmax over the seven emotions.
+
+    ``keras`` is the module to build with: ``keras`` (3) or ``tf_keras``. Input ``(None, S, S, 3)`` float32 in
+    [-1, 127/128], output ``(None, 7)`` float32 probabilities. The model is flat, because tfmot refuses nested ones.
+    ``network`` is one of :data:`NETWORKS`. ``backbone`` is ``"imagenet"`` (downloaded by Keras), a path of a weights
+    file without top, or None (random); those that teach have none.
+
+    Raises :class:`UsageError` for a size that is no multiple of 32, :class:`ModelError` for weights that do not load.
+    """
+    if input_size % 32 or input_size < 32:
+        raise UsageError(f"input size {input_size} does not work; expected a multiple of 32, such as {INPUT_SIZES}")
+    if backbone not in (None, "imagenet") and not Path(str(backbone)).is_file():
+        raise ModelError(f"no backbone weights at {backbone}; give a file, 'imagenet' or 'none'")
+    inputs = keras.layers.Input((input_size, input_size, 3), name=INPUT_NAME)
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(_body(keras, inputs, network, backbone))
+    if dropout:
+        features = keras.layers.Dropout(dropout, name="dropout")(features)
+    # float32 also under a mixed-precision policy: probabilities in bfloat16 have three digits.
+    outputs = keras.layers.Dense(NUM_EMOTIONS, activation="softmax", name=OUTPUT_NAME, dtype="float32")(features)
+    model = keras.Model(inputs, outputs, name=f"fer_{network}")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = bn_momentum
+    return model
+
+
+def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
+    if network == "vgg":
+        return vgg_features(keras, inputs)
+    if network == "resnet":
+        return resnet_features(keras, inputs)
+    size = int(inputs.shape[1])
+    try:
+        body = keras.applications.MobileNetV2(
+            input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        hint = (
+            "download it elsewhere and give its path with --backbone"
+            if backbone == "imagenet"
+            else "expected MobileNetV2 1.0 weights without top, as keras.applications saves them"
+        )
+        raise ModelError(f"backbone weights {backbone} cannot be loaded ({reason}); {hint}") from error
+    return body.output
+
+
+def block_of(layer_name: str) -> int:
+    """Which of the 17 blocks a layer of MobileNetV2 belongs to: 0 for the stem, 17 and more for what follows them."""
+    match = re.match(r"block_(\d+)_", layer_name)
+    if match:
+        return int(match.group(1))
+    if layer_name.startswith(("Conv1", "bn_Conv1", "expanded_conv", INPUT_NAME)):
+        return 0
+    return NUM_BLOCKS
+
+
+def set_trainable_blocks(model: Any, blocks: int) -> None:
+    """Let the head and the last ``blocks`` of the 17 blocks learn, and freeze the rest.
+
+    0 freezes all but the dense layer, 17 frees everything. A frozen BatchNorm keeps its statistics too.
+    """
+    for layer in model.layers:
+        if layer.name == OUTPUT_NAME or blocks >= NUM_BLOCKS:
+            layer.trainable = True
+        else:
+            layer.trainable = blocks > 0 and block_of(layer.name) > NUM_BLOCKS - 1 - blocks
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Give ``target`` the weights of ``source``, also across Keras 3 and tf_keras.
+
+    Raises :class:`ModelError` when the two are not the same network.
+    """
+    values: list[npt.NDArray[np.float32]] = source.get_weights()
+    expected = [tuple(w.shape) for w in target.get_weights()]
+    if [value.shape for value in values] != expected:
+        raise ModelError("the weights belong to another network (shapes differ)")
+    target.set_weights(values)

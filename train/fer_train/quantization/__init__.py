@@ -1,0 +1,1 @@
+"""Quantisation-aware training and conversion to INT8 TFLite."""

@@ -1,0 +1,125 @@
+"""Quantisation-aware wrapping with the cures that MobileNetV2 needs, and conversion to TFLite.
+
+Two weaknesses of stock tfmot ruin MobileNetV2, and both are cured before the first training step:
+
+* depthwise kernels get one range for all channels, although channels differ by orders of magnitude:
+  :func:`equalize_depthwise` moves each channel's scale into the BatchNorm behind it, exactly;
+* activation ranges start at [-6, 6] and move by a 0.999 average, so that the minimum of a ReLU6 stays below 0 for
+  epochs: :func:`calibrate` sets all ranges from data, ReLU6 minima to exactly 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.preprocess import to_float_input
+from fer_train.evaluation.evaluate import Evaluation, evaluate
+from fer_train.evaluation.temperature import Labels
+from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
+from fer_train.parallel import cores
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def float_to_tflite(model: Any) -> bytes:
+    """Float32 TFLite, input ``(1, S, S, 3)``, from a tf_keras or Keras 3 model."""
+    return _convert(model, None)
+
+
+def qat_to_tflite(qat: Any) -> bytes:
+    """INT8 TFLite with int8 input and output from a wrapped model: its own ranges, no representative data."""
+    import tensorflow as tf
+
+    def settings(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+
+    return _convert(qat, settings)
+
+
+def ptq_to_tflite(model: Any, faces: npt.NDArray[np.uint8]) -> bytes:
+    """INT8 TFLite with int8 input and output by post-training quantisation, calibrated on ``(N, S, S)`` uint8 faces.
+
+    Two faces of our own, all 0 and all 255, pin the input's range to [-1, 127/128], and so its scale to 1/128.
+    """
+    import tensorflow as tf
+
+    extremes = np.stack([np.zeros_like(faces[0]), np.full_like(faces[0], 255)])
+    samples = to_float_input(np.concatenate([extremes, faces]))
+
+    def representative() -> Iterator[list[FloatArray]]:
+        for sample in samples:
+            yield [sample[None]]
+
+    def settings(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+
+    return _convert(model, settings)
+
+
+def _convert(model: Any, settings: Callable[[Any], None] | None) -> bytes:
+    import tensorflow as tf
+
+    _, height, width, channels = model.input_shape
+    signature = tf.TensorSpec((1, height, width, channels), tf.float32, name=INPUT_NAME)
+
+    @tf.function(input_signature=[signature])  # type: ignore[untyped-decorator]
+    def serve(face: Any) -> dict[str, Any]:
+        return {OUTPUT_NAME: model(face, training=False)}
+
+    with _quiet_converter():
+        traced = serve.get_concrete_function()
+        # The converter saves this object first. A whole Keras model would have every layer traced again, four times:
+        # the same bytes in the end, and five times as long.
+        variables = tf.Module()
+        variables.captured = list(traced.variables)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], variables)
+        if settings is not None:
+            settings(converter)
+        content: bytes = converter.convert()
+    return content
+
+
+@contextlib.contextmanager
+def _quiet_converter() -> Iterator[None]:
+    """Keep the converter's many notes off the terminal; its errors are exceptions."""
+    import absl.logging
+
+    level = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        absl.logging.set_verbosity(level)
+
+
+@contextlib.contextmanager
+def as_file(content: bytes) -> Iterator[Path]:
+    """A converted model as a temporary ``.tflite`` file, for runtimes that read files."""
+    with tempfile.TemporaryDirectory(prefix="fer-") as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(content)
+        yield path
+
+
+def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Labels, split: str) -> Evaluation:
+    """The wrapped network as the INT8 TFLite model that it converts to."""
+    from fer_edge.loading.open import open_classifier
+
+    with as_file(qat_to_tflite(qat_network)) as path:
+        return evaluate(open_classifier(path, threads=cores()), images, labels, split)

@@ -1,0 +1,90 @@
+"""The runs that a run was started from, and the whole history of a network over all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import ModelError
+from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.history import EpochMetrics, read_metrics
+from fer_train.runs.run_folder import RunFolder
+
+RECIPES: Final[str] = "recipes.json"
+"""In a released folder such as ``models/``: the recipes of all runs that led to it, the oldest first."""
+
+
+def ancestry(run: Path) -> list[Path]:
+    """Folders of runs, the oldest first and ``run`` itself last, as ``--start-from`` chained them.
+
+    Ends at what is no run of ours on this disk any more. Raises :class:`ModelError` for a chain that bites its tail.
+    """
+    chain = [run]
+    while (start := load_config(RunFolder(chain[0]).config).start_from) is not None:
+        folder = Path(start)
+        if any(folder.resolve() == known.resolve() for known in chain):
+            raise ModelError(f"{chain[0]} claims to start from {folder}, which started from it")
+        if not RunFolder(folder).config.is_file():
+            break
+        chain.insert(0, folder)
+    return chain
+
+
+def whole_history(chain: list[Path]) -> list[EpochMetrics]:
+    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from."""
+    rows: list[EpochMetrics] = []
+    for folder in chain:
+        if load_config(RunFolder(folder).config).average_of:
+            continue
+        done = len(rows)
+        own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]
+        rows += [dataclasses.replace(row, epoch=row.epoch + done) for row in own]
+    return rows + _qat_history(chain[-1])
+
+
+def _qat_history(folder: Path) -> list[EpochMetrics]:
+    own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "qat"]
+    start = load_config(RunFolder(folder).config).qat_start_from
+    if start is None or not RunFolder(Path(start)).metrics.is_file() or Path(start).resolve() == folder.resolve():
+        return own
+    earlier = [row for row in read_metrics(RunFolder(Path(start)).metrics) if row.stage == "qat"]
+    done = max((row.epoch for row in earlier), default=0)
+    return earlier + [dataclasses.replace(row, epoch=row.epoch + done) for row in own if row.epoch > 0]
+
+
+def recipes(chain: list[Path]) -> list[dict[str, Any]]:
+    """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood.
+
+    A released folder stands for the runs that it was made of. Raises :class:`ModelError` when its list is damaged.
+    """
+    records: list[dict[str, Any]] = []
+    for folder in chain:
+        if (folder / RECIPES).is_file():
+            records += _released(folder / RECIPES)
+            continue
+        config: TrainConfig = load_config(RunFolder(folder).config)
+        config = dataclasses.replace(
+            config.without_paths(),
+            start_from=_name_of(Path(config.start_from)) if config.start_from else None,
+            qat_start_from=_name_of(Path(config.qat_start_from)) if config.qat_start_from else None,
+            teacher=tuple(Path(name).name for name in config.teacher),
+            average_of=tuple(Path(name).name for name in config.average_of),
+        )
+        records.append({"run": folder.name} | dataclasses.asdict(config))
+    return records
+
+
+def _name_of(folder: Path) -> str:
+    return str(_released(folder / RECIPES)[-1]["run"]) if (folder / RECIPES).is_file() else folder.name
+
+
+def _released(path: Path) -> list[dict[str, Any]]:
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(records, list) or not all(isinstance(each, dict) and "run" in each for each in records):
+        raise ModelError(f"{path} is no list of recipes")
+    return records

@@ -1,0 +1,33 @@
+"""The average of several runs' float weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_train.runs.config import load_config
+from fer_train.runs.run_folder import RunFolder
+
+
+def average(runs: Sequence[Path]) -> Any:
+    """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.
+
+    It has the input size of the last run. Raises :class:`ModelError` for missing weights or those of another network.
+    """
+    import keras
+
+    from fer_train.networks.build import build_network
+    from fer_train.runs.trained import load_float_weights
+
+    recipe = load_config(RunFolder(runs[-1]).config)
+    network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
+    total: list[Any] = []
+    for run in runs:
+        load_float_weights(run, network)
+        weights = [np.asarray(value, np.float64) for value in network.get_weights()]
+        total = [one + other for one, other in zip(total, weights, strict=True)] if total else weights
+    network.set_weights([(value / len(runs)).astype(np.float32) for value in total])
+    return network

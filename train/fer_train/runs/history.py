@@ -1,0 +1,75 @@
+"""What each epoch gave: rows for ``metrics.csv``, for TensorBoard and for the plots."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.errors import ModelError
+from fer_edge.files import write_text
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch of one stage. Accuracies are fractions in [0, 1]; losses are mean cross-entropies in nats.
+
+    ``accuracy`` and ``loss`` are of the augmented training images against the (smoothed, blended) targets that were
+    trained on, ``val_*`` of the plain validation images against their labels. ``val_accuracy_int8`` is of the
+    converted model (QAT stage only).
+    """
+
+    stage: str
+    phase: str
+    epoch: int
+    loss: float | None
+    accuracy: float | None
+    val_loss: float
+    val_accuracy: float
+    val_accuracy_int8: float | None
+    learning_rate: float
+    seconds: float
+
+
+def write_metrics(path: Path, history: list[EpochMetrics]) -> None:
+    """Write ``metrics.csv`` whole, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in history)
+    write_text(path, text.getvalue())
+
+
+def read_metrics(path: Path) -> list[EpochMetrics]:
+    """What :func:`write_metrics` wrote. Raises :class:`ModelError` for a file of another kind."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_row(record) for record in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ModelError(f"{path} is no metrics.csv of fer-train ({error})") from error
+
+
+def _row(record: dict[str, str]) -> EpochMetrics:
+    def number(name: str) -> float | None:
+        return float(record[name]) if record[name] else None
+
+    return EpochMetrics(
+        stage=record["stage"],
+        phase=record["phase"],
+        epoch=int(record["epoch"]),
+        loss=number("loss"),
+        accuracy=number("accuracy"),
+        val_loss=float(record["val_loss"]),
+        val_accuracy=float(record["val_accuracy"]),
+        val_accuracy_int8=number("val_accuracy_int8"),
+        learning_rate=float(record["learning_rate"]),
+        seconds=float(record["seconds"]),
+    )
+
+
+def rows_from_json(rows: list[dict[str, Any]]) -> list[EpochMetrics]:
+    """The history that a checkpoint's record holds."""
+    return [EpochMetrics(**row) for row in rows]

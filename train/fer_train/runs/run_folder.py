@@ -1,0 +1,91 @@
+"""The folder of one training run: its files, and a lock that keeps a second process out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_edge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of one run."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The recipe (:class:`fer_train.runs.config.TrainConfig`)."""
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch and stage."""
+        return self.root / "metrics.csv"
+
+    @property
+    def float_weights(self) -> Path:
+        """Best epoch of the float stage, by validation accuracy."""
+        return self.root / "float.weights.h5"
+
+    @property
+    def qat_weights(self) -> Path:
+        """Best epoch of the QAT stage, by validation accuracy of the converted INT8 model."""
+        return self.root / "qat.h5"
+
+    @property
+    def float_checkpoint(self) -> Path:
+        """State after the last complete epoch of the float stage."""
+        return self.root / "float.checkpoint.npz"
+
+    @property
+    def qat_checkpoint(self) -> Path:
+        """State after the last complete epoch of the QAT stage."""
+        return self.root / "qat.checkpoint.npz"
+
+    @property
+    def summary(self) -> Path:
+        """Final figures of both stages, as JSON."""
+        return self.root / "summary.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities of both networks for every validation image, and the labels (npz)."""
+        return self.root / "predictions.npz"
+
+    @property
+    def plots(self) -> Path:
+        """Pictures: curves and confusion matrices."""
+        return self.root / "plots"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files for TensorBoard."""
+        return self.root / "tensorboard"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; raises :class:`UsageError` when another process trains in it.
+
+        The lock belongs to the process and goes with it, so a killed run leaves none behind.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            import fcntl
+        except ImportError:  # Windows: no advisory locks in the standard library that survive a kill cleanly
+            yield
+            return
+        with (self.root / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(
+                    f"another process is training in {self.root}; wait for it or choose another --run"
+                ) from None
+            handle.write(f"{os.getpid()}\n")
+            handle.flush()
+            yield

@@ -1,0 +1,180 @@
+"""Trained weights and the networks they make: a run folder, the packed form in ``models/``, or a user's Keras model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.labels import NUM_EMOTIONS
+from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
+from fer_train.networks.build import build_network, copy_weights
+from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.packed_weights import read_packed
+from fer_train.runs.run_folder import RunFolder
+
+PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
+
+
+@dataclass
+class Trained:
+    """Weights on disk, and the networks built from them on demand."""
+
+    path: Path
+    recipe: TrainConfig | None
+    """None for a user's own Keras model."""
+    fold: bool = True
+    """Whether the networks get the temperatures of ``temperature.json``."""
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The recipe as a plain dictionary; empty for a user's own model."""
+        return dataclasses.asdict(self.recipe) if self.recipe else {}
+
+    @property
+    def temperatures(self) -> Temperatures | None:
+        """What temperature scaling found, None without it. Raises :class:`ModelError` for a damaged record."""
+        return load_temperatures(self.path) if self.recipe else None
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.recipe.input_size if self.recipe else int(self.float_model().input_shape[1])
+
+    def float_model(self) -> Any:
+        """The float network: ``(None, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(None, 7)`` probabilities.
+
+        A tf_keras model; for a user's own file whichever Keras could read it.
+        """
+        if "float" not in self._cache:
+            model = self._load_float() if self.recipe else load_keras_file(self.path)
+            temperatures = self.temperatures
+            if temperatures is not None and self.fold and not temperatures.folded:
+                fold(model, temperatures.float_)
+            self._cache["float"] = model
+        return self._cache["float"]
+
+    def qat_model(self) -> Any | None:
+        """The tfmot-wrapped network after QAT, or None when there was no such stage."""
+        if self.recipe is None:
+            return None
+        if "qat" not in self._cache:
+            model, temperatures = self._load_qat(), self.temperatures
+            wanted = self.fold and temperatures is not None and not temperatures.folded
+            if wanted and model is not None and temperatures is not None and temperatures.qat is not None:
+                fold(model, temperatures.qat)
+            self._cache["qat"] = model
+        return self._cache["qat"]
+
+    def _network(self, keras: Any) -> Any:
+        assert self.recipe is not None
+        return build_network(keras, self.recipe.input_size, network=self.recipe.network, dropout=self.recipe.dropout)
+
+    def _load_float(self) -> Any:
+        tf_keras = import_tf_keras()
+        network = self._network(tf_keras)
+        if (self.path / PACKED_FLOAT).exists():
+            load_float_weights(self.path, network)
+            return network
+        import keras
+
+        source = self._network(keras)
+        load_float_weights(self.path, source)
+        copy_weights(source, network)
+        return network
+
+    def _load_qat(self) -> Any | None:
+        packed, weights = self.path / PACKED_QAT, RunFolder(self.path).qat_weights
+        if not packed.exists() and not weights.exists():
+            return None
+        from fer_train.quantization.qat_network import wrap_for_qat
+
+        qat = wrap_for_qat(self._network(import_tf_keras()))
+        if packed.exists():
+            _set_weights(qat, read_packed(packed), packed)
+            return qat
+        try:
+            qat.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
+        return qat
+
+
+def load_trained(path: Path, *, fold: bool = True) -> Trained:
+    """Trained weights in a run folder or a packed folder (``config.json`` and weights), or a Keras model file.
+
+    With ``fold`` the networks answer with the probabilities that temperature scaling made, without it as trained.
+    Raises :class:`ModelError` when there is nothing usable at ``path``.
+    """
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
+    if path.is_dir() and not (path / "saved_model.pb").exists():
+        return Trained(path, load_config(path / "config.json"), fold)
+    return Trained(path, None, fold)
+
+
+def load_float_weights(path: Path, network: Any) -> None:
+    """Give ``network`` (Keras 3; packed weights: tf_keras too) the float weights of a run or packed folder.
+
+    Raises :class:`ModelError` when there are none, or those of another network.
+    """
+    packed, weights = path / PACKED_FLOAT, RunFolder(path).float_weights
+    if packed.exists():
+        _set_weights(network, read_packed(packed), packed)
+        return
+    if not weights.exists():
+        raise ModelError(f"no {weights.name} or {PACKED_FLOAT} in {path}; has its float stage finished an epoch?")
+    try:
+        network.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
+
+
+def load_keras_file(path: Path) -> Any:
+    """A user's model from ``.keras``, ``.h5`` or a SavedModel folder, by Keras 3 or else tf_keras.
+
+    Raises :class:`ModelError` unless it takes ``(N, S, S, 3)`` and gives ``(N, 7)``.
+    """
+    tf_keras = import_tf_keras()
+    import keras
+
+    problems = []
+    model = None
+    readers = (tf_keras,) if path.is_dir() else (keras, tf_keras)
+    for reader in readers:
+        try:
+            model = reader.models.load_model(path, compile=False)
+            break
+        except Exception as error:  # the two libraries raise nearly anything for a file that is not theirs
+            problems.append(f"{reader.__name__}: {str(error).strip().splitlines()[0][:120]}")
+    if model is None:
+        raise ModelError(f"{path} is no Keras model that can be read ({'; '.join(problems)})")
+    shape_in, shape_out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] == 3
+    if not square or shape_out != (None, NUM_EMOTIONS):
+        raise ModelError(
+            f"{path}: expected an input (None, S, S, 3) and an output (None, {NUM_EMOTIONS}), "
+            f"the model has {shape_in} and {shape_out}"
+        )
+    return model
+
+
+def import_tf_keras() -> Any:
+    """The module ``tf_keras``, or the error that says how to install it."""
+    try:
+        import tf_keras
+    except ImportError as error:
+        raise MissingDependencyError.for_extra(error.name or "tf_keras", "train") from error
+    return tf_keras
+
+
+def _set_weights(model: Any, arrays: list[npt.NDArray[Any]], path: Path) -> None:
+    try:
+        model.set_weights(arrays)
+    except ValueError as error:
+        raise ModelError(f"{path} holds the weights of another network: {str(error).splitlines()[0][:160]}") from error

@@ -1,0 +1,1 @@
+"""Procedurally drawn faces, for tests and first steps without a data set."""

@@ -1,0 +1,1 @@
+"""The stages of a training: float, QAT, temperature scaling; devices and checkpoints."""

@@ -1,0 +1,110 @@
+"""Teachers that answer while the student learns, for the very faces that it sees.
+
+Stored logits are of the plain image; what a mixed, turned or half-erased one shows they cannot say. Trained networks
+asked about the same changed image can: the student then copies a function instead of a list of answers, and gains from
+long training and strong augmentation (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and
+consistent", arXiv:2106.05237).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from fer_edge.errors import UsageError
+from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.preprocess import to_float_input
+from fer_train.networks.build import build_network
+from fer_train.runs.config import load_config
+from fer_train.runs.run_folder import RunFolder
+from fer_train.runs.trained import load_float_weights
+
+_LEAST = 1e-7
+"""Below it a probability's logarithm is of no use to the temperature."""
+
+
+class LiveTeachers(keras.layers.Layer):  # type: ignore[misc]
+    """The mean answer ``(B, 7)`` float32 of frozen networks to faces ``(B, S, S, 3)`` float32 in [-1, 127/128].
+
+    Each answer is ``softmax(logits / temperature)`` (Hinton et al. 2015, equation 1). No gradient flows back.
+    """
+
+    def __init__(self, networks: Sequence[Any], temperature: float, **kwargs: Any) -> None:
+        super().__init__(trainable=False, dtype="float32", autocast=False, name="teachers", **kwargs)
+        self.networks = list(networks)
+        self.temperature = temperature
+        for network in self.networks:
+            network.trainable = False
+        self.built = True
+
+    def call(self, faces: Any) -> Any:
+        """Ask every network and average."""
+        total: Any = 0.0
+        for network in self.networks:
+            answer = ops.cast(network(faces, training=False), "float32")
+            if self.temperature != 1.0:
+                answer = ops.softmax(ops.log(ops.maximum(answer, _LEAST)) / self.temperature)
+            total = total + answer
+        return ops.stop_gradient(total / len(self.networks))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One row of seven an image."""
+        return (input_shape[0], NUM_EMOTIONS)
+
+    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities ``(N, 7)`` of grey faces ``(N, S, S)`` uint8, as any classifier gives them."""
+        answers = [network.predict_on_batch(to_float_input(faces)) for network in self.networks]
+        return np.asarray(np.mean(answers, axis=0), np.float32)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input in pixels."""
+        return int(self.networks[0].input_shape[1])
+
+
+def load_teachers(
+    runs: Sequence[Path], input_size: int, temperature: float, runner: Callable[[Any], Any]
+) -> LiveTeachers:
+    """The float networks of finished runs or released folders, behind what ``runner`` makes of each.
+
+    Raises :class:`UsageError` for a network of another input size, :class:`ModelError` for one that does not load.
+    """
+    networks: list[Any] = []
+    for run in runs:
+        recipe = load_config(RunFolder(run).config)
+        if recipe.input_size != input_size:
+            raise UsageError(
+                f"the teacher {run} takes {recipe.input_size}x{recipe.input_size} pixels, the student "
+                f"{input_size}x{input_size}; they must see the same faces"
+            )
+        # Keras on PyTorch tells variables apart by their paths where it clears gradients: without names of their own,
+        # teachers would hide a student of the same architecture, whose gradients would then add up step by step.
+        with keras.name_scope(f"teacher_{len(networks)}"):
+            network = build_network(keras, input_size, network=recipe.network)
+        load_float_weights(run, network)
+        networks.append(runner(network))
+    return LiveTeachers(networks, temperature)
+
+
+def taught_cross_entropy(weight: float) -> Callable[[Any, Any], Any]:
+    """Loss of student and teachers side by side, ``(B, 14)``, against targets ``(B, 7)``.
+
+    Cross-entropy against ``(1 - weight) * target + weight * teachers``.
+    """
+
+    def loss(targets: Any, answers: Any) -> Any:
+        own, taught = answers[:, :NUM_EMOTIONS], answers[:, NUM_EMOTIONS:]
+        return keras.losses.categorical_crossentropy((1.0 - weight) * targets + weight * taught, own)
+
+    return loss
+
+
+def accuracy(targets: Any, answers: Any) -> Any:
+    """Of the student's half of ``(B, 14)``."""
+    return keras.metrics.categorical_accuracy(targets, answers[:, :NUM_EMOTIONS])

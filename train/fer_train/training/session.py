@@ -1,0 +1,118 @@
+"""One training run from data to plots: both stages in turn, each resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.errors import UsageError
+from fer_edge.files import atomic_path, write_text
+from fer_train.console import console
+from fer_train.data.dataset import load_dataset
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.evaluation.temperature import RECORD, describe, summarize
+from fer_train.inputs.training_data import prepare_data
+from fer_train.networks.build import STUDENT
+from fer_train.runs.config import TrainConfig
+from fer_train.runs.run_folder import RunFolder
+from fer_train.training.devices import Devices
+from fer_train.training.float_stage import FloatStage
+from fer_train.training.outlook import outlook
+from fer_train.training.temperature_scaling import calibrate
+
+
+def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
+    following = (
+        f"fer-export --int8 --run {folder.root} --data {config.data}"
+        if config.network == STUDENT
+        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
+    )
+    if config.network == STUDENT and (warning := outlook(found, steps)):
+        console.print(warning)
+    console.print(f"plots in {folder.plots}, next: {following}")
+
+
+def _present_teachers(stage: FloatStage) -> None:
+    together = stage.evaluate_teachers()
+    if together is not None:
+        console.print(
+            f"live teachers ({len(stage.config.live_teachers)}, weight {stage.config.teacher_weight}): "
+            f"{together.accuracy:.2%} of {together.n_images} validation images"
+        )
+
+
+def train(
+    config: TrainConfig,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    cache_dir: str | None = None,
+    write_logits: str | None = None,
+    devices: Devices | None = None,
+) -> int:
+    """Run what is left of both stages; returns 0. Hosts other than the first end with the float stage."""
+    is_first = devices is None or devices.hosts.is_first
+    console.quiet = not is_first
+    started = time.monotonic()
+    dataset = load_dataset(config.data, cache_dir=Path(cache_dir) if cache_dir else None, seed=config.seed)
+    if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
+        raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
+    config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
+    if dataset.skipped:
+        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
+    data = prepare_data(config, dataset)
+    console.print(
+        f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
+        f"read in {time.monotonic() - started:.1f} s"
+    )
+    if is_first:
+        config.save(folder.config)
+
+    stage = FloatStage(config, data, folder, devices)
+    if is_first:
+        _present_teachers(stage)
+    stage.run(resume=resume)
+    stage.finish()
+    if not is_first:
+        return 0
+    best = stage.evaluate()
+    console.print(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
+    evaluations = {"float": best}
+    history = list(stage.history)
+
+    qat_network = None
+    if config.qat_epochs:
+        from fer_train.training.qat_stage import QatStage
+
+        qat = QatStage(config, data, folder, stage.network, history, best.decisions)
+        evaluations |= qat.run(resume=resume)
+        history = qat.history
+        qat_network = qat.network
+    summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    if config.temperature_scaling:
+        evaluations = calibrate(folder.root, data.validation_images, evaluations, qat_network)
+        record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
+        summary = summarize(evaluations, record)
+        console.print(f"temperature: {describe(record)}")
+
+    from fer_train.runs.plots import draw_confusion, draw_curves
+
+    draw_curves(history, folder.plots)
+    for name, evaluation in evaluations.items():
+        draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
+    with atomic_path(folder.predictions) as temporary, temporary.open("wb") as handle:
+        each: dict[str, Any] = {name: evaluation.probabilities for name, evaluation in evaluations.items()}
+        np.savez_compressed(handle, labels=data.validation_labels, **each)
+    write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+    if write_logits:
+        from fer_train.inputs.stored_teachers import write_teacher_logits
+
+        write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
+        console.print(f"logits of {len(data.images)} train images in {write_logits}")
+    _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
+    return 0

@@ -1,0 +1,52 @@
+"""Live progress on the terminal: epochs, batches, speed and the time that is left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fer_train.console import console
+
+
+class StageProgress:
+    """Two bars: the whole stage in images, with its remaining time, and the running epoch in batches."""
+
+    def __init__(self, progress: Progress, stage: str, epochs: int, steps: int, done_epochs: int) -> None:
+        self._progress = progress
+        self._steps = steps
+        self._epochs = epochs
+        self._all = progress.add_task(stage, total=epochs * steps, completed=done_epochs * steps, note="")
+        self._one = progress.add_task("", total=steps, note="")
+
+    def start_epoch(self, epoch: int) -> None:
+        """Say which epoch (counted from 0) begins."""
+        self._progress.reset(self._one, description=f"  epoch {epoch + 1}/{self._epochs}", total=self._steps)
+
+    def step(self, note: str = "") -> None:
+        """One batch is done."""
+        self._progress.advance(self._one)
+        self._progress.advance(self._all)
+        if note:
+            self._progress.update(self._one, note=note)
+
+    def say(self, line: str) -> None:
+        """Print a lasting line above the bars."""
+        self._progress.console.print(line, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int) -> Iterator[StageProgress]:
+    """Bars for one stage; on an output that is no terminal only the lasting lines appear."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield StageProgress(progress, stage, epochs, steps, done_epochs)

@@ -1,0 +1,68 @@
+"""Fit the temperatures of a run: the float, the QAT and the INT8 network, each on its own answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.files import write_text
+from fer_train.evaluation.evaluate import Evaluation, evaluate
+from fer_train.evaluation.temperature import FLOAT, INT8, QAT, RECORD, cross_fitted_error, fit_temperature, fold, temper
+from fer_train.quantization.tflite import evaluate_int8
+
+_BATCH: Final[int] = 128
+
+
+def calibrate(
+    folder: Path,
+    images: npt.NDArray[np.uint8],
+    before: dict[str, Evaluation],
+    qat_network: Any | None = None,
+) -> dict[str, Evaluation]:
+    """Fit both temperatures, write the record to the run's ``folder``, and return the evaluations after folding.
+
+    ``before`` are evaluations of ``images`` ``(N, H, H)`` without temperature: ``float``, and with a QAT stage
+    ``int8``, the converted network. ``qat_network``, whose unrounded probabilities its T is fitted on, is folded in
+    place and converted once more.
+    """
+    plain = before[FLOAT]
+    record: dict[str, Any] = {"format": 1, "folded": False, "fitted_on": plain.split, "n_images": plain.n_images}
+    record[FLOAT], temperature = _fitted(plain)
+    after = {FLOAT: Evaluation(plain.split, temper(plain.probabilities, temperature), plain.labels)}
+    record[FLOAT] |= _errors(plain, after[FLOAT])
+    if qat_network is not None:
+        simulated = _evaluate_keras(qat_network, images, plain)
+        record[QAT], temperature = _fitted(simulated)
+        fold(qat_network, temperature)
+        after[INT8] = evaluate_int8(qat_network, images, plain.labels, plain.split)
+        record[QAT] |= _errors(before[INT8], after[INT8])
+    write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+    return after
+
+
+def _fitted(evaluation: Evaluation) -> tuple[dict[str, Any], float]:
+    temperature = fit_temperature(evaluation.probabilities, evaluation.labels)
+    held_out = cross_fitted_error(evaluation.probabilities, evaluation.labels)
+    return {
+        "temperature": temperature,
+        "expected_calibration_error_cross_fitted": held_out if np.isfinite(held_out) else None,
+    }, temperature
+
+
+def _errors(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """What folding did to the model that ships: calibration error over 15 bins, and decisions that rounding moved."""
+    return {
+        "expected_calibration_error_before": before.calibration_error,
+        "expected_calibration_error_after": after.calibration_error,
+        "decisions_changed": int((before.decisions != after.decisions).sum()),
+    }
+
+
+def _evaluate_keras(network: Any, images: npt.NDArray[np.uint8], like: Evaluation) -> Evaluation:
+    from fer_train.networks.keras_classifier import KerasClassifier
+
+    return evaluate(KerasClassifier(network), images, like.labels, like.split, batch=_BATCH)
