@@ -76,7 +76,7 @@ def progress_bar() -> Iterator[Progress]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    shown = Console(stderr=True)
+    shown = Console(stderr=True, force_jupyter=False)
     if not shown.is_terminal:
         yield Lines(sys.stderr.write)
         return

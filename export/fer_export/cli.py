@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "export") from error
     require_jinja("export")
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
     request = _request(args, weights, console)
     from fer_export.export import GateFailedError, export
 

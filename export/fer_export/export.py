@@ -20,7 +20,15 @@ from fer_edge.versions import source_commit
 from fer_export.check import edgetpu_compiler
 from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
-from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
+from fer_export.check.gate import (
+    Comparison,
+    Limits,
+    Verdict,
+    accepting_options,
+    check_quantized,
+    check_same_network,
+    merge,
+)
 from fer_export.check.layer_error import layer_errors
 from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
 from fer_export.convert.four_files import Networks, build_networks
@@ -94,6 +102,8 @@ class GateReport:
     rows: list[list[str]]
     verdict: Verdict
     coral_rows: list[list[str]] | None
+    way_on: str = ""
+    """What the user can do about it, a sentence."""
 
 
 class GateFailedError(CheckFailedError):
@@ -101,7 +111,8 @@ class GateFailedError(CheckFailedError):
 
     def __init__(self, found: GateReport) -> None:
         self.report = found
-        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}")
+        way_on = f". What to do: {found.way_on}" if found.way_on else ""
+        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
 
 
 class Steps:
@@ -170,7 +181,7 @@ def _judge_and_describe(
         )
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
-            raise GateFailedError(GateReport(rows, verdict, coral_rows))
+            raise GateFailedError(GateReport(rows, verdict, coral_rows, _way_on(request, comparisons)))
         steps.begin("golden vectors")
         write_golden(work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions())
         entries = {
@@ -197,6 +208,18 @@ def _judge_and_describe(
         steps.begin("Edge TPU compiler")
         edgetpu_compiler.compile_model(work / INT8_TFLITE, work)
     return ExportResult((), rows, verdict, coral_rows, coral_summary, evaluations)
+
+
+def _way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
+    """Advice after a refusal: train longer, or the options that accept the loss; empty where neither would help."""
+    quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
+    options = accepting_options(quantized, request.limits, labelled=request.labelled)
+    if not options:
+        return ""
+    longer = "train longer"
+    if (request.weights / "config.json").is_file():
+        longer += f" (fer-train --start-from {request.weights} --run runs/longer --data DATA --epochs 5)"
+    return f"{longer}, or accept the loss with {options}"
 
 
 def _verdict(

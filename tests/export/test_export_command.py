@@ -144,6 +144,7 @@ def test_failed_gate_writes_nothing_and_says_all(
     assert captured.err.count("accuracy drops by") == 2 and "at most -100.00 allowed" in captured.err
     assert "weights are quantised per channel" in captured.err, "PTQ does not fit the Edge TPU, and that is said too"
     assert captured.err.count("\n") == 1 and "no file was written" in captured.err
+    assert "What to do: train longer, or accept the loss with --max-drop " in captured.err
 
 
 @pytest.mark.parametrize(

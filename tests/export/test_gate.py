@@ -6,7 +6,15 @@ import pytest
 
 from fer_edge.errors import DataError
 from fer_edge.labels import NUM_EMOTIONS
-from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
+from fer_export.check.gate import (
+    Comparison,
+    Limits,
+    Verdict,
+    accepting_options,
+    check_quantized,
+    check_same_network,
+    merge,
+)
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import paired_drop
 
@@ -129,3 +137,22 @@ def test_other_images_cannot_be_compared() -> None:
 def test_merge_keeps_order_and_drops_repetitions() -> None:
     merged = merge([Verdict(("a",), ("r",)), Verdict(("b", "a"), ("r",))])
     assert merged == Verdict(("a", "b"), ("r",))
+
+
+def test_a_refusal_names_the_options_with_which_these_models_pass() -> None:
+    # Three limits are missed at once: each has its option, and with them (and no others) nothing is left to say.
+    worse = [pair(700, lost=200, gained=3), pair(700, lost=210, gained=3)]
+    limits = Limits()
+    assert not check_quantized("m", worse[0], limits, labelled=True).passed
+    words = accepting_options(worse, limits, labelled=True).split()
+    given = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+    assert sorted(given) == ["--max-drop", "--max-recall-loss", "--min-agreement"]
+    accepting = Limits(
+        max_drop=given["--max-drop"],
+        min_agreement=given["--min-agreement"],
+        strict_agreement=True,
+        max_recall_loss=given["--max-recall-loss"],
+    )
+    assert all(check_quantized("m", each, accepting, labelled=True).passed for each in worse)
+    assert accepting_options(worse, accepting, labelled=True) == ""
+    assert given["--max-drop"] <= worse[1].drop.value + 0.1, "no more than needed"

@@ -36,8 +36,8 @@ MODULES = {
     "fer-bench": "fer_bench.cli",
 }
 EXTRA_MODULES = (
-    "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich jinja2 onnx onnxruntime tf2onnx "
-    "psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy"
+    "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich jinja2 onnx onnxruntime "
+    "tf2onnx psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy"
 )
 BASE_ONLY = {"FER_TEST_HIDE": EXTRA_MODULES}
 

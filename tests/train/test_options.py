@@ -15,7 +15,7 @@ from fer_edge.command import CommandParser
 from fer_edge.errors import UsageError
 from fer_train.commands.option_table import markdown
 from fer_train.commands.recipe import add_option, recipe_from, with_derived_defaults
-from fer_train.commands.train import build_parser
+from fer_train.commands.train import build_parser, main
 from fer_train.runs.config import FROM_BACKBONE, GROUPS, OPTIONS, WEIGHT_OF_VOTES, TrainConfig, load_config
 from fer_train.runs.option import AT_LEAST_0, Range, option, options_of
 
@@ -148,3 +148,12 @@ def test_a_recipe_of_an_old_run_is_still_read(tmp_path: Path) -> None:
         del record[name]
     (tmp_path / "config.json").write_text(json.dumps(record))
     assert load_config(tmp_path / "config.json") == TrainConfig(epochs=7, zoom=4.0)
+
+
+def test_a_place_for_logits_that_does_not_exist_is_refused_before_training(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--run", str(tmp_path / "r"), "--data", "d", "--write-logits", str(tmp_path / "no/such/logits.npz")]
+    assert main(arguments) == 2
+    assert "--write-logits" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

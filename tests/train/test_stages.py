@@ -16,6 +16,7 @@ from fer_edge.errors import ModelError
 from fer_train.runs.ancestry import ancestry
 from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.run_folder import RunFolder
+from fer_train.training import keras_optimizer
 
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
 
@@ -58,7 +59,8 @@ def small_network(keras: Any, input_size: int, **_: Any) -> Any:
 
 
 def arrays(stage: Any) -> list[npt.NDArray[Any]]:
-    return [np.asarray(variable) for variable in stage.trainer.variables]
+    averages = keras_optimizer.averages(stage.trainer.optimizer)
+    return [np.asarray(variable) for variable in [*stage.trainer.variables, *averages]]
 
 
 def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

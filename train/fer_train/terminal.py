@@ -19,7 +19,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
     except ImportError:
         yield _shows_nothing
         return
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)
     with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
         task = bars.add_task(label, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -18,8 +18,8 @@ MIN_WIDTH = 110
 
 def console() -> Console:
     """Standard output, wide enough for the tables when it is a file or a pipe."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(MIN_WIDTH, out.width))
+    out = Console(highlight=False, force_jupyter=False)
+    return out if out.is_terminal else Console(highlight=False, force_jupyter=False, width=max(MIN_WIDTH, out.width))
 
 
 def print_report(report: Report, out: Console) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from fer_edge.labels import EMOTIONS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Interval, paired_drop
+from fer_train.training.outlook import MAX_DROP, MAX_RECALL_LOSS, MIN_AGREEMENT
 
 MAX_HALF_WIDTH: Final[float] = 1.0
 """Points; a 95 % interval of the drop that is wider to either side is called too few images."""
@@ -75,16 +77,16 @@ class Comparison:
 class Limits:
     """What the gate demands. Points are percentage points, fractions lie in [0, 1]."""
 
-    max_drop: float = 1.0
+    max_drop: float = MAX_DROP
     """Largest accuracy drop of a quantised model against the float model, in points."""
-    min_agreement: float = 0.80
+    min_agreement: float = MIN_AGREEMENT
     """Smallest fraction of labelled images that a quantised model decides like the float model. QAT goes on training,
     so a better network may decide many images otherwise: without ``strict_agreement`` this fails only models that are
     less accurate than float as well."""
     strict_agreement: bool = False
     min_agreement_synthetic: float = 0.75
     """The same over drawn faces, where no accuracy is to be had and networks are unsure."""
-    max_recall_loss: float = 10.0
+    max_recall_loss: float = MAX_RECALL_LOSS
     """Largest loss of one class's recall, in points; counts when it is more than chance (the interval excludes 0)."""
     max_drop_same: float = 0.2
     """Largest accuracy difference between two files that hold the same network, in points, either way."""
@@ -157,6 +159,29 @@ def check_same_network(name: str, comparison: Comparison, limits: Limits, *, lab
             f"on average, at most {limits.max_difference_same} allowed"
         )
     return Verdict(tuple(failures), ())
+
+
+def accepting_options(quantized: Sequence[Comparison], limits: Limits, *, labelled: bool) -> str:
+    """The options of ``fer-export`` with which these quantised models would pass, such as ``--max-drop 3.2``.
+
+    Empty where no limit that has an option was missed.
+    """
+    verdicts = [check_quantized("", each, limits, labelled=labelled) for each in quantized]
+    failures = " ".join(line for verdict in verdicts for line in verdict.failures)
+    options = []
+    if "accuracy drops" in failures:
+        options.append(f"--max-drop {_rounded_up(max(each.drop.value for each in quantized))}")
+    if "agrees with float" in failures:
+        options.append(f"--min-agreement {math.floor(100 * min(each.agreement for each in quantized)) / 100}")
+    if "recall of" in failures:
+        losses = [loss.value for each in quantized for loss in each.recall_loss.values() if loss.low > 0.0]
+        options.append(f"--max-recall-loss {_rounded_up(max(losses))}")
+    return " ".join(options)
+
+
+def _rounded_up(points: float) -> float:
+    """To a tenth."""
+    return math.ceil(10.0 * points) / 10.0
 
 
 def merge(verdicts: Mapping[str, Verdict] | list[Verdict]) -> Verdict:

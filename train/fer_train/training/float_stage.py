@@ -27,13 +27,13 @@ from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
 from fer_train.runs.trained import load_float_weights
 from fer_train.runs.weights import save_weights
-from fer_train.training import keras_optimizer
 from fer_train.training.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
 from fer_train.training.devices import Devices
 from fer_train.training.epoch_loops import keras_epoch, torch_epoch
 from fer_train.training.live_teachers import LiveTeachers, accuracy, load_teachers, taught_cross_entropy
 from fer_train.training.optimizer import make_optimizer
 from fer_train.training.stage_progress import StageProgress, stage_progress
+from fer_train.training.weight_average import averaged_weights
 
 HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
 """Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
@@ -242,7 +242,7 @@ class FloatStage:
         rate = config.head_learning_rate if head else config.learning_rate
         total = max(epochs * self.steps, 1)
         warmup = min(int(config.warmup_epochs * self.steps), total // 4)
-        # An average that reached back to the very first steps would lag for good in a short run.
+        # Where epochs have few steps, hundreds of them are a long time.
         memory = min(config.ema_decay, 1.0 - 1.0 / (2 * self.steps))
         optimizer = make_optimizer(dataclasses.replace(config, ema_decay=memory), rate, total, warmup)
         taught = self.teachers is not None
@@ -288,17 +288,8 @@ class FloatStage:
 
     def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
         started = time.monotonic()
-        averaged = bool(self.trainer.optimizer.use_ema)
         loss, accuracy = self.fit_epoch(epoch, progress)
-        raw = self._swap_in_average() if averaged else None
-        evaluation = self.evaluate()
-        if evaluation.accuracy > self.best_accuracy:
-            self.best_accuracy = evaluation.accuracy
-            if self.devices.hosts.is_first:
-                self._save_best()
-        if raw is not None:
-            for variable, value in zip(self.trainer.trainable_variables, raw, strict=True):
-                variable.assign(value)
+        evaluation = self._evaluate_and_keep_best()
         return EpochMetrics(
             stage="float",
             phase=self.phase,
@@ -312,6 +303,25 @@ class FloatStage:
             seconds=time.monotonic() - started,
         )
 
+    def _evaluate_and_keep_best(self) -> Evaluation:
+        """Of the plain weights and their average the better, which is saved where it is the best so far."""
+        plain = self.evaluate()
+        if self.trainer.optimizer.use_ema:
+            with averaged_weights(self.trainer):
+                averaged = self.evaluate()
+                if averaged.accuracy >= plain.accuracy:
+                    self._keep_if_best(averaged)
+                    return averaged
+        self._keep_if_best(plain)
+        return plain
+
+    def _keep_if_best(self, evaluation: Evaluation) -> None:
+        """Save the weights as they are now, of which this is the evaluation."""
+        if evaluation.accuracy > self.best_accuracy:
+            self.best_accuracy = evaluation.accuracy
+            if self.devices.hosts.is_first:
+                self._save_best()
+
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
         """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
         progress.start_epoch(epoch)
@@ -322,15 +332,6 @@ class FloatStage:
 
     def _save_best(self) -> None:
         save_weights(self._on_one_device(), self.folder.float_weights)
-
-    def _swap_in_average(self) -> list[npt.NDArray[Any]]:
-        raw = [np.array(to_numpy(variable)) for variable in self.trainer.trainable_variables]
-        averages = keras_optimizer.averages(self.trainer.optimizer)
-        for variable, average in zip(self.trainer.trainable_variables, averages, strict=True):
-            variable.assign(
-                np.array(to_numpy(average))
-            )  # a copy: on JAX the two would share a buffer that is given away later
-        return raw
 
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)

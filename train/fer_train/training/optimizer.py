@@ -1,8 +1,10 @@
-"""Optimizer and learning-rate schedule of the float stage, from Keras' own."""
+"""Optimizer, learning-rate schedule and weight average of the float stage, from Keras' own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+
+from fer_train.training.weight_average import average_from_the_first_step
 
 if TYPE_CHECKING:
     from fer_train.runs.config import TrainConfig
@@ -16,7 +18,8 @@ def make_optimizer(config: TrainConfig, peak: float, steps: int, warmup_steps: i
 
     ``cosine`` then falls to a hundredth of ``peak`` (Loshchilov and Hutter 2017), ``constant`` stays. ``adamw`` is
     Loshchilov and Hutter 2019, ``sgd`` has Nesterov momentum 0.9; weight decay is decoupled in both, times the rate,
-    and spares offsets and BatchNorm. With ``ema_decay`` the optimizer also averages the weights.
+    and spares offsets and BatchNorm. With ``ema_decay`` the optimizer also averages the weights, with the growing
+    memory of :func:`fer_train.training.weight_average.average_decay`.
     """
     import keras
 
@@ -38,4 +41,6 @@ def make_optimizer(config: TrainConfig, peak: float, steps: int, warmup_steps: i
         else keras.optimizers.SGD(schedule, momentum=_MOMENTUM, nesterov=True, **common)
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if config.ema_decay > 0:
+        average_from_the_first_step(optimizer)
     return optimizer

@@ -14,6 +14,7 @@ from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, write_text
 from fer_train.console import console
 from fer_train.data.dataset import load_dataset
+from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD, describe, summarize
 from fer_train.inputs.training_data import prepare_data
 from fer_train.networks.build import STUDENT
@@ -21,7 +22,19 @@ from fer_train.runs.config import TrainConfig
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
+from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import calibrate
+
+
+def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
+    following = (
+        f"fer-export --int8 --run {folder.root} --data {config.data}"
+        if config.network == STUDENT
+        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
+    )
+    if config.network == STUDENT and (warning := outlook(found, steps)):
+        console.print(warning)
+    console.print(f"plots in {folder.plots}, next: {following}")
 
 
 def _present_teachers(stage: FloatStage) -> None:
@@ -51,9 +64,7 @@ def train(
         raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
     config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
     if dataset.skipped:
-        console.print(
-            f"{len(dataset.skipped)} files skipped, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}"
-        )
+        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
     data = prepare_data(config, dataset)
     console.print(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
@@ -103,10 +114,5 @@ def train(
 
         write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
         console.print(f"logits of {len(data.images)} train images in {write_logits}")
-    following = (
-        f"fer-export --int8 --run {folder.root} --data {config.data}"
-        if config.network == STUDENT
-        else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
-    )
-    console.print(f"plots in {folder.plots}, next: {following}")
+    _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
     return 0

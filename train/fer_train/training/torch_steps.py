@@ -19,6 +19,7 @@ import torch
 from fer_edge.system import usable_cpus
 from fer_train.parallel import ordered_map
 from fer_train.training import keras_optimizer
+from fer_train.training.weight_average import average_decay
 
 Chunk = tuple[Any, Any, Any]
 """Faces, targets and weights of several batches, one behind the other."""
@@ -66,6 +67,7 @@ class TorchSteps:
         self._device = self._parameters[0].device
         self._on_gpu = self._device.type == "cuda"
         self._rate = torch.zeros((), device=self._device)
+        self._average_share = torch.ones((), device=self._device)  # of the new weights in their average
         self._adamw = self._share_state(variables)
         self._sums = torch.zeros(3, device=self._device)  # loss, weight of the right answers, weight of all
         self._inputs: tuple[Any, ...] = ()
@@ -166,6 +168,8 @@ class TorchSteps:
     def _one(self, batch: list[Any]) -> None:
         """A step. The first one makes the buffers, and on a GPU records the graph."""
         self._rate.fill_(keras_optimizer.rate_at(self._optimizer, self._done))
+        if self._averages:
+            self._average_share.fill_(1.0 - average_decay(self._done, float(self._optimizer.ema_momentum)))
         if not self._inputs:
             self._inputs = tuple(part.clone() for part in batch)
             if self._on_gpu:
@@ -176,9 +180,6 @@ class TorchSteps:
             self._compute()
         else:
             self._graph.replay()
-        if self._averages and self._done == 0:  # an average begins with the first value, as in Keras
-            with torch.no_grad():
-                torch._foreach_copy_(self._averages, self._parameters)
         self._done += 1
 
     def _compute(self) -> None:
@@ -195,8 +196,10 @@ class TorchSteps:
             parameter.grad = None
         with torch.no_grad():
             if self._averages:
-                momentum = float(self._optimizer.ema_momentum)
-                torch._foreach_lerp_(self._averages, self._parameters, 1.0 - momentum)
+                # A tensor, since a recorded step repeats what it read, and the share changes from step to step.
+                moves = torch._foreach_sub(self._parameters, self._averages)
+                torch._foreach_mul_(moves, self._average_share)
+                torch._foreach_add_(self._averages, moves)
             right = (answers.argmax(-1) == labels) * weights
             self._sums += torch.stack([loss.detach(), right.sum(), weights.sum()])
 
