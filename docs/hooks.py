@@ -28,9 +28,9 @@ PAGES: Final[dict[str, str]] = {
 COMMANDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "fer-camera": ("fer_edge.app.cli", ("",)),
     "fer-data": ("fer_train.commands.data", ("import", "audit", "synth")),
-    "fer-train": ("fer_train.commands.train", ("",)),
+    "fer-train": ("fer_train.commands.subcommands", ("", "teach", "ablation", "average", "calibrate", "speed")),
     "fer-export": ("fer_export.cli", ("",)),
-    "fer-bench": ("fer_bench.cli", ("", "compare")),
+    "fer-bench": ("fer_bench.cli", ("", "compare", "demo")),
 }
 """Command -> the module of its ``main``, and its subcommands ("" is the command itself)."""
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")

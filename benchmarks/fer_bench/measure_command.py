@@ -105,7 +105,7 @@ def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> Non
     if options.profile and not _profiled(targets):
         raise UsageError(f"--profile works on {' and '.join(profiled_backends())}, not on {targets[0].backend}")
     if options.html:
-        require_jinja("bench")
+        require_jinja()
     if options.html and options.html.is_dir():
         raise UsageError(f"{options.html} cannot be written: it is a folder")
     for path in filter(None, (options.json, options.html)):

@@ -110,7 +110,7 @@ def _run(args: argparse.Namespace) -> int:
         from rich.console import Console
     except ImportError as error:
         raise MissingDependencyError.for_extra("rich", "export") from error
-    require_jinja("export")
+    require_jinja()
     console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
     request = _request(args, weights, console)
     from fer_export.export import GateFailedError, export

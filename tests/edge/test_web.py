@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import os
 import shutil
 import signal
@@ -263,3 +264,18 @@ def test_the_page_in_a_browser(serve: Callable[..., Page], browser: Browser) -> 
     page.show(empty)
     wait_for(lambda: browser.value("document.querySelectorAll('.face').length") == 0)
     assert browser.value("document.getElementById('none').hidden") is False
+
+
+def test_the_page_leaves_the_logging_of_others_alone(serve: Callable[..., Page]) -> None:
+    """Uvicorn configures ``logging`` unless told not to, which closes every handler that somebody else has opened."""
+    closed: list[bool] = []
+
+    class Mine(logging.Handler):
+        def close(self) -> None:
+            closed.append(True)
+            super().close()
+
+    mine = Mine()
+    serve()
+    assert not closed
+    mine.close()

@@ -304,10 +304,13 @@ def test_the_base_installation_runs_camera_and_data(data: Path, video: Path, tmp
     assert user.command(*camera(video, *HAAR), **BASE_ONLY).code == 0
     ended = user.command("fer-data", "synth", "--to", "drawn", "--train", "1", "--validation", "1", "--test", "1")
     assert ended.code == 0, ended.err
-    ended = user.command("fer-data", "audit", "--data", data, "--html", "a.html", **BASE_ONLY)
+    ended = user.command("fer-data", "audit", "--data", data, "--json", "a.json", **BASE_ONLY)
     assert ended.code == 0, ended.err
     assert "exact" in ended.out.lower()
-    assert "cwd/a.html" in ended.left
+    assert "cwd/a.json" in ended.left
+    ended = user.command("fer-data", "audit", "--data", data, "--html", "a.html", **BASE_ONLY)
+    assert ended.code == 3
+    assert ended.err.strip().endswith("pip install jinja2")
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,9 @@ def test_wheel_runs_in_a_bare_environment(device: Path, wheel: Path, scene: Path
     assert installed.split() == ["None", "None"]
     data = device.parent / "fer-data"
     checked(data, "synth", "--to", "drawn", "--train", "2", "--validation", "1", "--test", "1", cwd=tmp_path)
-    audited = run(data, "audit", "--data", "drawn", "--cache-dir", "cache", "--html", "audit.html", cwd=tmp_path)
+    audited = run(data, "audit", "--data", "drawn", "--cache-dir", "cache", "--json", "audit.json", cwd=tmp_path)
     assert (audited.returncode, audited.stderr) == (0, ""), audited.stderr
-    assert (tmp_path / "audit.html").is_file()
+    assert (tmp_path / "audit.json").is_file()
     for command, extra in (("fer-train", "train"), ("fer-export", "export"), ("fer-bench", "bench")):
         done = run(device.parent / command, *bare_arguments(command), cwd=tmp_path)
         assert done.returncode == 3, (command, done.stdout + done.stderr)

@@ -8,7 +8,6 @@ time of the whole model and both are reported.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.dependencies import import_onnxruntime
+from fer_edge.dependencies import import_onnxruntime, import_runtime
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.inference.backends import backends
 
@@ -60,7 +59,7 @@ def profiled_backends() -> list[str]:
 
 
 def _profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
-    make_interpreter = importlib.import_module(runtime_module).Interpreter
+    make_interpreter = import_runtime(runtime_module).Interpreter
     parts = cut_out_operators(content)
     models = [content, *(part["content"] for part in parts)]
     interpreters = []

@@ -87,7 +87,9 @@ class WebPage:
             http=limited_protocol(),
             ws="none",
             lifespan="off",
-            # No line for a request: addresses may hold the token.
+            # No line for a request: addresses may hold the token. Uvicorn's own configuration of logging would close
+            # the handlers of everybody else in the process.
+            log_config=None,
             log_level="critical",
             access_log=False,
             server_header=False,

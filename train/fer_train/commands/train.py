@@ -14,7 +14,7 @@ from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.extras import missing_packages
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import whole
-from fer_train.commands.recipe import add_option, recipe_from, resumed_recipe
+from fer_train.commands.recipe import QUICK, add_option, recipe_from, resumed_recipe
 from fer_train.commands.subcommands import SUBCOMMANDS
 from fer_train.runs.config import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
 from fer_train.runs.run_folder import RunFolder
@@ -38,7 +38,9 @@ def build_parser() -> CommandParser:
     what.add_argument(
         "--quick",
         action="store_true",
-        help="a first model in minutes on two cores: 64 pixels, 5 epochs of 5,000 images; options beside it win",
+        help="a first model in minutes on two cores; short for "
+        + " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in QUICK.items())
+        + ", but options beside it win",
     )
     what.add_argument("--cache-dir", help="where decoded images are kept (default: the user's cache folder)")
     for field in OPTIONS.values():

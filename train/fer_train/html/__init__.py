@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-def require_jinja(extra: str = "train") -> None:
+def require_jinja() -> None:
     """Fail before the work that a page would show, not after it.
-
-    Args:
-        extra: The extra of ours that holds Jinja2 for the calling command.
 
     Raises:
         MissingDependencyError: Jinja2 is not installed.
@@ -28,7 +25,9 @@ def require_jinja(extra: str = "train") -> None:
     try:
         import jinja2  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError.for_extra("jinja2", extra) from error
+        raise MissingDependencyError(
+            "jinja2, which writes pages, is not installed; install it with: pip install jinja2"
+        ) from error
 
 
 def render(package: str, template: str, **values: Any) -> Markup:

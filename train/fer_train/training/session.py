@@ -16,9 +16,10 @@ from fer_train.console import console
 from fer_train.data.dataset import load_dataset
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD, describe, summarize
-from fer_train.inputs.training_data import prepare_data
+from fer_train.inputs.training_data import TrainingData, prepare_data
 from fer_train.networks.build import STUDENT
 from fer_train.runs.config import TrainConfig
+from fer_train.runs.history import EpochMetrics
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
@@ -58,18 +59,7 @@ def train(
     """Run what is left of both stages; returns 0. Hosts other than the first end with the float stage."""
     is_first = devices is None or devices.hosts.is_first
     console.quiet = not is_first
-    started = time.monotonic()
-    dataset = load_dataset(config.data, cache_dir=Path(cache_dir) if cache_dir else None, seed=config.seed)
-    if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
-        raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
-    config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
-    if dataset.skipped:
-        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
-    data = prepare_data(config, dataset)
-    console.print(
-        f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
-        f"read in {time.monotonic() - started:.1f} s"
-    )
+    config, data = _read(config, resume=resume, cache_dir=cache_dir)
     if is_first:
         config.save(folder.config)
 
@@ -99,7 +89,41 @@ def train(
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary = summarize(evaluations, record)
         console.print(f"temperature: {describe(record)}")
+    _write_results(folder, history, evaluations, data, summary)
+    if write_logits:
+        from fer_train.inputs.stored_teachers import write_teacher_logits
 
+        write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
+        console.print(f"logits of {len(data.images)} train images in {write_logits}")
+    _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
+    return 0
+
+
+def _read(config: TrainConfig, *, resume: bool, cache_dir: str | None) -> tuple[TrainConfig, TrainingData]:
+    """The data set that the recipe names, and the recipe with its fingerprint."""
+    started = time.monotonic()
+    dataset = load_dataset(config.data, cache_dir=Path(cache_dir) if cache_dir else None, seed=config.seed)
+    if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
+        raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
+    config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
+    if dataset.skipped:
+        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
+    data = prepare_data(config, dataset)
+    console.print(
+        f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
+        f"read in {time.monotonic() - started:.1f} s"
+    )
+    return config, data
+
+
+def _write_results(
+    folder: RunFolder,
+    history: list[EpochMetrics],
+    evaluations: dict[str, Evaluation],
+    data: TrainingData,
+    summary: dict[str, Any],
+) -> None:
+    """Plots, predictions and the summary of a finished run."""
     from fer_train.runs.plots import draw_confusion, draw_curves
 
     draw_curves(history, folder.plots)
@@ -109,10 +133,3 @@ def train(
         each: dict[str, Any] = {name: evaluation.probabilities for name, evaluation in evaluations.items()}
         np.savez_compressed(handle, labels=data.validation_labels, **each)
     write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
-    if write_logits:
-        from fer_train.inputs.stored_teachers import write_teacher_logits
-
-        write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
-        console.print(f"logits of {len(data.images)} train images in {write_logits}")
-    _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
-    return 0
