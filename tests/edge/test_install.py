@@ -86,7 +86,7 @@ def test_the_guides_name_options_and_files_that_exist(guide: str) -> None:
     options = {option for action in build_parser()._actions for option in action.option_strings}
     foreign = {"--system-site-packages", "--no-deps", "--now", "--rm", "--device", "--from", "--no-cache-dir"}
     foreign |= {"--system", "--groups", "--interval", "--timeout", "--start-period", "--env-file", "--read-only"}
-    foreign |= {"--tmpfs", "--cap-drop", "--security-opt", "--group-add"}
+    foreign |= {"--no-install-recommends", "--tmpfs", "--cap-drop", "--security-opt", "--group-add"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - foreign <= options
     for name in re.findall(r"edge/install/([\w.-]+)", text):
         assert (INSTALL / name).is_file()
