@@ -47,6 +47,18 @@ def _parser() -> CommandParser:
         default="ours",
         help="what a Keras model from elsewhere was trained on: (p-128)/128, p/127.5-1, p/255, or p",
     )
+    parser.add_argument(
+        "--labels",
+        metavar="ORDER",
+        default="ours",
+        help="how the seven outputs of a Keras model from elsewhere are ordered: fer2013 (the numbers of fer2013.csv), "
+        "affectnet, rafdb, ferplus, or the emotions separated by commas; ours is alphabetical",
+    )
+    parser.add_argument(
+        "--allow-chance",
+        action="store_true",
+        help="export even a network that is no better than chance, to try the tools with untrained weights",
+    )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go")
@@ -123,6 +135,7 @@ def _weights(args: argparse.Namespace) -> Path:
 
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
     from fer_export.check.gate import Limits
+    from fer_export.convert.class_order import class_order
     from fer_export.export import ExportRequest, synthetic_faces
 
     limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
@@ -137,6 +150,8 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "with_coral": args.coral,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
+        "order": class_order(args.labels),
+        "allow_chance": args.allow_chance,
         "threads": args.threads,
     }
     if args.data is None:

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
 from fer_edge.inference.classifier import Classifier
+from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
+from fer_edge.preprocess import resize_gray
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_edge.verification.replay import verify
 from fer_export.check import edgetpu_compiler
@@ -21,8 +25,10 @@ from fer_export.check.contract import check_contract
 from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
 from fer_export.check.layer_error import layer_errors
 from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
+from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing
+from fer_export.convert.class_order import ORDERS, OWN_ORDER, order_name
 from fer_export.convert.four_files import Networks, build_networks
-from fer_export.convert.keras_model import UserModel, load_weights
+from fer_export.convert.keras_model import INPUT_RANGES, UserModel, load_weights
 from fer_export.convert.qdq_writer import Target
 from fer_export.convert.representative_faces import representative_faces
 from fer_export.describe import manifest, report
@@ -38,6 +44,12 @@ from fer_train.synthetic.faces import synthetic_split
 SYNTHETIC_PER_CLASS: Final[int] = 40
 SYNTHETIC_SEED: Final[int] = 0
 SYNTHETIC_SPLIT: Final[str] = "synthetic"
+READING_PER_CLASS: Final[int] = 60
+"""Images per class on which other input ranges and class orders are tried."""
+_LIKELY: Final[str] = (
+    "untrained weights, another input range (--input-range) or another order of classes (--labels)? "
+    "--allow-chance exports it all the same"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,11 @@ class ExportRequest:
     with_coral: bool = False
     force_ptq: bool = False
     input_range: str = "ours"
-    """For a model from elsewhere: what it was trained on, a key of ``user_model.INPUT_RANGES``."""
+    """For a model from elsewhere: what it was trained on, a key of ``keras_model.INPUT_RANGES``."""
+    order: tuple[int, ...] = ORDERS[OWN_ORDER]
+    """For a model from elsewhere: the emotion (0..6) that each output stands for."""
+    allow_chance: bool = False
+    """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1
 
     @property
@@ -119,7 +135,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """
     steps = steps or Steps()
     steps.begin("loading weights")
-    trained = load_weights(request.weights, request.input_range)
+    trained = load_weights(request.weights, request.input_range, request.order)
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
@@ -147,7 +163,9 @@ def _judge_and_describe(
         steps.begin("operators")
         operators = optimized_operators(networks.files[INT8_ONNX])
         checked = coral.check_model(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
-        verdict = _verdict(request, comparisons, twin, operators, checked)
+        verdict = merge(
+            [_plausible(request, trained, reference, steps), _verdict(request, comparisons, twin, operators, checked)]
+        )
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
         layers = layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
@@ -195,6 +213,40 @@ def _judge_and_describe(
         edgetpu_compiler.compile_model(work / INT8_TFLITE, work)
     summary = checked.summary if checked else ""
     return ExportResult((), rows, verdict, checked.rows() if checked else None, summary)
+
+
+def _plausible(request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps) -> Verdict:
+    """Whether the network itself knows anything, and how its inputs and outputs fit the data."""
+    if request.allow_chance:
+        return Verdict((), ())
+    if not request.labelled:
+        stuck = ignores_its_input(reference.probabilities)
+        line = f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}"
+        return Verdict((line,) if stuck else (), ())
+    better = None
+    if isinstance(trained, UserModel):
+        steps.begin("input range and class order")
+        better = _better_reading(request, trained)
+    problem = knows_nothing(reference)
+    if better is not None:
+        options = [f"--input-range {better.input_range}"] if better.input_range != request.input_range else []
+        order = tuple(request.order[i] for i in better.order)
+        options += [f"--labels {order_name(order)}"] if order != request.order else []
+        line = (
+            f"{FLOAT_TFLITE}: the labels fit {' '.join(options)} far better ({better.accuracy:.1%} of a sample, "
+            f"{better.gain.value:+.1f} points); is that what the model was trained with?"
+        )
+        return Verdict((f"{FLOAT_TFLITE}: {problem}", line) if problem else (line,), ())
+    return Verdict((f"{FLOAT_TFLITE}: {problem}; {_LIKELY}",) if problem else (), ())
+
+
+def _better_reading(request: ExportRequest, trained: UserModel) -> Reading | None:
+    labels = request.split.labels
+    chosen = np.concatenate([np.flatnonzero(labels == i)[:READING_PER_CLASS] for i in range(NUM_EMOTIONS)])
+    faces = np.stack([resize_gray(request.split.images[i], trained.input_size) for i in chosen])
+    return better_reading(
+        lambda name: trained.predict_with(name, faces), labels[chosen], trained.input_range, INPUT_RANGES
+    )
 
 
 def _verdict(

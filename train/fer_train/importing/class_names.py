@@ -51,6 +51,11 @@ NUMBERINGS: Final[dict[str, tuple[str, ...]]] = {
 """Names of numbered class folders; an empty name is a number that the data set does not use."""
 
 
+def emotion_of(word: str) -> str | None:
+    """Our name of an emotion that somebody spells ``Anger``, ``happiness`` or ``surprised``; None for other words."""
+    return _CLASS_OF.get(_plain(word))
+
+
 def import_rule(numbering: str | None = None) -> LayoutRule:
     """The rule that maps other spellings; ``numbering`` says whose numbers numbered class folders are."""
     if numbering is not None and numbering not in NUMBERINGS:
