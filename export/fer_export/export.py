@@ -29,7 +29,7 @@ from fer_export.check.plausible import Reading, better_reading, ignores_its_inpu
 from fer_export.convert.class_order import ORDERS, OWN_ORDER, order_name
 from fer_export.convert.four_files import Networks, build_networks
 from fer_export.convert.keras_model import INPUT_RANGES, UserModel, load_weights
-from fer_export.convert.qdq_writer import Target
+from fer_export.convert.qdq_graph import Target
 from fer_export.convert.representative_faces import representative_faces
 from fer_export.describe import manifest, report
 from fer_export.describe.golden_vectors import write_golden

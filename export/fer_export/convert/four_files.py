@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fer_export.convert.keras_model import UserModel
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
-from fer_export.convert.qdq_writer import Target
+from fer_export.convert.qdq_graph import Target
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained

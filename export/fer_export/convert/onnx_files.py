@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fer_edge.errors import MissingDependencyError, ModelError
-from fer_export.convert.qdq_writer import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target, tflite_to_onnx
+from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target
+from fer_export.convert.qdq_writer import tflite_to_onnx
 from fer_export.tflite_file import read_tflite
 
 
