@@ -20,6 +20,7 @@ from fer_bench.measure.assemble import assemble
 from fer_bench.measure.choose_models import choose_targets
 from fer_bench.measure.latency import measure
 from fer_bench.measure.machine import read_machine, usable_cpus
+from fer_bench.measure.operator_profile import profiled_backends
 from fer_bench.measure.runtimes import OPENCV
 from fer_bench.measure.validity import MIN_RUNS, Recorder, machine_reasons
 from fer_bench.measure.worker_client import Remote, Target
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 CHUNK_MS = 40.0
 DISCARDED_RUNS = 2
-PROFILED = ("litert", "onnx")
 SCALING_PART = 3
 """Throughput at each number of threads gets this part of the seconds of a model."""
 START_S, IMAGE_S, UNTIMED = 1.2, 0.004, 1.4
@@ -171,7 +171,7 @@ def busy_now(look_s: float = 0.3) -> list[str]:
 def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> None:
     """What would otherwise fail after minutes of measuring."""
     if options.profile and not _profiled(targets):
-        raise UsageError(f"--profile works on {' and '.join(PROFILED)}, not on {targets[0].backend}")
+        raise UsageError(f"--profile works on {' and '.join(profiled_backends())}, not on {targets[0].backend}")
     if options.html and options.html.is_dir():
         raise UsageError(f"{options.html} cannot be written: it is a folder")
     for path in filter(None, (options.json, options.html)):
@@ -274,7 +274,7 @@ def _plan(targets: Sequence[Target], options: argparse.Namespace, faces: Faces |
 
 
 def _profiled(targets: Sequence[Target]) -> list[Target]:
-    return [target for target in targets if target.backend in PROFILED]
+    return [target for target in targets if target.backend in profiled_backends()]
 
 
 def _profiles(targets: list[Target], seconds: float, progress: Progress) -> list[Profile]:

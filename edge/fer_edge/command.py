@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean NAME?`` for the nearest of the ``known`` names, or nothing where none is near."""
+    import difflib  # late: only mistakes need it
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -25,10 +32,7 @@ class CommandParser(argparse.ArgumentParser):
         """Parse; an unknown option is an error that suggests the nearest known one."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = list(self._options())
-            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            self.error(f"unknown argument {unknown[0]}{hint}")
+            self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
         return parsed
 
     def _options(self) -> Iterator[str]:

@@ -29,7 +29,8 @@ import numpy.typing as npt
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.channel import Channel, ChannelClosed
-from fer_edge.faces.detectors import DetectedFace, FaceDetector, open_detector
+from fer_edge.faces.detection import DetectedFace, FaceDetector
+from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.follow import BoxFlow
 from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S, TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier

@@ -31,6 +31,10 @@ PIXEL_ZERO: Final[int] = 128
 """The grey value that the network sees as 0."""
 INPUT_SCALE: Final[float] = 1.0 / 128.0
 """Quantisation step of the input: one grey level. ``p / 127.5 - 1`` would put every level on a rounding tie."""
+OUTPUT_SCALE: Final[float] = 1.0 / 256.0
+"""Quantisation step of the quantised models' output: what TFLite prescribes for SOFTMAX in int8."""
+OUTPUT_ZERO_POINT: Final[int] = -128
+"""The stored value of probability 0."""
 INPUT_MIN: Final[float] = -1.0
 INPUT_MAX: Final[float] = 127.0 / 128.0
 

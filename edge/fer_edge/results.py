@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.capture.frames import Frame
-from fer_edge.faces.detectors import Box
+from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
 
 STAGES: Final = ("capture", "detect", "classify", "rest")

@@ -277,7 +277,7 @@ def _opened(folder: Path, threads: int) -> Iterator[dict[str, Classifier]]:
     classifiers: dict[str, Classifier] = {}
     try:
         for name in MODEL_FILES:
-            classifiers[name] = open_classifier(folder / name, threads=threads)
+            classifiers[name] = open_classifier(folder / name, threads=threads, trusted=True)
             check_contract(classifiers[name])
         yield classifiers
     finally:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.faces.detectors import DetectedFace, YuNetDetector
+from fer_edge.faces.detection import DetectedFace
+from fer_edge.faces.detectors.yunet import YuNetDetector
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import EMOTIONS
 from fer_edge.loading.open import open_classifier

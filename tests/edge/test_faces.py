@@ -8,9 +8,11 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
-from fer_edge.faces import detectors as faces
 from fer_edge.faces import yunet_file as detector_file
-from fer_edge.faces.detectors import HaarDetector, YuNetDetector, clip_box, open_detector, shrink
+from fer_edge.faces.detection import clip_box, shrink
+from fer_edge.faces.detectors import haar, open_detector
+from fer_edge.faces.detectors.haar import HaarDetector
+from fer_edge.faces.detectors.yunet import YuNetDetector
 from fer_edge.faces.tracks import overlap
 from fer_train.synthetic.faces import draw_scene
 
@@ -108,7 +110,7 @@ def test_auto_falls_back_to_haar_with_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_without_haar_the_error_is_yunets(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV 5 has no cascade: then nothing is left, and why YuNet is missing is what the user must know."""
     monkeypatch.setattr(detector_file, "yunet_file", no_network)
-    monkeypatch.setattr(faces, "_haar_path", lambda: None)
+    monkeypatch.setattr(haar, "_haar_path", lambda: None)
     with pytest.raises(MissingDependencyError, match="no network"):
         open_detector("auto")
     with pytest.raises(MissingDependencyError, match="no Haar cascade"):

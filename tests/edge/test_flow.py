@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.faces.detectors import DetectedFace
+from fer_edge.faces.detection import DetectedFace
 from fer_edge.faces.follow import BoxFlow
 
 

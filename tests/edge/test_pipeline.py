@@ -13,7 +13,7 @@ import pytest
 import fer_edge
 from fer_edge.capture.frames import Frame
 from fer_edge.errors import SourceError
-from fer_edge.faces.detectors import DetectedFace
+from fer_edge.faces.detection import DetectedFace
 from fer_edge.labels import EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.pipeline import FacePipeline
@@ -250,7 +250,7 @@ def test_statistics() -> None:
 
 
 def test_yunet_finds_115_faces_in_115_frames(assets: Path, yunet_model: Path) -> None:
-    from fer_edge.faces.detectors import YuNetDetector
+    from fer_edge.faces.detectors.yunet import YuNetDetector
 
     run = pipeline(assets / "faces" / "talking_head.mp4", YuNetDetector(yunet_model))
     results = list(run)
@@ -259,7 +259,7 @@ def test_yunet_finds_115_faces_in_115_frames(assets: Path, yunet_model: Path) ->
 
 
 def test_following_boxes_finds_them_where_yunet_does(assets: Path, yunet_model: Path) -> None:
-    from fer_edge.faces.detectors import YuNetDetector
+    from fer_edge.faces.detectors.yunet import YuNetDetector
     from fer_edge.faces.tracks import overlap
 
     boxes = []

@@ -13,7 +13,7 @@ import pytest
 
 from fer_edge.capture.open import open_source
 from fer_edge.capture.streams import LiveCapture
-from fer_edge.faces.detectors import DetectedFace
+from fer_edge.faces.detection import DetectedFace
 from fer_edge.loading.open import open_classifier
 from fer_edge.pipeline import FacePipeline
 

@@ -145,9 +145,9 @@ class Golden(Target):
     """``golden.npz`` and its replay; nothing is ever unpickled."""
 
     def make_seeds(self) -> list[bytes]:
-        from fer_edge.inference.backends.fake import FakeClassifier
+        from fer_edge.loading.open import open_classifier
 
-        self._classifier = FakeClassifier(Path("fake"))
+        self._classifier = open_classifier(backend="fake")
         return [fuzz_seeds.golden_npz()]
 
     def mutated(self, rng: random.Random) -> bytes:
@@ -299,7 +299,7 @@ class Web(Target):
 
 def _idle_pipeline() -> Any:
     """What a status board looks at, before the first frame."""
-    from fer_edge.inference.backends.fake import FakeClassifier
+    from fer_edge.loading.open import open_classifier
     from fer_edge.pipeline import FacePipeline
 
     class Dark:
@@ -320,7 +320,7 @@ def _idle_pipeline() -> Any:
 
     source: Any = Dark()
     detector: Any = Blind()
-    return FacePipeline(source, FakeClassifier(Path("fake")), detector)
+    return FacePipeline(source, open_classifier(backend="fake"), detector)
 
 
 TARGETS: dict[str, type[Target]] = {

@@ -15,7 +15,7 @@ from tests.reliability.conftest import CLIP_FRAMES, FPS
 
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.open import open_source
-from fer_edge.faces.detectors import HaarDetector
+from fer_edge.faces.detectors.haar import HaarDetector
 from fer_edge.loading.model_files import find_model
 from fer_edge.loading.open import open_classifier
 from fer_edge.outputs.jsonl import JsonLines

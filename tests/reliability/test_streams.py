@@ -21,7 +21,7 @@ from tests.reliability.campaign import Campaign, figures, rss_kib
 from fer_edge.capture import streams as cameras
 from fer_edge.capture.open import open_source
 from fer_edge.capture.streams import LiveCapture
-from fer_edge.faces.detectors import HaarDetector
+from fer_edge.faces.detectors.haar import HaarDetector
 from fer_edge.loading.open import open_classifier
 from fer_edge.pipeline import FacePipeline
 from fer_edge.results import Result

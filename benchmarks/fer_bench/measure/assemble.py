@@ -13,6 +13,7 @@ from fer_bench.measure.latency import Series
 from fer_bench.measure.validity import machine_reasons, ratio_reasons, series_reasons
 from fer_bench.schema import N_QUANTILES, Conditions, LatencyCi95Ms, LatencyMs, Result
 from fer_edge.files import sha256_of
+from fer_edge.inference.backends import backends
 from fer_train.evaluation.evaluate import Evaluation
 
 _QUANTILES = (0.5, 0.9, 0.99)
@@ -45,8 +46,18 @@ def assemble(
 def reference_index(results: Sequence[Result]) -> int | None:
     """The float model that the others are compared with: on a TFLite runtime if there is one, else the first."""
     floats = [index for index, result in enumerate(results) if result.precision == "float32"]
-    preferred = [index for index in floats if results[index].backend in ("litert", "tflite-runtime")]
+    preferred = [index for index in floats if _is_tflite(results[index].backend)]
     return next(iter(preferred + floats), None)
+
+
+def _is_tflite(backend: str) -> bool:
+    spec = backends().get(backend)
+    return spec is not None and spec.is_tflite
+
+
+def _owns_device(backend: str) -> bool:
+    spec = backends().get(backend)
+    return spec is not None and spec.owns_device
 
 
 def _ratio(result: Result, reference: Result) -> dict[str, object]:
@@ -83,7 +94,7 @@ def _speed(item: Series, shared: Sequence[str]) -> Result:
     intervals = [_around(interval, value) for interval, value in zip(found, (p50, p90, p99), strict=True)]
     opened = item.opened[0]
     # An accelerator computes while the CPU waits, so CPU time says nothing about interruptions there.
-    share = None if opened.backend == "coral" else item.cpu_s / item.wall_s
+    share = None if _owns_device(opened.backend) else item.cpu_s / item.wall_s
     own = series_reasons(
         item.round_p50_ms,
         p50_ms=p50,

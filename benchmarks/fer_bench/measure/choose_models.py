@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from fer_bench.measure.runtimes import OLD_RUNTIME_PYTHON, OPENCV, load_runtime
+from fer_bench.measure.runtimes import OLD_RUNTIME_PYTHON, REFERENCE, load_runtime, runtime_spec
 from fer_bench.measure.worker_client import Target
 from fer_edge.errors import FerError, ModelError
-from fer_edge.inference.backends import backend_for
-from fer_edge.inference.backends.installed import installed_backend
+from fer_edge.inference.backend import BackendSpec
+from fer_edge.inference.backends import backend_for, backends_for
 from fer_edge.loading.model_files import DEFAULT_MODEL, find_model
 
 KNOWN_MODELS: Final[tuple[str, ...]] = (
@@ -22,13 +22,6 @@ KNOWN_MODELS: Final[tuple[str, ...]] = (
     "fer_int8.onnx",
     "fer_int8_edgetpu.tflite",
 )
-_TFLITE: Final[tuple[str, ...]] = ("litert", "tflite-runtime")
-_MODULES: Final[dict[str, str]] = {
-    "litert": "ai_edge_litert",
-    "tflite-runtime": "tflite_runtime",
-    "onnx": "onnxruntime",
-    "opencv": "cv2",
-}
 
 
 def choose_targets(
@@ -66,13 +59,10 @@ def _one(text: str, default_backend: str) -> tuple[str, Path, str]:
         load_runtime(backend)  # an unknown one is an error with the known names
     if not at or Path(text).exists():  # a file name may hold an @
         model, backend = text, default_backend
-    if backend == "fake":
-        return text, Path(__file__), "fake"
+    if backend != "auto" and not runtime_spec(backend).needs_model:
+        return text, Path(__file__), backend
     path = find_model(None if model == DEFAULT_MODEL and not _bare_found(model) else model)
-    name = backend_for(path) if backend == "auto" else backend
-    name = installed_backend() if name == "tflite" else name
-    load_runtime(name)
-    return text, path, name
+    return text, path, runtime_spec(backend_for(path) if backend == "auto" else backend).name
 
 
 def _bare_found(model: str) -> bool:
@@ -96,17 +86,19 @@ def _all_pairs(pythons: Mapping[str, str]) -> list[tuple[str, Path, str]]:
 
 
 def _usable_backends(path: Path, pythons: Mapping[str, str]) -> list[str]:
-    if path.stem.endswith("_edgetpu"):
-        return ["coral"] if _edge_tpu_answers(path) else []
-    candidates = list(_TFLITE) if path.suffix == ".tflite" else ["onnx"]
+    candidates = backends_for(path)
     if path.suffix == ".onnx" and "float" in path.stem and importlib.util.find_spec("onnx"):
-        candidates.append(OPENCV)
-    return [name for name in candidates if name in pythons or importlib.util.find_spec(_MODULES[name])]
+        candidates.append(REFERENCE)
+    return [
+        spec.name
+        for spec in candidates
+        if (_device_answers(spec, path) if spec.owns_device else spec.name in pythons or spec.is_installed())
+    ]
 
 
-def _edge_tpu_answers(path: Path) -> bool:
+def _device_answers(spec: BackendSpec, path: Path) -> bool:
     try:
-        load_runtime("coral")(path, threads=1).close()
+        spec.open(path, threads=1).close()
     except (FerError, OSError, ValueError):
         return False
     return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_bench.schema import Machine
+from fer_edge.inference.backends import backends
 
 ROOT: Final[Path] = Path("/")
 _FEATURES: Final[tuple[str, ...]] = (
@@ -23,8 +24,8 @@ _FEATURES: Final[tuple[str, ...]] = (
     "neon", "asimd", "asimddp", "asimdhp", "i8mm", "sve",
 )  # fmt: skip
 _PACKAGES: Final[tuple[str, ...]] = (
-    "fer-edge-toolkit", "numpy", "opencv-python", "opencv-python-headless", "ai-edge-litert", "tflite-runtime",
-    "onnxruntime",
+    "fer-edge-toolkit", "numpy", "opencv-python", "opencv-python-headless",
+    *(spec.package for spec in backends().values() if spec.package is not None),
 )  # fmt: skip
 
 

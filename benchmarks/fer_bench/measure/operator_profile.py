@@ -8,6 +8,7 @@ time of the whole model and both are reported.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -21,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import InputError, MissingDependencyError
+from fer_edge.inference.backends import backends
 
 ALONE: Final[str] = "each operator alone"
 RUNTIME: Final[str] = "ONNX Runtime's profiler"
+ONNX_RUNTIME: Final[str] = "onnxruntime"
 RUNS_PER_TURN: Final[int] = 10
 _FUSED: Final = ("Relu", "Clip")
 
@@ -34,24 +37,34 @@ def profile_model(path: Path, backend: str, threads: int, seconds: float) -> dic
     ``n_macs`` is None where the multiply-accumulates are not known, 0 for operators that have none.
     Raises :class:`InputError` for a backend that cannot be profiled.
     """
-    if backend == "litert":
-        return _profile_tflite(path.read_bytes(), threads, seconds)
-    if backend == "onnx":
+    spec = backends().get(backend)
+    if spec is not None and spec.can_profile and spec.is_tflite:
+        return _profile_tflite(path.read_bytes(), str(spec.runtime_module), threads, seconds)
+    if spec is not None and spec.can_profile and spec.runtime_module == ONNX_RUNTIME:
         return _profile_onnx(path, threads, seconds)
-    raise InputError(f"operators on {backend} cannot be profiled; --profile works on litert and onnx")
+    works = " and ".join(profiled_backends())
+    raise InputError(f"operators on {backend} cannot be profiled; --profile works on {works}")
+
+
+def profiled_backends() -> list[str]:
+    """Names of the backends whose operators can be timed."""
+    return [
+        spec.name
+        for spec in backends().values()
+        if spec.can_profile and (spec.is_tflite or spec.runtime_module == ONNX_RUNTIME)
+    ]
 
 
 # -- TFLite: every operator cut out ---------------------------------------------------------------------------------
 
 
-def _profile_tflite(content: bytes, threads: int, seconds: float) -> dict[str, Any]:
-    from ai_edge_litert.interpreter import Interpreter
-
+def _profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
+    make_interpreter = importlib.import_module(runtime_module).Interpreter
     parts = cut_out_operators(content)
     models = [content, *(part["content"] for part in parts)]
     interpreters = []
     for model in models:
-        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter = make_interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], _any_values(detail["shape"], detail["dtype"]))

@@ -6,17 +6,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from fer_edge.inference.backends import load_backend
+from fer_edge.inference.backend import BackendSpec
+from fer_edge.inference.backends import backend_spec
 
 OPENCV: Final[str] = "opencv"
 OLD_RUNTIME_PYTHON: Final[Path] = Path(__file__).parents[3] / ".venv-tflite-runtime" / "bin" / "python"
 """tflite-runtime needs numpy 1, hence an environment of its own; found here, ``--all`` uses it."""
 
 
-def load_runtime(name: str) -> Callable[..., Any]:
-    """The class behind ``name``, as :func:`fer_edge.inference.backends.load_backend`, or the OpenCV reference."""
-    if name == OPENCV:
-        from fer_bench.measure.opencv_reference import OpenCVReference
+def _open_reference(path: Path, *, threads: int = 1) -> Any:
+    from fer_bench.measure.opencv_reference import OpenCVReference
 
-        return OpenCVReference
-    return load_backend(name)
+    return OpenCVReference(path, threads=threads)
+
+
+REFERENCE: Final[BackendSpec] = BackendSpec(
+    name=OPENCV,
+    open=_open_reference,
+    runtime_module="cv2",
+    package="opencv-python",
+    suffixes=(".onnx",),
+    offered=False,
+)
+
+
+def runtime_spec(name: str) -> BackendSpec:
+    """The record of a runtime, as :func:`fer_edge.inference.backends.backend_spec`, or that of the OpenCV reference."""
+    return REFERENCE if name == OPENCV else backend_spec(name)
+
+
+def load_runtime(name: str) -> Callable[..., Any]:
+    """What opens a model on the runtime ``name``: ``(model_path, *, threads)`` to a classifier."""
+    return runtime_spec(name).open

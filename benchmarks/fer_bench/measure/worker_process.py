@@ -21,12 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-_RUNTIME_MODULES: Final[dict[str, str]] = {
-    "litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-    "onnx": "onnxruntime",
-    "opencv": "cv2",
-}
 N_FACES: Final[int] = 8
 """Different inputs, taken in turn; a network's time should not depend on them, but one image in cache could flatter."""
 
@@ -61,21 +55,18 @@ class Session:
     def __init__(self, backend: str, model: str, threads: int, started_ns: int) -> None:
         import numpy as np
 
-        from fer_bench.measure.runtimes import load_runtime
+        from fer_bench.measure.runtimes import load_runtime, runtime_spec
         from fer_edge.inference.tensors import to_model_input
 
         self.threads = threads
         baseline = resident_mib()
-        if backend == "tflite":
-            from fer_edge.inference.backends.installed import installed_backend
-
-            backend = installed_backend()
+        spec = runtime_spec(backend)
         before = time.perf_counter_ns()
-        if backend in _RUNTIME_MODULES:
+        if spec.runtime_module is not None:
             with contextlib.suppress(ImportError):  # the backend says it better
-                importlib.import_module(_RUNTIME_MODULES[backend])
+                importlib.import_module(spec.runtime_module)
         imported = time.perf_counter_ns()
-        self.classifier = load_runtime(backend)(Path(model), threads=threads)
+        self.classifier = load_runtime(spec.name)(Path(model), threads=threads)
         loaded = time.perf_counter_ns()
         size = self.classifier.input_size
         # Smooth, face-like brightness rather than white noise, and never denormal numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from fer_bench.schema import Report
+from fer_edge.inference.backends import backends
 
 
 def conditions_name(report: Report) -> str:
@@ -13,8 +14,12 @@ def conditions_name(report: Report) -> str:
     place = re.sub(r"\b(rev [\d.]+|processor|\d+-core|@.*|cpu)\b", "", (machine.board or machine.cpu_model).lower())
     virtual = "-vm" if machine.virtual_machine else ""
     system = re.sub(r"gnu/linux|\(.*\)", "", machine.operating_system.lower())
-    runtime = machine.packages.get("ai-edge-litert") or machine.packages.get("tflite-runtime")
-    package = "litert" if "ai-edge-litert" in machine.packages else "tflite-runtime"
+    versions = [
+        (spec.name, machine.packages[spec.package])
+        for spec in backends().values()
+        if spec.is_tflite and spec.package in machine.packages
+    ]
+    package, version = versions[0] if versions else ("onnx", None)
     threads = report.settings.threads
     kind = ["end-to-end"] if report.end_to_end and not report.results else []
     parts = [
@@ -22,7 +27,7 @@ def conditions_name(report: Report) -> str:
         f"{machine.n_cpus}cpus",
         _plain(system),
         "python-" + ".".join(machine.python.split(".")[:2]),
-        f"{package}-{'.'.join(runtime.split('.')[:2])}" if runtime else "onnx",
+        f"{package}-{'.'.join(version.split('.')[:2])}" if version else package,
         f"{threads}-thread{'s' if threads > 1 else ''}",
         *kind,
         report.created_utc[:10],

@@ -9,23 +9,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import EXIT_INTERRUPTED, run_command
-from fer_edge.errors import CheckFailedError, FerError, UsageError
+from fer_edge.errors import CheckFailedError, UsageError
 
 if TYPE_CHECKING:
-    from fer_edge.capture.frames import Source
     from fer_edge.channel import Channel
     from fer_edge.outputs.base import SinkRunner
-    from fer_edge.outputs.status import StatusBoard
     from fer_edge.outputs.window import Window
     from fer_edge.pipeline import FacePipeline
     from fer_edge.results import Result
 
 PROG = "fer-camera"
+OPENCV = ("opencv-python", "opencv-python-headless")
 POLL_S = 0.2
 WINDOW_POLL_S = 0.03
 
@@ -92,7 +91,10 @@ def _print_versions(arguments: argparse.Namespace) -> int:
     import platform
     from importlib import metadata
 
-    for package in ("fer-edge-toolkit", "numpy", "opencv-python", "ai-edge-litert", "tflite-runtime"):
+    from fer_edge.inference.backends import backends
+
+    runtimes = [spec.package for spec in backends().values() if spec.package is not None]
+    for package in ("fer-edge-toolkit", "numpy", *OPENCV, *runtimes):
         with contextlib.suppress(metadata.PackageNotFoundError):
             print(f"{package} {metadata.version(package)}")
     print(f"Python {platform.python_version()} on {platform.platform()}")
@@ -149,6 +151,8 @@ def _watch(arguments: argparse.Namespace) -> int:
     from fer_edge.capture.open import open_source
     from fer_edge.faces.detectors import open_detector
     from fer_edge.loading.open import open_classifier
+    from fer_edge.outputs.open import check_targets, open_outputs
+    from fer_edge.outputs.output import Wanted
     from fer_edge.outputs.status import StatusBoard
     from fer_edge.pipeline import FacePipeline
 
@@ -158,7 +162,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
     wanted = CaptureOptions(width, height, arguments.fps, arguments.mjpg, arguments.realtime, arguments.loop)
-    _check_outputs(arguments)
+    check_targets(arguments, Path(arguments.source))
     with contextlib.ExitStack() as stack:
         # What can be wrong on the command line comes first, what takes long (a camera, the net) last.
         classifier = open_classifier(arguments.model, backend=arguments.backend, threads=arguments.threads)
@@ -185,7 +189,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         )
         stack.callback(pipeline.close)
         board = StatusBoard(pipeline)
-        runners = _open_outputs(arguments, source, board, notice)
+        runners = board.runners = open_outputs(Wanted(arguments, source, board, notice))
         stack.callback(ServiceReporter(board.now, lambda: pipeline.alive).close)
         interrupted = _loop(pipeline, runners, window)
         if not arguments.quiet:
@@ -199,75 +203,12 @@ def _notice(text: str) -> None:
     sys.stderr.write(f"{PROG}: {text}\n")
 
 
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuse to write over what is read, or two outputs into one file."""
-    source = Path(arguments.source)
-    for option, target in (("--save", arguments.save), ("--jsonl", arguments.jsonl)):
-        if target and target != "-" and source.is_file() and Path(target).exists() and source.samefile(target):
-            raise UsageError(f"{option} {target} would write over the source; give it another name")
-    if arguments.save and arguments.jsonl and Path(arguments.save).resolve() == Path(arguments.jsonl).resolve():
-        raise UsageError(f"--save and --jsonl both name {arguments.save}; give them two names")
-
-
 def _open_window(arguments: argparse.Namespace) -> Window | None:
     if arguments.headless:
         return None
     from fer_edge.outputs.window import Window
 
     return Window(blur=arguments.blur)
-
-
-def _open_outputs(
-    arguments: argparse.Namespace, source: Source, board: StatusBoard, notice: Callable[[str], None]
-) -> list[SinkRunner]:
-    from fer_edge.app.credentials import MQTT_PASSWORD, WEB_TOKEN, secret
-    from fer_edge.outputs.base import Sink, SinkRunner
-
-    sinks: list[Sink] = []
-    try:
-        # Those that may lack a package or a port come first, before a file is touched.
-        token = arguments.web_token or secret("--web-token-file", arguments.web_token_file, WEB_TOKEN)
-        if arguments.web:
-            from fer_edge.outputs.address import parse_address
-            from fer_edge.outputs.web import WebOptions, WebPage
-
-            host, port = parse_address(arguments.web, "--web")
-            page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), board)
-            sinks.append(page)
-            notice(f"watch at http://{'[' + host + ']' if ':' in host else host}:{page.port}/")
-        if arguments.metrics:
-            from fer_edge.outputs.address import parse_address
-            from fer_edge.outputs.prometheus import MetricsServer
-
-            sinks.append(MetricsServer(parse_address(arguments.metrics, "--metrics"), board, token))
-        if arguments.mqtt:
-            from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
-
-            password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
-            broker = parse_broker(arguments.mqtt, password)
-            sinks.append(MqttPublisher(broker, board, notice, ca_file=arguments.mqtt_ca))
-        if arguments.jsonl:
-            from fer_edge.outputs.jsonl import JsonLines
-
-            limit = None if arguments.jsonl_max_mb is None else int(arguments.jsonl_max_mb * 1e6)
-            sinks.append(JsonLines(arguments.jsonl, max_bytes=limit))
-        if arguments.save:
-            from fer_edge.capture.files import ImageFiles
-            from fer_edge.outputs.video import open_recorder
-
-            single = isinstance(source, ImageFiles) and len(source.paths) == 1
-            sinks.append(
-                open_recorder(
-                    arguments.save, single_image=single, fps=source.fps, live=source.live, blur=arguments.blur
-                )
-            )
-    except FerError:
-        for sink in sinks:
-            sink.close()
-        raise
-    runners = [SinkRunner(sink, live=source.live, on_notice=notice) for sink in sinks]
-    board.runners = runners
-    return runners
 
 
 def _loop(pipeline: FacePipeline, runners: list[SinkRunner], window: Window | None) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from fer_edge.command import did_you_mean
 from fer_edge.errors import UsageError
 
 _NOT_IN_A_FILE = frozenset({"help", "version", "config", "print_config", "list_cameras", "fetch", "verify"})
@@ -36,8 +36,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     for key, value in table.items():
         action = options.get(key.replace("_", "-"))
         if action is None:
-            near = difflib.get_close_matches(key.replace("_", "-"), options, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(key.replace("_", "-"), options)
             raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
         arguments.append(_argument(path, key, action, value))
     return arguments

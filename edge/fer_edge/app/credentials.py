@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
-
-WEB_TOKEN: str = "FER_WEB_TOKEN"
-MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
-MAX_BYTES: int = 4096
+from fer_edge.outputs.secret import MQTT_PASSWORD, WEB_TOKEN
 
 
 def check_command_line(given: argparse.Namespace, notice: Callable[[str], None]) -> None:
@@ -37,24 +32,3 @@ def _password(address: str) -> str | None:
         return urlsplit(address).password
     except ValueError:
         return None
-
-
-def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> str | None:
-    """The first line of ``file`` (given with ``option``), else the environment's ``variable``, else None.
-
-    Raises :class:`UsageError` for a file that cannot be read, or is empty or longer than a secret.
-    """
-    if file is None:
-        return os.environ.get(variable) or None
-    try:
-        with Path(file).open("rb") as handle:
-            content = handle.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{option} {file}: {error.strerror}") from error
-    try:
-        line = content.decode().split("\n", 1)[0].strip()
-    except UnicodeDecodeError:
-        line = ""
-    if not line or len(content) > MAX_BYTES:
-        raise UsageError(f"{option} {file}: expected a line of text, at most {MAX_BYTES} bytes")
-    return line

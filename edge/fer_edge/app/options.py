@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.command import CommandParser
+from fer_edge.option_types import number, whole
 
 SWITCH = argparse.BooleanOptionalAction
 DEFAULT_MIN_CONFIDENCE = 0.35
-
-
-def whole(least: int, most: int = 1_000_000) -> Callable[[str], int]:
-    """A type for argparse: a whole number in this range."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {value}")
-        return value
-
-    return parse
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    """A type for argparse: a number in this range."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-        if not (math.isfinite(value) and least <= value <= most):
-            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, got {text}")
-        return value
-
-    return parse
 
 
 def size(text: str) -> tuple[int, int]:
@@ -61,9 +30,10 @@ def cores(text: str) -> list[int]:
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
     """The parser; option groups follow the way of a frame."""
-    from fer_edge.faces.detectors import DEFAULT_DETECT_WIDTH, DETECTORS
+    from fer_edge.faces.detection import DEFAULT_DETECT_WIDTH
+    from fer_edge.faces.detectors import detector_names
     from fer_edge.faces.tracks import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
-    from fer_edge.inference.backends import BACKENDS
+    from fer_edge.inference.backends import offered_backends
     from fer_edge.preprocess import DEFAULT_MARGIN
 
     parser = CommandParser(
@@ -94,7 +64,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     group.add_argument("--max-frames", type=whole(1), metavar="N", help="end after N frames")
 
     group = parser.add_argument_group("faces")
-    group.add_argument("--detector", choices=DETECTORS, default="auto", help="face detector (default: auto)")
+    group.add_argument("--detector", choices=detector_names(), default="auto", help="face detector (default: auto)")
     group.add_argument("--detector-model", metavar="FILE", help="YuNet's .onnx file (default: fetched once)")
     group.add_argument(
         "--detect-width",
@@ -126,7 +96,7 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
         "--backend",
         default="auto",
         metavar="NAME",
-        help=f"runtime: auto, {', '.join(BACKENDS)} (default: auto, by the model's name)",
+        help=f"runtime: auto, {', '.join(offered_backends())} (default: auto, by the model's name)",
     )
     group.add_argument(
         "--threads", type=whole(1, 64), default=1, metavar="N", help="threads of the network (default: 1)"
@@ -167,38 +137,13 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
 
 
 def _add_outputs(parser: CommandParser) -> None:
+    from fer_edge.outputs.available import outputs
+
     group = parser.add_argument_group("outputs, any number at once")
     group.add_argument("--headless", action=SWITCH, default=False, help="open no window")
-    group.add_argument("--jsonl", metavar="FILE", help="one JSON object a frame; - is standard output")
-    group.add_argument(
-        "--jsonl-max-mb",
-        type=number(0.001, 1e6),
-        metavar="MB",
-        help="begin a new file at this size, keep three old ones",
-    )
-    group.add_argument(
-        "--save", metavar="FILE", help="annotated video (.mp4, .mkv, .avi, .webm); of an image: an image"
-    )
-    group.add_argument("--web", metavar="HOST:PORT", help="a page to watch, for example 127.0.0.1:8080")
-    group.add_argument(
-        "--web-token",
-        metavar="T",
-        help="demand this token of visitors; needed on other addresses than 127.0.0.1 (or set FER_WEB_TOKEN)",
-    )
-    group.add_argument("--web-token-file", metavar="FILE", help="read that token from the first line of this file")
-    group.add_argument(
-        "--mqtt",
-        metavar="URL",
-        help="mqtt[s]://[USER@]HOST[:PORT][/TOPIC]; password from FER_MQTT_PASSWORD",
-    )
-    group.add_argument(
-        "--mqtt-password-file", metavar="FILE", help="read that password from the first line of this file"
-    )
-    group.add_argument(
-        "--mqtt-ca", metavar="FILE", help="certificates (PEM) to trust for mqtts:// (default: those of the system)"
-    )
-    group.add_argument("--metrics", metavar="HOST:PORT", help="figures for Prometheus at /metrics")
-    group.add_argument("--video", action=SWITCH, default=True, help="pictures on the page (--no-video: numbers only)")
+    for output in outputs().values():
+        for option in output.options:
+            group.add_argument(option.flag, **option.settings)
     group.add_argument("--blur", action=SWITCH, default=False, help="make faces unrecognisable in every picture shown")
     group.add_argument(
         "--quiet", action=SWITCH, default=False, help="no notices and no summary on standard error, errors only"

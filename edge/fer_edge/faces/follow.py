@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.faces.detectors import DetectedFace, clip_box, shrink
+from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 
 GRID: Final[int] = 6
 """Points along each side of a box."""

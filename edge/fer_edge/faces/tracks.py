@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.faces.detectors import Box
+from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
 
 Probabilities = npt.NDArray[np.float32]

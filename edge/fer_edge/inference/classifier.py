@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +41,7 @@ class Classifier(Protocol):
     """Seven-class emotion classifier on some runtime. Open one with :func:`open_classifier`."""
 
     backend: str
-    """Name of the runtime, as in the table of ``fer_edge.inference.backends``."""
+    """Name of the runtime, one of ``fer_edge.inference.backends``."""
     runtime_version: str
     """Package and version that computes, for example ``ai-edge-litert 2.3.0``."""
     model_path: Path
@@ -118,3 +119,36 @@ class ClassifierBase:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class FunctionClassifier(ClassifierBase):
+    """A classifier from a function that computes the bare network: what most backends need.
+
+    Args:
+        backend: name of the backend.
+        model_path: the file that was opened.
+        input_spec: of the input ``(1, S, S, 3)``.
+        output_spec: of the output ``(1, 7)``.
+        runtime_version: package and version that computes.
+        compute: from a tensor of ``input_spec`` to a new one of ``output_spec``, see :meth:`Classifier.infer`.
+
+    Raises:
+        ModelError: the specs are not those of an emotion model.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        model_path: Path,
+        input_spec: TensorSpec,
+        output_spec: TensorSpec,
+        runtime_version: str,
+        compute: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    ) -> None:
+        super().__init__(model_path, input_spec, output_spec, runtime_version)
+        self.backend = backend
+        self._compute = compute
+
+    def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Bare network, see :meth:`Classifier.infer`."""
+        return self._compute(tensor)

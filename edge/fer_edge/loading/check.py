@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 from fer_edge import errors
 from fer_edge.errors import FerError, ModelError
 from fer_edge.files import sha256_of
+from fer_edge.inference.backends import backend_spec
 from fer_edge.loading.model_files import read_manifest
 from fer_edge.loading.trial import _READY
 
@@ -31,7 +32,7 @@ def check_model(path: Path, backend: str) -> None:
     if is_named_by_manifest(path):
         return
     check_structure(path)
-    if backend != "coral":  # which tries the accelerator in a child process itself, and owns it alone
+    if not backend_spec(backend).owns_device:  # the backend tries an accelerator in a child process itself
         _try_in_child(path, backend)
 
 

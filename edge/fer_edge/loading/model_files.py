@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
+from fer_edge.inference.backends import model_suffixes
 from fer_edge.labels import EMOTIONS
 
 DEFAULT_MODEL: Final[str] = "fer_int8.tflite"
@@ -20,11 +21,12 @@ def search_path() -> list[Path]:
     return [Path(), Path("out"), Path("models"), PACKAGED_MODELS, _CHECKOUT_MODELS]
 
 
-def find_model(model: str | os.PathLike[str] | None = None, suffixes: tuple[str, ...] = (".tflite", ".onnx")) -> Path:
+def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     """The file that ``model`` means; None is the INT8 model that comes with the package.
 
     Raises :class:`ModelError` when there is none, when it is empty, or when it is not a file of a known kind.
     """
+    suffixes = model_suffixes()
     path = Path(model) if model is not None else None
     if path is None:
         candidates = [PACKAGED_MODELS / DEFAULT_MODEL, _CHECKOUT_MODELS / DEFAULT_MODEL, Path(DEFAULT_MODEL)]
@@ -38,7 +40,7 @@ def find_model(model: str | os.PathLike[str] | None = None, suffixes: tuple[str,
         raise ModelError(f"no model file {model or DEFAULT_MODEL} in {places}")
     if not found.is_file():
         raise ModelError(f"{found} is not a file; expected a model file ({', '.join(suffixes)})")
-    if found.suffix not in suffixes:
+    if not found.name.endswith(suffixes):
         raise ModelError(f"{found}: expected a model file ending in {' or '.join(suffixes)}")
     if found.stat().st_size == 0:
         raise ModelError(f"{found} is empty; expected a model file")

@@ -23,12 +23,6 @@ from typing import Any, Final
 from fer_edge.errors import FerError, ModelError
 
 _READY: Final[bytes] = b"the runtime is there"
-_RUNTIMES: Final[dict[str, str]] = {
-    "litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-    "onnx": "onnxruntime",
-}
-"""What takes its time to import; the backends import it when they open a model."""
 TRIAL_MEMORY_BYTES: Final[int] = 6 * 2**30
 """Address space, not resident memory: runtimes reserve much more than they use."""
 
@@ -37,13 +31,14 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
     """Open the model on the runtime and run it once on zeros, in this process; ``on_ready`` is called before."""
     import numpy as np
 
-    from fer_edge.inference.backends import load_backend
+    from fer_edge.inference.backends import backend_spec, load_backend
 
-    classifier_class = load_backend(backend)
-    with contextlib.suppress(ImportError):  # of which the class tells better
-        importlib.import_module(_RUNTIMES.get(backend, "json"))
+    open_model, runtime = load_backend(backend), backend_spec(backend).runtime_module
+    if runtime is not None:  # whose import takes its time, which is not the model's
+        with contextlib.suppress(ImportError):  # of which the backend tells better
+            importlib.import_module(runtime)
     on_ready()
-    classifier = classifier_class(path, threads=1)
+    classifier = open_model(path, threads=1)
     try:
         spec = classifier.input_spec
         classifier.infer(np.zeros(spec.shape, spec.dtype))

@@ -25,6 +25,8 @@ import numpy.typing as npt
 
 from fer_edge.errors import InputError
 from fer_edge.files import sha256_of
+from fer_edge.inference.backend import EXACT, Tolerance
+from fer_edge.inference.backends import backends
 from fer_edge.inference.classifier import Classifier, Prediction
 from fer_edge.inference.tensors import dequantize, to_model_input
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
@@ -33,35 +35,6 @@ from fer_edge.preprocess import crop_square, preprocess_face, reduce_detail, res
 from fer_edge.verification.golden import Golden, find_golden, read_golden
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a runtime may stray from the recorded outputs and still count as computing the same network."""
-
-    mean_difference: float
-    """Largest mean absolute difference of probabilities, over all vectors and classes."""
-    agreement: float
-    """Smallest fraction of vectors decided alike."""
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every output must be identical."""
-        return self.mean_difference == 0.0
-
-
-EXACT: Final[Tolerance] = Tolerance(0.0, 1.0)
-TOLERANCES: Final[dict[str, Tolerance]] = {
-    "litert": EXACT,
-    # The others round sums otherwise here and there: by one step of 1/256 at first, by more after fifty layers.
-    "onnx": Tolerance(0.005, 0.95),
-    "tflite-runtime": Tolerance(0.010, 0.90),
-    "coral": Tolerance(0.010, 0.90),
-}
-"""By backend, for the quantised models. A backend that is not listed is held to :data:`EXACT`."""
-ARM_TOLERANCE: Final[Tolerance] = Tolerance(0.0002, 1.0)
-"""For LiteRT on other processors than x86. Every logit is identical there, but the last operator, SOFTMAX, rounds
-differently: measured on emulated Cortex-A72 and A76, one value of 448 by one step of 1/256, 0.00001 on average."""
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)
 """For the float models, against the recorded float outputs: summation order differs between runtimes."""
 
@@ -213,9 +186,11 @@ def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int
 
 def _tolerance(backend: str, machine: str) -> Tolerance:
     """What a quantised model on this runtime and processor may differ by; golden vectors are made on x86."""
-    if backend == "litert" and machine.lower() not in ("x86_64", "amd64"):
-        return ARM_TOLERANCE
-    return TOLERANCES.get(backend, EXACT)
+    spec = backends().get(backend)
+    if spec is None:  # a classifier of somebody's own
+        return EXACT
+    elsewhere = machine.lower() not in ("x86_64", "amd64")
+    return spec.tolerance_elsewhere if elsewhere and spec.tolerance_elsewhere is not None else spec.tolerance
 
 
 def _quantisation(classifier: Classifier, golden: Golden) -> StageResult:
@@ -296,7 +271,8 @@ def _suspect_network(
         return f"{path.name} is corrupt or replaced: its sha256 is not that of the file the golden vectors are from"
     if not np.isfinite(got).all() or len(np.unique(got, axis=0)) == 1:
         return "the network gives the same or no answer for every face: a corrupt model or a broken delegate"
-    if classifier.backend in ("litert", "tflite-runtime", "coral") and path.name == golden.info.get("model"):
+    spec = backends().get(classifier.backend)
+    if spec is not None and spec.is_tflite and path.name == golden.info.get("model"):
         return (
             f"the file is the right one, but {classifier.runtime_version} computes otherwise than "
             f"{golden.info.get('runtime')}: a delegate or kernel that does not match"

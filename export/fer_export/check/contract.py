@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
-from fer_edge.preprocess import INPUT_SCALE
-
-OUTPUT_SCALE: Final[float] = 1.0 / 256.0
-OUTPUT_ZERO_POINT: Final[int] = -128
+from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT
 
 
 def check_contract(classifier: ClassifierBase | Any) -> None:

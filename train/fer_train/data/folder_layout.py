@@ -7,12 +7,12 @@ below any number of wrapping folders. In ``test/``, names that begin with ``Publ
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
+from fer_edge.command import did_you_mean
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
 
@@ -88,10 +88,9 @@ def class_of(folder: str, where: str) -> int:
     try:
         return EMOTIONS.index(folder.lower())
     except ValueError:
-        near = difflib.get_close_matches(folder.lower(), EMOTIONS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(EMOTIONS)}"
+        hint = did_you_mean(folder.lower(), EMOTIONS) or f"; expected {', '.join(EMOTIONS)}"
         raise DataError(
-            f"{where} is not one of the seven class folders; {hint} (`fer-data import` maps other spellings)"
+            f"{where} is not one of the seven class folders{hint} (`fer-data import` maps other spellings)"
         ) from None
 
 

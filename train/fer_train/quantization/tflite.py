@@ -121,5 +121,8 @@ def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Label
     """The wrapped network as the INT8 TFLite model that it converts to."""
     from fer_edge.loading.open import open_classifier
 
-    with as_file(qat_to_tflite(qat_network)) as path:
-        return evaluate(open_classifier(path, threads=cores()), images, labels, split)
+    with (
+        as_file(qat_to_tflite(qat_network)) as path,
+        contextlib.closing(open_classifier(path, threads=cores(), trusted=True)) as classifier,
+    ):
+        return evaluate(classifier, images, labels, split)

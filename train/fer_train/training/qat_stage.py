@@ -15,7 +15,6 @@ import tf_keras
 
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import atomic_path
-from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import resize_gray, to_float_input
 from fer_train.evaluation.evaluate import EVALUATION_BATCH, Evaluation, cross_entropy, evaluate
 from fer_train.inputs.augment import Augment
@@ -24,9 +23,8 @@ from fer_train.inputs.training_data import TrainingData
 from fer_train.networks.build import build_network, copy_weights
 from fer_train.networks.engine import to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
-from fer_train.parallel import cores
 from fer_train.quantization.qat_network import calibrate, equalize_depthwise, pin_input_range, wrap_for_qat
-from fer_train.quantization.tflite import as_file, qat_to_tflite
+from fer_train.quantization.tflite import evaluate_int8
 from fer_train.runs.config import TrainConfig
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
 from fer_train.runs.run_folder import RunFolder
@@ -226,9 +224,8 @@ class QatStage:
         )
 
     def _evaluate_int8(self) -> Evaluation:
-        with as_file(qat_to_tflite(self.network)) as path:
-            classifier = open_classifier(path, threads=cores())
-            return evaluate(classifier, self.data.validation_images, self.data.validation_labels, "validation")
+        data = self.data
+        return evaluate_int8(self.network, data.validation_images, data.validation_labels, "validation")
 
     def _restore(self) -> int:
         checkpoint = load_checkpoint(self.folder.qat_checkpoint)

@@ -1,50 +1,118 @@
-"""The runtimes that can compute a model: a lazy table, so that naming one imports nothing of the others.
+"""The runtimes that can compute a model: one module each, with its ``BACKEND`` record.
 
-A new device is one new file with its class (see ``tflite.py``) and one line in :data:`BACKENDS`.
+A new device is one new file here, for example ``toy.py``::
+
+    from fer_edge.inference.backend import BackendSpec
+
+
+    def open_model(model_path, *, threads=1):
+        from fer_edge.inference.classifier import FunctionClassifier  # late: --help reads this file, too
+
+        ...
+        return FunctionClassifier("toy", model_path, input_spec, output_spec, "toy 1.0", compute)
+
+
+    BACKEND = BackendSpec(name="toy", open=open_model, runtime_module="toy", suffixes=(".toy",))
+
+Everything else reads that record: ``open_classifier``, the check of model files, ``--verify``, ``--help`` and
+``fer-bench``.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from fer_edge.errors import ModelError, UsageError
+from fer_edge.command import did_you_mean
+from fer_edge.errors import MissingDependencyError, ModelError, UsageError
+from fer_edge.inference.backend import BackendSpec
+from fer_edge.registry import find_records
 
-BACKENDS: Final[dict[str, str]] = {
-    "litert": "fer_edge.inference.backends.tflite:LiteRTClassifier",
-    "tflite-runtime": "fer_edge.inference.backends.tflite:TFLiteRuntimeClassifier",
-    "coral": "fer_edge.inference.backends.coral:CoralClassifier",
-    "onnx": "fer_edge.inference.backends.onnx:OnnxClassifier",
-    "fake": "fer_edge.inference.backends.fake:FakeClassifier",
-}
-"""Backend name -> ``module:Class``; every class takes ``(model_path, *, threads)``."""
+
+@functools.cache
+def backends() -> dict[str, BackendSpec]:
+    """All backends by name, those that are preferred first; imports none of their runtimes."""
+    return find_records(__name__, "BACKEND", BackendSpec)
+
+
+def offered_backends() -> list[str]:
+    """Names of the backends for users."""
+    return [spec.name for spec in backends().values() if spec.offered]
+
+
+def backend_spec(name: str) -> BackendSpec:
+    """The record of the backend ``name``. ``tflite`` is the TFLite runtime that is installed.
+
+    Raises:
+        UsageError: there is none of this name; the message lists what exists and the nearest match.
+        MissingDependencyError: ``name`` is ``tflite`` and no such runtime is installed.
+    """
+    if name == "tflite":
+        return tflite_backend()
+    spec = backends().get(name)
+    if spec is None:
+        known = offered_backends()
+        raise UsageError(f"unknown backend {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    return spec
 
 
 def load_backend(name: str) -> Callable[..., Any]:
-    """The class behind ``name``; an unknown name lists what exists and the nearest match."""
-    if name == "tflite":
-        from fer_edge.inference.backends.installed import installed_backend
+    """What opens a model on the backend ``name``: ``(model_path, *, threads)`` to a classifier."""
+    return backend_spec(name).open
 
-        name = installed_backend()
-    target = BACKENDS.get(name)
-    if target is None:
-        near = difflib.get_close_matches(name, BACKENDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"unknown backend {name!r}{hint} Known: {', '.join(sorted(BACKENDS))}")
-    module_name, class_name = target.split(":")
-    loaded: Callable[..., Any] = getattr(importlib.import_module(module_name), class_name)
-    return loaded
+
+def tflite_backend() -> BackendSpec:
+    """The installed TFLite runtime for the CPU; LiteRT where there are several.
+
+    Raises:
+        MissingDependencyError: there is none.
+    """
+    return _installed([spec for spec in backends().values() if spec.is_tflite and not spec.owns_device], "TFLite")
+
+
+def backends_for(model_path: Path) -> list[BackendSpec]:
+    """The backends for a file of this name, installed or not, those that are preferred first.
+
+    Raises:
+        ModelError: there is none for such names.
+    """
+    fitting = {
+        ending: [spec for spec in backends().values() if spec.offered and ending in spec.suffixes]
+        for ending in model_suffixes(special=True)
+        if model_path.name.endswith(ending)
+    }
+    if not fitting:
+        raise ModelError(f"{model_path}: expected a model file ending in {' or '.join(model_suffixes())}")
+    return fitting[max(fitting, key=len)]
 
 
 def backend_for(model_path: Path) -> str:
-    """The backend that runs a file of this name when the user does not choose one."""
-    if model_path.stem.endswith("_edgetpu"):
-        return "coral"
-    by_suffix = {".tflite": "tflite", ".onnx": "onnx"}
-    try:
-        return by_suffix[model_path.suffix]
-    except KeyError:
-        raise ModelError(f"{model_path}: expected a model file ending in .tflite or .onnx") from None
+    """The backend that runs a file of this name when the user does not choose one.
+
+    Raises:
+        ModelError: there is none for such names.
+        MissingDependencyError: there are several, and none is installed.
+    """
+    fitting = backends_for(model_path)
+    # Of a single one the runtime itself tells best what is missing.
+    return fitting[0].name if len(fitting) == 1 else _installed(fitting, "TFLite").name
+
+
+def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
+    """Endings of model files' names; with ``special`` also those that end in another one (``_edgetpu.tflite``)."""
+    endings = dict.fromkeys(ending for spec in backends().values() if spec.offered for ending in spec.suffixes)
+    return tuple(
+        ending
+        for ending in endings
+        if special or not any(ending != other and ending.endswith(other) for other in endings)
+    )
+
+
+def _installed(specs: list[BackendSpec], kind: str) -> BackendSpec:
+    found = next((spec for spec in specs if spec.is_installed()), None)
+    if found is None:
+        advice = specs[0].install_hint or specs[0].package or specs[0].name
+        raise MissingDependencyError(f"no {kind} runtime is installed; install one with: pip install {advice}")
+    return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import DeviceError, ModelError
-from fer_edge.inference.backends.installed import installed_backend
-from fer_edge.inference.backends.tflite import EDGE_TPU_CUSTOM_OP, _TFLiteClassifier
+from fer_edge.inference.backend import BackendSpec, Tolerance
+
+if TYPE_CHECKING:
+    from fer_edge.inference.classifier import Classifier
 
 LIBRARY: Final[str] = "libedgetpu.so.1"
 GUIDE: Final[str] = "edge/install/coral.md"
@@ -20,50 +21,58 @@ USB_IDS: Final[tuple[tuple[str, str], ...]] = (("1a6e", "089a"), ("18d1", "9302"
 """Vendor and product of the USB Accelerator before and after its firmware is loaded."""
 _USB_DEVICES = Path("/sys/bus/usb/devices")
 _PCIE_DEVICE = Path("/dev/apex_0")
-_PACKAGES: Final[dict[str, str]] = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
-_MODULES: Final[dict[str, str]] = {
-    "ai-edge-litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-}
 
 
-class CoralClassifier(_TFLiteClassifier):
-    """One compiled model on the first Edge TPU found."""
+def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
+    """One compiled model on the first Edge TPU found.
 
-    backend = "coral"
-    accepts_compiled = True
+    Raises:
+        ModelError: a bad file, or one that is not compiled for the Edge TPU.
+        MissingDependencyError: no TFLite runtime is installed.
+        DeviceError: the library or the device is missing, or does not fit.
+    """
+    from importlib import metadata
 
-    def __init__(self, model_path: Path, *, threads: int = 1) -> None:
-        if EDGE_TPU_CUSTOM_OP not in model_path.read_bytes():
-            raise ModelError(
-                f"{model_path} is not compiled for the Edge TPU; compile it with: fer-export --int8 --coral, "
-                "or run it on the CPU (--backend litert)"
-            )
-        self.package = _PACKAGES[installed_backend()]
-        super().__init__(model_path, threads=threads)
-        self.runtime_version = f"{self.package} {metadata.version(self.package)} + {LIBRARY}"
+    from fer_edge.inference.backends import tflite_backend
+    from fer_edge.inference.tflite import EDGE_TPU_CUSTOM_OP, TFLiteClassifier
 
-    def _load(self, content: bytes, threads: int) -> Any:
-        probe_delegate(self.package)
-        module = importlib.import_module(_MODULES[self.package])
-        try:
-            delegate = module.load_delegate(LIBRARY)
-        except (ValueError, OSError) as error:
-            raise DeviceError(explain_delegate_failure(str(error))) from error
-        interpreter = module.Interpreter(model_content=content, experimental_delegates=[delegate], num_threads=threads)
-        try:
-            interpreter.allocate_tensors()
-        except RuntimeError as error:  # the delegate's own words; a mismatch of versions shows only here
-            raise DeviceError(explain_delegate_failure(str(error))) from error
-        return interpreter
+    if EDGE_TPU_CUSTOM_OP not in model_path.read_bytes():
+        raise ModelError(
+            f"{model_path} is not compiled for the Edge TPU; compile it with: fer-export --int8 --coral, "
+            "or run it on the CPU (--backend litert)"
+        )
+    runtime = tflite_backend()
+    module, package = str(runtime.runtime_module), str(runtime.package)
+    return TFLiteClassifier(
+        BACKEND.name,
+        model_path,
+        lambda content: _interpreter(content, module, package, threads),
+        lambda: f"{package} {metadata.version(package)} + {LIBRARY}",
+        accepts_compiled=True,
+    )
 
 
-def probe_delegate(package: str) -> None:
+def _interpreter(content: bytes, module_name: str, package: str, threads: int) -> Any:
+    probe_delegate(module_name, package)
+    module = importlib.import_module(module_name)
+    try:
+        delegate = module.load_delegate(LIBRARY)
+    except (ValueError, OSError) as error:
+        raise DeviceError(explain_delegate_failure(str(error))) from error
+    interpreter = module.Interpreter(model_content=content, experimental_delegates=[delegate], num_threads=threads)
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:  # the delegate's own words; a mismatch of versions shows only here
+        raise DeviceError(explain_delegate_failure(str(error))) from error
+    return interpreter
+
+
+def probe_delegate(module_name: str, package: str) -> None:
     """Load libedgetpu in a child process first: built for another TFLite, it crashes the process that loads it.
 
     Raises :class:`DeviceError` when the child is killed, fails or hangs.
     """
-    code = f"from {_MODULES[package]} import load_delegate; load_delegate({LIBRARY!r})"
+    code = f"from {module_name} import load_delegate; load_delegate({LIBRARY!r})"
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
@@ -73,6 +82,8 @@ def probe_delegate(package: str) -> None:
             f"the Edge TPU did not answer within {PROBE_SECONDS:.0f} s; replug it, and use a USB 3 port with full power"
         ) from error
     if done.returncode < 0:
+        from importlib import metadata
+
         version = metadata.version(package)
         raise DeviceError(
             f"{LIBRARY} crashes with {package} {version} (signal {-done.returncode}): it was built for another TFLite "
@@ -138,3 +149,15 @@ def edge_tpu_node() -> Path | None:
         except (OSError, ValueError):
             continue  # a hub, or a device that has just gone
     return _PCIE_DEVICE if _PCIE_DEVICE.exists() else None
+
+
+BACKEND = BackendSpec(
+    name="coral",
+    open=open_model,
+    suffixes=("_edgetpu.tflite",),
+    rank=30,
+    is_tflite=True,
+    # It rounds sums otherwise here and there: by one step of 1/256 at first, by more after fifty layers.
+    tolerance=Tolerance(0.010, 0.90),
+    owns_device=True,
+)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.errors import MissingDependencyError, ModelError
-from fer_edge.inference.classifier import ClassifierBase
-from fer_edge.inference.tensors import TensorSpec
-from fer_edge.preprocess import INPUT_SCALE
+from fer_edge.inference.backend import BackendSpec, Tolerance
 
-_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
-OUTPUT_SCALE = 1.0 / 256.0
-OUTPUT_ZERO_POINT = -128
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from fer_edge.inference.classifier import Classifier
+    from fer_edge.inference.tensors import TensorSpec
+
+_DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
 
 
 def has_exact_int8(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -36,66 +35,92 @@ def has_exact_int8(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuin
     return "avx512_vnni" in flags or "avx_vnni" in flags
 
 
-def _spec(node: Any, scale: float, zero_point: int) -> TensorSpec:
-    dtype = np.dtype(_DTYPES.get(node.type, np.object_))
-    shape = tuple(n if isinstance(n, int) else 1 for n in node.shape)  # a named (dynamic) batch axis is 1 for us
-    return TensorSpec(node.name, shape, dtype, *((scale, zero_point) if dtype != np.float32 else (0.0, 0)))
-
-
-class OnnxClassifier(ClassifierBase):
+def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
     """One ONNX model in one ONNX Runtime session.
 
     ONNX keeps no quantisation of a model's ends; those of the contract are taken (input scale 1/128 and zero point 0,
     output scale 1/256 and zero point -128). Where the file's metadata say otherwise (``fer-export`` writes them), it is
     refused.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        ModelError: a bad file.
     """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"onnxruntime cannot be imported ({error}); install it with: pip install onnxruntime"
+        ) from error
+    from fer_edge.inference.classifier import FunctionClassifier
+    from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT
 
-    backend = "onnx"
+    session = _session(ort, model_path, threads)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"{model_path}: expected one input and one output, the model has {len(inputs)} and {len(outputs)}"
+        )
+    source = _spec(inputs[0], INPUT_SCALE, 0)
+    answer = _spec(outputs[0], OUTPUT_SCALE, OUTPUT_ZERO_POINT)
+    _check_metadata(session.get_modelmeta().custom_metadata_map, model_path, source, answer)
+    run, name = session.run, source.name
 
-    def __init__(self, model_path: Path, *, threads: int = 1) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"onnxruntime cannot be imported ({error}); install it with: pip install onnxruntime"
-            ) from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        if not has_exact_int8():
-            options.add_session_config_entry("session.x64quantprecision", "1")  # slower kernels that do not saturate
-        try:
-            self._session = ort.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"{model_path} cannot be loaded as ONNX, truncated or damaged? {reason}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"{model_path}: expected one input and one output, the model has {len(inputs)} and {len(outputs)}"
-            )
-        input_spec = _spec(inputs[0], INPUT_SCALE, 0)
-        output_spec = _spec(outputs[0], OUTPUT_SCALE, OUTPUT_ZERO_POINT)
-        self._check_metadata(model_path, input_spec, output_spec)
-        super().__init__(model_path, input_spec, output_spec, f"onnxruntime {ort.__version__}")
-
-    def _check_metadata(self, model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
-        noted = self._session.get_modelmeta().custom_metadata_map
-        for end, spec in (("input", input_spec), ("output", output_spec)):
-            if not spec.is_quantized or f"fer.{end}_scale" not in noted:
-                continue
-            try:
-                found = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
-            except (KeyError, ValueError) as error:
-                raise ModelError(f"{model_path}: its metadata on the {end} cannot be read: {error}") from error
-            if found != (spec.scale, spec.zero_point):
-                raise ModelError(
-                    f"{model_path}: the {end} has scale {found[0]:.8g} and zero point {found[1]}; "
-                    f"expected {spec.scale:.8g} and {spec.zero_point}"
-                )
-
-    def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network: ``(1, S, S, 3)`` to ``(1, 7)``, both in the model's own dtypes."""
-        result: npt.NDArray[Any] = self._session.run(None, {self.input_spec.name: tensor})[0]
+    def compute(tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = run(None, {name: tensor})[0]
         return result
+
+    version = f"onnxruntime {ort.__version__}"
+    return FunctionClassifier(BACKEND.name, model_path, source, answer, version, compute)
+
+
+def _session(ort: Any, model_path: Path, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if not has_exact_int8():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower kernels that do not saturate
+    try:
+        return ort.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{model_path} cannot be loaded as ONNX, truncated or damaged? {reason}") from error
+
+
+def _spec(node: Any, scale: float, zero_point: int) -> TensorSpec:
+    import numpy as np
+
+    from fer_edge.inference.tensors import TensorSpec
+
+    dtype = np.dtype(_DTYPES.get(node.type, "object"))
+    shape = tuple(n if isinstance(n, int) else 1 for n in node.shape)  # a named (dynamic) batch axis is 1 for us
+    return TensorSpec(node.name, shape, dtype, *((scale, zero_point) if dtype != np.float32 else (0.0, 0)))
+
+
+def _check_metadata(noted: dict[str, str], model_path: Path, source: TensorSpec, answer: TensorSpec) -> None:
+    for end, spec in (("input", source), ("output", answer)):
+        if not spec.is_quantized or f"fer.{end}_scale" not in noted:
+            continue
+        try:
+            found = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"{model_path}: its metadata on the {end} cannot be read: {error}") from error
+        if found != (spec.scale, spec.zero_point):
+            raise ModelError(
+                f"{model_path}: the {end} has scale {found[0]:.8g} and zero point {found[1]}; "
+                f"expected {spec.scale:.8g} and {spec.zero_point}"
+            )
+
+
+BACKEND = BackendSpec(
+    name="onnx",
+    open=open_model,
+    runtime_module="onnxruntime",
+    package="onnxruntime",
+    suffixes=(".onnx",),
+    rank=40,
+    # It rounds sums otherwise here and there: by one step of 1/256 at first, by more after fifty layers.
+    tolerance=Tolerance(0.005, 0.95),
+    can_profile=True,
+)

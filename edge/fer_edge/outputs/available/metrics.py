@@ -1,0 +1,29 @@
+"""``--metrics``: figures for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_edge.outputs.available.web import web_token
+from fer_edge.outputs.output import OutputSpec, option
+
+if TYPE_CHECKING:
+    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.output import Wanted
+
+
+def open_metrics(wanted: Wanted) -> Sink:
+    """The server; the token of the page holds for it, too."""
+    from fer_edge.outputs.address import parse_address
+    from fer_edge.outputs.prometheus import MetricsServer
+
+    arguments = wanted.arguments
+    return MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
+
+
+OUTPUT = OutputSpec(
+    name="metrics",
+    options=(option("--metrics", metavar="HOST:PORT", help="figures for Prometheus at /metrics"),),
+    open=open_metrics,
+    rank=20,
+)

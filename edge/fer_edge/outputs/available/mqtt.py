@@ -1,0 +1,40 @@
+"""``--mqtt``: answers to a broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_edge.outputs.output import OutputSpec, option
+
+if TYPE_CHECKING:
+    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.output import Wanted
+
+
+def open_mqtt(wanted: Wanted) -> Sink:
+    """The connection; it comes back by itself when it is lost."""
+    from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
+    from fer_edge.outputs.secret import MQTT_PASSWORD, secret
+
+    arguments = wanted.arguments
+    password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
+    broker = parse_broker(arguments.mqtt, password)
+    return MqttPublisher(broker, wanted.board, wanted.notice, ca_file=arguments.mqtt_ca)
+
+
+OUTPUT = OutputSpec(
+    name="mqtt",
+    options=(
+        option(
+            "--mqtt",
+            metavar="URL",
+            help="mqtt[s]://[USER@]HOST[:PORT][/TOPIC]; password from FER_MQTT_PASSWORD",
+        ),
+        option("--mqtt-password-file", metavar="FILE", help="read that password from the first line of this file"),
+        option(
+            "--mqtt-ca", metavar="FILE", help="certificates (PEM) to trust for mqtts:// (default: those of the system)"
+        ),
+    ),
+    open=open_mqtt,
+    rank=30,
+)

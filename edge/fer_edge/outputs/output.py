@@ -1,0 +1,78 @@
+"""What the toolkit has to know of an output without loading it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fer_edge.capture.frames import Source
+    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.status import StatusBoard
+
+STDOUT: Final[str] = "-"
+"""The name of standard output in options that name a file."""
+
+
+@dataclass(frozen=True)
+class OutputOption:
+    """One option of an output on the command line and in the configuration file; make it with :func:`option`."""
+
+    flag: str
+    settings: dict[str, Any]
+    """As for :meth:`argparse.ArgumentParser.add_argument`."""
+
+    @property
+    def dest(self) -> str:
+        """Its attribute in the parsed options."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def option(flag: str, **settings: Any) -> OutputOption:
+    """An option such as ``--jsonl``; ``settings`` as for :meth:`argparse.ArgumentParser.add_argument`."""
+    return OutputOption(flag, settings)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an output may have to know when it is opened."""
+
+    arguments: argparse.Namespace
+    """All options, those of the other outputs, too."""
+    source: Source
+    board: StatusBoard
+    notice: Callable[[str], None]
+    """Takes a line for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """One output; ``OUTPUT`` in each module of :mod:`fer_edge.outputs.available`."""
+
+    name: str
+    options: tuple[OutputOption, ...]
+    """The first one asks for the output, unless :attr:`asked` says otherwise."""
+    open: Callable[[Wanted], Sink]
+    """Opens it when it is wanted; raises :class:`fer_edge.errors.FerError` where that fails."""
+    asked: Callable[[argparse.Namespace], bool] | None = None
+    """Whether the options ask for it; None: when the first of its :attr:`options` has a value."""
+    writes_file: bool = False
+    """Whether the first option names a file that is written, or ``-`` for standard output."""
+    rank: int = 100
+    """Outputs are opened in this order: those that may lack a package or a port before any file is touched."""
+
+    def wanted(self, arguments: argparse.Namespace) -> bool:
+        """Whether the options ask for it."""
+        if self.asked is not None:
+            return self.asked(arguments)
+        return bool(getattr(arguments, self.options[0].dest))
+
+    def file(self, arguments: argparse.Namespace) -> str | None:
+        """The file that it is to write, :data:`STDOUT` for standard output; None where it writes none."""
+        return getattr(arguments, self.options[0].dest) or None if self.writes_file else None
+
+    def writes_stdout(self, arguments: argparse.Namespace) -> bool:
+        """Whether it needs standard output for itself."""
+        return self.file(arguments) == STDOUT

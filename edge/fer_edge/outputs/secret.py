@@ -1,0 +1,33 @@
+"""Passwords and tokens from the environment or a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fer_edge.errors import UsageError
+
+WEB_TOKEN: str = "FER_WEB_TOKEN"
+MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
+MAX_BYTES: int = 4096
+
+
+def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> str | None:
+    """The first line of ``file`` (given with ``option``), else the environment's ``variable``, else None.
+
+    Raises :class:`UsageError` for a file that cannot be read, or is empty or longer than a secret.
+    """
+    if file is None:
+        return os.environ.get(variable) or None
+    try:
+        with Path(file).open("rb") as handle:
+            content = handle.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{option} {file}: {error.strerror}") from error
+    try:
+        line = content.decode().split("\n", 1)[0].strip()
+    except UnicodeDecodeError:
+        line = ""
+    if not line or len(content) > MAX_BYTES:
+        raise UsageError(f"{option} {file}: expected a line of text, at most {MAX_BYTES} bytes")
+    return line

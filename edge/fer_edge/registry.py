@@ -1,0 +1,60 @@
+"""Records found in a package, one per module: so that a new backend, output or detector is one new file.
+
+The modules that hold them are imported for ``--help`` already, so they import neither numpy nor OpenCV nor what they
+are for; all that comes late, inside the function that opens the thing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Protocol, TypeVar
+
+from fer_edge.errors import FerError
+
+
+class Record(Protocol):
+    """What every record has."""
+
+    @property
+    def name(self) -> str:
+        """The name that users write."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """Place among the others; lower comes first."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
+    """The records of all modules in a package; modules whose names begin with ``_`` are passed over.
+
+    Args:
+        package: full name of the package, for example ``fer_edge.inference.backends``.
+        attribute: name of the record in each module, for example ``BACKEND``.
+        kind: class of the records.
+
+    Returns:
+        ``{record.name: record}``, by rank, then by name.
+
+    Raises:
+        FerError: a module cannot be imported or holds no record, or two have one name.
+    """
+    found: dict[str, R] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        if module.name.rpartition(".")[2].startswith("_"):
+            continue
+        try:
+            record = getattr(importlib.import_module(module.name), attribute, None)
+        except Exception as error:  # whatever a file that somebody else wrote may raise
+            raise FerError(f"{module.name} cannot be imported: {type(error).__name__}: {error}") from error
+        if not isinstance(record, kind):
+            raise FerError(f"{module.name}: expected {attribute} = {kind.__name__}(...), got {record!r}")
+        if record.name in found:
+            raise FerError(f"{module.name}: the name {record.name!r} is taken already; choose another")
+        found[record.name] = record
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
