@@ -164,7 +164,10 @@ def _judge_and_describe(
         operators = optimized_operators(networks.files[INT8_ONNX])
         checked = coral.check_model(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
         verdict = merge(
-            [_plausible(request, trained, reference, steps), _verdict(request, comparisons, twin, operators, checked)]
+            [
+                _plausible(request, trained, reference, steps),
+                _verdict(request, comparisons, twin, operators, networks.onnx_quantiser, checked),
+            ]
         )
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
@@ -187,7 +190,10 @@ def _judge_and_describe(
         if not verdict.passed:
             raise GateFailedError(GateReport(rows, verdict, checked.rows() if checked else None))
         steps.begin("golden vectors")
-        write_golden(work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions())
+        others = [] if networks.onnx_quantiser is None else [classifiers[INT8_ONNX]]
+        write_golden(
+            work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions(), others
+        )
         entries = {
             name: manifest.model_entry(classifiers[name], comparisons[name], labelled=request.labelled)
             for name in MODEL_FILES
@@ -197,6 +203,7 @@ def _judge_and_describe(
     facts = {
         "quantisation": networks.method,
         "onnx_target": request.target,
+        "onnx_quantiser": "onnxruntime" if networks.onnx_quantiser else "fer-export",
         "weights": str(request.weights),
         "data": request.data,
         "data_fingerprint": request.data_fingerprint,
@@ -254,13 +261,14 @@ def _verdict(
     comparisons: dict[str, Comparison],
     twin: Comparison,
     operators: dict[str, int],
+    onnx_quantiser: str | None,
     checked: coral.CoralReport | None,
 ) -> Verdict:
     limits, labelled = request.limits, request.labelled
     verdicts = [
         check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),
         check_quantized(INT8_ONNX, comparisons[INT8_ONNX], limits, labelled=labelled),
-        check_same_network(INT8_ONNX, twin, limits, labelled=labelled),
+        _onnx_verdict(onnx_quantiser, twin, limits, labelled=labelled),
         check_same_network(FLOAT_ONNX, comparisons[FLOAT_ONNX], limits, labelled=labelled),
     ]
     problems = fusion_problems(operators)
@@ -270,6 +278,16 @@ def _verdict(
     if checked is not None:
         verdicts.append(Verdict(tuple(checked.failures), ()))
     return merge(verdicts)
+
+
+def _onnx_verdict(onnx_quantiser: str | None, twin: Comparison, limits: Limits, *, labelled: bool) -> Verdict:
+    if onnx_quantiser is None:
+        return check_same_network(INT8_ONNX, twin, limits, labelled=labelled)
+    line = (
+        f"{INT8_ONNX} was quantised by ONNX Runtime, so it is another network than {INT8_TFLITE} and was judged by "
+        f"itself ({onnx_quantiser})"
+    )
+    return Verdict((), (line,))
 
 
 @contextlib.contextmanager
