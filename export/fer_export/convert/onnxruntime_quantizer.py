@@ -1,7 +1,7 @@
 """INT8 ONNX by ONNX Runtime's own quantiser, for networks with operators that our writer does not know.
 
-The result is a second quantised network, with ranges of its own, not the one of the INT8 TFLite file; whoever uses it has
-to judge it by itself. Its ends are those of the contract: int8 with scale 1/128 in, int8 with scale 1/256 out.
+The result is a second quantised network, with ranges of its own, not the one of the INT8 TFLite file; whoever uses it
+has to judge it by itself. Its ends are those of the contract: int8 with scale 1/128 in, int8 with scale 1/256 out.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def write_golden(
 
     Arrays: ``frame_00``.. (H, W, 3) BGR, ``boxes`` (n, 4), ``tensors`` int8 (n, S, S, 3) after preprocessing and
     quantisation, ``outputs`` int8 (n, 7), ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
-    ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others``, INT8 files that hold another network,
+    ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others`` (INT8 files of another network),
     ``info`` JSON with format, emotions, scales, model checksum, runtime and versions.
     """
     if not (int8.input_spec.is_quantized and int8.output_spec.is_quantized):
