@@ -209,10 +209,11 @@ def _quantisation(classifier: Classifier, golden: Golden) -> StageResult:
             f"by up to {difference.max()} steps"
         )
     )
-    if not difference.any():
+    same_numbers = (spec.scale, spec.zero_point - offset) == (scale, zero)
+    if not difference.any() and same_numbers:
         return StageResult(name, True, detail)
     diagnosis = detail
-    if (spec.scale, spec.zero_point - offset) != (scale, zero):
+    if not same_numbers:  # the same stored values stand for others then
         diagnosis = (
             f"the model's input has scale {spec.scale:.8g} and zero point {spec.zero_point}, the golden vectors were "
             f"made with {scale:.8g} and {zero}: another model, or a quantiser of its own ({detail})"

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.errors import ModelError
 from fer_edge.loading.open import open_classifier
 from fer_export.convert.keras_model import UserModel
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
@@ -68,7 +69,9 @@ def build_networks(
         files[INT8_ONNX] = int8_onnx(files[INT8_TFLITE], target)
         if isinstance(trained, UserModel):
             reason = _other_answers(files, representatives(trained.input_size)[:TWIN_FACES])
-    except UnknownOperatorError as error:
+    except ModelError as error:
+        if not isinstance(trained, UserModel) and not isinstance(error, UnknownOperatorError):
+            raise
         reason = str(error)
     if reason is not None:
         on_step("INT8 ONNX by ONNX Runtime's quantiser")

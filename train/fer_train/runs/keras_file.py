@@ -56,7 +56,8 @@ def load_keras_file(path: Path) -> Any:
             problems.append(f"{reader.__name__}: {reason}")
     if model is None:
         raise ModelError(f"{path} is not a Keras model that can be read ({'; '.join(problems)})")
-    shape_in, shape_out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    shape_in: Any = getattr(model, "input_shape", None)
+    shape_out: Any = getattr(model, "output_shape", None)
     square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] in (1, 3)
     if not square or not shape_in[1] or shape_out != (None, NUM_EMOTIONS):
         raise ModelError(
