@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
@@ -23,7 +24,7 @@ from fer_export.check import edgetpu_compiler
 from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
 from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized, check_same_network, merge
-from fer_export.check.layer_error import layer_errors
+from fer_export.check.layer_error import LayerError, layer_errors
 from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
 from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing
 from fer_export.convert.class_order import ORDERS, OWN_ORDER, order_name
@@ -155,6 +156,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
 def _judge_and_describe(
     request: ExportRequest, trained: Trained | UserModel, networks: Networks, work: Path, steps: Steps
 ) -> ExportResult:
+    foreign = isinstance(trained, UserModel)
     with _opened(work, request.threads) as classifiers:
         evaluations = {name: _evaluate(name, classifiers[name], request, steps) for name in MODEL_FILES}
         reference = evaluations[FLOAT_TFLITE]
@@ -166,12 +168,12 @@ def _judge_and_describe(
         verdict = merge(
             [
                 _plausible(request, trained, reference, steps),
-                _verdict(request, comparisons, twin, operators, networks.onnx_quantiser, checked),
+                _verdict(request, comparisons, twin, operators, networks.onnx_quantiser, checked, foreign=foreign),
             ]
         )
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
-        layers = layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+        layers = _layers(networks, sample)
         data = report.ReportData(
             title="Export report",
             facts=_facts(request, networks, trained) | _calibration(comparisons, labelled=request.labelled),
@@ -190,7 +192,7 @@ def _judge_and_describe(
         if not verdict.passed:
             raise GateFailedError(GateReport(rows, verdict, checked.rows() if checked else None))
         steps.begin("golden vectors")
-        others = [] if networks.onnx_quantiser is None else [classifiers[INT8_ONNX]]
+        others = [classifiers[INT8_ONNX]] if foreign or networks.onnx_quantiser else []
         write_golden(
             work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions(), others
         )
@@ -220,6 +222,16 @@ def _judge_and_describe(
         edgetpu_compiler.compile_model(work / INT8_TFLITE, work)
     summary = checked.summary if checked else ""
     return ExportResult((), rows, verdict, checked.rows() if checked else None, summary)
+
+
+def _layers(networks: Networks, sample: npt.NDArray[np.uint8]) -> list[LayerError]:
+    """Errors by layer; none where ONNX Runtime's quantiser had to help, because no shadow can be computed then."""
+    if networks.onnx_quantiser is None:
+        return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+    try:
+        return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+    except Exception:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+        return []
 
 
 def _plausible(request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps) -> Verdict:
@@ -263,12 +275,14 @@ def _verdict(
     operators: dict[str, int],
     onnx_quantiser: str | None,
     checked: coral.CoralReport | None,
+    *,
+    foreign: bool,
 ) -> Verdict:
     limits, labelled = request.limits, request.labelled
     verdicts = [
         check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),
         check_quantized(INT8_ONNX, comparisons[INT8_ONNX], limits, labelled=labelled),
-        _onnx_verdict(onnx_quantiser, twin, limits, labelled=labelled),
+        _onnx_verdict(onnx_quantiser, twin, limits, labelled=labelled, foreign=foreign),
         check_same_network(FLOAT_ONNX, comparisons[FLOAT_ONNX], limits, labelled=labelled),
     ]
     problems = fusion_problems(operators)
@@ -280,9 +294,17 @@ def _verdict(
     return merge(verdicts)
 
 
-def _onnx_verdict(onnx_quantiser: str | None, twin: Comparison, limits: Limits, *, labelled: bool) -> Verdict:
+def _onnx_verdict(
+    onnx_quantiser: str | None, twin: Comparison, limits: Limits, *, labelled: bool, foreign: bool
+) -> Verdict:
+    """Whether the INT8 ONNX file is the network of the INT8 TFLite file, which only our own networks must be.
+
+    Operators of other people's networks are rounded otherwise by ONNX Runtime; their file is judged by itself.
+    """
     if onnx_quantiser is None:
-        return check_same_network(INT8_ONNX, twin, limits, labelled=labelled)
+        verdict = check_same_network(INT8_ONNX, twin, limits, labelled=labelled)
+        lines = tuple(f"{line}; it was judged by itself" for line in verdict.failures)
+        return Verdict((), (*lines, *verdict.remarks)) if foreign else verdict
     line = (
         f"{INT8_ONNX} was quantised by ONNX Runtime, so it is another network than {INT8_TFLITE} and was judged by "
         f"itself ({onnx_quantiser})"

@@ -31,7 +31,8 @@ class InputRange:
 
     def values(self) -> npt.NDArray[np.float64]:
         """``(256,)`` real values, one per grey level."""
-        return (np.arange(256) + self.offset) / self.divisor
+        levels: npt.NDArray[np.float64] = (np.arange(256, dtype=np.float64) + self.offset) / self.divisor
+        return levels
 
 
 OURS: Final = InputRange("ours", "(p - 128) / 128", 128.0, -128.0)

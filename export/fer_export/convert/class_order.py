@@ -6,7 +6,8 @@ from typing import Final
 
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
-from fer_train.importing.class_names import NUMBERINGS, emotion_of
+from fer_train.data.emotion_words import emotion_of
+from fer_train.importing.class_names import NUMBERINGS
 
 OWN_ORDER: Final[str] = "ours"
 

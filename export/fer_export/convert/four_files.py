@@ -12,7 +12,6 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import ModelError
 from fer_edge.loading.open import open_classifier
 from fer_export.convert.keras_model import UserModel
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
@@ -69,16 +68,21 @@ def build_networks(
         files[INT8_ONNX] = int8_onnx(files[INT8_TFLITE], target)
         if isinstance(trained, UserModel):
             reason = _other_answers(files, representatives(trained.input_size)[:TWIN_FACES])
-    except ModelError as error:
+    except Exception as error:  # onnx and ONNX Runtime have exceptions of their own
         if not isinstance(trained, UserModel) and not isinstance(error, UnknownOperatorError):
             raise
-        reason = str(error)
+        reason = one_line(error)
     if reason is not None:
         on_step("INT8 ONNX by ONNX Runtime's quantiser")
         faces = representatives(trained.input_size)
         files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, target)
     method: Method = "QAT" if qat is not None else "PTQ"
     return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what an exception of somebody else's says, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, write_text
 from fer_train.console import console
-from fer_train.data.dataset import load_dataset
+from fer_train.data.dataset import Dataset, load_dataset
 from fer_train.evaluation.temperature import RECORD, describe, summarize
 from fer_train.inputs.training_data import prepare_data
 from fer_train.networks.build import STUDENT
@@ -22,6 +22,15 @@ from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
 from fer_train.training.temperature_scaling import calibrate
+
+
+def _tell_how_it_was_read(dataset: Dataset) -> None:
+    for line in dataset.notes:
+        console.print(f"note: {line}")
+    if dataset.skipped:
+        console.print(
+            f"{len(dataset.skipped)} files skipped, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}"
+        )
 
 
 def _present_teachers(stage: FloatStage) -> None:
@@ -50,10 +59,7 @@ def train(
     if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
         raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
     config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
-    if dataset.skipped:
-        console.print(
-            f"{len(dataset.skipped)} files skipped, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}"
-        )
+    _tell_how_it_was_read(dataset)
     data = prepare_data(config, dataset)
     console.print(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
