@@ -38,6 +38,9 @@ def numbered(order: tuple[str, ...], counts: dict[str, int]) -> dict[str, bytes]
     }
 
 
+HEADER = "name,box,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+
+
 @pytest.mark.parametrize(
     ("truth", "taken", "proposed"),
     [
@@ -148,7 +151,7 @@ def test_ferplus_folders(tmp_path: Path, header: str) -> None:
 def table(style: str) -> bytes:
     """Two images of each class in each split, as some program writes them."""
     numbers = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for usage in ("Training", "PublicTest", "PrivateTest"):
         for i, name in enumerate(numbers * 2):
             pixels = " ".join(str(v) for v in random_image(i + 20 * len(rows), 12).ravel())

@@ -71,7 +71,7 @@ def build_networks(
     except Exception as error:  # onnx and ONNX Runtime have exceptions of their own
         if not isinstance(trained, UserModel) and not isinstance(error, UnknownOperatorError):
             raise
-        reason = one_line(error)
+        reason = one_line(error).partition("; known:")[0]
     if reason is not None:
         on_step("INT8 ONNX by ONNX Runtime's quantiser")
         faces = representatives(trained.input_size)
