@@ -179,6 +179,8 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading data", total=None)
         dataset = load_dataset(data, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+    for line in dataset.notes:
+        console.print(f"note: {line}", soft_wrap=True)
     if dataset.skipped:
         name, reason = dataset.skipped[0]
         console.print(
