@@ -19,7 +19,7 @@ from fer_train.html import require_jinja
 from fer_train.wording import counted
 
 if TYPE_CHECKING:
-    from fer_export.export import ExportRequest, ExportResult
+    from fer_export.request import ExportRequest, ExportResult
     from fer_train.data.dataset import Split
 
 PROG = "fer-export"
@@ -52,6 +52,18 @@ def _parser() -> CommandParser:
         choices=("ours", "keras", "unit", "pixels"),
         default="ours",
         help="what a Keras model from elsewhere takes: (p-128)/128, p/127.5-1, p/255, or p (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="ORDER",
+        default="ours",
+        help="how the seven outputs of a Keras model from elsewhere are ordered: fer2013 (the numbers of fer2013.csv), "
+        "affectnet, rafdb, ferplus, or the emotions separated by commas; ours is alphabetical",
+    )
+    parser.add_argument(
+        "--allow-chance",
+        action="store_true",
+        help="export even a network that is no better than chance, to try the tools with untrained weights",
     )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on (default: %(default)s)")
@@ -113,7 +125,8 @@ def _run(args: argparse.Namespace) -> int:
     require_jinja()
     console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
     request = _request(args, weights, console)
-    from fer_export.export import GateFailedError, export
+    from fer_export.export import export
+    from fer_export.request import GateFailedError
 
     try:
         with _progress(console) as steps:
@@ -146,8 +159,9 @@ def _weights(args: argparse.Namespace) -> Path:
 
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
     from fer_export.check.gate import Limits
+    from fer_export.convert.class_order import class_order
     from fer_export.convert.representative_faces import drawn_representatives
-    from fer_export.export import ExportRequest
+    from fer_export.request import ExportRequest
     from fer_train.synthetic.faces import judging_split
 
     limits: dict[str, Any] = {"max_drop": args.max_drop, "max_recall_loss": args.max_recall_loss}
@@ -162,6 +176,8 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "with_coral": args.coral,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
+        "order": class_order(args.labels),
+        "allow_chance": args.allow_chance,
         "threads": args.threads,
     }
     if args.data is None:
@@ -188,6 +204,8 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading data", total=None)
         dataset = load_dataset(data, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+    for line in dataset.notes:
+        console.print(f"note: {line}", soft_wrap=True)
     if dataset.skipped:
         name, reason = dataset.skipped[0]
         console.print(
@@ -201,7 +219,7 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
 def _progress(console: Any) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from fer_export.export import Steps
+    from fer_export.request import Steps
 
     columns = (
         SpinnerColumn(),

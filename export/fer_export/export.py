@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_text, write_together
@@ -22,107 +24,23 @@ from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
 from fer_export.check.gate import (
     Comparison,
-    Limits,
-    Verdict,
-    accepting_options,
-    check_quantized,
-    check_same_network,
     merge,
 )
-from fer_export.check.layer_error import layer_errors
-from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
+from fer_export.check.layer_error import LayerError, layer_errors
+from fer_export.check.onnx_fusion import optimized_operators
 from fer_export.convert.four_files import Networks, build_networks
 from fer_export.convert.keras_model import UserModel, load_weights
-from fer_export.convert.qdq_writer import Target
 from fer_export.convert.representative_faces import representative_faces
 from fer_export.describe import manifest, report
 from fer_export.describe.golden_vectors import write_golden
-from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.judge import plausible, verdict_on_files, way_on
+from fer_export.request import ExportRequest, ExportResult, GateFailedError, GateReport, Steps
 from fer_export.tflite_file import read_tflite
-from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
 from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
-from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 from fer_train.wording import counted
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What to export, how to judge it, where to put it."""
-
-    weights: Path
-    out: Path
-    split: Split
-    """The faces to judge on; drawn ones carry the name ``synthetic``."""
-    representatives: Split
-    """The faces to calibrate post-training quantisation on."""
-    data: str = "drawn faces"
-    """What the faces are, for the reports."""
-    data_fingerprint: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    target: Target = "x86"
-    with_coral: bool = False
-    force_ptq: bool = False
-    input_range: str = "ours"
-    """For a model from elsewhere: what it was trained on, a key of ``user_model.INPUT_RANGES``."""
-    threads: int = 1
-    weights_name: str | None = None
-    """What reports call the weights, instead of their path."""
-
-    @property
-    def origin(self) -> str:
-        """The weights as reports call them."""
-        return self.weights_name or str(self.weights)
-
-    @property
-    def labelled(self) -> bool:
-        """Whether accuracy on the split means anything."""
-        return self.split.name != SYNTHETIC_SPLIT
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """A finished export; ``files`` lie in the output folder."""
-
-    files: tuple[Path, ...]
-    rows: list[list[str]]
-    """Table of the four models, header first."""
-    verdict: Verdict
-    coral_rows: list[list[str]] | None
-    coral_summary: str
-    evaluations: dict[str, Evaluation]
-    """Of every model file on the split that was judged on."""
-
-
-@dataclass(frozen=True)
-class GateReport:
-    """What a failed gate found; carried by :class:`GateFailedError`."""
-
-    rows: list[list[str]]
-    verdict: Verdict
-    coral_rows: list[list[str]] | None
-    way_on: str = ""
-    """What the user can do about it, a sentence."""
-
-
-class GateFailedError(CheckFailedError):
-    """The models are not good enough; nothing was written. ``report`` holds table and failures."""
-
-    def __init__(self, found: GateReport) -> None:
-        self.report = found
-        way_on = f". What to do: {found.way_on}" if found.way_on else ""
-        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
-
-
-class Steps:
-    """Progress: :meth:`begin` names a step, :meth:`advance` counts within it. This one is silent."""
-
-    def begin(self, name: str, total: int | None = None) -> None:
-        """A step starts; ``total`` is its length where it can be counted."""
-
-    def advance(self, done: int) -> None:
-        """``done`` of the running step's total is finished."""
 
 
 def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
@@ -132,7 +50,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """
     steps = steps or Steps()
     steps.begin("loading weights")
-    trained = load_weights(request.weights, request.input_range)
+    trained = load_weights(request.weights, request.input_range, request.order)
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
@@ -152,6 +70,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
 def _judge_and_describe(
     request: ExportRequest, trained: Trained | UserModel, networks: Networks, work: Path, steps: Steps
 ) -> ExportResult:
+    foreign = isinstance(trained, UserModel)
     with _opened(work, request.threads) as classifiers:
         evaluations = {name: _evaluate(name, classifiers[name], request, steps) for name in MODEL_FILES}
         reference = evaluations[FLOAT_TFLITE]
@@ -161,10 +80,17 @@ def _judge_and_describe(
         operators = optimized_operators(networks.files[INT8_ONNX])
         checked = coral.check_model(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
         coral_rows, coral_summary = (checked.rows(), checked.summary) if checked else (None, "")
-        verdict = _verdict(request, comparisons, twin, operators, checked)
+        verdict = merge(
+            [
+                plausible(request, trained, reference, steps),
+                verdict_on_files(
+                    request, comparisons, twin, operators, networks.onnx_quantiser, checked, foreign=foreign
+                ),
+            ]
+        )
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
-        layers = layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+        layers = _layers(networks, sample)
         data = report.ReportData(
             title="Export report",
             facts=_facts(request, networks, trained) | _calibration(comparisons, labelled=request.labelled),
@@ -181,9 +107,12 @@ def _judge_and_describe(
         )
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
-            raise GateFailedError(GateReport(rows, verdict, coral_rows, _way_on(request, comparisons)))
+            raise GateFailedError(GateReport(rows, verdict, coral_rows, way_on(request, comparisons)))
         steps.begin("golden vectors")
-        write_golden(work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions())
+        others = [classifiers[INT8_ONNX]] if foreign or networks.onnx_quantiser else []
+        write_golden(
+            work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions(), others
+        )
         entries = {
             name: manifest.model_entry(classifiers[name], comparisons[name], labelled=request.labelled)
             for name in MODEL_FILES
@@ -193,6 +122,7 @@ def _judge_and_describe(
     facts = {
         "quantisation": networks.method,
         "onnx_target": request.target,
+        "onnx_quantiser": "onnxruntime" if networks.onnx_quantiser else "fer-export",
         "weights": request.origin,
         "data": request.data,
         "data_fingerprint": request.data_fingerprint,
@@ -210,39 +140,14 @@ def _judge_and_describe(
     return ExportResult((), rows, verdict, coral_rows, coral_summary, evaluations)
 
 
-def _way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
-    """Advice after a refusal: train longer, or the options that accept the loss; empty where neither would help."""
-    quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
-    options = accepting_options(quantized, request.limits, labelled=request.labelled)
-    if not options:
-        return ""
-    longer = "train longer"
-    if (request.weights / "config.json").is_file():
-        longer += f" (fer-train --start-from {request.weights} --run runs/longer --data DATA --epochs 5)"
-    return f"{longer}, or accept the loss with {options}"
-
-
-def _verdict(
-    request: ExportRequest,
-    comparisons: dict[str, Comparison],
-    twin: Comparison,
-    operators: dict[str, int],
-    checked: coral.CoralReport | None,
-) -> Verdict:
-    limits, labelled = request.limits, request.labelled
-    verdicts = [
-        check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),
-        check_quantized(INT8_ONNX, comparisons[INT8_ONNX], limits, labelled=labelled),
-        check_same_network(INT8_ONNX, twin, limits, labelled=labelled),
-        check_same_network(FLOAT_ONNX, comparisons[FLOAT_ONNX], limits, labelled=labelled),
-    ]
-    problems = fusion_problems(operators)
-    if problems and request.target == "x86":
-        # How a graph fuses depends on the processor at hand; slow is not wrong.
-        verdicts.append(Verdict((), tuple(f"{INT8_ONNX}: {line}; it will be slow here" for line in problems)))
-    if checked is not None:
-        verdicts.append(Verdict(tuple(checked.failures), ()))
-    return merge(verdicts)
+def _layers(networks: Networks, sample: npt.NDArray[np.uint8]) -> list[LayerError]:
+    """Errors by layer; none where ONNX Runtime's quantiser had to help, because no shadow can be computed then."""
+    if networks.onnx_quantiser is None:
+        return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+    try:
+        return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
+    except Exception:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+        return []
 
 
 @contextlib.contextmanager

@@ -25,8 +25,9 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
-from fer_export.export import ExportRequest, ExportResult, Steps, export
+from fer_export.export import export
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_export.request import ExportRequest, ExportResult, Steps
 from fer_train.data.dataset import load_dataset
 from fer_train.evaluation.temperature import RECORD
 from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history

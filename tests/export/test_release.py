@@ -15,9 +15,9 @@ from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export import release as module
 from fer_export.check.gate import Verdict
 from fer_export.describe.manifest import MANIFEST_NAME
-from fer_export.export import ExportRequest, ExportResult, Steps
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_export.release import OPTIONAL, main
+from fer_export.request import ExportRequest, ExportResult, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD
 from fer_train.runs.config import TrainConfig

@@ -68,7 +68,7 @@ def test_input_range_is_not_for_runs_of_ours(tmp_path: Path) -> None:
 
 def test_damaged_saved_model(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"no protocol buffer")
-    with pytest.raises(ModelError, match="no SavedModel that can be read"):
+    with pytest.raises(ModelError, match="is not a SavedModel that can be read"):
         load_weights(tmp_path)
 
 

@@ -117,7 +117,7 @@ def being_written(folder: Path) -> Callable[[], bool]:
 
 def broken_files(run: Path) -> list[str]:
     """Files of a training run that are not whole (none, whatever happened)."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     folder = RunFolder(run)
     broken = []

@@ -56,7 +56,7 @@ class Session:
 
         from fer_bench.measure.runtimes import load_runtime, runtime_spec
         from fer_edge.dependencies import import_runtime
-        from fer_edge.inference.tensors import to_model_input
+        from fer_edge.inference.tensors import check_probabilities, dequantize, to_model_input
 
         self.threads = threads
         baseline = resident_mib()
@@ -75,8 +75,9 @@ class Session:
         self.faces = np.ascontiguousarray(coarse[:, steps][:, :, steps])
         self.tensors = [to_model_input(self.faces[i : i + 1], self.classifier.input_spec) for i in range(N_FACES)]
         prepared = time.perf_counter_ns()
-        self.classifier.infer(self.tensors[0])
+        answer = self.classifier.infer(self.tensors[0])
         first = time.perf_counter_ns()
+        check_probabilities(Path(model), dequantize(answer, self.classifier.output_spec))
         self.opened = {
             "backend": self.classifier.backend,
             "runtime_version": self.classifier.runtime_version,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import ModelError
+from fer_edge.inference.input_range import OURS, described, find_input_range, represented, stored_levels
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
 
 _UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
+_MAX_PROBABILITY: Final[float] = 1.05
+"""More than this no output of probabilities is quantised for: its range would be wasted."""
+_MAX_SUM_ERROR: Final[float] = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,20 @@ def to_model_input(faces: npt.NDArray[np.uint8], spec: TensorSpec) -> npt.NDArra
         raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
     if spec.dtype == _INT8 and spec.scale == INPUT_SCALE and spec.zero_point == 0:
         return to_int8_input(faces)
-    tensor = to_float_input(faces)
-    return quantize(tensor, spec) if spec.is_quantized else tensor
+    if not spec.is_quantized:
+        return to_float_input(faces)
+    stored: npt.NDArray[Any] = np.repeat(_stored_levels(spec)[faces][..., None], 3, axis=-1)
+    return stored
+
+
+@functools.lru_cache(maxsize=8)
+def _stored_levels(spec: TensorSpec) -> npt.NDArray[Any]:
+    """``(256,)`` values that ``spec`` stores for the grey levels, by the range that its quantisation tells."""
+    found = find_input_range(spec.scale, spec.zero_point, spec.dtype)
+    if found is not None and found != OURS:
+        return stored_levels(found, spec.scale, spec.zero_point, spec.dtype)
+    levels = to_float_input(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))[..., 0]
+    return quantize(levels, spec).reshape(256)
 
 
 def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
@@ -79,3 +96,39 @@ def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpe
             raise ModelError(f"{model_path}: tensor {spec.name} has dtype {spec.dtype}; float32, int8 or uint8 work")
         if spec.dtype != np.float32 and not spec.is_quantized:
             raise ModelError(f"{model_path}: tensor {spec.name} is {spec.dtype} but has no quantisation scale")
+    _check_ranges(model_path, input_spec, output_spec)
+
+
+def _check_ranges(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
+    """Raise :class:`ModelError` when a quantised end holds other numbers than pixels, or than probabilities."""
+    if input_spec.is_quantized:
+        given = input_spec.scale, input_spec.zero_point, input_spec.dtype
+        if find_input_range(*given) is None:
+            low, high = represented(*given)
+            raise ModelError(
+                f"{model_path}: its quantised input takes {low:.4g} to {high:.4g}, no known range of pixels p; "
+                f"expected {described()}: convert it again for one of these"
+            )
+    if output_spec.is_quantized:
+        low, high = represented(output_spec.scale, output_spec.zero_point, output_spec.dtype)
+        if low < 1.0 - _MAX_PROBABILITY or high > _MAX_PROBABILITY:
+            raise ModelError(
+                f"{model_path}: its outputs lie between {low:.4g} and {high:.4g}; expected probabilities, 0 to 1: put "
+                "a softmax at the end of the network"
+            )
+
+
+def check_probabilities(model_path: Path, answers: npt.NDArray[np.float32]) -> None:
+    """Raise :class:`ModelError` unless ``(N, 7)`` answers for any faces can be probabilities.
+
+    8-bit ones add up to 1 but for rounding: seven halves of a step of 1/256.
+    """
+    if not np.isfinite(answers).all():
+        raise ModelError(f"{model_path}: the network gives values that are not numbers; are its weights damaged?")
+    for sums, smallest in zip(answers.sum(axis=1), answers.min(axis=1), strict=True):
+        if abs(float(sums) - 1.0) > _MAX_SUM_ERROR or float(smallest) < -_MAX_SUM_ERROR:
+            raise ModelError(
+                f"{model_path}: its outputs for one face add up to {float(sums):.4g}, the smallest is "
+                f"{float(smallest):.4g}; expected probabilities, which add up to 1: put a softmax at the end of the "
+                "network"
+            )

@@ -5,8 +5,9 @@ can kill the process that opens it. So, in this order:
 
 1. A file that the ``manifest.json`` beside it names must have the sha256 written there, and is then trusted.
 2. Any other is checked for structure (``tflite_structure.py``, ``onnx_structure.py``), and
-3. then opened and run once by a short-lived child process (half a second). If that one crashes, takes more than
-   :data:`TRIAL_SECONDS` or too much memory, this is a :class:`ModelError` here and no more.
+3. then opened and run on three drawn pictures by a short-lived child process (half a second). If that one crashes,
+   takes more than :data:`TRIAL_SECONDS` or too much memory, or if the answers are no probabilities, this is a
+   :class:`ModelError` here and no more.
 """
 
 from __future__ import annotations
@@ -27,11 +28,21 @@ TRIAL_MEMORY_BYTES: Final[int] = 6 * 2**30
 
 
 def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Open the model on the runtime and run it once on zeros, in this process; ``on_ready`` is called before."""
+    """Open the model on the runtime and run it on three drawn faces, in this process.
+
+    Args:
+        path: the model file.
+        backend: name of the backend.
+        on_ready: called when the runtime is there, before the model is opened.
+
+    Raises:
+        ModelError: it cannot be computed, or its answers are no probabilities.
+    """
     import numpy as np
 
     from fer_edge.dependencies import import_runtime
     from fer_edge.inference.backends import backend_spec, load_backend
+    from fer_edge.inference.tensors import check_probabilities
 
     open_model, runtime = load_backend(backend), backend_spec(backend).runtime_module
     if runtime is not None:  # whose import takes its time, which is not the model's
@@ -40,8 +51,10 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
     on_ready()
     classifier = open_model(path, threads=1)
     try:
-        spec = classifier.input_spec
-        classifier.infer(np.zeros(spec.shape, spec.dtype))
+        size = classifier.input_size
+        ramp = np.linspace(0, 255, size * size).reshape(size, size).astype(np.uint8)
+        faces = np.stack([np.full_like(ramp, 128), ramp, ramp.T ^ ((ramp % 2) * np.uint8(127))])
+        check_probabilities(path, classifier.predict(faces))
     except FerError:
         raise
     except Exception as error:  # each runtime has exceptions of its own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ class Golden:
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
     info: dict[str, Any]
+    own_outputs: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
+    """``(n, 7)`` of other INT8 files that hold another network, by :func:`own_outputs_name`."""
 
     @property
     def input_size(self) -> int:
@@ -58,6 +60,11 @@ class Golden:
     def probabilities(self) -> npt.NDArray[np.float32]:
         """``(n, 7)`` recorded outputs as probabilities."""
         return dequantize(self.outputs, self.output_spec)
+
+
+def own_outputs_name(sha256: str) -> str:
+    """Name of the array with the outputs of the INT8 file with this checksum."""
+    return f"own_{sha256[:16]}"
 
 
 def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) -> Path:
@@ -91,6 +98,7 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
             float_outputs=arrays["float_outputs"],
             labels=tuple(str(name) for name in arrays["labels"]),
             info=info,
+            own_outputs={name: array for name, array in arrays.items() if name.startswith("own_")},
         )
     except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
         raise InputError(f"{source} cannot be read as golden vectors, truncated or damaged? {error}") from error
@@ -116,6 +124,9 @@ def _damage(golden: Golden) -> str | None:
         array = getattr(golden, name)
         if array.shape != shape or 0 in shape or not np.issubdtype(array.dtype, kind):
             return f"{name} has shape {array.shape} and type {array.dtype}; expected {shape}"
+    for name, array in golden.own_outputs.items():
+        if array.shape != (n, NUM_EMOTIONS) or array.dtype != np.int8:
+            return f"{name} has shape {array.shape} and type {array.dtype}; expected {(n, NUM_EMOTIONS)} int8"
     for number, frame in enumerate(golden.frames):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
             return f"frame {number} is no picture"

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 from fer_edge.preprocess import to_float_input, to_int8_input
-from fer_export.convert.qdq_writer import INPUT_NAME, float_shadow
+from fer_export.convert.qdq_graph import INPUT_NAME
+from fer_export.convert.qdq_writer import float_shadow
 from fer_export.tflite_file import Tensor, TFLiteModel, read_tflite
 
 MAX_FACES: Final[int] = 32

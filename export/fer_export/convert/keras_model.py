@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fer_edge.errors import MissingDependencyError, ModelError
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.preprocess import to_float_input
+from fer_export.convert.class_order import ORDERS, OWN_ORDER
+from fer_export.convert.saved_operations import refuse_saved_operations
 from fer_train.networks.build import STUDENT
-from fer_train.runs.trained import Trained, load_keras_file, load_trained
+from fer_train.runs.keras_file import load_keras_file
+from fer_train.runs.trained import Trained, load_trained
 
 INPUT_RANGES: Final[dict[str, tuple[float, float]]] = {
     "ours": (1.0, 0.0),
@@ -20,20 +29,38 @@ INPUT_RANGES: Final[dict[str, tuple[float, float]]] = {
 """What a model was trained on, as ``(a, b)`` of ``a * x + b`` with our ``x = (pixel - 128) / 128``:
 ``pixel / 127.5 - 1`` (``keras.applications``), ``pixel / 255``, or the pixel itself."""
 
+_RESCALING: Final[tuple[str, ...]] = ("Rescaling", "Normalization")
+_PREDICT_BATCH: Final[int] = 64
+
 
 class UserModel:
-    """What ``fer_train.runs.trained.Trained`` offers, for a model of another origin: no recipe, no QAT."""
+    """What ``fer_train.runs.trained.Trained`` offers, for a model of another origin: no recipe, no QAT.
+
+    Args:
+        path: a ``.keras`` or ``.h5`` file, or a SavedModel folder.
+        input_range: a key of :data:`INPUT_RANGES`, what the model was trained on.
+        order: the emotion (0..6, our order) that each of its outputs stands for.
+
+    Raises:
+        ModelError: for a file that cannot be read or that carries code, or a network with other inputs or outputs.
+    """
 
     config: Final[dict[str, Any]] = {}
 
-    def __init__(self, path: Path, input_range: str = "ours") -> None:
-        self._model = _frozen(path, *INPUT_RANGES[input_range])
-        self.path = path
+    def __init__(self, path: Path, input_range: str = "ours", order: tuple[int, ...] = ORDERS[OWN_ORDER]) -> None:
+        self.path, self.input_range, self.order = path, input_range, order
+        self._source = _saved_function(path) if path.is_dir() else _keras_function(path)
+        self._model = _frozen(self._source, INPUT_RANGES[input_range], order, path)
 
     @property
     def input_size(self) -> int:
         """Side of the square input in pixels."""
-        return int(self._model.input_shape[1])
+        return self._source.size
+
+    @property
+    def rescales_itself(self) -> str | None:
+        """Name of a layer that rescales pixels inside the model, None where none is known."""
+        return self._source.rescaling
 
     def float_model(self) -> Any:
         """``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities; weights are constants."""
@@ -43,15 +70,44 @@ class UserModel:
         """None: a model from elsewhere is quantised after training."""
         return None
 
+    def predict_with(self, input_range: str, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities ``(N, 7)``, in our order, of ``(N, S, S)`` uint8 faces that are fed in another range."""
+        factor, offset = INPUT_RANGES[input_range]
+        parts = []
+        for start in range(0, len(faces), _PREDICT_BATCH):
+            x = to_float_input(faces[start : start + _PREDICT_BATCH]) * np.float32(factor) + np.float32(offset)
+            parts.append(np.asarray(self._source.network(x[..., : self._source.channels]), np.float32))
+        return np.concatenate(parts)[:, _columns(self.order)]
 
-def load_weights(path: Path, input_range: str = "ours") -> Trained | UserModel:
+
+@dataclass(frozen=True)
+class _Source:
+    """A network as it was saved."""
+
+    network: Callable[[Any], Any]
+    size: int
+    channels: int
+    rescaling: str | None
+    keep: Any
+    """What owns the variables of ``network``."""
+
+
+def _columns(order: tuple[int, ...]) -> list[int]:
+    """The output that holds each emotion of ours."""
+    return [order.index(i) for i in range(NUM_EMOTIONS)]
+
+
+def load_weights(
+    path: Path, input_range: str = "ours", order: tuple[int, ...] = ORDERS[OWN_ORDER]
+) -> Trained | UserModel:
     """A run or packed folder of ours, or a user's own model.
 
-    Raises :class:`ModelError` for anything else, and for an ``input_range`` given with weights of ours.
+    Raises :class:`ModelError` for anything else, and for an ``input_range`` or ``order`` given with weights of ours.
     """
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        if input_range != "ours":
-            raise ModelError(f"--input-range is for models from elsewhere; {path} holds weights of fer-train")
+        for option, given in (("--input-range", input_range != "ours"), ("--labels", order != ORDERS[OWN_ORDER])):
+            if given:
+                raise ModelError(f"{option} is for models from elsewhere; {path} holds weights of fer-train")
         trained = load_trained(path)
         network = trained.config["network"]
         if network != STUDENT:
@@ -59,30 +115,31 @@ def load_weights(path: Path, input_range: str = "ours") -> Trained | UserModel:
         return trained
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
-    return UserModel(path, input_range)
+    return UserModel(path, input_range, order)
 
 
-def _frozen(path: Path, factor: float, offset: float) -> Any:
+def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...], path: Path) -> Any:
     """The network as a callable whose variables have become constants.
 
     Variables of a Keras 3 model are lost on the way into the TFLite converter, constants are not; and a SavedModel
-    that ``model.export`` wrote is no Keras model any more, only a function.
+    that ``model.export`` wrote is not a Keras model any more, only a function.
     """
-    try:
-        import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("tensorflow", "export") from error
-    network, size, keep = _saved_function(path) if path.is_dir() else _keras_function(path)
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    size, channels, network = source.size, source.channels, source.network
+    factor, offset = scaling
+    reordered = order != ORDERS[OWN_ORDER]
 
     # Plain calls: there is no Python control flow to translate, and AutoGraph complains where it finds no source.
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def scaled(x: Any) -> Any:
-        return network(x if (factor, offset) == (1.0, 0.0) else x * factor + offset)
+        x = x[..., :1] if channels == 1 else x  # all three are equal
+        answer = network(x if (factor, offset) == (1.0, 0.0) else x * factor + offset)
+        return tf.gather(answer, _columns(order), axis=1) if reordered else answer
 
     signature = tf.TensorSpec((1, size, size, 3), tf.float32, name="face")
     function = convert_variables_to_constants_v2(tf.function(scaled).get_concrete_function(signature))
-    del keep
     _check_output(path, function, size)
 
     class Frozen(tf.Module):  # type: ignore[misc]
@@ -96,12 +153,22 @@ def _frozen(path: Path, factor: float, offset: float) -> Any:
     return Frozen()
 
 
-def _keras_function(path: Path) -> tuple[Any, int, Any]:
+def _keras_function(path: Path) -> _Source:
     model = load_keras_file(path)
-    return lambda x: model(x, training=False), int(model.input_shape[1]), model
+    rescaling = next((layer.name for layer in _layers(model) if type(layer).__name__ in _RESCALING), None)
+    _, size, _, channels = model.input_shape
+    return _Source(lambda x: model(x, training=False), int(size), int(channels), rescaling, model)
 
 
-def _saved_function(path: Path) -> tuple[Any, int, Any]:
+def _layers(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+
+
+def _saved_function(path: Path) -> _Source:
+    refuse_saved_operations(path)
     import tensorflow as tf
 
     try:
@@ -111,14 +178,20 @@ def _saved_function(path: Path) -> tuple[Any, int, Any]:
         result, *others = serve.structured_outputs
     except Exception as error:  # TensorFlow raises its own errors, KeyError or ValueError, by what is damaged
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path} is no SavedModel that can be read: {reason}") from error
+        raise ModelError(f"{path} is not a SavedModel that can be read: {reason}") from error
     shape = tuple(spec.shape)
-    if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or not shape[1]:
+    if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3) or not shape[1]:
         raise ModelError(
             f"{path}: expected one input (None, S, S, 3) and one output (None, {NUM_EMOTIONS}), the model has "
             f"{1 + len(more)} inputs, the first {shape}, and {1 + len(others)} outputs"
         )
-    return lambda x: serve(**{name: x})[result], int(shape[1]), loaded
+
+    def network(x: Any) -> Any:
+        if shape[0] == 1 and len(x) != 1:
+            return tf.concat([serve(**{name: tf.constant(x[i : i + 1])})[result] for i in range(len(x))], 0)
+        return serve(**{name: tf.convert_to_tensor(x)})[result]
+
+    return _Source(network, int(shape[1]), int(shape[3]), None, loaded)
 
 
 def _check_output(path: Path, function: Any, size: int) -> None:

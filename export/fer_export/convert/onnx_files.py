@@ -12,7 +12,8 @@ import numpy as np
 
 from fer_edge.dependencies import set_defaults
 from fer_edge.errors import MissingDependencyError, ModelError
-from fer_export.convert.qdq_writer import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target, tflite_to_onnx
+from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target
+from fer_export.convert.qdq_writer import tflite_to_onnx
 from fer_export.tflite_file import read_tflite
 
 
@@ -37,7 +38,27 @@ def float_onnx(model: Any, input_size: int) -> bytes:
         proto, _ = tf2onnx.convert.from_function(tf.function(network), input_signature=signature, opset=OPSET)
     proto.ir_version = IR_VERSION
     _rename_ends(proto)
+    _spell_out_erfc(proto)
     return _checked(proto, "the float ONNX model")
+
+
+def _spell_out_erfc(proto: Any) -> None:
+    """Replace each Erfc, TensorFlow's way to GELU, by ``1 - Erf``: ONNX has no Erfc, and tf2onnx passes it through."""
+    from onnx import helper, numpy_helper
+
+    nodes = list(proto.graph.node)
+    if not any(node.op_type == "Erfc" for node in nodes):
+        return
+    one = "fer_one"
+    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0, np.float32), one))
+    del proto.graph.node[:]
+    for node in nodes:
+        if node.op_type != "Erfc":
+            proto.graph.node.append(node)
+            continue
+        erf = f"{node.output[0]}_erf"
+        proto.graph.node.append(helper.make_node("Erf", list(node.input), [erf], name=f"{node.name}_erf"))
+        proto.graph.node.append(helper.make_node("Sub", [one, erf], list(node.output), name=f"{node.name}_sub"))
 
 
 def int8_onnx(tflite: bytes, target: Target = "x86") -> bytes:

@@ -14,24 +14,23 @@ ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from fer_edge.errors import MissingDependencyError, ModelError
-from fer_export.convert.exact_add import AddMatch, AddQuantization, match_add
-from fer_export.tflite_file import Operator, Tensor, TFLiteModel
-
-Target = Literal["x86", "arm"]
-TARGETS: Final[tuple[Target, ...]] = ("x86", "arm")
-OPSET: Final[int] = 13
-IR_VERSION: Final[int] = 8
-INPUT_NAME: Final[str] = "input"
-OUTPUT_NAME: Final[str] = "probabilities"
-
-_NHWC_TO_NCHW: Final[tuple[int, ...]] = (0, 3, 1, 2)
+from fer_edge.errors import ModelError
+from fer_export.convert.exact_add import AddQuantization, match_add
+from fer_export.convert.qdq_graph import (
+    INPUT_NAME,
+    IR_VERSION,
+    OPSET,
+    OUTPUT_NAME,
+    Pads,
+    Target,
+    UnknownOperatorError,
+    real_name,
+    same_padding,
+)
+from fer_export.convert.qdq_more_operators import MoreOperators
+from fer_export.tflite_file import Operator, TFLiteModel
 
 
 def tflite_to_onnx(model: TFLiteModel, target: Target = "x86") -> Any:
@@ -51,45 +50,7 @@ def float_shadow(model: TFLiteModel) -> Any:
     return _Writer(model, "x86", quantized=False).write()
 
 
-@dataclass(frozen=True)
-class _Pads:
-    """Zeros around an image, in pixels."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def as_list(self) -> list[int]:
-        return [self.top, self.left, self.bottom, self.right]
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Pixels before and after for TensorFlow's SAME along one axis; the odd pixel goes behind."""
-    outputs = -(-size // stride)
-    total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
-class _Writer:
-    def __init__(self, model: TFLiteModel, target: Target, *, quantized: bool) -> None:
-        try:
-            import onnx
-            from onnx import helper, numpy_helper
-        except ImportError as error:
-            raise MissingDependencyError.for_extra("onnx", "export") from error
-        self._onnx, self._helper, self._numpy_helper = onnx, helper, numpy_helper
-        self.model = model
-        self.quantized = quantized
-        # TFLite stores int8; adding 128 to stored value and zero point alike gives uint8 for the same real number.
-        self.shift = 128 if target == "x86" else 0
-        self.target = target
-        self.nodes: list[Any] = []
-        self.initializers: dict[str, Any] = {}
-        self.pads: dict[int, tuple[int, _Pads]] = {}
-        self.add_matches: dict[int, AddMatch] = {}
-        self._names = 0
-
+class _Writer(MoreOperators):
     # -- the graph ----------------------------------------------------------------------------------------------
 
     def write(self) -> Any:
@@ -101,11 +62,11 @@ class _Writer:
         end_type = types.INT8 if self.quantized else types.FLOAT
         outputs = [helper.make_tensor_value_info(OUTPUT_NAME, end_type, list(sink.shape))]
         if self.quantized:
-            self._node("QuantizeLinear", [_real(sink.index), *self._ends(sink, 0)], OUTPUT_NAME)
+            self._node("QuantizeLinear", [real_name(sink.index), *self._ends(sink, 0)], OUTPUT_NAME)
         else:
-            self._node("Identity", [_real(sink.index)], OUTPUT_NAME)
+            self._node("Identity", [real_name(sink.index)], OUTPUT_NAME)
             outputs += [
-                helper.make_tensor_value_info(_real(i), types.FLOAT, None)
+                helper.make_tensor_value_info(real_name(i), types.FLOAT, None)
                 for op in self.model.operators
                 for i in op.outputs
                 if i not in self.pads
@@ -123,36 +84,6 @@ class _Writer:
             self._describe(written, source, sink)
         return written
 
-    def _describe(self, written: Any, source: Tensor, sink: Tensor) -> None:
-        # ONNX has no place for the quantisation of a graph's ends; ours is a fixed contract, and noted here as well.
-        self._helper.set_model_props(
-            written,
-            {
-                "fer.input_scale": repr(source.scale),
-                "fer.input_zero_point": str(source.zero_point),
-                "fer.output_scale": repr(sink.scale),
-                "fer.output_zero_point": str(sink.zero_point),
-                "fer.target": self.target,
-            },
-        )
-
-    def _end(self, indices: tuple[int, ...], which: str) -> Tensor:
-        if len(indices) != 1:
-            raise ModelError(f"{self.model.source}: expected one {which}, the model has {len(indices)}")
-        tensor = self.model.tensors[indices[0]]
-        if tensor.type_name != "INT8" or len(tensor.scales) != 1:
-            raise ModelError(
-                f"{self.model.source}: the {which} is {tensor.type_name}; INT8 ONNX is written from a TFLite file "
-                "that is INT8 at both ends"
-            )
-        return tensor
-
-    def _open(self, source: Tensor) -> None:
-        real = INPUT_NAME
-        if self.quantized:
-            real = self._node("DequantizeLinear", [INPUT_NAME, *self._ends(source, 0)])
-        self._node("Transpose", [real], _real(source.index), perm=list(_NHWC_TO_NCHW))
-
     # -- operators ----------------------------------------------------------------------------------------------
 
     def _operator(self, op: Operator) -> None:
@@ -166,10 +97,11 @@ class _Writer:
             "PAD": self._pad,
             "RESHAPE": self._reshape,
             "SOFTMAX": self._softmax,
+            **self.more_handlers(),
         }
         handler = handlers.get(op.name)
         if handler is None:
-            raise ModelError(
+            raise UnknownOperatorError(
                 f"{self.model.source}: operator {op.name} (number {op.index}) has no INT8 ONNX counterpart here; "
                 f"known: {', '.join(sorted(handlers))}"
             )
@@ -187,7 +119,7 @@ class _Writer:
                 raise ModelError(f"{self.model.source}: {op.name} {op.index} has SAME padding behind a PAD")
             top, bottom = same_padding(image.shape[1], height, strides[0], dilations[0])
             left, right = same_padding(image.shape[2], width, strides[1], dilations[1])
-            pads = _Pads(top, left, bottom, right)
+            pads = Pads(top, left, bottom, right)
         # TFLite: (out, h, w, in), depthwise (1, h, w, out). ONNX: (out, in / groups, h, w).
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         inputs = [self._input(data), self._weights(kernel, order)]
@@ -229,7 +161,7 @@ class _Writer:
         match = match_add(sums, unsigned=self.shift != 0)
         self.add_matches[op.index] = match
         inputs = [
-            self._round(_real(t.index), t, read_scale=float(s)) for t, s in ((a, match.a_scale), (b, match.b_scale))
+            self._round(real_name(t.index), t, read_scale=float(s)) for t, s in ((a, match.a_scale), (b, match.b_scale))
         ]
         self._finish(op, "Add", inputs)
 
@@ -253,7 +185,7 @@ class _Writer:
         if amounts.shape != (4, 2) or amounts[[0, 3]].any() or not folds:
             raise ModelError(f"{self.model.source}: PAD {op.index} does not stand before an unpadded convolution")
         (top, bottom), (left, right) = amounts[1].tolist(), amounts[2].tolist()
-        self.pads[op.outputs[0]] = (op.inputs[0], _Pads(top, left, bottom, right))
+        self.pads[op.outputs[0]] = (op.inputs[0], Pads(top, left, bottom, right))
 
     def _reshape(self, op: Operator) -> None:
         data, result = self.model.tensors[op.inputs[0]], self.model.tensors[op.outputs[0]]
@@ -264,135 +196,4 @@ class _Writer:
         if float(op.options.get("beta", 1.0)) != 1.0:
             raise ModelError(f"{self.model.source}: SOFTMAX with beta {op.options['beta']}; only 1 is known")
         result = self.model.tensors[op.outputs[0]]
-        self._node("Softmax", [self._input(op.inputs[0])], _real(result.index), axis=-1)
-
-    # -- parts --------------------------------------------------------------------------------------------------
-
-    def _finish(self, op: Operator, kind: str, inputs: list[str], **attributes: Any) -> None:
-        """The node itself, and its fused activation where saturation does not already do it."""
-        result = self.model.tensors[op.outputs[0]]
-        limits = {"NONE": None, "RELU": (0.0, None), "RELU6": (0.0, 6.0)}.get(op.activation, ())
-        if limits == ():
-            raise ModelError(f"{self.model.source}: {op.name} {op.index} has the unknown activation {op.activation}")
-        if limits is None or (self.quantized and saturation_is_clamp(result, *limits)):
-            self._node(kind, inputs, _real(result.index), **attributes)
-            return
-        low, high = (self._scalar("f32", v, np.float32) if v is not None else "" for v in limits)
-        clamp = [self._node(kind, inputs, **attributes), low, *([high] if high else [])]
-        self._node("Clip", clamp, _real(result.index))
-
-    def _input(self, index: int) -> str:
-        """The real-valued name of an activation, rounded to 8 bits on the way; a pair of its own for each reader."""
-        if index in self.pads:
-            raise ModelError(f"{self.model.source}: the padded tensor {index} is read by something unexpected")
-        tensor = self.model.tensors[index]
-        return self._round(_real(index), tensor)
-
-    def _unpad(self, index: int) -> tuple[int, _Pads]:
-        return self.pads.get(index, (index, _Pads(0, 0, 0, 0)))
-
-    def _round(self, real: str, tensor: Tensor, read_scale: float | None = None) -> str:
-        """Round to 8 bits and read back, by another scale than the tensor's where an ADD needs it (``exact_add``)."""
-        if not self.quantized:
-            return real
-        stored = f"{real}_q"
-        if not any(stored in node.output for node in self.nodes):
-            self._node("QuantizeLinear", [real, *self._ends(tensor, self.shift)], stored)
-        scale, zero = self._ends(tensor, self.shift)
-        if read_scale is not None:
-            scale = self._scalar("scale", read_scale, np.float32)
-        return self._node("DequantizeLinear", [stored, scale, zero])
-
-    def _alias(self, tensor: Tensor) -> None:
-        """Let the node written last give the real values of ``tensor``."""
-        self.nodes[-1].output[0] = _real(tensor.index)
-
-    def _reshaped(self, real: str, data: Tensor, shape: tuple[int, ...]) -> str:
-        if len(data.shape) == 4 and data.shape[1:3] != (1, 1):
-            # ONNX holds (N, C, H, W) here; only with one pixel is the order of the values the same.
-            raise ModelError(
-                f"{self.model.source}: RESHAPE of {data.shape} to {shape} is not known; expected (1, 1) pixel"
-            )
-        if len(shape) == 4:
-            shape = tuple(shape[i] for i in _NHWC_TO_NCHW)
-        return self._node("Reshape", [real, self._store("shape", np.asarray(shape, np.int64))])
-
-    def _weights(self, kernel: Tensor, order: tuple[int, ...]) -> str:
-        if kernel.type_name != "INT8" or not kernel.is_quantized or kernel.zero_points.any():
-            raise ModelError(f"{self.model.source}: weights {kernel.name} are not symmetric INT8")
-        stored = self._store("w", np.ascontiguousarray(kernel.array().transpose(order)), kernel.index)
-        return self._dequantized(stored, kernel.scales, np.int8)
-
-    def _bias(self, op: Operator, data: Tensor, kernel: Tensor) -> list[str]:
-        if len(op.inputs) < 3 or op.inputs[2] < 0:
-            return []
-        bias = self.model.tensors[op.inputs[2]]
-        if bias.type_name != "INT32":
-            raise ModelError(f"{self.model.source}: bias {bias.name} is {bias.type_name}; expected INT32")
-        scales = (np.float32(data.scale) * kernel.scales).astype(np.float32)
-        return [self._dequantized(self._store("b", bias.array(), bias.index), scales, np.int32)]
-
-    def _dequantized(self, stored: str, scales: npt.NDArray[np.float32], dtype: Any) -> str:
-        per_channel = len(scales) > 1
-        values = scales if per_channel else scales[0]
-        zeros = np.zeros(np.shape(values), dtype)
-        names = [self._store("s", np.asarray(values, np.float32)), self._store("z", np.asarray(zeros, dtype))]
-        attributes: dict[str, Any] = {"axis": 0} if per_channel else {}
-        return self._node("DequantizeLinear", [stored, *names], **attributes)
-
-    def _constant(self, tensor: Tensor, rank: int) -> str:
-        values = tensor.array().astype(np.int16) + self.shift
-        stored = values.astype(np.uint8 if self.shift else np.int8)
-        if rank == 4 and stored.ndim > 0:
-            stored = stored.reshape((1,) * (4 - stored.ndim) + stored.shape).transpose(_NHWC_TO_NCHW)
-        name = self._store("c", np.ascontiguousarray(stored), tensor.index)
-        return self._node("DequantizeLinear", [name, *self._ends(tensor, self.shift)])
-
-    def _ends(self, tensor: Tensor, shift: int) -> list[str]:
-        """Names of scale and zero point of an activation, stored ``shift`` above the TFLite file's int8."""
-        if tensor.type_name != "INT8":
-            raise ModelError(
-                f"{self.model.source}: tensor {tensor.name} is {tensor.type_name}; expected INT8 throughout"
-            )
-        dtype = np.uint8 if shift else np.int8
-        return [
-            self._scalar("scale", tensor.scale, np.float32),
-            self._scalar("zero", tensor.zero_point + shift, dtype),
-        ]
-
-    def _scalar(self, kind: str, value: float, dtype: Any) -> str:
-        array = np.asarray(value, dtype)
-        name = f"{kind}_{array.dtype.name}_{value!r}"
-        if name not in self.initializers:
-            self.initializers[name] = self._numpy_helper.from_array(array, name)
-        return name
-
-    def _store(self, kind: str, array: npt.NDArray[Any], index: int | None = None) -> str:
-        self._names += 1
-        name = f"{kind}{index if index is not None else f'_{self._names}'}"
-        self.initializers[name] = self._numpy_helper.from_array(np.array(array), name)
-        return name
-
-    def _node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        self._names += 1
-        result = output or f"v{self._names}"
-        self.nodes.append(self._helper.make_node(kind, inputs, [result], name=f"{kind}_{self._names}", **attributes))
-        return result
-
-
-def _real(index: int) -> str:
-    return f"t{index}"
-
-
-def saturation_is_clamp(tensor: Tensor, low: float | None, high: float | None) -> bool:
-    """Whether rounding to ``tensor``'s 8 bits already confines values to ``[low, high]``, so that no Clip is needed.
-
-    TFLite clamps the stored value to ``[q(low), q(high)]`` with ``q(x) = round(x / scale) + zero_point``; that is no
-    restriction when both lie at or beyond the ends of int8.
-    """
-    info = np.iinfo(np.int8)
-
-    def stored(value: float) -> float:
-        return float(np.rint(np.float32(value) / np.float32(tensor.scale))) + tensor.zero_point
-
-    return (low is None or stored(low) <= info.min) and (high is None or stored(high) >= info.max)
+        self._node("Softmax", [self._input(op.inputs[0])], real_name(result.index), axis=-1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import to_model_input
 from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import preprocess_face
-from fer_edge.verification.golden import GOLDEN_FORMAT
+from fer_edge.verification.golden import GOLDEN_FORMAT, own_outputs_name
 from fer_train.synthetic.faces import draw_scene
 
 N_FRAMES: Final[int] = 64
@@ -60,13 +61,18 @@ def draw_frames(
 
 
 def write_golden(
-    path: str | os.PathLike[str], int8: Classifier, floating: Classifier, versions: dict[str, Any]
+    path: str | os.PathLike[str],
+    int8: Classifier,
+    floating: Classifier,
+    versions: dict[str, Any],
+    others: Sequence[Classifier] = (),
 ) -> None:
     """Compute and write ``golden.npz`` for an INT8 TFLite model (run by LiteRT) and its float counterpart.
 
     Arrays: ``frame_00``.. (H, W, 3) BGR, ``boxes`` (n, 4), ``tensors`` int8 (n, S, S, 3) after preprocessing and
     quantisation, ``outputs`` int8 (n, 7), ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
-    ``drawn`` the names drawn, ``info`` JSON with format, emotions, scales, model checksum, runtime and versions.
+    ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others`` (INT8 files of another network),
+    ``info`` JSON with format, emotions, scales, model checksum, runtime and versions.
     """
     if not (int8.input_spec.is_quantized and int8.output_spec.is_quantized):
         raise ModelError(f"{int8.model_path} is not quantised; golden vectors are recorded from the INT8 model")
@@ -97,5 +103,9 @@ def write_golden(
         "drawn": np.asarray(drawn),
         "info": np.asarray(json.dumps(info, sort_keys=True)),
     }
+    for other in others:
+        own = to_model_input(faces, other.input_spec)
+        answers = np.concatenate([other.infer(own[i : i + 1]) for i in range(len(own))])
+        arrays[own_outputs_name(sha256_of(other.model_path))] = answers
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -111,6 +111,8 @@ def _import(options: argparse.Namespace) -> int:
     say(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
     for split, classes in report.counts.items():
         say(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
+    for line in report.notes:
+        say(f"note: {line}\n")
     for name, count in report.dropped.items():
         say(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven\n")
     if report.cleaned:
@@ -142,6 +144,8 @@ def _audit(options: argparse.Namespace) -> int:
         dataset = load_dataset(options.data, cache_dir=options.cache_dir, on_progress=on_progress)
     with progress_bar("auditing") as on_progress:
         result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
+    for line in dataset.notes:
+        sys.stdout.write(f"note: {line}\n")
     print_summary(result, sys.stdout)
     if options.json:
         write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")

@@ -65,6 +65,8 @@ class Dataset:
     """SHA-256 of image size, labels and pixels of all splits: alike for a folder and a zip with the same images."""
     validation_from_train: bool = False
     """Whether validation is a seeded tenth of train because the source has none of its own."""
+    notes: tuple[str, ...] = ()
+    """How the source was read, where that was a choice: one line each."""
     sizes: dict[str, int] = field(default_factory=dict)
     """How many images of the source had which size, ``"48x48"`` (width x height), before they were brought to one."""
 
@@ -116,5 +118,6 @@ def load_dataset(
         skipped,
         fingerprint=str(meta["fingerprint"]),
         validation_from_train=bool(meta["validation_from_train"]),
+        notes=tuple(str(line) for line in meta.get("notes", ())),
         sizes=dict(meta["sizes"]),
     )

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -152,11 +153,15 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
         for writer in writers.values():
             writer.close()
     counts = {split: np.bincount(writer.labels, minlength=NUM_EMOTIONS).tolist() for split, writer in writers.items()}
-    require_classes(counts, str(source.path))
+    try:
+        require_classes(counts, str(source.path))
+    except DataError as error:
+        raise with_first_reason(error, [*source.skipped, *broken]) from error
     names = {split: writer.names for split, writer in writers.items() if writer.names}
     labels = {split: np.array(writer.labels, dtype="<i8") for split, writer in writers.items() if writer.names}
     carved = False
-    if "train" in names and "validation" not in names and source.path.suffix.lower() != ".csv":
+    has_splits = source.path.suffix.lower() == ".csv" and not source.notes  # a CSV notes it when it has none
+    if "train" in names and "validation" not in names and not has_splits:
         _carve_validation(folder, side, names, labels, seed)
         carved = True
     digest = hashlib.sha256(str(side).encode())
@@ -172,9 +177,18 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
         "sizes": dict(sizes.most_common(100)),
         "fingerprint": digest.hexdigest(),
         "skipped": [*source.skipped, *broken],
+        "notes": source.notes,
         "validation_from_train": carved,
         "splits": {split: {"names": names[split]} for split in SPLITS if split in names},
     }
+
+
+def with_first_reason(error: DataError, skipped: Sequence[tuple[str, str]]) -> DataError:
+    """The same error, which also tells how many files were skipped, and why the first one was."""
+    if not skipped:
+        return error
+    name, reason = skipped[0]
+    return DataError(f"{error}; {len(skipped)} were skipped, the first: {name}: {reason}")
 
 
 def _decode(record: Record, side: int) -> tuple[GrayImage, str] | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Iterator
@@ -14,18 +15,43 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DataError
+from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import GrayImage
 from fer_train.data.decoding import BrokenImageError
+from fer_train.data.emotion_words import emotion_of, plain
 from fer_train.data.folder_layout import Entry
 from fer_train.data.records import Record
 
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
 CSV_SPLITS: Final[dict[str, str]] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+_USAGES: Final[dict[str, str]] = {
+    **dict.fromkeys(("training", "train"), "Training"),
+    **dict.fromkeys(("publictest", "validation", "valid", "val", "dev"), "PublicTest"),
+    **dict.fromkeys(("privatetest", "test", "testing"), "PrivateTest"),
+}
+_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "emotion": ("emotion", "emotions", "label", "class"),
+    "pixels": ("pixels", "pixel", "image"),
+    "usage": ("usage", "split", "set"),
+}
+"""What the columns are called, in any letter case."""
+_DELIMITERS: Final[tuple[str, ...]] = (",", ";", "\t")
+_DROPPED: Final[frozenset[str]] = frozenset({"contempt"})
+NO_USAGE: Final[str] = (
+    "the CSV has no Usage column: every row is train, and a seeded tenth of each class becomes validation when it is "
+    "read"
+)
 
 
 class CsvSource:
-    """The original ``fer2013.csv``: columns ``emotion, pixels, Usage``; read row by row, never as a whole."""
+    """``fer2013.csv``, columns ``emotion, pixels, Usage``, read row by row, never as a whole.
+
+    Also as other programs save it again: another order of columns or an index before them, other letter case, ``;`` or
+    tabs between columns, quotes, a byte order mark, ``3.0`` or ``happy`` for 3, no Usage at all.
+    """
+
+    numbering = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,13 +62,24 @@ class CsvSource:
         with self.path.open("rb") as handle:
             head = handle.readline(4096)
         try:
-            header = [name.strip() for name in next(csv.reader([head.decode("utf-8-sig")]), [])]
+            text = head.decode("utf-8-sig")
         except UnicodeDecodeError:
-            header = []
-        missing = {"emotion", "pixels", "Usage"} - set(header)
+            text = ""
+        self._delimiter = max(_DELIMITERS, key=text.count)
+        header = next(csv.reader([text], delimiter=self._delimiter), [])
+        self._width = len(header)
+        words = [name.strip().lower() for name in header]
+        self._columns = {
+            column: next((words.index(name) for name in names if name in words), -1)
+            for column, names in _COLUMNS.items()
+        }
+        missing = [column for column in ("emotion", "pixels") if self._columns[column] < 0]
         if missing:
-            raise DataError(f"{self.path} is not a fer2013.csv: the first line lacks {', '.join(sorted(missing))}")
-        self._columns = {name: header.index(name) for name in ("emotion", "pixels", "Usage")}
+            raise DataError(
+                f"{self.path} is not a fer2013.csv: the first line lacks {', '.join(missing)}; expected "
+                f"emotion,pixels,Usage, got {text.strip()[:60]!r}"
+            )
+        self.notes = [] if self._columns["usage"] >= 0 else [NO_USAGE]
 
     def key(self) -> str:
         """Digest of size, time of change, and both ends: 287 MB are not read twice."""
@@ -61,6 +98,7 @@ class CsvSource:
         """
         self.skipped.clear()
         position = 0
+        self.dropped.clear()
         seen_any = False
         with self.path.open("rb") as handle:
             position += len(handle.readline())
@@ -75,26 +113,56 @@ class CsvSource:
                         raise DataError(f"{self.path} is truncated in row {row}: {error}") from error
                     self.skipped.append((f"row {row}", str(error)))
                     continue
+                if record is None:
+                    continue
                 seen_any = True
                 yield record
         if not seen_any:
-            raise DataError(f"{self.path} holds no images")
+            first = f"; {len(self.skipped)} rows were skipped, the first: {': '.join(self.skipped[0])}"
+            raise DataError(f"{self.path} holds no images{first if self.skipped else ''}")
 
     def close(self) -> None:
         """Nothing stays open between readings."""
 
-    def _record(self, row: int, line: bytes, position: int) -> Record:
-        fields = [value.strip().strip(b'"') for value in line.split(b",")]
-        if len(fields) <= max(self._columns.values()):
-            raise BrokenImageError(f"{len(fields)} columns instead of {max(self._columns.values()) + 1}")
-        emotion, pixels, usage = (fields[self._columns[name]] for name in ("emotion", "pixels", "Usage"))
-        split = CSV_SPLITS.get(usage.decode(errors="replace"))
-        if split is None:
-            raise BrokenImageError(f"Usage {usage.decode(errors='replace')!r} is none of {', '.join(CSV_SPLITS)}")
-        if not emotion.isdigit() or int(emotion) >= len(CSV_LABELS):
-            raise BrokenImageError(f"emotion {emotion.decode(errors='replace')!r} is not 0 to 6")
-        name = f"{usage.decode()}_row{row:05d}"
-        return Record(Entry(name, split, CSV_LABELS[int(emotion)]), _PixelText(pixels), position)
+    def _record(self, row: int, line: bytes, position: int) -> Record | None:
+        fields = self._fields(line)
+        wanted = max(self._columns.values()) + 1
+        if len(fields) < wanted:
+            raise BrokenImageError(f"{len(fields)} columns instead of {wanted}")
+        emotion, pixels = (fields[self._columns[name]] for name in ("emotion", "pixels"))
+        usage: str | None = "Training"
+        if self._columns["usage"] >= 0:
+            word = fields[self._columns["usage"]].decode(errors="replace")
+            usage = _USAGES.get(plain(word))
+            if usage is None:
+                raise BrokenImageError(f"Usage {word!r} is none of {', '.join(CSV_SPLITS)}")
+        label = self._label(emotion.decode(errors="replace"))
+        if label is None:
+            return None
+        return Record(Entry(f"{usage}_row{row:05d}", CSV_SPLITS[str(usage)], label), _PixelText(pixels), position)
+
+    def _fields(self, line: bytes) -> list[bytes]:
+        fields = [value.strip().strip(b'"') for value in line.split(self._delimiter.encode())]
+        if len(fields) <= self._width or b'"' not in line:
+            return fields
+        # A delimiter within quotes; the csv module takes its time, and nobody writes millions of rows like that.
+        text = line.decode(errors="replace")
+        return [value.strip().encode() for value in next(csv.reader([text], delimiter=self._delimiter), [])]
+
+    def _label(self, word: str) -> int | None:
+        """Our label of ``3``, ``3.0`` or ``happy``; None for a class that is counted as dropped."""
+        if word.isdigit() and int(word) < len(CSV_LABELS):
+            return CSV_LABELS[int(word)]
+        if (name := emotion_of(word)) is not None:
+            return EMOTIONS.index(name)
+        if word.lower() in _DROPPED:
+            self.dropped[word.lower()] = self.dropped.get(word.lower(), 0) + 1
+            return None
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(word)
+            if number == int(number) and 0 <= number < len(CSV_LABELS):
+                return CSV_LABELS[int(number)]
+        raise BrokenImageError(f"emotion {word!r} is not 0 to 6 or one of {', '.join(EMOTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -118,6 +186,8 @@ class _PixelText:
 def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
     """``(N,)`` uint8 from decimal numbers with blanks between. Raises :class:`BrokenImageError`."""
     # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
+    if text[:1] == b"[":  # a list, as Python prints it
+        text = text.strip(b"[]").replace(b",", b" ")
     if text.translate(None, b"0123456789 "):
         raise BrokenImageError("pixels are not whole numbers")
     values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0, dtype=np.int64)

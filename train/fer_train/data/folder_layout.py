@@ -50,6 +50,10 @@ class Layout:
     """``(name, reason)`` of files that are no images."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Images of classes that the toolkit does not know, counted by class."""
+    notes: list[str] = field(default_factory=list)
+    """How the layout was read, where that was a choice: one line each."""
+    numbering: str | None = None
+    """Whose numbers numbered class folders were taken for."""
 
 
 LayoutRule = Callable[[Iterable[PurePosixPath], str], Layout]
@@ -74,7 +78,7 @@ def find_root(paths: Iterable[PurePosixPath], where: str) -> PurePosixPath:
                 roots.add(PurePosixPath(*folders[:depth]))
                 break
     if not roots:
-        raise DataError(f"{where} holds no data set: {_EXPECTED}")
+        raise DataError(f"{where} holds no data set: {_EXPECTED} (`fer-data import` reads AffectNet, FER+ and others)")
     shallowest = min(len(root.parts) for root in roots)
     roots = {root for root in roots if len(root.parts) == shallowest}
     if len(roots) > 1:
@@ -88,6 +92,11 @@ def class_of(folder: str, where: str) -> int:
     try:
         return EMOTIONS.index(folder.lower())
     except ValueError:
+        if folder.isdigit():
+            raise DataError(
+                f"{where} is a number, which could mean several classes; name the folders {', '.join(EMOTIONS)}, or "
+                "copy them with `fer-data import SRC --to DIR --numbering affectnet` (or another, see its --help)"
+            ) from None
         hint = did_you_mean(folder.lower(), EMOTIONS) or f"; expected {', '.join(EMOTIONS)}"
         raise DataError(
             f"{where} is not one of the seven class folders{hint} (`fer-data import` maps other spellings)"

@@ -75,6 +75,16 @@ class _ListedSource:
         """Images of unknown classes, by class."""
         return self.layout.dropped
 
+    @property
+    def notes(self) -> list[str]:
+        """How the layout was read, where that was a choice."""
+        return self.layout.notes
+
+    @property
+    def numbering(self) -> str | None:
+        """Whose numbers numbered class folders were taken for."""
+        return self.layout.numbering
+
 
 class FolderSource(_ListedSource):
     """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""

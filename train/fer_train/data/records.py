@@ -53,6 +53,16 @@ class ImageSource(Protocol):
         """Images of unknown classes, by class; only import rules drop any."""
         ...
 
+    @property
+    def notes(self) -> list[str]:
+        """How the layout was read, where that was a choice: one line each."""
+        ...
+
+    @property
+    def numbering(self) -> str | None:
+        """Whose numbers numbered class folders were taken for; only import rules take any."""
+        ...
+
     def key(self) -> str:
         """What changes when the content changes; cheap to compute."""
         ...

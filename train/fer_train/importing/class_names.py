@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS
+from fer_train.data.emotion_words import CLASS_OF, plain
 from fer_train.data.folder_layout import (
     IMAGE_SUFFIXES,
     NOT_AN_IMAGE,
@@ -24,17 +26,9 @@ from fer_train.data.folder_layout import (
     split_of_file,
 )
 
-_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
-    "angry": ("angry", "anger", "angriness", "ang"),
-    "disgust": ("disgust", "disgusted", "dis"),
-    "fear": ("fear", "fearful", "afraid", "scared", "fea"),
-    "happy": ("happy", "happiness", "joy", "happ", "hap"),
-    "neutral": ("neutral", "neutrality", "neu"),
-    "sad": ("sad", "sadness"),
-    "surprise": ("surprise", "surprised", "sur"),
-}
-_DROPPED: Final[frozenset[str]] = frozenset({"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"})
-_CLASS_OF: Final[dict[str, str]] = {word: name for name, words in _SPELLINGS.items() for word in words}
+DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
+    {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
+)
 _SPLIT_OF: Final[dict[str, str]] = {
     **dict.fromkeys(("train", "training", "trainset", "trainclass", "trainingset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "valclass", "validationset", "dev"), "validation"),
@@ -46,7 +40,9 @@ NUMBERINGS: Final[dict[str, tuple[str, ...]]] = {
     "affectnet": (
         "neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt", "none", "uncertain", "noface",
     ),
+    "affectnet-by-name": ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
     "fer2013": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    "alphabetical": ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),
 }  # fmt: skip
 """Names of numbered class folders; an empty name is a number that the data set does not use."""
 
@@ -67,16 +63,16 @@ def _map(paths: list[PurePosixPath], where: str, numbering: str | None) -> Layou
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise DataError(f"{where} holds no images in class folders; expected [train|test|validation]/<class>/*")
-    table = _folder_table(images, where, numbering)
     layout = Layout()
+    table = _folder_table(images, where, numbering, layout)
     dropped: Counter[str] = Counter()
     taken: set[str] = set()
     for path in sorted(images):
         word = table[path.parent]
-        if word in _DROPPED:
+        if word in DROPPED_CLASSES:
             dropped[word] += 1
             continue
-        folder = _split_folder(path)
+        folder = split_folder(path)
         split = split_of_file(folder, path.name)
         # FER-2013's PublicTest files go back to test/, where their names mark them.
         shown = "test" if folder == "test" else split
@@ -95,8 +91,13 @@ def _map(paths: list[PurePosixPath], where: str, numbering: str | None) -> Layou
     return layout
 
 
-def _folder_table(images: list[PurePosixPath], where: str, numbering: str | None) -> dict[PurePosixPath, str]:
-    """Folder -> one of our classes or a dropped one. Raises :class:`DataError` for folders that are neither."""
+def _folder_table(
+    images: list[PurePosixPath], where: str, numbering: str | None, layout: Layout
+) -> dict[PurePosixPath, str]:
+    """Folder -> one of our classes or a dropped one; ``layout`` is told whose numbers were taken.
+
+    Raises :class:`DataError` for folders that are neither.
+    """
     folders = {path.parent for path in images}
     table: dict[PurePosixPath, str] = {}
     numbered: dict[PurePosixPath, int] = {}
@@ -118,12 +119,75 @@ def _folder_table(images: list[PurePosixPath], where: str, numbering: str | None
             f"{where}: unknown folder {shown}; expected class folders named like {', '.join(EMOTIONS)}, or numbers"
         )
     if numbered:
-        names = _names_of_numbers(set(numbered.values()), where, numbering)
+        taken, names = _names_of_numbers(set(numbered.values()), where, numbering)
         table.update({folder: names[number] for folder, number in numbered.items()})
+        layout.numbering = taken
+        train = Counter(numbered[p.parent] for p in images if p.parent in numbered and split_folder(p) == "train")
+        other = better_numbering(train, taken)
+        pairs = ", ".join(f"{number} {names[number]}" for number in sorted(set(numbered.values())))
+        layout.notes.append(f"class folders are numbers, read as {taken}: {pairs}; --numbering takes another")
+        if other is not None:
+            layout.notes.append(
+                f"the sizes of the classes fit the numbering {other} much better than {taken}; if the folders were "
+                f"numbered that way, import again with --numbering {other}"
+            )
     return table
 
 
-def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> dict[int, str]:
+_AFFECTNET_TRAIN: Final[dict[str, int]] = {
+    "neutral": 74874, "happy": 134415, "sad": 25459, "surprise": 14090, "fear": 6378, "disgust": 3803, "angry": 24882,
+    "contempt": 3750,
+}  # fmt: skip
+_BALANCES: Final[dict[str, dict[str, int]]] = {
+    "affectnet": _AFFECTNET_TRAIN,
+    "affectnet-by-name": _AFFECTNET_TRAIN,
+    "rafdb": {
+        "surprise": 1290, "fear": 281, "disgust": 717, "happy": 4772, "sad": 1982, "angry": 705, "neutral": 2524,
+    },
+    "fer2013": {
+        "angry": 3995, "disgust": 436, "fear": 4097, "happy": 7215, "sad": 4830, "surprise": 3171, "neutral": 4965,
+    },
+    "alphabetical": {
+        "angry": 3995, "disgust": 436, "fear": 4097, "happy": 7215, "sad": 4830, "surprise": 3171, "neutral": 4965,
+    },
+}  # fmt: skip
+"""Train images per class as published: AffectNet (Mollahosseini et al. 2017, table 3), RAF-DB (basic, Li et al. 2017),
+FER-2013 (Goodfellow et al. 2013); alphabetical folders are most often made from the latter."""
+_MIN_IMAGES: Final[int] = 70
+_CLEARLY_NEARER: Final[float] = 0.25
+"""Nats of Kullback-Leibler divergence by which another numbering must explain the class sizes better ..."""
+_NEAR: Final[float] = 0.15
+"""... and below which it counts as explaining them."""
+
+
+def better_numbering(counts: Mapping[int, int], taken: str) -> str | None:
+    """A numbering whose published class sizes fit ``counts`` (folder number -> train images) far better than ``taken``.
+
+    None without one, and for sets that are too small or too even to tell.
+    """
+    total = sum(counts.values())
+    if total < _MIN_IMAGES:
+        return None
+
+    def divergence(numbering: str) -> float:
+        balance, names = _BALANCES[numbering], NUMBERINGS[numbering]
+        named = {n: balance.get(names[n], 0) if n < len(names) else 0 for n in counts}
+        if not all(named.values()):
+            return math.inf
+        return sum(
+            count / total * math.log((count / total) / (named[n] / sum(named.values())))
+            for n, count in counts.items()
+            if count
+        )
+
+    distances = {name: divergence(name) for name in _BALANCES}
+    best = min(distances, key=lambda name: distances[name])
+    if distances[best] > _NEAR or distances.get(taken, math.inf) - distances[best] < _CLEARLY_NEARER:
+        return None
+    return best
+
+
+def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> tuple[str, dict[int, str]]:
     if numbering is None:
         if numbers == set(range(1, 8)):
             numbering = "rafdb"
@@ -138,28 +202,24 @@ def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> d
     strange = sorted(numbers - set(names))
     if strange:
         raise DataError(f"{where}: class folder {strange[0]} is no class of the {numbering} numbering")
-    return names
-
-
-def _plain(part: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", part.lower())
+    return numbering, names
 
 
 def _class_word(part: str) -> str | None:
     """Our name, or a dropped class's, for a folder called ``Anger``, ``0_angry`` or ``03-Happiness``."""
-    word = re.sub(r"^\d+", "", _plain(part))
-    return _CLASS_OF.get(word) or (word if word in _DROPPED else None)
+    word = re.sub(r"^\d+", "", plain(part))
+    return CLASS_OF.get(word) or (word if word in DROPPED_CLASSES else None)
 
 
 def _class_number(part: str) -> int | None:
-    match = re.fullmatch(r"(?:class)?(\d{1,3})", _plain(part))
+    match = re.fullmatch(r"(?:class)?(\d{1,3})", plain(part))
     return int(match[1]) if match else None
 
 
-def _split_folder(path: PurePosixPath) -> str:
+def split_folder(path: PurePosixPath) -> str:
     """Split that a folder above the file names; without any, everything is train."""
     for part in path.parts[:-1]:
-        split = _SPLIT_OF.get(_plain(part))
+        split = _SPLIT_OF.get(plain(part))
         if split is not None:
             return split
     return SPLITS[0]

@@ -22,6 +22,7 @@ from fer_edge.files import sha256_of, write_text
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_train.data.cleaning import CleanReport, clean_groups
 from fer_train.data.crowd_votes import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_counts
+from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.decoding import decode_image
 from fer_train.data.duplicates import pixel_digests
 from fer_train.data.fer2013_csv import CsvSource
@@ -30,6 +31,7 @@ from fer_train.data.readers import open_source
 from fer_train.data.records import ImageSource, Record
 from fer_train.data.staged_folder import MANIFEST, check_target, staged_folder, write_new
 from fer_train.importing.class_names import import_rule
+from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
 from fer_train.importing.rafdb_list import list_rule
 from fer_train.on_progress import Progress
@@ -55,6 +57,10 @@ class ImportReport:
     votes: int | None
     """Images with crowd votes; None when no votes were given."""
     already_there: bool = False
+    notes: tuple[str, ...] = ()
+    """How the source was read, where that was a choice: one line each."""
+    numbering: str | None = None
+    """Whose numbers numbered class folders were taken for."""
 
     @property
     def n_images(self) -> int:
@@ -114,7 +120,7 @@ def import_dataset(
         with staged_folder(target_path, job, force=force) as staging:
             written = _write_images(opened, staging, on_progress)
             good = [item for item in written if not item.problem]
-            _require_classes(good, source_path)
+            _require_classes(good, source_path, opened, written)
             report_clean = _clean(good, staging) if clean else None
             good = [item for item in good if not item.problem]
             n_votes = _join_votes(good, staging, Path(votes), vote_pixels) if votes is not None else None
@@ -126,6 +132,8 @@ def import_dataset(
                 dropped=opened.dropped,
                 cleaned=report_clean,
                 votes=n_votes,
+                notes=tuple(opened.notes),
+                numbering=opened.numbering,
             )
             _write_records(staging, good, report, {"job": job, "source_sha256": sha256})
     return report
@@ -145,6 +153,8 @@ def _write_records(staging: Path, good: list[_Written], report: ImportReport, or
         "skipped": [list(pair) for pair in report.skipped],
         "cleaned": report.cleaned.as_dict() if report.cleaned else None,
         "votes": report.votes,
+        "notes": list(report.notes),
+        "numbering": report.numbering,
     }
     write_text(staging / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
@@ -157,6 +167,8 @@ def _open_for_import(
     plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
     if labels is not None:
         rule = list_rule(labels, numbering)
+    elif plain.suffix.lower() != ".csv":
+        rule = labels_beside(plain, numbering) or rule
     return stack.enter_context(contextlib.closing(open_source(plain, rule)))
 
 
@@ -195,6 +207,8 @@ def _already_imported(target: Path, job: dict[str, Any]) -> ImportReport | None:
             CleanReport(**manifest["cleaned"]) if manifest["cleaned"] else None,
             manifest["votes"],
             already_there=True,
+            notes=tuple(manifest.get("notes", ())),
+            numbering=manifest.get("numbering"),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -242,9 +256,13 @@ def _counts(items: list[_Written]) -> dict[str, dict[str, int]]:
     }
 
 
-def _require_classes(items: list[_Written], source: Path) -> None:
+def _require_classes(items: list[_Written], source: Path, opened: ImageSource, written: list[_Written]) -> None:
     counts = {split: list(classes.values()) for split, classes in _counts(items).items()}
-    require_classes(counts, str(source))
+    try:
+        require_classes(counts, str(source))
+    except DataError as error:
+        broken = [(item.entry.name, item.problem) for item in written if item.problem]
+        raise with_first_reason(error, [*opened.skipped, *broken]) from error
 
 
 def _clean(items: list[_Written], staging: Path) -> CleanReport:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fer_edge.errors import MissingDependencyError, ModelError
-from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.errors import ModelError
 from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
 from fer_train.networks.build import build_network, copy_weights
 from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.keras_file import import_tf_keras, load_keras_file
 from fer_train.runs.packed_weights import read_packed
 from fer_train.runs.run_folder import RunFolder
 
@@ -133,44 +133,6 @@ def load_float_weights(path: Path, network: Any) -> None:
         network.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
-
-
-def load_keras_file(path: Path) -> Any:
-    """A user's model from ``.keras``, ``.h5`` or a SavedModel folder, by Keras 3 or else tf_keras.
-
-    Raises :class:`ModelError` unless it takes ``(N, S, S, 3)`` and gives ``(N, 7)``.
-    """
-    tf_keras = import_tf_keras()
-    import keras
-
-    problems = []
-    model = None
-    readers = (tf_keras,) if path.is_dir() else (keras, tf_keras)
-    for reader in readers:
-        try:
-            model = reader.models.load_model(path, compile=False)
-            break
-        except Exception as error:  # the two libraries raise nearly anything for a file that is not theirs
-            problems.append(f"{reader.__name__}: {str(error).strip().splitlines()[0][:120]}")
-    if model is None:
-        raise ModelError(f"{path} is no Keras model that can be read ({'; '.join(problems)})")
-    shape_in, shape_out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] == 3
-    if not square or shape_out != (None, NUM_EMOTIONS):
-        raise ModelError(
-            f"{path}: expected an input (None, S, S, 3) and an output (None, {NUM_EMOTIONS}), "
-            f"the model has {shape_in} and {shape_out}"
-        )
-    return model
-
-
-def import_tf_keras() -> Any:
-    """The module ``tf_keras``, or the error that says how to install it."""
-    try:
-        import tf_keras
-    except ImportError as error:
-        raise MissingDependencyError.for_extra(error.name or "tf_keras", "train") from error
-    return tf_keras
 
 
 def _set_weights(model: Any, arrays: list[npt.NDArray[Any]], path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, write_text
 from fer_train.console import console
-from fer_train.data.dataset import load_dataset
+from fer_train.data.dataset import Dataset, load_dataset
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD, describe, summarize
 from fer_train.inputs.training_data import TrainingData, prepare_data
@@ -25,6 +25,13 @@ from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
 from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import calibrate
+
+
+def _tell_how_it_was_read(dataset: Dataset) -> None:
+    for line in dataset.notes:
+        console.print(f"note: {line}")
+    if dataset.skipped:
+        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
 
 
 def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
@@ -106,8 +113,7 @@ def _read(config: TrainConfig, *, resume: bool, cache_dir: str | None) -> tuple[
     if resume and config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
         raise UsageError(f"{config.data} is not the data set that this run was started with; start another --run")
     config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
-    if dataset.skipped:
-        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
+    _tell_how_it_was_read(dataset)
     data = prepare_data(config, dataset)
     console.print(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "

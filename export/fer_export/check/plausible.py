@@ -1,0 +1,128 @@
+"""Has the network learned the seven emotions, and are its inputs and outputs read as it was trained?
+
+A gate that only compares exported files with the float model passes a network that knows nothing, or that is fed in a
+range it was not trained on: all files agree. So the float model itself is judged, and where it fails the likely cause
+is looked for: another input range, another order of classes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+from fer_export.convert.class_order import ORDERS
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.evaluation.paired_interval import Z_95, Interval, paired_drop
+
+ONE_CLASS_SHARE: Final[float] = 0.95
+"""Above this share of all answers for one class a network is called stuck, unless the labels are as uneven."""
+MIN_SPREAD: Final[float] = 1e-3
+"""On faces without labels: below this standard deviation of every probability the network ignores its input."""
+MIN_GAIN_POINTS: Final[float] = 10.0
+"""Another reading of inputs or outputs must be better by so many points, beyond chance, to be proposed."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to feed a network and to read its outputs, and how well the labels fit then."""
+
+    input_range: str
+    order: tuple[int, ...]
+    """``order[i]`` is the emotion (0..6, our order) that output ``i`` stands for."""
+    accuracy: float
+    gain: Interval
+    """Accuracy above the reading that was asked for, in points."""
+
+    @property
+    def is_clearly_better(self) -> bool:
+        """Whether it beats the reading that was asked for by :data:`MIN_GAIN_POINTS` and by more than luck."""
+        return self.gain.value >= MIN_GAIN_POINTS and self.gain.low > 0.0
+
+
+def chance_accuracy(evaluation: Evaluation) -> float:
+    """Accuracy expected of answers that have the same frequencies but nothing to do with the images (Cohen 1960)."""
+    answers = np.bincount(evaluation.decisions, minlength=NUM_EMOTIONS) / evaluation.n_images
+    labels = np.bincount(evaluation.labels, minlength=NUM_EMOTIONS) / evaluation.n_images
+    return float(answers @ labels)
+
+
+def knows_nothing(evaluation: Evaluation) -> str | None:
+    """Why a labelled evaluation is no better than chance, in one line; None when it is."""
+    n = evaluation.n_images
+    counts = np.bincount(evaluation.decisions, minlength=NUM_EMOTIONS)
+    share, labelled = counts.max() / n, np.bincount(evaluation.labels, minlength=NUM_EMOTIONS).max() / n
+    if share >= ONE_CLASS_SHARE > labelled:
+        return f"it answers {EMOTIONS[int(counts.argmax())]} for {share:.0%} of the images"
+    chance = chance_accuracy(evaluation)
+    margin = Z_95 * float(np.sqrt(max(chance * (1.0 - chance), 1e-12) / n))
+    if evaluation.accuracy <= chance + margin:
+        return f"{evaluation.accuracy:.1%} of {n} images is no better than chance ({chance:.1%})"
+    return None
+
+
+def ignores_its_input(probabilities: npt.NDArray[np.float32]) -> bool:
+    """Whether ``(N, 7)`` probabilities of different faces are all the same, which needs no labels to be wrong."""
+    return len(probabilities) > 1 and float(probabilities.std(axis=0).max()) < MIN_SPREAD
+
+
+def best_order(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]]:
+    """The order of classes under which most answers are right, and which answers are right then.
+
+    All 5,040 orders are counted from the confusion of outputs and labels. A known order (:data:`ORDERS`) wins over an
+    unknown one that is not better by more than two points: seven classes leave room for coincidences.
+    """
+    decided = probabilities.argmax(axis=1)
+    counts = np.zeros((NUM_EMOTIONS, NUM_EMOTIONS), np.int64)
+    np.add.at(counts, (decided, labels), 1)
+    every = np.array(list(itertools.permutations(range(NUM_EMOTIONS))))
+    sums = counts[np.arange(NUM_EMOTIONS), every].sum(axis=1)
+    order = tuple(int(i) for i in every[int(sums.argmax())])
+    known = max(ORDERS.values(), key=lambda o: int(counts[np.arange(NUM_EMOTIONS), list(o)].sum()))
+    if counts[np.arange(NUM_EMOTIONS), list(known)].sum() >= sums.max() - 0.02 * len(labels):
+        order = known
+    return order, np.asarray(order)[decided] == labels
+
+
+def better_reading(
+    predict: Callable[[str], npt.NDArray[np.float32]],
+    labels: npt.NDArray[np.int64],
+    chosen: str,
+    ranges: Mapping[str, object],
+) -> Reading | None:
+    """The input range and class order that fit labelled faces best, when clearly better than what was asked for.
+
+    Args:
+        predict: gives ``(N, 7)`` probabilities of the same faces with the input range of that name, outputs in the
+            order that was asked for.
+        labels: ``(N,)``, 0..6.
+        chosen: the input range that was asked for.
+        ranges: names of all input ranges.
+
+    Returns:
+        The best reading that is clearly better and itself better than chance, or None.
+    """
+    asked = predict(chosen).argmax(axis=1) == labels
+    identity = tuple(range(NUM_EMOTIONS))
+    found: list[Reading] = []
+    for name in ranges:
+        probabilities = predict(name)
+        plain = probabilities.argmax(axis=1) == labels
+        for order, right in ((identity, plain), best_order(probabilities, labels)):
+            found.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
+    # The fewer changes the better: a reading must beat a simpler one by two points.
+    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
+    best = found[0]
+    for reading in found[1:]:
+        if reading.accuracy > best.accuracy + 0.02:
+            best = reading
+    if not best.is_clearly_better or best.accuracy <= 1.0 / NUM_EMOTIONS + 0.05:
+        return None
+    return best

@@ -1,0 +1,36 @@
+"""A SavedModel is a program: which of its operations are refused before TensorFlow loads it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import MissingDependencyError, ModelError
+
+_REFUSED: Final[re.Pattern[str]] = re.compile(
+    r"PyFunc|^(Read|Write|Matching)Files?$|^ImmutableConst$|Reader(V2)?$|Summary|Dataset|^Rpc|Remote|Send$|Recv$"
+)
+"""Operations that run Python, or touch files or the network. Saving and restoring variables is how loading works."""
+
+
+def refuse_saved_operations(folder: Path) -> None:
+    """Raise :class:`ModelError` for an operation in ``saved_model.pb`` that reaches out of the graph."""
+    try:
+        from google.protobuf.message import DecodeError
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("tensorflow", "export") from error
+    saved: Any = SavedModel()
+    try:
+        saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{folder} is not a SavedModel that can be read: {error}") from error
+    for graph in (part.graph_def for part in saved.meta_graphs):
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        for node in nodes:
+            if _REFUSED.search(node.op):
+                raise ModelError(
+                    f"{folder} holds the operation {node.op} ({node.name}), which is not arithmetic on tensors, and is "
+                    "not loaded"
+                )

@@ -1,0 +1,127 @@
+"""May the models be written? Everything that is found against them, and a way on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from fer_edge.labels import NUM_EMOTIONS
+from fer_edge.preprocess import resize_gray
+from fer_export.check import edgetpu_rules as coral
+from fer_export.check.gate import (
+    Comparison,
+    Limits,
+    Verdict,
+    accepting_options,
+    check_quantized,
+    check_same_network,
+    merge,
+)
+from fer_export.check.onnx_fusion import fusion_problems
+from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing
+from fer_export.convert.class_order import order_name
+from fer_export.convert.keras_model import INPUT_RANGES, UserModel
+from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_export.request import ExportRequest, Steps
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.runs.trained import Trained
+
+READING_PER_CLASS: Final[int] = 60
+"""Images per class on which other input ranges and class orders are tried."""
+
+
+_LIKELY: Final[str] = (
+    "untrained weights, another input range (--input-range) or another order of classes (--labels)? "
+    "--allow-chance exports it all the same"
+)
+
+
+def way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
+    """Advice after a refusal: train longer, or the options that accept the loss; empty where neither would help."""
+    quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
+    options = accepting_options(quantized, request.limits, labelled=request.labelled)
+    if not options:
+        return ""
+    longer = "train longer"
+    if (request.weights / "config.json").is_file():
+        longer += f" (fer-train --start-from {request.weights} --run runs/longer --data DATA --epochs 5)"
+    return f"{longer}, or accept the loss with {options}"
+
+
+def plausible(request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps) -> Verdict:
+    """Whether the network itself knows anything, and how its inputs and outputs fit the data."""
+    if request.allow_chance:
+        return Verdict((), ())
+    if not request.labelled:
+        stuck = ignores_its_input(reference.probabilities)
+        line = f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}"
+        return Verdict((line,) if stuck else (), ())
+    better = None
+    if isinstance(trained, UserModel):
+        steps.begin("input range and class order")
+        better = _better_reading(request, trained)
+    problem = knows_nothing(reference)
+    if better is not None:
+        options = [f"--input-range {better.input_range}"] if better.input_range != request.input_range else []
+        order = tuple(request.order[i] for i in better.order)
+        options += [f"--labels {order_name(order)}"] if order != request.order else []
+        line = (
+            f"{FLOAT_TFLITE}: the labels fit {' '.join(options)} far better ({better.accuracy:.1%} of a sample, "
+            f"{better.gain.value:+.1f} points); is that what the model was trained with?"
+        )
+        return Verdict((f"{FLOAT_TFLITE}: {problem}", line) if problem else (line,), ())
+    return Verdict((f"{FLOAT_TFLITE}: {problem}; {_LIKELY}",) if problem else (), ())
+
+
+def _better_reading(request: ExportRequest, trained: UserModel) -> Reading | None:
+    labels = request.split.labels
+    chosen = np.concatenate([np.flatnonzero(labels == i)[:READING_PER_CLASS] for i in range(NUM_EMOTIONS)])
+    faces = np.stack([resize_gray(request.split.images[i], trained.input_size) for i in chosen])
+    return better_reading(
+        lambda name: trained.predict_with(name, faces), labels[chosen], trained.input_range, INPUT_RANGES
+    )
+
+
+def verdict_on_files(
+    request: ExportRequest,
+    comparisons: dict[str, Comparison],
+    twin: Comparison,
+    operators: dict[str, int],
+    onnx_quantiser: str | None,
+    checked: coral.CoralReport | None,
+    *,
+    foreign: bool,
+) -> Verdict:
+    limits, labelled = request.limits, request.labelled
+    verdicts = [
+        check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),
+        check_quantized(INT8_ONNX, comparisons[INT8_ONNX], limits, labelled=labelled),
+        _onnx_verdict(onnx_quantiser, twin, limits, labelled=labelled, foreign=foreign),
+        check_same_network(FLOAT_ONNX, comparisons[FLOAT_ONNX], limits, labelled=labelled),
+    ]
+    problems = fusion_problems(operators)
+    if problems and request.target == "x86":
+        # How a graph fuses depends on the processor at hand; slow is not wrong.
+        verdicts.append(Verdict((), tuple(f"{INT8_ONNX}: {line}; it will be slow here" for line in problems)))
+    if checked is not None:
+        verdicts.append(Verdict(tuple(checked.failures), ()))
+    return merge(verdicts)
+
+
+def _onnx_verdict(
+    onnx_quantiser: str | None, twin: Comparison, limits: Limits, *, labelled: bool, foreign: bool
+) -> Verdict:
+    """Whether the INT8 ONNX file is the network of the INT8 TFLite file, which only our own networks must be.
+
+    Operators of other people's networks are rounded otherwise by ONNX Runtime; their file is judged by itself.
+    """
+    if onnx_quantiser is None:
+        verdict = check_same_network(INT8_ONNX, twin, limits, labelled=labelled)
+        lines = tuple(f"{line}; it was judged by itself" for line in verdict.failures)
+        return Verdict((), (*lines, *verdict.remarks)) if foreign else verdict
+    line = (
+        f"{INT8_ONNX} was quantised by ONNX Runtime, so it is another network than {INT8_TFLITE} and was judged by "
+        f"itself ({onnx_quantiser})"
+    )
+    return Verdict((), (line,))

@@ -1,0 +1,99 @@
+"""What to export and how to judge it, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fer_edge.errors import CheckFailedError
+from fer_export.check.gate import (
+    Limits,
+    Verdict,
+)
+from fer_export.convert.class_order import ORDERS, OWN_ORDER
+from fer_export.convert.qdq_graph import Target
+from fer_train.data.dataset import Split
+from fer_train.evaluation.evaluate import Evaluation
+from fer_train.synthetic.faces import SYNTHETIC_SPLIT
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, how to judge it, where to put it."""
+
+    weights: Path
+    out: Path
+    split: Split
+    """The faces to judge on; drawn ones carry the name ``synthetic``."""
+    representatives: Split
+    """The faces to calibrate post-training quantisation on."""
+    data: str = "drawn faces"
+    """What the faces are, for the reports."""
+    data_fingerprint: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    target: Target = "x86"
+    with_coral: bool = False
+    force_ptq: bool = False
+    input_range: str = "ours"
+    """For a model from elsewhere: what it was trained on, a key of ``keras_model.INPUT_RANGES``."""
+    order: tuple[int, ...] = ORDERS[OWN_ORDER]
+    """For a model from elsewhere: the emotion (0..6) that each output stands for."""
+    allow_chance: bool = False
+    """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
+    threads: int = 1
+    weights_name: str | None = None
+    """What reports call the weights, instead of their path."""
+
+    @property
+    def origin(self) -> str:
+        """The weights as reports call them."""
+        return self.weights_name or str(self.weights)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether accuracy on the split means anything."""
+        return self.split.name != SYNTHETIC_SPLIT
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A finished export; ``files`` lie in the output folder."""
+
+    files: tuple[Path, ...]
+    rows: list[list[str]]
+    """Table of the four models, header first."""
+    verdict: Verdict
+    coral_rows: list[list[str]] | None
+    coral_summary: str
+    evaluations: dict[str, Evaluation]
+    """Of every model file on the split that was judged on."""
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What a failed gate found; carried by :class:`GateFailedError`."""
+
+    rows: list[list[str]]
+    verdict: Verdict
+    coral_rows: list[list[str]] | None
+    way_on: str = ""
+    """What the user can do about it, a sentence."""
+
+
+class GateFailedError(CheckFailedError):
+    """The models are not good enough; nothing was written. ``report`` holds table and failures."""
+
+    def __init__(self, found: GateReport) -> None:
+        self.report = found
+        way_on = f". What to do: {found.way_on}" if found.way_on else ""
+        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
+
+
+class Steps:
+    """Progress: :meth:`begin` names a step, :meth:`advance` counts within it. This one is silent."""
+
+    def begin(self, name: str, total: int | None = None) -> None:
+        """A step starts; ``total`` is its length where it can be counted."""
+
+    def advance(self, done: int) -> None:
+        """``done`` of the running step's total is finished."""

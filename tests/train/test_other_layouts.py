@@ -1,0 +1,219 @@
+"""Data sets as people have them: numbered folders, AffectNet's arrays, FER+ folders, a CSV saved by another program."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.train.data_sets import encode, random_image, write_folder, write_zip
+
+from fer_edge.errors import DataError, UsageError
+from fer_edge.labels import EMOTIONS
+from fer_train.commands.data import main
+from fer_train.data.dataset import load_dataset
+from fer_train.importing.class_names import NUMBERINGS, better_numbering
+from fer_train.importing.importer import import_dataset
+
+AFFECTNET = {
+    "neutral": 75,
+    "happy": 134,
+    "sad": 25,
+    "surprise": 14,
+    "fear": 7,
+    "disgust": 4,
+    "angry": 25,
+    "contempt": 4,
+}
+
+
+def numbered(order: tuple[str, ...], counts: dict[str, int]) -> dict[str, bytes]:
+    picture = [encode(random_image(i, 8)) for i in range(300)]
+    return {
+        f"set/train/{number}/{name}_{i}.png": picture[i]
+        for number, name in enumerate(order)
+        for i in range(counts[name])
+    }
+
+
+HEADER = "name,box,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+
+
+@pytest.mark.parametrize(
+    ("truth", "taken", "proposed"),
+    [
+        ("affectnet", None, None),
+        ("affectnet-by-name", None, "affectnet-by-name"),
+        ("affectnet-by-name", "affectnet-by-name", None),
+        ("affectnet", "affectnet-by-name", "affectnet"),
+    ],
+)
+def test_the_numbering_is_printed_stored_and_doubted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], truth: str, taken: str | None, proposed: str | None
+) -> None:
+    source = write_zip(tmp_path / "a.zip", numbered(NUMBERINGS[truth][:8], AFFECTNET))
+    options = ["--numbering", taken] if taken else []
+    assert main(["import", str(source), "--to", str(tmp_path / "out"), *options]) == 0
+    said = capsys.readouterr().out
+    assert f"read as {taken or 'affectnet'}: 0 " in said
+    assert ("fit the numbering" in said) == (proposed is not None)
+    assert proposed is None or f"import again with --numbering {proposed}" in said
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["numbering"] == (taken or "affectnet") and manifest["notes"]
+    if truth == (taken or "affectnet"):
+        assert manifest["counts"]["train"] == {name: AFFECTNET[name] for name in EMOTIONS}
+    assert main(["import", str(source), "--to", str(tmp_path / "out"), *options]) == 0
+    assert f"read as {taken or 'affectnet'}" in capsys.readouterr().out
+
+
+def test_even_and_small_sets_are_not_doubted() -> None:
+    assert better_numbering(dict.fromkeys(range(8), 500), "affectnet") is None
+    assert better_numbering({0: 2, 1: 9, 2: 1}, "affectnet") is None
+    rafdb = dict(zip(range(1, 8), (129, 28, 72, 477, 198, 70, 252), strict=True))
+    assert better_numbering(rafdb, "rafdb") is None
+    fer2013 = dict(zip(range(7), (399, 43, 409, 721, 483, 317, 496), strict=True))
+    assert better_numbering(fer2013, "alphabetical") is None or better_numbering(fer2013, "alphabetical") == "fer2013"
+
+
+def test_numbers_are_not_guessed_when_read_directly(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "d", numbered(NUMBERINGS["affectnet"][:8], dict.fromkeys(AFFECTNET, 2)))
+    with pytest.raises(DataError, match=r"is a number, .*fer-data import SRC --to DIR --numbering"):
+        load_dataset(folder, cache_dir=tmp_path / "cache")
+
+
+def npy(value: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(value), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def affectnet_2021(kind: type) -> dict[str, bytes]:
+    files = {}
+    for part in ("train_set", "val_set"):
+        for i in range(24):
+            files[f"AffectNet/{part}/images/{i}.jpg"] = encode(random_image(i, 16), ".jpg")
+            files[f"AffectNet/{part}/annotations/{i}_exp.npy"] = npy(kind(i % 8))
+            files[f"AffectNet/{part}/annotations/{i}_lnd.npy"] = npy(np.zeros(136))
+    return files
+
+
+@pytest.mark.parametrize("kind", [str, int, float])
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_affectnet_of_2021(tmp_path: Path, kind: type, form: str) -> None:
+    files = affectnet_2021(kind)
+    source = write_zip(tmp_path / "a.zip", files) if form == "zip" else write_folder(tmp_path / "a", files)
+    report = import_dataset(source, tmp_path / "out")
+    assert report.counts == {split: dict.fromkeys(EMOTIONS, 3) for split in ("train", "validation")}
+    assert report.dropped == {"contempt": 6} and report.numbering == "affectnet" and not report.skipped
+    assert (tmp_path / "out/train/happy/1.jpg").read_bytes() == files["AffectNet/train_set/images/1.jpg"]
+    with pytest.raises(UsageError, match="does not fit AffectNet"):
+        import_dataset(source, tmp_path / "other", numbering="fer2013")
+
+
+def test_arrays_are_never_unpickled(tmp_path: Path) -> None:
+    class Harmless:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (str(tmp_path / "ran"),))
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Harmless()], dtype=object), allow_pickle=True)
+    for content in (buffer.getvalue(), b"no array", npy(42), npy([1, 2])):
+        files = affectnet_2021(int) | {"AffectNet/train_set/annotations/3_exp.npy": content}
+        with pytest.raises(DataError, match=r"3_exp.npy (is not an array of one number|holds )") as caught:
+            import_dataset(write_zip(tmp_path / "a.zip", files), tmp_path / "out")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("header", ["", HEADER])
+def test_ferplus_folders(tmp_path: Path, header: str) -> None:
+    order = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
+    files = {}
+    for part in ("Train", "Valid", "Test"):
+        lines = []
+        for i in range(16):
+            votes = ["0"] * 10
+            votes[i % 8], votes[(i + 1) % 8] = "7", "3"
+            lines.append(f'fer{i:07d}.png,"(0, 0, 48, 48)",{",".join(votes)}')
+            files[f"FER2013{part}/fer{i:07d}.png"] = encode(random_image(i))
+        files[f"FER2013{part}/fer0000099.png"] = encode(random_image(99))
+        lines.append('fer0000099.png,"(0, 0, 48, 48)",5,5,0,0,0,0,0,0,0,0')
+        files[f"FER2013{part}/label.csv"] = (header + "\n".join(lines) + "\n").encode()
+    report = import_dataset(write_zip(tmp_path / "f.zip", files), tmp_path / "out")
+    assert report.counts == {split: dict.fromkeys(EMOTIONS, 2) for split in ("train", "validation", "test")}
+    assert report.dropped == {"contempt": 6}
+    assert {reason for _, reason in report.skipped} == {"no class has most votes"} and len(report.skipped) == 3
+    assert (tmp_path / f"out/validation/{order[3]}/fer0000003.png").is_file()
+
+
+def table(style: str) -> bytes:
+    """Two images of each class in each split, as some program writes them."""
+    numbers = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    rows: list[tuple[str, ...]] = []
+    for usage in ("Training", "PublicTest", "PrivateTest"):
+        for i, name in enumerate(numbers * 2):
+            pixels = " ".join(str(v) for v in random_image(i + 20 * len(rows), 12).ravel())
+            rows.append((str(i % 7), name, usage, pixels))
+    header, line, mark = {
+        "as published": ("emotion,pixels,Usage", "{0},{3},{2}", b""),
+        "icml": ("emotion, Usage, pixels", "{0},{2},{3}", b""),
+        "floats": ("emotion,pixels,Usage", "{0}.0,{3},{2}", b""),
+        "names": ("emotion,pixels,Usage", "{1},{3},{2}", b""),
+        "lower case": ("Emotion,Pixels,usage", '{0},"{3}",{2}', b""),
+        "semicolons": ("emotion;pixels;Usage", "{0};{3};{2}", b""),
+        "tabs": ("emotion\tpixels\tUsage", "{0}\t{3}\t{2}", b""),
+        "byte order mark": ('"emotion","pixels","Usage"', '"{0}","{3}","{2}"', b"\xef\xbb\xbf"),
+        "index": (",emotion,pixels,Usage", "17,{0},{3},{2}", b""),
+        "list": ("emotion,pixels,Usage", '{0},"[{4}]",{2}', b""),
+        "no usage": ("emotion,pixels", "{0},{3}", b""),
+    }[style]
+    lines = [line.format(*row, ", ".join(row[3].split())) for row in rows]
+    end = "\r\n" if style == "semicolons" else "\n"
+    return mark + end.join([header, *lines, ""]).encode()
+
+
+STYLES = (
+    "icml", "floats", "names", "lower case", "semicolons", "tabs", "byte order mark", "index", "list",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_csv_that_was_saved_again_is_the_same_data_set(tmp_path: Path, style: str) -> None:
+    sets = []
+    for name in ("as published", style):
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(table(name))
+        sets.append(load_dataset(path, cache_dir=tmp_path / "cache"))
+    assert sets[1].fingerprint == sets[0].fingerprint and not sets[1].skipped
+    assert list(sets[1].splits) == ["train", "validation", "test"]
+
+
+def test_a_csv_without_usage_states_its_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(table("no usage"))
+    dataset = load_dataset(path, cache_dir=tmp_path / "cache")
+    assert dataset.validation_from_train and "no Usage column: every row is train" in dataset.notes[0]
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 35, "validation": 7}
+    assert main(["import", str(path), "--to", str(tmp_path / "out")]) == 0
+    assert "note: the CSV has no Usage column" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"Training", b"Trainig", "Usage 'Trainig' is none of"),
+        (b"\n0,", b"\n9,", "emotion '9' is not 0 to 6"),
+        (b"\n0,", b"\n0.5,", "emotion '0.5' is not 0 to 6"),
+        (b"\n0,", b"\nbored,", "emotion 'bored' is not 0 to 6"),
+    ],
+)
+def test_the_first_reason_is_in_the_message(tmp_path: Path, old: bytes, new: bytes, reason: str) -> None:
+    content = table("as published").replace(old, new)
+    path = tmp_path / "data.csv"
+    path.write_bytes(content if old == b"\n0," else content.replace(b"PublicTest", b"?").replace(b"PrivateTest", b"?"))
+    for read in (lambda: load_dataset(path, cache_dir=tmp_path / "c"), lambda: import_dataset(path, tmp_path / "o")):
+        with pytest.raises(DataError, match=r"skipped, the first: row 0: ") as caught:
+            read()
+        assert reason in str(caught.value) and "\n" not in str(caught.value)

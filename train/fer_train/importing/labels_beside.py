@@ -1,0 +1,165 @@
+"""Data sets whose labels lie beside the images: AffectNet of 2021, and FER+ as Microsoft's script writes it.
+
+* AffectNet: ``train_set/images/12.jpg`` and ``train_set/annotations/12_exp.npy``, an array of one number, 0 to 7.
+* FER+: ``FER2013Train/fer0000000.png`` and ``FER2013Train/label.csv`` with ten votes per image; the class with most
+  votes is taken (Barsoum et al. 2016, majority voting), a tie is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+
+from fer_edge.errors import DataError, UsageError
+from fer_edge.labels import EMOTIONS
+from fer_train.data.crowd_votes import OTHER_COLUMNS
+from fer_train.data.folder_layout import IMAGE_SUFFIXES, Entry, Layout, LayoutRule, is_clutter
+from fer_train.data.zip_archive import DAMAGED_MEMBER, open_zip, read_member
+from fer_train.importing.class_names import NUMBERINGS, split_folder
+
+_EXPRESSION: Final[str] = "_exp.npy"
+_MAX_ARRAY_BYTES: Final[int] = 4096
+_MAX_TABLE_BYTES: Final[int] = 64 << 20
+_FERPLUS_FOLDER: Final[re.Pattern[str]] = re.compile(r"fer2013(train|valid|test)", re.IGNORECASE)
+_FERPLUS_SPLITS: Final[dict[str, str]] = {"train": "train", "valid": "validation", "test": "test"}
+_FERPLUS_COLUMNS: Final[tuple[str, ...]] = (
+    "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", *OTHER_COLUMNS,
+)  # fmt: skip
+
+Labels = dict[PurePosixPath, str]
+"""Path of an image without its suffix -> its class, or ``"!reason"`` where it has none."""
+
+
+def labels_beside(source: Path, numbering: str | None) -> LayoutRule | None:
+    """The layout rule of a folder or a zip of one of these kinds; None for any other.
+
+    Raises:
+        DataError: a table or an array is not as described above.
+        UsageError: ``numbering`` is given, which these kinds do not leave open.
+    """
+    if source.is_dir():
+        found = sorted(
+            PurePosixPath(Path(root, name).relative_to(source).as_posix())
+            for root, _, files in os.walk(source)
+            for name in files
+            if _is_label(name)
+        )
+        return _rule(found, lambda path: _read_file(source / path), str(source), numbering)
+    if not zipfile.is_zipfile(source):
+        return None
+    with open_zip(source) as archive:
+        infos = {PurePosixPath(i.filename): i for i in archive.infolist() if _is_label(PurePosixPath(i.filename).name)}
+
+        def read(path: PurePosixPath) -> bytes:
+            if infos[path].file_size > _MAX_TABLE_BYTES:
+                raise DataError(f"{source}: {path} has {infos[path].file_size >> 20} MiB, too much for labels")
+            try:
+                return read_member(archive, infos[path])
+            except DAMAGED_MEMBER as error:
+                raise DataError(f"{source}: {path} is damaged ({error}); download it again") from error
+
+        return _rule(sorted(infos), read, str(source), numbering)
+
+
+def _is_label(name: str) -> bool:
+    return name.endswith(_EXPRESSION) or name.lower() == "label.csv"
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            return handle.read(_MAX_TABLE_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} is not readable ({error.strerror})") from error
+
+
+def _rule(
+    found: list[PurePosixPath], read: Callable[[PurePosixPath], bytes], where: str, numbering: str | None
+) -> LayoutRule | None:
+    found = [path for path in found if not is_clutter(path)]
+    arrays = [p for p in found if p.name.endswith(_EXPRESSION) and p.parent.name.lower() == "annotations"]
+    tables = [p for p in found if p.name.lower() == "label.csv" and _FERPLUS_FOLDER.fullmatch(p.parent.name)]
+    labels: Labels = {}
+    if arrays:
+        kind, allowed = "AffectNet with annotations/N_exp.npy", "affectnet"
+        for path in arrays:
+            number = path.name.removesuffix(_EXPRESSION)
+            labels[path.parent.parent / "images" / number] = _affectnet_class(read(path), f"{where}: {path}")
+    elif tables:
+        kind, allowed = "FER+ with label.csv, the class with most votes", ""
+        for path in tables:
+            labels |= _ferplus_classes(read(path), path.parent, f"{where}: {path}")
+    else:
+        return None
+    if numbering not in (None, allowed):
+        raise UsageError(f"--numbering {numbering} does not fit {kind}; leave it out")
+    return lambda paths, name: _assign(list(paths), name, labels, kind, allowed or None)
+
+
+def _affectnet_class(content: bytes, where: str) -> str:
+    names = NUMBERINGS["affectnet"]
+    try:
+        if len(content) > _MAX_ARRAY_BYTES:
+            raise ValueError(f"{len(content)} bytes")
+        value = np.load(io.BytesIO(content), allow_pickle=False)
+        number = int(float(str(value.reshape(-1)[0]))) if value.size == 1 else -1
+    except (ValueError, EOFError, OSError, TypeError, OverflowError) as error:
+        raise DataError(f"{where} is not an array of one number ({str(error).splitlines()[0][:80]})") from error
+    if not 0 <= number < len(names):
+        raise DataError(f"{where} holds {str(value)[:40]}; expected one number, 0 to {len(names) - 1}")
+    return names[number]
+
+
+def _ferplus_classes(content: bytes, folder: PurePosixPath, where: str) -> Labels:
+    labels: Labels = {}
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where} is not a FER+ table ({error})") from error
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        try:
+            votes = np.array([float(value) for value in row[2:]])
+        except ValueError:
+            votes = np.empty(0)
+        if len(votes) != len(_FERPLUS_COLUMNS):
+            if number == 1:
+                continue  # a header
+            raise DataError(f"{where}, line {number}: expected a name, a box and {len(_FERPLUS_COLUMNS)} votes")
+        best = np.flatnonzero(votes == votes.max())
+        image = folder / PurePosixPath(row[0].strip()).stem
+        labels[image] = _FERPLUS_COLUMNS[int(best[0])] if len(best) == 1 else "!no class has most votes"
+    return labels
+
+
+def _assign(paths: list[PurePosixPath], where: str, labels: Labels, kind: str, numbering: str | None) -> Layout:
+    layout = Layout(notes=[f"read as {kind}"], numbering=numbering)
+    dropped: Counter[str] = Counter()
+    for path in sorted(p for p in paths if not is_clutter(p) and p.suffix.lower() in IMAGE_SUFFIXES):
+        emotion = labels.get(path.with_suffix(""))
+        if emotion is None:
+            layout.skipped.append((str(path), "no label beside it"))
+        elif emotion.startswith("!"):
+            layout.skipped.append((str(path), emotion[1:]))
+        elif emotion not in EMOTIONS:
+            dropped[emotion] += 1
+        else:
+            match = _FERPLUS_FOLDER.fullmatch(path.parent.name)
+            split = _FERPLUS_SPLITS[match[1].lower()] if match else split_folder(path)
+            name = f"{split}/{emotion}/{path.name}"
+            layout.entries.append(Entry(name, split, EMOTIONS.index(emotion), path))
+    layout.dropped = dict(dropped)
+    layout.entries.sort()
+    if len({entry.name for entry in layout.entries}) != len(layout.entries):
+        raise DataError(f"{where} holds two data sets with images of the same names; give one of them")
+    return layout

@@ -1,0 +1,144 @@
+"""A Keras file from anywhere, read without running what it carries.
+
+A Keras file may hold a program: a Lambda layer stores Python byte code, a layer may name a class of any module, and an
+operation layer any function of TensorFlow, those that write files among them. So the description of the network is read
+first, as JSON, and only then given to Keras, with its safe mode on. There is no second way in.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.labels import NUM_EMOTIONS
+
+_MODULES: Final[tuple[str, ...]] = ("keras", "tf_keras", "builtins")
+_CODE_LAYERS: Final[frozenset[str]] = frozenset({"Lambda", "__lambda__", "__typespec__"})
+_OPERATIONS: Final[tuple[str, ...]] = ("math.", "nn.", "__operators__.", "linalg.", "image.resize", "compat.v1.nn.")
+_OPERATIONS_BY_NAME: Final[frozenset[str]] = frozenset(
+    {"cast", "clip_by_value", "concat", "expand_dims", "identity", "reshape", "shape", "split", "squeeze", "stack",
+     "strided_slice", "tile", "transpose", "unstack", "where", "zeros_like", "ones_like", "pad", "gather",
+     "compat.v1.shape", "compat.v1.squeeze", "compat.v1.gather", "keras.activations.swish", "keras.activations.silu",
+     "keras.activations.relu", "keras.activations.gelu", "keras.activations.hard_sigmoid"}
+)  # fmt: skip
+"""TensorFlow functions that operation layers of ``tf.keras`` may name: arithmetic on tensors alone."""
+MAX_DESCRIPTION_BYTES: Final[int] = 64 * 2**20
+
+
+def load_keras_file(path: Path) -> Any:
+    """A user's model from ``.keras`` or ``.h5``, by Keras 3 or, for files that Keras 3 cannot read, by tf_keras.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A Keras model with input ``(N, S, S, 3)`` or ``(N, S, S, 1)`` and output ``(N, 7)``.
+
+    Raises:
+        ModelError: when it is not a Keras file, carries code, or has another input or output.
+    """
+    refuse_code(path)
+    tf_keras = import_tf_keras()
+    import keras
+
+    problems = []
+    model = None
+    for reader in (keras, tf_keras):
+        try:
+            model = reader.models.load_model(path, compile=False, safe_mode=True)
+            break
+        except Exception as error:  # the two libraries raise nearly anything for a file that is not theirs
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+            problems.append(f"{reader.__name__}: {reason}")
+    if model is None:
+        raise ModelError(f"{path} is not a Keras model that can be read ({'; '.join(problems)})")
+    shape_in: Any = getattr(model, "input_shape", None)
+    shape_out: Any = getattr(model, "output_shape", None)
+    square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] in (1, 3)
+    if not square or not shape_in[1] or shape_out != (None, NUM_EMOTIONS):
+        raise ModelError(
+            f"{path}: expected an input (None, S, S, 3) or (None, S, S, 1) and an output (None, {NUM_EMOTIONS}), "
+            f"the model has {shape_in} and {shape_out}"
+        )
+    return model
+
+
+def refuse_code(path: Path) -> None:
+    """Raise :class:`ModelError` when the network that a Keras file describes holds code, or cannot be described.
+
+    Nothing of the file is executed: the description is JSON, in ``config.json`` of a ``.keras`` file and in the
+    attribute ``model_config`` of an ``.h5`` file.
+    """
+    description = _description(path)
+    for part in _parts(description):
+        kind = part.get("class_name")
+        config = part.get("config")
+        name = part.get("name") or (config.get("name") if isinstance(config, dict) else None)
+        named = f" ({name})" if isinstance(name, str) else ""
+        if isinstance(kind, str) and kind in _CODE_LAYERS:
+            raise ModelError(
+                f"{path} carries code in a {kind} layer{named}, and is not loaded; build the network from "
+                "layers without code (Rescaling, Normalization, Activation) and save it again"
+            )
+        module = part.get("module")
+        if isinstance(module, str) and "class_name" in part and module.split(".")[0] not in _MODULES:
+            raise ModelError(f"{path} wants the Python module {module}{named}, and is not loaded; only Keras' own are")
+        if kind in ("TFOpLambda", "SlicingOpLambda"):
+            _check_operation(path, part)
+
+
+def _check_operation(path: Path, part: dict[str, Any]) -> None:
+    config = part.get("config")
+    function = config.get("function") if isinstance(config, dict) else None
+    if not isinstance(function, str):
+        raise ModelError(f"{path} carries code in an operation layer, and is not loaded")
+    if not function.startswith(_OPERATIONS) and function not in _OPERATIONS_BY_NAME:
+        raise ModelError(f"{path} calls tf.{function}, which is not arithmetic on tensors, and is not loaded")
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            yield item
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def _description(path: Path) -> Any:
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                entry = archive.getinfo("config.json")
+                if entry.file_size > MAX_DESCRIPTION_BYTES:
+                    raise ModelError(f"{path}: config.json has {entry.file_size} bytes, which no network needs")
+                return json.loads(archive.read(entry))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            text = file.attrs["model_config"]
+            return json.loads(text.decode() if isinstance(text, bytes) else text)
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("h5py", "export") from error
+    except KeyError as error:
+        raise ModelError(
+            f"{path} holds no description of a network ({str(error)[:80]}); weights alone are not enough: save the "
+            "whole model with model.save()"
+        ) from error
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is not a Keras model that can be read: {str(error).splitlines()[0][:120]}") from error
+
+
+def import_tf_keras() -> Any:
+    """The module ``tf_keras``, or the error that says how to install it."""
+    try:
+        import tf_keras
+    except ImportError as error:
+        raise MissingDependencyError.for_extra(error.name or "tf_keras", "train") from error
+    return tf_keras
