@@ -56,36 +56,37 @@ def _named(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
 class Result:
     """One frame and the faces in it, from left to right as they were detected."""
 
-    source: Frame
+    frame: Frame
+    """The picture, its number, its times and the file it came from."""
     faces: tuple[Face, ...]
     done_at: float
     """``time.monotonic()`` when the result was complete."""
 
     @property
-    def frame(self) -> int:
-        """Number of the frame in its source, from 0."""
-        return self.source.index
+    def index(self) -> int:
+        """Number of the frame in its source, from 0; ``frame`` in a JSON line."""
+        return self.frame.index
 
     @property
     def time_s(self) -> float:
         """Seconds since the source's first frame, by the source's clock."""
-        return self.source.time_s
+        return self.frame.time_s
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
         """The frame, ``(H, W, 3)`` BGR uint8. Shared by all outputs: copy before drawing."""
-        return self.source.image
+        return self.frame.image
 
     @property
     def age_s(self) -> float:
         """Seconds from capture to result."""
-        return self.done_at - self.source.captured_at
+        return self.done_at - self.frame.captured_at
 
     def as_dict(self) -> dict[str, Any]:
         """As in a JSON line; ``file`` only where the source is a folder of images."""
-        line: dict[str, Any] = {"frame": self.frame, "time_s": round(self.time_s, 4)}
-        if self.source.path is not None:
-            line["file"] = str(self.source.path)
+        line: dict[str, Any] = {"frame": self.index, "time_s": round(self.time_s, 4)}
+        if self.frame.path is not None:
+            line["file"] = str(self.frame.path)
         line["faces"] = [face.as_dict() for face in self.faces]
         return line
 

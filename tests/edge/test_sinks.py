@@ -45,7 +45,7 @@ class SlowSink:
 
     def write(self, result: Result) -> None:
         time.sleep(self._pause_s)
-        self.seen.append(result.frame)
+        self.seen.append(result.index)
 
     def close(self) -> None:
         self.closed += 1
