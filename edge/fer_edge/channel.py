@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import Generic, TypeVar
 
+__all__ = ["Channel", "ChannelClosed"]
+
 Item = TypeVar("Item")
 
 

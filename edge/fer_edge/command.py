@@ -14,6 +14,8 @@ from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
 from fer_edge.missing import explained
 
+__all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
+
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from fer_edge.errors import FerError, MissingDependencyError
 
+__all__ = ["ENVIRONMENT", "import_onnxruntime", "import_runtime", "set_defaults", "set_folders"]
+
 ENVIRONMENT: Final[dict[str, str]] = {
     # onnxruntime 1.32 writes a device identifier and a database below ~/.cache/Microsoft at the first session, and
     # later looks a host for telemetry up.

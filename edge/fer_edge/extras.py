@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
+__all__ = ["EXTRAS", "missing_packages"]
+
 _TRAIN: Final = (
     "tensorflow",
     "keras",

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+__all__ = ["atomic_path", "sha256_of", "unused_path", "write_bytes", "write_text", "write_together"]
+
 _STALE_S: Final[float] = 10.0
 """A temporary file of a dead process that nobody has written to for so long is a leftover."""
 

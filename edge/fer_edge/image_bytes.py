@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["MAX_IMAGE_PIXELS", "declared_pixels", "why_refused"]
+
 MAX_IMAGE_PIXELS: Final[int] = 1 << 27
 """More than any camera gives (134 million): a small file can claim enough pixels to fill the memory."""
 

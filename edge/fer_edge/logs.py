@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
+__all__ = ["LOG", "making_room", "set_verbosity", "shown_on_stderr"]
+
 LOG: Final = logging.getLogger("fer_edge")
 _BEFORE: Final[list[Callable[[], None]]] = []
 """What makes room on the terminal before a line is written: a progress line removes itself."""

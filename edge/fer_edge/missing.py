@@ -13,6 +13,8 @@ from typing import Final
 
 from fer_edge.errors import MissingDependencyError
 
+__all__ = ["DEBIAN_PACKAGES", "PIP_NAMES", "explain", "explained"]
+
 DEBIAN_PACKAGES: Final[dict[str, str]] = {
     # What `import cv2` of opencv-python needs; the X11 libraries below it are for the window.
     "libxcb": "libxcb1",

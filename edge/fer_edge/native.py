@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+__all__ = ["quiet_native_libraries"]
+
 
 @contextlib.contextmanager
 def quiet_native_libraries() -> Iterator[None]:

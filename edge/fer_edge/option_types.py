@@ -9,6 +9,8 @@ import argparse
 import math
 from collections.abc import Callable
 
+__all__ = ["gigabytes", "number", "percent", "whole"]
+
 
 def whole(least: int | None = 0, most: int | None = None) -> Callable[[str], int]:
     """A type for argparse: a whole number from ``least`` to ``most``, where these are given."""

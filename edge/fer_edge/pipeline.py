@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.channel import Channel, ChannelClosed
@@ -46,6 +46,8 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
+
+__all__ = ["JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
 QUEUE_FRAMES: Final[int] = 3
 POLL_S: Final[float] = 0.2
@@ -241,7 +243,7 @@ class FacePipeline:
             self._results.put(Result(found.frame, faces, time.monotonic()))
 
 
-def _face(found: DetectedFace, answer: TrackedAnswer, raw: npt.NDArray[np.float32]) -> Face:
+def _face(found: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
     return Face(answer.track_id, found.box, found.score, answer.emotion, answer.probabilities, raw)
 
 

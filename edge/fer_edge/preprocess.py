@@ -24,6 +24,27 @@ import numpy.typing as npt
 from fer_edge.defaults import DEFAULT_MARGIN
 from fer_edge.errors import InputError
 
+__all__ = [
+    "DETAIL_SIDE",
+    "INPUT_MAX",
+    "INPUT_MIN",
+    "INPUT_SCALE",
+    "MAX_CROP",
+    "OUTPUT_SCALE",
+    "OUTPUT_ZERO_POINT",
+    "PIXEL_ZERO",
+    "FloatTensor",
+    "GrayImage",
+    "Int8Tensor",
+    "crop_square",
+    "preprocess_face",
+    "reduce_detail",
+    "resize_gray",
+    "to_float_input",
+    "to_gray",
+    "to_int8_input",
+]
+
 GrayImage = npt.NDArray[np.uint8]
 FloatTensor = npt.NDArray[np.float32]
 Int8Tensor = npt.NDArray[np.int8]

@@ -7,12 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.capture.frames import Frame
 from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
+
+__all__ = ["AGES_KEPT", "MOMENTS_KEPT", "STAGES", "Face", "PipelineStats", "Result"]
 
 STAGES: Final = ("capture", "detect", "classify", "rest")
 AGES_KEPT: Final[int] = 2_000
@@ -31,9 +31,9 @@ class Face:
     """The detector's confidence, in [0, 1]."""
     emotion: str | None
     """One of :data:`fer_edge.labels.EMOTIONS`; None when the answer is uncertain."""
-    probabilities: npt.NDArray[np.float32]
+    probabilities: FloatArray
     """``(7,)``, averaged over time."""
-    raw: npt.NDArray[np.float32]
+    raw: FloatArray
     """``(7,)``, of this frame alone."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Face:
         }
 
 
-def _named(probabilities: npt.NDArray[np.float32]) -> dict[str, float]:
+def _named(probabilities: FloatArray) -> dict[str, float]:
     return {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
 
 
@@ -73,7 +73,7 @@ class Result:
         return self.frame.time_s
 
     @property
-    def image(self) -> npt.NDArray[np.uint8]:
+    def image(self) -> Image:
         """The frame, ``(H, W, 3)`` BGR uint8. Shared by all outputs: copy before drawing."""
         return self.frame.image
 

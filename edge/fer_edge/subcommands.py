@@ -11,6 +11,8 @@ from typing import NamedTuple
 from fer_edge.command import run_command
 from fer_edge.errors import UsageError
 
+__all__ = ["Subcommand", "Subcommands"]
+
 
 class Subcommand(NamedTuple):
     """What carries a subcommand out, and what it does in a few words."""

@@ -20,6 +20,17 @@ from typing import Final
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
+__all__ = [
+    "FORMER_NAME",
+    "NAME",
+    "cache_folder",
+    "can_write",
+    "places_to_look",
+    "temporary_folder",
+    "usable_cpus",
+    "usual_cache_folder",
+]
+
 NAME: Final[str] = "fer-edge-toolkit"
 FORMER_NAME: Final[str] = "fer-edge"
 """Where version 0.1.0 kept the face detector's file; still looked into."""

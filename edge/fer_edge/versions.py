@@ -14,6 +14,8 @@ from typing import Final
 
 from fer_edge._version import __version__
 
+__all__ = ["CHANGED", "NAME", "PACKAGES", "package_versions", "source_commit", "version_text"]
+
 NAME: Final[str] = "fer-edge-toolkit"
 PACKAGES: Final[tuple[str, ...]] = (
     "numpy",

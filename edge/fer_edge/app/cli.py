@@ -12,6 +12,8 @@ from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.logs import set_verbosity
 
+__all__ = ["PROG", "main", "parse_arguments"]
+
 PROG = "fer-camera"
 
 

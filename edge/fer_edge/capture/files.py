@@ -13,12 +13,24 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
+from fer_edge.arrays import Image
 from fer_edge.capture.folders import MAX_SHOWN
-from fer_edge.capture.frames import Frame, Image
+from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
 from fer_edge.capture.pictures import read_pictures
 from fer_edge.errors import MissingDependencyError, SourceError
 from fer_edge.logs import LOG
+
+__all__ = [
+    "DECODER_THREADS",
+    "DEFAULT_FPS",
+    "MAX_PAUSE_S",
+    "NO_TIME_MS",
+    "SECONDS_PER_IMAGE",
+    "ImageFiles",
+    "VideoCapture",
+    "VideoFile",
+]
 
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""

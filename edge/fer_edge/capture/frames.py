@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from fer_edge.arrays import Image
 from fer_edge.capture.orientation import UPRIGHT
 
-Image = npt.NDArray[np.uint8]
+__all__ = ["CaptureOptions", "Frame", "Source"]
 
 
 @dataclass(frozen=True)

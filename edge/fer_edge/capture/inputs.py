@@ -20,6 +20,19 @@ from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.logs import LOG
 
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Job",
+    "NamedImage",
+    "NamedVideo",
+    "Notice",
+    "is_camera",
+    "is_image",
+    "is_video",
+    "plan",
+    "unlike",
+]
+
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
 """A file of such a name that is no video is named as broken, not as something else."""
 

@@ -19,6 +19,8 @@ from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
 
+__all__ = ["ANIMATED_FORMATS", "STREAM_SCHEMES", "open_source"]
+
 ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
 STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 

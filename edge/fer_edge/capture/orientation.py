@@ -15,11 +15,21 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.iso_boxes import ReadAt, boxes, find
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "MAX_TRACKS",
+    "UPRIGHT",
+    "asked_orientation",
+    "combine",
+    "matrix_orientation",
+    "picture_orientation",
+    "turn",
+    "video_orientation",
+]
+
 
 UPRIGHT: Final[int] = 1
 _MATRICES: Final[dict[int, tuple[int, int, int, int]]] = {

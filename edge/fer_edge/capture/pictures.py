@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages, tiff_pixels
 from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
@@ -19,7 +19,7 @@ from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
 if TYPE_CHECKING:
     from fer_edge.capture.heif import HeifHeader
 
-Image = npt.NDArray[np.uint8]
+__all__ = ["decode", "read_content", "read_image", "read_pictures"]
 
 
 def read_image(path: Path) -> Image:

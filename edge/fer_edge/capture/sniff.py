@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+__all__ = ["HEAD_BYTES", "IMAGE_SUFFIXES", "Content", "Kind", "sniff", "sniff_file"]
+
 HEAD_BYTES: Final[int] = 1024
 """Enough for every kind below: MPEG transport streams show themselves by their third packet of 188 bytes."""
 

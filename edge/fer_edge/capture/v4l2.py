@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+__all__ = ["CameraInfo", "list_cameras"]
+
 
 @dataclass(frozen=True)
 class CameraInfo:

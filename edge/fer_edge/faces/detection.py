@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+__all__ = ["Box", "DetectedFace", "FaceDetector", "clip_box", "shrink"]
 
-    Image = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from fer_edge.arrays import FloatArray, Image
 
 Box = tuple[int, int, int, int]
 """``(x, y, w, h)`` in whole pixels of the frame; x to the right, y downwards, from the upper left corner."""
@@ -23,7 +22,7 @@ class DetectedFace:
     """Inside the frame, at least one pixel wide and high."""
     score: float
     """The detector's confidence in [0, 1]; 1 for Haar, which gives none."""
-    landmarks: npt.NDArray[np.float32] | None = None
+    landmarks: FloatArray | None = None
     """``(5, 2)`` x and y in pixels of the frame: right eye, left eye (the person's), nose tip, right and left mouth
     corner; None for Haar."""
 

@@ -11,13 +11,24 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.defaults import SMALLEST_FACE
 from fer_edge.faces.detection import Box, DetectedFace, FaceDetector
 from fer_edge.faces.detectors.yunet import YUNET_MIN_FACE, YuNetDetector
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "OVERLAP",
+    "SAME_FACE",
+    "STEP",
+    "TILE",
+    "PhotoDetector",
+    "distinct",
+    "for_photos",
+    "scales",
+    "tiles",
+]
+
 
 TILE: Final[int] = 640
 OVERLAP: Final[int] = 128

@@ -1,6 +1,6 @@
 """Who is who across frames, and answers that do not flicker.
 
-Boxes are joined to tracks by overlap. Probabilities are averaged over time with a time constant in seconds, so that
+Boxes are joined to tracks by overlap. FloatArray are averaged over time with a time constant in seconds, so that
 the result means the same at any frame rate; the label changes only when another one leads clearly (hysteresis).
 """
 
@@ -12,13 +12,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.defaults import DEFAULT_HYSTERESIS, DEFAULT_SMOOTHING_S
 from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
 
-Probabilities = npt.NDArray[np.float32]
+__all__ = [
+    "FORGET_AFTER_S",
+    "MIN_OVERLAP",
+    "NOMINAL_STEP_S",
+    "TrackedAnswer",
+    "Tracker",
+    "match_boxes",
+    "overlap",
+]
+
 
 FORGET_AFTER_S: Final[float] = 1.0
 MIN_OVERLAP: Final[float] = 0.2
@@ -33,7 +42,7 @@ class TrackedAnswer:
     track_id: int
     emotion: str | None
     """None when no probability reaches the asked confidence."""
-    probabilities: Probabilities
+    probabilities: FloatArray
     """``(7,)`` float32, averaged over time."""
 
 
@@ -46,7 +55,7 @@ class _Track:
         self._sum = np.zeros(len(EMOTIONS), np.float64)
         self._weight = 0.0
 
-    def add(self, raw: Probabilities, step_s: float, smoothing_s: float) -> Probabilities:
+    def add(self, raw: FloatArray, step_s: float, smoothing_s: float) -> FloatArray:
         """Exponential average with time constant ``smoothing_s``, free of the bias towards its beginning."""
         keep = math.exp(-step_s / smoothing_s)
         self._sum = keep * self._sum + (1.0 - keep) * raw
@@ -77,7 +86,7 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._next_id = 1
 
-    def update(self, time_s: float, boxes: Sequence[Box], raw: npt.NDArray[np.float32]) -> list[TrackedAnswer]:
+    def update(self, time_s: float, boxes: Sequence[Box], raw: FloatArray) -> list[TrackedAnswer]:
         """Answers for the faces of the next frame, in the order of ``boxes``.
 
         ``time_s`` grows from call to call; ``raw`` is ``(len(boxes), 7)`` float32, the network's probabilities.
@@ -102,7 +111,7 @@ class Tracker:
         self._tracks = current + [track for index, track in enumerate(known) if index not in taken]
         return answers
 
-    def _decide(self, track: _Track, probabilities: Probabilities) -> str | None:
+    def _decide(self, track: _Track, probabilities: FloatArray) -> str | None:
         best = int(np.argmax(probabilities))
         if track.label is None or probabilities[best] - probabilities[track.label] >= self.hysteresis:
             track.label = best

@@ -12,6 +12,8 @@ from fer_edge.errors import MissingDependencyError
 from fer_edge.files import sha256_of, write_bytes
 from fer_edge.system import cache_folder, places_to_look
 
+__all__ = ["STALL_S", "TOTAL_S", "YUNET", "PinnedFile", "download", "yunet_file"]
+
 
 @dataclass(frozen=True)
 class PinnedFile:

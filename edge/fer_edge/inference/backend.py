@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from fer_edge.inference.classifier import Classifier
 
+__all__ = ["EXACT", "BackendSpec", "Tolerance"]
+
 
 @dataclass(frozen=True)
 class Tolerance:

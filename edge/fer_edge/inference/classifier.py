@@ -11,15 +11,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.inference.tensors import TensorSpec, check_specs, dequantize, to_model_input
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+
+__all__ = ["Classifier", "ClassifierBase", "FunctionClassifier", "Prediction"]
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one face: seven probabilities in the order of :data:`fer_edge.labels.EMOTIONS`."""
 
-    probabilities: npt.NDArray[np.float32]
+    probabilities: FloatArray
 
     @property
     def emotion(self) -> str:
@@ -60,7 +63,7 @@ class Classifier(Protocol):
         """
         ...
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: Image) -> FloatArray:
         """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces (see ``preprocess_face``)."""
         ...
 
@@ -80,7 +83,7 @@ class ClassifierBase:
         self.input_spec = input_spec
         self.output_spec = output_spec
         self.runtime_version = runtime_version
-        self._values: npt.NDArray[np.float32] | None = None
+        self._values: FloatArray | None = None
         if output_spec.is_quantized and output_spec.dtype.itemsize == 1:
             self._values = dequantize(np.arange(256, dtype=np.uint8).view(output_spec.dtype), output_spec)
 
@@ -93,7 +96,7 @@ class ClassifierBase:
         """Bare network, see :meth:`Classifier.infer`."""
         raise NotImplementedError
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: Image) -> FloatArray:
         """Probabilities of grey faces, see :meth:`Classifier.predict`."""
         tensor = to_model_input(faces, self.input_spec)
         if len(tensor) == 1:  # nothing to take apart or put together: a twentieth of a small network's time
@@ -103,7 +106,7 @@ class ClassifierBase:
             out[i] = self._probabilities(self.infer(tensor[i : i + 1]))[0]
         return out
 
-    def _probabilities(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def _probabilities(self, stored: npt.NDArray[Any]) -> FloatArray:
         """:func:`dequantize` of the output, by a table of its 256 values where it has no more."""
         if self._values is None:
             return dequantize(stored, self.output_spec)

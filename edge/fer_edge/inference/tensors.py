@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
+
+__all__ = ["TensorSpec", "check_specs", "dequantize", "quantize", "to_model_input"]
 
 _UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
 
@@ -35,7 +38,7 @@ class TensorSpec:
         return self.scale != 0.0
 
 
-def quantize(values: npt.NDArray[np.float32], spec: TensorSpec) -> npt.NDArray[Any]:
+def quantize(values: FloatArray, spec: TensorSpec) -> npt.NDArray[Any]:
     """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does)."""
     info = np.iinfo(spec.dtype)
     steps = np.rint(values / np.float32(spec.scale)) + spec.zero_point
@@ -43,7 +46,7 @@ def quantize(values: npt.NDArray[np.float32], spec: TensorSpec) -> npt.NDArray[A
     return stored
 
 
-def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[np.float32]:
+def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> FloatArray:
     """Integers of ``spec`` to real numbers; a float tensor passes through.
 
     Widened to int32 before the subtraction: int8 -128 minus a zero point of -128 would wrap around.
@@ -53,7 +56,7 @@ def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[np.flo
     return (stored.astype(np.int32) - spec.zero_point).astype(np.float32) * np.float32(spec.scale)
 
 
-def to_model_input(faces: npt.NDArray[np.uint8], spec: TensorSpec) -> npt.NDArray[Any]:
+def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
     """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes."""
     size = spec.shape[1]
     if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:

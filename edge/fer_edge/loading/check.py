@@ -27,7 +27,7 @@ TRIAL_SECONDS: Final[float] = 5.0
 MAX_MODEL_BYTES: Final[int] = 1 << 30
 
 
-def check_model(path: Path, backend: str) -> None:
+def check_file(path: Path, backend: str) -> None:
     """Raise :class:`ModelError` for a model file that is damaged or that the runtime ``backend`` cannot stand."""
     if is_named_by_manifest(path):
         return

@@ -11,6 +11,8 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.backends import model_suffixes
 from fer_edge.labels import EMOTIONS
 
+__all__ = ["DEFAULT_MODEL", "PACKAGED_MODELS", "find_model", "read_manifest", "search_path"]
+
 DEFAULT_MODEL: Final[str] = "fer_int8.tflite"
 PACKAGED_MODELS: Final[Path] = Path(__file__).parents[1] / "models"
 _CHECKOUT_MODELS: Final[Path] = Path(__file__).parents[3] / "models"  # an editable install or a git checkout

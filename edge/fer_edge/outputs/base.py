@@ -11,6 +11,8 @@ from fer_edge.errors import FerError
 from fer_edge.logs import LOG
 from fer_edge.results import Result
 
+__all__ = ["CLOSE_S", "QUEUE_RESULTS", "Sink", "SinkRunner"]
+
 QUEUE_RESULTS: Final[int] = 8
 CLOSE_S: Final[float] = 10.0
 

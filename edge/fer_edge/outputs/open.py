@@ -15,6 +15,8 @@ from fer_edge.outputs.output import STDOUT, Wanted
 if TYPE_CHECKING:
     from fer_edge.capture.inputs import Job
 
+__all__ = ["check_targets", "open_outputs"]
+
 
 def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[SinkRunner]:
     """The outputs that are asked for, each on its own thread; on an error none stays open.

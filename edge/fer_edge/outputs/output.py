@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fer_edge.outputs.base import Sink
     from fer_edge.outputs.status import StatusBoard
 
+__all__ = ["STDOUT", "OutputOption", "OutputSpec", "Wanted", "option"]
+
 STDOUT: Final[str] = "-"
 """The name of standard output in options that name a file."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
+__all__ = ["MAX_BYTES", "MQTT_PASSWORD", "WEB_TOKEN", "secret"]
+
 WEB_TOKEN: str = "FER_WEB_TOKEN"
 MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
 MAX_BYTES: int = 4096

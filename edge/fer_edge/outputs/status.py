@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fer_edge.outputs.base import SinkRunner
     from fer_edge.pipeline import FacePipeline
 
+__all__ = ["STALE_S", "THERMAL_ZONE", "Status", "StatusBoard", "recent_rate"]
+
 THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
 STALE_S: Final[float] = 10.0
 """A source that says it runs, but has given nothing for so long, is not healthy."""

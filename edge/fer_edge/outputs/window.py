@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.errors import DeviceError
 from fer_edge.files import unused_path, write_bytes
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate
 from fer_edge.results import Result
+
+__all__ = ["PAUSED", "RUNNING", "TITLE", "Window", "check_display"]
 
 TITLE: Final[str] = "fer-camera (q quits, space pauses, s saves a picture, f fills the screen)"
 RUNNING: Final[str] = "running"
@@ -45,7 +46,7 @@ class Window:
     def __init__(self, *, blur: bool = False) -> None:
         check_display()
         self._blur = blur
-        self._picture: npt.NDArray[np.uint8] | None = None
+        self._picture: Image | None = None
         self._title = TITLE
         self._full = False
         self.paused = False

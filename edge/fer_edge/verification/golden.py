@@ -11,10 +11,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.inference.tensors import TensorSpec, dequantize
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.model_files import PACKAGED_MODELS
+
+__all__ = ["GOLDEN_FORMAT", "GOLDEN_NAME", "Golden", "find_golden", "read_golden"]
 
 GOLDEN_FORMAT: Final[int] = 1
 GOLDEN_NAME: Final[str] = "golden.npz"
@@ -25,7 +28,7 @@ class Golden:
     """The content of a ``golden.npz``; ``n`` vectors for a model of input size ``S``."""
 
     path: Path
-    frames: tuple[npt.NDArray[np.uint8], ...]
+    frames: tuple[Image, ...]
     """BGR, each ``(H, W, 3)``."""
     boxes: npt.NDArray[np.int32]
     """``(n, 4)`` as ``(x, y, w, h)`` in pixels of the frame."""
@@ -33,7 +36,7 @@ class Golden:
     """``(n, S, S, 3)``."""
     outputs: npt.NDArray[np.int8]
     """``(n, 7)``."""
-    float_outputs: npt.NDArray[np.float32]
+    float_outputs: FloatArray
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
     info: dict[str, Any]
@@ -44,7 +47,7 @@ class Golden:
         return int(self.tensors.shape[1])
 
     @property
-    def faces(self) -> npt.NDArray[np.uint8]:
+    def faces(self) -> Image:
         """``(n, S, S)`` grey faces, as preprocessing must give them: the tensor plus 128."""
         return self.tensors[..., 0].view(np.uint8) ^ np.uint8(0x80)
 
@@ -55,7 +58,7 @@ class Golden:
         return TensorSpec("golden", (1, NUM_EMOTIONS), np.dtype(np.int8), scale, zero)
 
     @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
+    def probabilities(self) -> FloatArray:
         """``(n, 7)`` recorded outputs as probabilities."""
         return dequantize(self.outputs, self.output_spec)
 

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.files import sha256_of
 from fer_edge.inference.backend import EXACT, Tolerance
@@ -33,6 +34,8 @@ from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import crop_square, preprocess_face, reduce_detail, resize_gray
 from fer_edge.verification.golden import Golden, find_golden, read_golden
+
+__all__ = ["FLOAT_TOLERANCE", "STAGES", "StageResult", "VerifyReport", "verify", "verify_classifier"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)
@@ -168,16 +171,16 @@ def _preprocessing(golden: Golden) -> StageResult:
     return StageResult(name, False, detail, f"{detail}; a modified fer_edge.preprocess, or OpenCV {cv2.__version__}?")
 
 
-def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32], int], npt.NDArray[Any]]]:
+def _suspects() -> dict[str, Callable[[Image, npt.NDArray[np.int32], int], npt.NDArray[Any]]]:
     """Known mistakes, each as the face that it would produce; computed here by OpenCV directly, for comparison only."""
 
-    def swapped(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
+    def swapped(frame: Image, box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
         # Whichever way round this device reads channels, the correct order gives the other one's result.
         gray = cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_RGB2GRAY)
         return resize_gray(reduce_detail(np.asarray(gray, np.uint8), size), size)
 
     def resized(interpolation: int) -> Callable[..., npt.NDArray[Any]]:
-        def face(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
+        def face(frame: Image, box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
             gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_BGR2GRAY), np.uint8)
             return np.asarray(cv2.resize(reduce_detail(gray, size), (size, size), interpolation=interpolation))
 
@@ -254,7 +257,7 @@ def _network(classifier: Classifier, golden: Golden) -> StageResult:
     return StageResult(name, False, f"{detail} ({limits})", f"{cause}; {detail}")
 
 
-def _replay(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]:
+def _replay(classifier: Classifier, golden: Golden) -> FloatArray:
     """``(n, 7)`` probabilities of this device's network for the recorded input tensors."""
     spec = classifier.input_spec
     if not spec.is_quantized:
@@ -267,9 +270,7 @@ def _replay(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]:
     return np.concatenate(rows)
 
 
-def _suspect_network(
-    classifier: Classifier, golden: Golden, got: npt.NDArray[np.float32], want: npt.NDArray[np.float32]
-) -> str:
+def _suspect_network(classifier: Classifier, golden: Golden, got: FloatArray, want: FloatArray) -> str:
     order = _permutation(got, want)
     if order is not None:
         return f"the model's outputs stand in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
@@ -288,7 +289,7 @@ def _suspect_network(
     return "another network than the one that the golden vectors were made with, or a runtime that computes wrongly"
 
 
-def _permutation(got: npt.NDArray[np.float32], want: npt.NDArray[np.float32]) -> list[str] | None:
+def _permutation(got: FloatArray, want: FloatArray) -> list[str] | None:
     """The emotions in the order of the columns of ``got``, if those are the columns of ``want`` in another order."""
     distance = np.abs(got[:, :, None] - want[:, None, :]).mean(axis=0)
     nearest = distance.argmin(axis=1)

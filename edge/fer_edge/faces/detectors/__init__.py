@@ -34,6 +34,8 @@ from fer_edge.faces.detector import DetectorSpec
 from fer_edge.logs import LOG
 from fer_edge.registry import find_records
 
+__all__ = ["AUTO", "detector_names", "detectors", "open_detector"]
+
 AUTO = "auto"
 
 

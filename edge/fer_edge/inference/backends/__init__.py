@@ -30,6 +30,17 @@ from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.registry import find_records
 
+__all__ = [
+    "backend_for",
+    "backend_spec",
+    "backends",
+    "backends_for",
+    "load_backend",
+    "model_suffixes",
+    "offered_backends",
+    "tflite_backend",
+]
+
 
 @functools.cache
 def backends() -> dict[str, BackendSpec]:

@@ -39,6 +39,8 @@ import functools
 from fer_edge.outputs.output import OutputSpec
 from fer_edge.registry import find_records
 
+__all__ = ["outputs"]
+
 
 @functools.cache
 def outputs() -> dict[str, OutputSpec]:
