@@ -35,7 +35,14 @@ class Channel(Generic[Item]):
         """Items that were let go because the channel was full."""
 
     def put(self, item: Item) -> None:
-        """Add an item; raises :class:`ChannelClosed` when the channel has been closed."""
+        """Add an item.
+
+        Args:
+            item: the item.
+
+        Raises:
+            ChannelClosed: the channel has been closed.
+        """
         with self._changed:
             while not self._closed and not self._drop_oldest and len(self._items) >= self._size:
                 self._changed.wait()
@@ -50,8 +57,15 @@ class Channel(Generic[Item]):
     def get(self, timeout: float | None = None) -> Item:
         """Take the oldest item.
 
-        Raises :class:`TimeoutError` when none comes within ``timeout`` seconds; at the end, when all items are taken,
-        the error that the channel was closed with, or :class:`ChannelClosed`.
+        Args:
+            timeout: longest wait in seconds; None waits for ever.
+
+        Returns:
+            The oldest item.
+
+        Raises:
+            TimeoutError: none came in time.
+            ChannelClosed: all items are taken and the channel is closed; or the error that it was closed with.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._items or self._closed, timeout):
@@ -65,7 +79,12 @@ class Channel(Generic[Item]):
             raise ChannelClosed
 
     def close(self, error: BaseException | None = None, *, discard: bool = False) -> None:
-        """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any."""
+        """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any.
+
+        Args:
+            error: raised by :meth:`get` after the last item, in place of :class:`ChannelClosed`.
+            discard: drop the items that still wait.
+        """
         with self._changed:
             if not self._closed:
                 self._closed = True

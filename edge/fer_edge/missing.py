@@ -76,6 +76,12 @@ def explained() -> Iterator[None]:
 
     One that says already which Python package is missing stays as it is, unless the package is there and a library of
     the system is what it lacks: then advice to install the package (again) would lead nowhere.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        MissingDependencyError: in place of the :class:`ImportError`.
     """
     try:
         yield

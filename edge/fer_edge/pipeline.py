@@ -125,7 +125,17 @@ class FacePipeline:
             self.close()
 
     def poll(self, timeout_s: float) -> Iterator[Result | None]:
-        """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too."""
+        """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too.
+
+        Args:
+            timeout_s: longest wait for a result, in seconds.
+
+        Returns:
+            An iterator that ends with the source; it raises what the source or the model raised.
+
+        Raises:
+            RuntimeError: the pipeline has been iterated before.
+        """
         self._start()
         try:
             while not self._stop_asked and (self.max_frames is None or self.stats.frames < self.max_frames):

@@ -37,7 +37,11 @@ class Face:
     """``(7,)``, of this frame alone."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As in a JSON line."""
+        """As in a JSON line.
+
+        Returns:
+            Plain JSON values; box in pixels, score with three and probabilities with four decimals.
+        """
         return {
             "track_id": self.track_id,
             "box": list(self.box),
@@ -83,7 +87,11 @@ class Result:
         return self.done_at - self.frame.captured_at
 
     def as_dict(self) -> dict[str, Any]:
-        """As in a JSON line; ``file`` only where the source is a folder of images."""
+        """As in a JSON line; ``file`` only where the source is a folder of images.
+
+        Returns:
+            Plain JSON values; ``frame`` is :attr:`index`, ``time_s`` is in seconds.
+        """
         line: dict[str, Any] = {"frame": self.index, "time_s": round(self.time_s, 4)}
         if self.frame.path is not None:
             line["file"] = str(self.frame.path)
@@ -124,7 +132,14 @@ class PipelineStats:
         return self.frames / self.elapsed_s if self.elapsed_s > 0.0 else 0.0
 
     def age_percentiles_ms(self, *percents: float) -> list[float]:
-        """Percentiles (nearest rank) of capture-to-result age in milliseconds; NaN before the first result."""
+        """Percentiles (nearest rank) of capture-to-result age in milliseconds; NaN before the first result.
+
+        Args:
+            percents: each in [0, 100].
+
+        Returns:
+            One value in milliseconds per percentage.
+        """
         ages = sorted(self.ages_s)
         last = len(ages) - 1
         return [ages[round(last * percent / 100.0)] * 1e3 if ages else float("nan") for percent in percents]

@@ -32,7 +32,14 @@ class Subcommands:
     table: Mapping[str, Subcommand]
 
     def main(self, argv: Sequence[str] | None = None) -> int:
-        """Hand ``argv`` to the subcommand that it names; returns the exit code."""
+        """Hand ``argv`` to the subcommand that it names; returns the exit code.
+
+        Args:
+            argv: arguments without the program's name; None takes those of the process.
+
+        Returns:
+            The exit code.
+        """
         arguments = list(sys.argv[1:] if argv is None else argv)
         name = arguments[0] if arguments else ""
         if name in self.table:
@@ -42,7 +49,11 @@ class Subcommands:
         return self._call(self.itself, arguments)
 
     def summary(self) -> str:
-        """A list for the end of ``--help``."""
+        """A list for the end of ``--help``.
+
+        Returns:
+            Several lines without an end.
+        """
         width = max(len(name) for name in self.table)
         lines = [f"  {self.prog} {name:<{width}}  {part.help}" for name, part in self.table.items()]
         return "\n".join(["other commands (each with --help):", *lines])

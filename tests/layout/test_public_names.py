@@ -129,9 +129,14 @@ def test_the_list_is_what_the_module_offers(name: str) -> None:
 def test_every_listed_name_is_there(name: str) -> None:
     module = importlib.import_module(name)
     for listed in declared(TREES[name][1]) or []:
-        found = getattr(module, listed)
-        assert not isinstance(found, ModuleType), f"{name}.{listed} is a module: the name is taken twice"
+        assert not isinstance(getattr(module, listed), ModuleType)
         assert listed in dir(module)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_no_listed_name_is_that_of_a_module_of_the_room(name: str) -> None:
+    modules = {other.rpartition(".")[2] for other in TREES if other.rpartition(".")[0] == name}
+    assert not modules & {*(declared(TREES[name][1]) or [])}, "what the name means would depend on what was imported"
 
 
 def test_a_room_does_not_load_what_it_hands_on() -> None:

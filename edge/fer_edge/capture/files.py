@@ -108,15 +108,30 @@ class VideoCapture(Protocol):
     """The part of ``cv2.VideoCapture`` that :class:`VideoFile` uses."""
 
     def isOpened(self) -> bool:  # noqa: N802
-        """Whether it can be read."""
+        """Whether it can be read.
+
+        Returns:
+            Whether frames can be read.
+        """
         ...
 
     def read(self) -> tuple[bool, Any]:
-        """Whether there is a frame, and the frame."""
+        """Whether there is a frame, and the frame.
+
+        Returns:
+            ``(True, frame)`` with a frame ``(H, W, 3)`` BGR uint8; ``(False, ...)`` at the end.
+        """
         ...
 
     def get(self, prop: int, /) -> float:
-        """A property, 0 where it is unknown."""
+        """A property, 0 where it is unknown.
+
+        Args:
+            prop: a ``cv2.CAP_PROP_*`` constant.
+
+        Returns:
+            Its value, 0 where it is unknown.
+        """
         ...
 
     def release(self) -> None:

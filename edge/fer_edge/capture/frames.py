@@ -68,7 +68,11 @@ class Source(Protocol):
     def frames(self) -> Iterator[Frame]:
         """The frames, in order. To be iterated once, by one thread.
 
-        Raises :class:`SourceError` for a file that turns out unreadable.
+        Returns:
+            An iterator that ends with the source, or soon after :meth:`stop`.
+
+        Raises:
+            SourceError: a file turns out unreadable.
         """
         ...
 

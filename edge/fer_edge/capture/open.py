@@ -35,8 +35,18 @@ def open_source(
     ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
     a folder of images, or a pattern such as ``'shots/*.jpg'``.
 
-    Raises :class:`SourceError` for a file that is missing or not what its name says, :class:`DeviceError` for a camera
-    that is missing, :class:`MissingDependencyError` when Picamera2 is not installed.
+    Args:
+        source: what to open.
+        options: what is asked of it; None leaves everything to the source.
+
+    Returns:
+        The source, open; iterate its :meth:`Source.frames` once.
+
+    Raises:
+        UsageError: ``source`` is empty.
+        SourceError: a file is missing or not what its name says, or a stream cannot be opened.
+        DeviceError: a camera is missing.
+        MissingDependencyError: Picamera2, or a package that reads HEIC, is not installed.
     """
     options = options or CaptureOptions()
     text = os.fspath(source) if not isinstance(source, int) else str(source)

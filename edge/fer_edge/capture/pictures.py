@@ -41,7 +41,18 @@ def read_image(path: Path) -> Image:
 
 
 def read_pictures(path: Path) -> Iterator[Image]:
-    """All frames or pages of a picture file; see :func:`read_image`."""
+    """All frames or pages of a picture file; see :func:`read_image`.
+
+    Args:
+        path: the file; its name does not matter.
+
+    Returns:
+        Pictures ``(H, W, 3)`` BGR uint8, upright, in the file's order.
+
+    Raises:
+        SourceError: not a picture, damaged, or of a format that cannot be read here.
+        MissingDependencyError: HEIC without a package that reads it.
+    """
     content = read_content(path)
     found = sniff(content[:HEAD_BYTES]).format
     if found == "GIF" or frames_in(content) > 1:
@@ -60,7 +71,17 @@ def _several(pages: list[bool]) -> bool:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a picture file that may be decoded; raises :class:`SourceError` for others."""
+    """The bytes of a picture file that may be decoded.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        SourceError: it cannot be read, or is empty or too large.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

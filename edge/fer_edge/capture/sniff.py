@@ -83,7 +83,14 @@ _MJPEG_SUFFIXES: Final = frozenset({".mjpeg", ".mjpg", ".mjp"})
 
 
 def sniff_file(path: Path) -> Content:
-    """What a file is; ``UNKNOWN`` also for one that cannot be opened."""
+    """What a file is; ``UNKNOWN`` also for one that cannot be opened.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Kind and format by its first bytes.
+    """
     try:
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
@@ -101,7 +108,14 @@ def sniff_file(path: Path) -> Content:
 
 
 def sniff(head: bytes) -> Content:  # noqa: PLR0911 - a table of cases
-    """What a file is that begins with these bytes (:data:`HEAD_BYTES` of them, or all)."""
+    """What a file is that begins with these bytes (:data:`HEAD_BYTES` of them, or all).
+
+    Args:
+        head: the first bytes of a file, :data:`HEAD_BYTES` or all.
+
+    Returns:
+        Kind and format; :attr:`Kind.UNKNOWN` where neither is recognised.
+    """
     if not head:
         return Content(Kind.UNKNOWN, "empty")
     for prefix, kind, name in _PREFIXES:

@@ -28,6 +28,13 @@ def list_cameras(system: Path = Path("/sys/class/video4linux"), devices: Path = 
     """The V4L2 cameras of this machine. Nodes that deliver no pictures (metadata, outputs) are left out.
 
     Empty on other systems than Linux: there is no way to ask without opening the cameras.
+
+    Args:
+        system: where the kernel lists them.
+        devices: where their nodes are.
+
+    Returns:
+        The cameras by number.
     """
     cameras = []
     for folder in system.glob("video*") if system.is_dir() else ():

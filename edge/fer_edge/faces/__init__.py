@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from fer_edge.faces.follow import BoxFlow
     from fer_edge.faces.tiles import for_photos
     from fer_edge.faces.tracks import TrackedAnswer, Tracker
-    from fer_edge.faces.yunet_file import yunet_file
 
 __all__ = [
     "Box",
@@ -26,7 +25,6 @@ __all__ = [
     "detector_names",
     "for_photos",
     "open_detector",
-    "yunet_file",
 ]
 
 _HOMES: Final[dict[str, str]] = {
@@ -40,7 +38,6 @@ _HOMES: Final[dict[str, str]] = {
     "for_photos": "fer_edge.faces.tiles",
     "TrackedAnswer": "fer_edge.faces.tracks",
     "Tracker": "fer_edge.faces.tracks",
-    "yunet_file": "fer_edge.faces.yunet_file",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -37,12 +37,28 @@ class FaceDetector(Protocol):
         """Faces in ``image`` ``(H, W, 3)`` BGR uint8, from left to right.
 
         ``small`` is the same picture at fewer pixels, where the camera delivers one, so that nothing need be shrunk.
+
+        Args:
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one, so that nothing need be shrunk.
+
+        Returns:
+            The faces from left to right, boxes in pixels of ``image``.
         """
         ...
 
 
 def clip_box(box: tuple[float, float, float, float], width: int, height: int) -> Box | None:
-    """The part of a box that lies in a frame of ``width`` x ``height`` pixels, in whole pixels; None if none does."""
+    """The part of a box that lies in a frame of ``width`` x ``height`` pixels, in whole pixels; None if none does.
+
+    Args:
+        box: ``(x, y, w, h)`` in pixels, not necessarily whole.
+        width: of the frame, in pixels.
+        height: of the frame, in pixels.
+
+    Returns:
+        The box inside the frame, None where nothing of it is.
+    """
     x, y, w, h = box
     left, top = max(round(x), 0), max(round(y), 0)
     right, bottom = min(round(x + w), width), min(round(y + h), height)
@@ -52,7 +68,15 @@ def clip_box(box: tuple[float, float, float, float], width: int, height: int) ->
 
 
 def shrink(image: Image, width: int) -> Image:
-    """``image`` at most ``width`` pixels wide, its proportions kept; never enlarged."""
+    """``image`` at most ``width`` pixels wide, its proportions kept; never enlarged.
+
+    Args:
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8.
+        width: greatest width of the result, in pixels.
+
+    Returns:
+        The image itself where it is narrow enough, else a smaller copy.
+    """
     import cv2  # late, and found at once when it is there: this module is read for --help, too
     import numpy as np
 

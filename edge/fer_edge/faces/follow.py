@@ -37,7 +37,12 @@ class BoxFlow:
         self._before: Image | None = None
 
     def see(self, image: Image, small: Image | None = None) -> None:
-        """Remember a frame in which faces have just been detected, as the one to start from."""
+        """Remember a frame in which faces have just been detected, as the one to start from.
+
+        Args:
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one.
+        """
         self._before = self._gray(image, small)
 
     def follow(
@@ -46,7 +51,16 @@ class BoxFlow:
         image: Image,
         small: Image | None = None,
     ) -> list[DetectedFace]:
-        """``faces`` of the frame before, moved to where they are in ``image``; those that were lost are left out."""
+        """``faces`` of the frame before, moved to where they are in ``image``; those that were lost are left out.
+
+        Args:
+            faces: those of the frame before.
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one.
+
+        Returns:
+            The faces that were found again; their scores are those of the detection.
+        """
         before, after = self._before, self._gray(image, small)
         self._before = after
         if before is None or before.shape != after.shape or not faces:

@@ -90,6 +90,14 @@ class Tracker:
         """Answers for the faces of the next frame, in the order of ``boxes``.
 
         ``time_s`` grows from call to call; ``raw`` is ``(len(boxes), 7)`` float32, the network's probabilities.
+
+        Args:
+            time_s: time of the frame in seconds; grows from call to call.
+            boxes: the faces, ``(x, y, w, h)`` in pixels.
+            raw: ``(len(boxes), 7)`` float32, the network's probabilities.
+
+        Returns:
+            One answer per box.
         """
         known = [t for t in self._tracks if time_s - t.seen_s <= FORGET_AFTER_S] if self.follow else []
         matched = match_boxes([track.box for track in known], boxes)
@@ -119,7 +127,15 @@ class Tracker:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two ``(x, y, w, h)`` boxes, in [0, 1]."""
+    """Intersection over union of two ``(x, y, w, h)`` boxes, in [0, 1].
+
+    Args:
+        a: ``(x, y, w, h)`` in pixels.
+        b: the other box.
+
+    Returns:
+        0 where they do not meet, 1 where they are the same.
+    """
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -129,7 +145,15 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def match_boxes(old: Sequence[Box], new: Sequence[Box]) -> dict[int, int]:
-    """``{index in new: index in old}``, best overlap first; each box is used once, at least :data:`MIN_OVERLAP`."""
+    """``{index in new: index in old}``, best overlap first; each box is used once, at least :data:`MIN_OVERLAP`.
+
+    Args:
+        old: boxes of the frame before.
+        new: boxes of this frame.
+
+    Returns:
+        Pairs of indices; a new box without a partner is not in it.
+    """
     pairs = sorted(((overlap(a, b), j, i) for i, a in enumerate(old) for j, b in enumerate(new)), reverse=True)
     matched: dict[int, int] = {}
     used: set[int] = set()

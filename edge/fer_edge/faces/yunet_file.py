@@ -50,7 +50,14 @@ _PIECE = 1 << 16
 def yunet_file(pinned: PinnedFile = YUNET) -> Path:
     """Path of YuNet's file in the cache folder; fetched if it is not there, or is there but damaged.
 
-    Raises :class:`MissingDependencyError` when it cannot be fetched, saying why.
+    Args:
+        pinned: address, size and checksum of the file.
+
+    Returns:
+        Path of a file with this checksum.
+
+    Raises:
+        MissingDependencyError: it cannot be fetched, or not be kept; the message says why.
     """
     for path in places_to_look(pinned.name):
         try:
@@ -73,7 +80,16 @@ def yunet_file(pinned: PinnedFile = YUNET) -> Path:
 def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = TOTAL_S) -> bytes:
     """Fetch a pinned file into memory: at most ``pinned.size`` bytes, at most ``total_s`` seconds.
 
-    Raises :class:`MissingDependencyError` for no network, a time-out, another length and another checksum.
+    Args:
+        pinned: address, size and checksum of the file.
+        stall_s: longest wait for the connection and between two pieces of the answer, in seconds.
+        total_s: longest wait for all of it, in seconds.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        MissingDependencyError: no network, a time-out, another length or another checksum.
     """
     import http.client  # late: with ssl these cost more than a tenth of a second
     import urllib.error

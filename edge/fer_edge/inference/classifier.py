@@ -35,7 +35,11 @@ class Prediction:
         return float(np.max(self.probabilities))
 
     def as_dict(self) -> dict[str, float]:
-        """``{emotion: probability}`` with plain floats."""
+        """``{emotion: probability}`` with plain floats.
+
+        Returns:
+            Seven pairs in the order of :data:`fer_edge.labels.EMOTIONS`.
+        """
         return {name: float(value) for name, value in zip(EMOTIONS, self.probabilities, strict=True)}
 
 
@@ -60,11 +64,27 @@ class Classifier(Protocol):
         """Bare network: ``(1, S, S, 3)`` of the input's dtype to ``(1, 7)`` of the output's dtype.
 
         The result is the caller's own: it does not change with the next call.
+
+        Args:
+            tensor: ``(1, S, S, 3)`` of :attr:`input_spec`'s dtype.
+
+        Returns:
+            ``(1, 7)`` of :attr:`output_spec`'s dtype.
         """
         ...
 
     def predict(self, faces: Image) -> FloatArray:
-        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces (see ``preprocess_face``)."""
+        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces (see ``preprocess_face``).
+
+        Args:
+            faces: ``(N, S, S)`` uint8 grey, S being :attr:`input_size`.
+
+        Returns:
+            ``(N, 7)`` float32 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+        Raises:
+            ModelError: ``faces`` has another shape or dtype.
+        """
         ...
 
     def close(self) -> None:
@@ -93,11 +113,11 @@ class ClassifierBase:
         return self.input_spec.shape[1]
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network, see :meth:`Classifier.infer`."""
+        """Bare network. See :meth:`Classifier.infer`."""
         raise NotImplementedError
 
     def predict(self, faces: Image) -> FloatArray:
-        """Probabilities of grey faces, see :meth:`Classifier.predict`."""
+        """Probabilities of grey faces. See :meth:`Classifier.predict`."""
         tensor = to_model_input(faces, self.input_spec)
         if len(tensor) == 1:  # nothing to take apart or put together: a twentieth of a small network's time
             return self._probabilities(self.infer(tensor))
@@ -153,5 +173,5 @@ class FunctionClassifier(ClassifierBase):
         self._compute = compute
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network, see :meth:`Classifier.infer`."""
+        """See :meth:`Classifier.infer`."""
         return self._compute(tensor)

@@ -39,7 +39,15 @@ class TensorSpec:
 
 
 def quantize(values: FloatArray, spec: TensorSpec) -> npt.NDArray[Any]:
-    """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does)."""
+    """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does).
+
+    Args:
+        values: real numbers, float32, of any shape.
+        spec: scale, zero point and integer dtype.
+
+    Returns:
+        Integers of ``spec.dtype``, of the same shape.
+    """
     info = np.iinfo(spec.dtype)
     steps = np.rint(values / np.float32(spec.scale)) + spec.zero_point
     stored: npt.NDArray[Any] = np.clip(steps, info.min, info.max).astype(spec.dtype)
@@ -50,6 +58,13 @@ def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> FloatArray:
     """Integers of ``spec`` to real numbers; a float tensor passes through.
 
     Widened to int32 before the subtraction: int8 -128 minus a zero point of -128 would wrap around.
+
+    Args:
+        stored: values of ``spec.dtype``, of any shape.
+        spec: scale and zero point.
+
+    Returns:
+        float32 of the same shape.
     """
     if not spec.is_quantized:
         return stored.astype(np.float32, copy=False)
@@ -57,7 +72,18 @@ def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> FloatArray:
 
 
 def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
-    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes."""
+    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes.
+
+    Args:
+        faces: ``(N, S, S)`` uint8 grey.
+        spec: of the model's input ``(1, S, S, 3)``.
+
+    Returns:
+        ``(N, S, S, 3)`` of ``spec.dtype``.
+
+    Raises:
+        ModelError: ``faces`` has another shape or dtype.
+    """
     size = spec.shape[1]
     if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:
         raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
@@ -68,7 +94,16 @@ def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
 
 
 def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
-    """Raise :class:`ModelError` unless the model takes ``(1, S, S, 3)`` and gives ``(1, 7)`` in a known dtype."""
+    """Refuse a model that is not an emotion model by its tensors.
+
+    Args:
+        model_path: the file, for the message.
+        input_spec: of the model's input.
+        output_spec: of the model's output.
+
+    Raises:
+        ModelError: it does not take ``(1, S, S, 3)`` and give ``(1, 7)`` in float32, int8 or uint8.
+    """
     shape = input_spec.shape
     if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or shape[1] < 1:
         raise ModelError(f"{model_path}: expected an input of shape (1, S, S, 3), the model has {shape}")

@@ -25,7 +25,11 @@ class Sink(Protocol):
     """A file: from a source that waits, every result is wanted. Else only the newest counts."""
 
     def write(self, result: Result) -> None:
-        """Take one result; may take its time."""
+        """Take one result; may take its time.
+
+        Args:
+            result: shared with the other outputs; not to be changed.
+        """
         ...
 
     def close(self) -> None:
@@ -66,7 +70,11 @@ class SinkRunner:
         return self.sink.lossless and self.error is not None and not isinstance(self.error, BrokenPipeError)
 
     def put(self, result: Result) -> None:
-        """Hand a result over; after a failure this does nothing."""
+        """Hand a result over; after a failure this does nothing.
+
+        Args:
+            result: the newest result.
+        """
         with contextlib.suppress(ChannelClosed):
             self._queue.put(result)
 

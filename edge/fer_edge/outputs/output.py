@@ -35,7 +35,15 @@ class OutputOption:
 
 
 def option(flag: str, **settings: Any) -> OutputOption:
-    """An option such as ``--jsonl``; ``settings`` as for :meth:`argparse.ArgumentParser.add_argument`."""
+    """An option such as ``--jsonl``; ``settings`` as for :meth:`argparse.ArgumentParser.add_argument`.
+
+    Args:
+        flag: its name on the command line, with two dashes.
+        settings: as for :meth:`argparse.ArgumentParser.add_argument`.
+
+    Returns:
+        The option.
+    """
     return OutputOption(flag, settings)
 
 
@@ -77,15 +85,36 @@ class OutputSpec:
     """Outputs are opened in this order: those that may lack a package or a port before any file is touched."""
 
     def wanted(self, arguments: argparse.Namespace) -> bool:
-        """Whether the options ask for it."""
+        """Whether the options ask for it.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            True where it is to be opened.
+        """
         if self.asked is not None:
             return self.asked(arguments)
         return bool(getattr(arguments, self.options[0].dest))
 
     def file(self, arguments: argparse.Namespace) -> str | None:
-        """The file that it is to write, :data:`STDOUT` for standard output; None where it writes none."""
+        """The file that it is to write, :data:`STDOUT` for standard output; None where it writes none.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            The name as the user gave it.
+        """
         return getattr(arguments, self.options[0].dest) or None if self.writes_file else None
 
     def writes_stdout(self, arguments: argparse.Namespace) -> bool:
-        """Whether it needs standard output for itself."""
+        """Whether it needs standard output for itself.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            True where nothing else may write there.
+        """
         return self.file(arguments) == STDOUT

@@ -49,7 +49,11 @@ class Status:
         return self.state == "running" and self.since_last_s is not None and self.since_last_s < STALE_S
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, rounded to what is meant."""
+        """Plain JSON values, rounded to what is meant.
+
+        Returns:
+            The fields by name; times in milliseconds (``_ms``) or seconds (``_s``).
+        """
         return {
             "source": self.source,
             "state": self.state,
@@ -82,7 +86,11 @@ class StatusBoard:
         """The outputs whose losses are to be told; set once they are open."""
 
     def watch(self, pipeline: FacePipeline) -> None:
-        """Tell of this pipeline from now on: the next one of several videos."""
+        """Tell of this pipeline from now on: the next one of several videos.
+
+        Args:
+            pipeline: the pipeline to report on.
+        """
         self._pipeline = pipeline
 
     @property
@@ -91,7 +99,11 @@ class StatusBoard:
         return self._pipeline.alive
 
     def now(self) -> Status:
-        """The present state."""
+        """The present state.
+
+        Returns:
+            A copy that does not change.
+        """
         stats, source = self._pipeline.stats, self._pipeline.source
         moments = list(stats.done_at)
         now = time.monotonic()
@@ -126,7 +138,16 @@ class StatusBoard:
 
 
 def recent_rate(moments: Sequence[float], now: float, window_s: float = 5.0) -> float:
-    """Events per second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order."""
+    """Events per second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order.
+
+    Args:
+        moments: ``time.monotonic()`` of the latest events, in order.
+        now: the present moment, on the same clock.
+        window_s: how far back to look, in seconds.
+
+    Returns:
+        Events per second.
+    """
     recent = [moment for moment in moments if now - moment <= window_s]
     if len(recent) < 2:
         return 0.0

@@ -64,7 +64,18 @@ class Golden:
 
 
 def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) -> Path:
-    """The golden vectors to use for a model. Raises :class:`InputError` when there are none."""
+    """The golden vectors to use for a model.
+
+    Args:
+        model_path: the model file.
+        golden: the file that the user names; None looks for it.
+
+    Returns:
+        Path of the golden vectors.
+
+    Raises:
+        InputError: there are none.
+    """
     beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
@@ -76,7 +87,17 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
 
 
 def read_golden(path: str | os.PathLike[str]) -> Golden:
-    """Read a ``golden.npz``. Raises :class:`InputError` for a file that is not one, or is damaged."""
+    """Read a ``golden.npz``.
+
+    Args:
+        path: the ``.npz`` file.
+
+    Returns:
+        The vectors, their shapes and dtypes checked.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is of another format.
+    """
     source = Path(path)
     try:
         with source.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:

@@ -83,13 +83,21 @@ class VerifyReport:
         return f"{what} differs first in {failed.name}: {failed.diagnosis or failed.detail}"
 
     def lines(self) -> list[str]:
-        """Human-readable lines, one a stage and the summary last."""
+        """Human-readable lines, one a stage and the summary last.
+
+        Returns:
+            The lines without their ends.
+        """
         marks = {True: "ok  ", False: "FAIL"}
         rows = [f"{marks[stage.passed]} {stage.name:<15} {stage.detail}" for stage in self.stages]
         return [*rows, self.summary]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name, paths as text.
+        """
         return {
             "passed": self.passed,
             "model": str(self.model),
@@ -113,8 +121,11 @@ def verify(
     """Replay golden vectors through preprocessing and a model on this device.
 
     Args:
-        model: as in :func:`open_classifier`, and so ``backend``, ``threads`` and ``trusted``.
+        model: as in :func:`open_classifier`.
         golden: by default the ``golden.npz`` beside the model, else the one in the installed package.
+        backend: as in :func:`open_classifier`.
+        threads: as in :func:`open_classifier`.
+        trusted: as in :func:`open_classifier`.
 
     Returns:
         What each stage gave.
@@ -131,7 +142,18 @@ def verify(
 
 
 def verify_classifier(classifier: Classifier, golden: Golden) -> VerifyReport:
-    """Replay ``golden`` through this device's preprocessing and an opened classifier."""
+    """Replay ``golden`` through this device's preprocessing and an opened classifier.
+
+    Args:
+        classifier: the open classifier; it stays open.
+        golden: the vectors.
+
+    Returns:
+        What each stage gave.
+
+    Raises:
+        InputError: the vectors are for models of another input size.
+    """
     if classifier.input_size != golden.input_size:
         raise InputError(
             f"{golden.path} is for models of input size {golden.input_size}, {classifier.model_path} has "

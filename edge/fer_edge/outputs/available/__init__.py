@@ -44,5 +44,12 @@ __all__ = ["outputs"]
 
 @functools.cache
 def outputs() -> dict[str, OutputSpec]:
-    """All outputs by name, in the order in which they are opened; loads none of them."""
+    """All outputs by name, in the order in which they are opened; loads none of them.
+
+    Returns:
+        ``{name: specification}``.
+
+    Raises:
+        FerError: a module of this package holds no specification, or two have one name.
+    """
     return find_records(__name__, "OUTPUT", OutputSpec)
