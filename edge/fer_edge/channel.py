@@ -18,8 +18,13 @@ class ChannelClosed(Exception):  # noqa: N818 - the end of a stream, as StopIter
 class Channel(Generic[Item]):
     """Bounded first-in first-out queue with an end.
 
-    ``size`` is the most items that wait. With ``drop_oldest`` a full channel loses its oldest item to the new one and
-    :meth:`put` never waits: what arrives at the other end is always fresh. Without it :meth:`put` waits.
+    Args:
+        size: the most items that wait, 1 or more.
+        drop_oldest: a full channel loses its oldest item to the new one and :meth:`put` never waits, so what arrives at
+            the other end is always fresh; without it :meth:`put` waits.
+
+    Raises:
+        ValueError: ``size`` is below 1.
     """
 
     def __init__(self, size: int, *, drop_oldest: bool = False) -> None:

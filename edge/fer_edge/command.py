@@ -35,7 +35,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one."""
+    """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one.
+
+    Args:
+        *args: as for :class:`argparse.ArgumentParser`.
+        **kwargs: as for :class:`argparse.ArgumentParser`; ``allow_abbrev`` is off unless given.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs

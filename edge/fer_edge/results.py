@@ -63,6 +63,7 @@ class Result:
     frame: Frame
     """The picture, its number, its times and the file it came from."""
     faces: tuple[Face, ...]
+    """Empty where there is none."""
     done_at: float
     """``time.monotonic()`` when the result was complete."""
 
@@ -104,16 +105,21 @@ class PipelineStats:
     """Counts and times so far; written by the pipeline's threads, to be read by anyone."""
 
     frames: int = 0
+    """Results handed out."""
     faces: int = 0
+    """Faces in them."""
     busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Seconds that each stage worked, waiting for its neighbours left out (``capture`` of a camera is mostly waiting
     for the camera): ``classify`` is the network alone, ``rest`` crop, resize and
     tracking."""
     dropped: int = 0
+    """Frames of a live source that were not looked at, because newer ones had come."""
     widest: int = 0
     """Width of the widest frame so far, in pixels."""
     started_at: float = 0.0
+    """``time.monotonic()`` of the start; 0 before it."""
     ended_at: float = 0.0
+    """``time.monotonic()`` of the end; 0 before it."""
     ages_s: deque[float] = field(default_factory=lambda: deque(maxlen=AGES_KEPT))
     """Seconds from capture to result, of the latest frames."""
     done_at: deque[float] = field(default_factory=lambda: deque(maxlen=MOMENTS_KEPT))

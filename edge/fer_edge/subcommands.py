@@ -20,6 +20,7 @@ class Subcommand(NamedTuple):
     target: str
     """``package.module:function``, as in an entry point; the function takes ``argv`` and returns an exit code."""
     help: str
+    """One line for ``--help``."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,11 @@ class Subcommands:
     """The parts of one command. What begins with a dash, or nothing at all, goes to the command itself."""
 
     prog: str
+    """Name of the command."""
     itself: str
     """Target that takes over when no subcommand is named."""
     table: Mapping[str, Subcommand]
+    """``{name: subcommand}``, in the order of ``--help``."""
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Hand ``argv`` to the subcommand that it names; returns the exit code.

@@ -26,6 +26,16 @@ def listed(tree: ast.Module) -> set[str]:
     return set()
 
 
+def public_classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Classes that are listed."""
+    for path in sorted(FER_EDGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = listed(tree)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name in names:
+                yield f"{path.relative_to(FER_EDGE).as_posix()}:{node.name}", node
+
+
 def public_functions() -> Iterator[tuple[str, Function]]:
     """Functions that are listed, and public methods of classes that are."""
     for path in sorted(FER_EDGE.rglob("*.py")):
@@ -73,11 +83,7 @@ def faults(function: Function) -> list[str]:
     found = sections(docstring)
     decorators = {ast.unparse(decorator) for decorator in function.decorator_list}
     is_attribute = bool(decorators & {"property", "functools.cached_property"})
-    lacking = [
-        f"Args: {name}"
-        for name in parameters(function)
-        if not re.search(rf"^ {{4}}\*{{0,2}}{name}: \S", found.get("Args", ""), re.MULTILINE)
-    ]
+    lacking = [f"Args: {name}" for name in parameters(function) if not _is_told(name, found.get("Args", ""))]
     answer = ast.unparse(function.returns) if function.returns else "None"
     if answer not in ("None", "NoReturn") and not is_attribute and not {"Returns", "Yields"} & found.keys():
         lacking.append("Returns")
@@ -86,12 +92,36 @@ def faults(function: Function) -> list[str]:
     ]
 
 
+def class_faults(node: ast.ClassDef) -> list[str]:
+    """Parameters and errors of a constructor that the class does not tell, and fields without a line of their own."""
+    found = sections(ast.get_docstring(node) or "")
+    lacking = []
+    for member, following in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+            lacking += [f"Args: {p}" for p in parameters(member) if not _is_told(p, found.get("Args", ""))]
+            lacking += [f"Raises: {e}" for e in sorted(raised(member)) if f"{e}: " not in found.get("Raises", "")]
+        if isinstance(member, ast.AnnAssign) and not ast.unparse(member.target).startswith("_"):
+            told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            lacking += [] if told else [f"field: {ast.unparse(member.target)}"]
+    return lacking
+
+
+def _is_told(parameter: str, arguments: str) -> bool:
+    return re.search(rf"^ {{4}}\*{{0,2}}{parameter}: \S", arguments, re.MULTILINE) is not None
+
+
+CLASSES = dict(public_classes())
 PUBLIC = dict(public_functions())
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring_says_what_goes_in_what_comes_out_and_what_is_raised(name: str) -> None:
     assert faults(PUBLIC[name]) == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_docstring_of_a_class_says_what_it_takes_and_what_its_fields_are(name: str) -> None:
+    assert class_faults(CLASSES[name]) == []
 
 
 def test_what_is_lacking_is_found() -> None:

@@ -71,7 +71,7 @@ def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
         given: arguments without the program's name.
 
     Returns:
-        The options, defaults filled in.
+        The options; ``inputs`` holds the sources, at least one, and ``source`` the first of them.
 
     Raises:
         UsageError: an unknown option, a bad value, or options that exclude each other.

@@ -46,12 +46,19 @@ DEFAULT_FPS: Final[float] = 25.0
 class ImageFiles:
     """One image or several, in the order given; of animated ones and those of several pages, all.
 
-    Raises :class:`SourceError` for a single one that is broken.
+    Args:
+        paths: the files, at least one.
+        description: for messages.
+        orientation: 1 to 8, how every picture is turned besides what its file asks for.
+
+    Raises:
+        SourceError: a single one that is broken.
     """
 
     live = False
     continuous = False
     fps: float | None = 1.0 / SECONDS_PER_IMAGE
+    """Images per second in a saved video."""
     state = "running"
 
     def __init__(
@@ -140,10 +147,18 @@ class VideoCapture(Protocol):
 
 
 class VideoFile:
-    """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live.
+    """A video file: every frame, as fast as asked for.
 
-    With ``loop`` it begins again at its end, and the time goes on. ``orientation`` turns the frames besides what the
-    file asks for; ``open_capture`` opens what OpenCV cannot. Raises :class:`SourceError` for what is no video.
+    Args:
+        path: the file.
+        realtime: play it at its own pace, as if it were live.
+        loop: begin again at its end; the time goes on.
+        description: for messages; None is the path.
+        orientation: 1 to 8, how frames are turned besides what the file asks for.
+        open_capture: opens what OpenCV cannot; None opens ``path`` with OpenCV.
+
+    Raises:
+        SourceError: the file is not a video that can be read.
     """
 
     continuous = True

@@ -36,8 +36,11 @@ class CaptureOptions:
     """What may be asked of a source; None leaves it to the source. Files know ``realtime`` and ``loop``."""
 
     width: int | None = None
+    """In pixels."""
     height: int | None = None
+    """In pixels."""
     fps: float | None = None
+    """Frames per second."""
     mjpg: bool = False
     """Ask a USB camera for compressed frames: most give their higher sizes and rates only so."""
     realtime: bool = False

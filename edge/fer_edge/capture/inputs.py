@@ -54,7 +54,12 @@ class Job:
 
 
 class NamedVideo:
-    """A video among several: each frame says which file it is of."""
+    """A video among several: each frame says which file it is of.
+
+    Args:
+        source: the open video.
+        path: its file.
+    """
 
     continuous = True
 
@@ -137,7 +142,7 @@ def unlike(name: str, used: set[str]) -> str:
 
     Args:
         name: the name wished for.
-        used: names that are taken; the result is added to them where the caller does so.
+        used: names that are taken, in lower case; the result is added.
 
     Returns:
         The name, changed where it is taken.

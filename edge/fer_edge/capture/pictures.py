@@ -71,7 +71,7 @@ def _several(pages: list[bool]) -> bool:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a picture file that may be decoded.
+    """The bytes of a picture file; whether they may be decoded, :func:`decode` says.
 
     Args:
         path: the file.
@@ -80,7 +80,7 @@ def read_content(path: Path) -> bytes:
         Its bytes.
 
     Raises:
-        SourceError: it cannot be read, or is empty or too large.
+        SourceError: it cannot be read, or is empty.
     """
     try:
         content = path.read_bytes()

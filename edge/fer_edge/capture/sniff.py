@@ -32,7 +32,9 @@ class Content:
     """The kind of a file and the name of its format, for messages."""
 
     kind: Kind
+    """What it is good for."""
     format: str
+    """Name of the format, for messages."""
 
 
 _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (

@@ -15,7 +15,9 @@ class CameraInfo:
     """A camera as ``--list-cameras`` shows it."""
 
     number: int
+    """N of ``/dev/videoN``."""
     name: str
+    """As the driver gives it."""
 
 
 _QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h: _IOR('V', 0, struct v4l2_capability)

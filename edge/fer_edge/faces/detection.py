@@ -32,6 +32,7 @@ class FaceDetector(Protocol):
     :func:`fer_edge.faces.detectors.open_detector`."""
 
     name: str
+    """What ``--detector`` takes."""
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
         """Faces in ``image`` ``(H, W, 3)`` BGR uint8, from left to right.

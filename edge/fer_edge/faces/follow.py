@@ -30,7 +30,11 @@ MAX_STRAY: Final[float] = 0.1
 
 
 class BoxFlow:
-    """Carries the faces of the last frame on to the next. ``width`` is that of the frames that are compared."""
+    """Carries the faces of the last frame on to the next by pyramidal Lucas-Kanade optical flow (Bouguet, 2001).
+
+    Args:
+        width: of the frames that are compared, in pixels.
+    """
 
     def __init__(self, width: int = 320) -> None:
         self.width = width

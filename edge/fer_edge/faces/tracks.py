@@ -40,6 +40,7 @@ class TrackedAnswer:
     """What is known of one face after one frame."""
 
     track_id: int
+    """From 1; the same as long as the face is followed."""
     emotion: str | None
     """None when no probability reaches the asked confidence."""
     probabilities: FloatArray
@@ -66,9 +67,11 @@ class _Track:
 class Tracker:
     """Gives each face an identity and a steady answer.
 
-    ``smoothing_s`` is the time constant of the average in seconds, 0 for none (then hysteresis is off as well);
-    ``hysteresis`` the lead in probability that a new label needs; below ``min_confidence`` the emotion is None.
-    ``follow=False`` takes every frame as a new scene.
+    Args:
+        smoothing_s: time constant of the average in seconds; 0 for none, then hysteresis is off as well.
+        hysteresis: lead in probability that a new label needs.
+        min_confidence: below it the emotion is None.
+        follow: False takes every frame as a new scene.
     """
 
     def __init__(

@@ -20,8 +20,11 @@ class PinnedFile:
     """A file on the net of which content and length are known beforehand."""
 
     url: str
+    """Address to fetch it from."""
     sha256: str
+    """64 hexadecimal digits."""
     size: int
+    """In bytes."""
 
     @property
     def name(self) -> str:

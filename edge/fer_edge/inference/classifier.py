@@ -23,6 +23,7 @@ class Prediction:
     """The answer for one face: seven probabilities in the order of :data:`fer_edge.labels.EMOTIONS`."""
 
     probabilities: FloatArray
+    """``(7,)`` float32, each in [0, 1]."""
 
     @property
     def emotion(self) -> str:
@@ -52,8 +53,11 @@ class Classifier(Protocol):
     runtime_version: str
     """Package and version that computes, for example ``ai-edge-litert 2.3.0``."""
     model_path: Path
+    """The file that was opened."""
     input_spec: TensorSpec
+    """Of the input ``(1, S, S, 3)``."""
     output_spec: TensorSpec
+    """Of the output ``(1, 7)``."""
 
     @property
     def input_size(self) -> int:
@@ -93,7 +97,17 @@ class Classifier(Protocol):
 
 
 class ClassifierBase:
-    """What all runtimes do alike around their bare network; a backend adds loading and :meth:`infer`."""
+    """What all runtimes do alike around their bare network; a backend adds loading and :meth:`infer`.
+
+    Args:
+        model_path: the file that was opened.
+        input_spec: of the input ``(1, S, S, 3)``.
+        output_spec: of the output ``(1, 7)``.
+        runtime_version: package and version that computes.
+
+    Raises:
+        ModelError: the specs are not those of an emotion model.
+    """
 
     backend = ""
 

@@ -27,10 +27,15 @@ class TensorSpec:
     """
 
     name: str
+    """As in the model file."""
     shape: tuple[int, ...]
+    """Batch first."""
     dtype: np.dtype[Any]
+    """float32, int8 or uint8."""
     scale: float = 0.0
+    """Real number per integer step, 0 for float tensors."""
     zero_point: int = 0
+    """The integer that stands for 0: ``real = scale * (stored - zero_point)``."""
 
     @property
     def is_quantized(self) -> bool:

@@ -21,6 +21,7 @@ class Sink(Protocol):
     """Takes results one after the other, on a thread of its own."""
 
     name: str
+    """For messages and counters."""
     lossless: bool
     """A file: from a source that waits, every result is wanted. Else only the newest counts."""
 
@@ -43,6 +44,10 @@ class SinkRunner:
     From a source that is not live a lossless sink gets every result, the pipeline waiting for it where it must. In all
     other cases the oldest waiting result is dropped, and nothing ever waits. A sink that fails is closed and reported
     once; the rest goes on.
+
+    Args:
+        sink: the sink, open; it is closed here.
+        live: whether the source is live.
     """
 
     def __init__(self, sink: Sink, *, live: bool) -> None:

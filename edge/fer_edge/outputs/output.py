@@ -25,6 +25,7 @@ class OutputOption:
     """One option of an output on the command line and in the configuration file; make it with :func:`option`."""
 
     flag: str
+    """With two dashes."""
     settings: dict[str, Any]
     """As for :meth:`argparse.ArgumentParser.add_argument`."""
 
@@ -54,9 +55,11 @@ class Wanted:
     arguments: argparse.Namespace
     """All options, those of the other outputs, too."""
     source: Source
+    """The open source."""
     job: Job
     """What of the command line the source stands for."""
     board: StatusBoard
+    """How the pipeline fares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ class OutputSpec:
     """One output; ``OUTPUT`` in each module of :mod:`fer_edge.outputs.available`."""
 
     name: str
+    """For messages."""
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
     open: Callable[[Wanted], Sink | None]

@@ -24,22 +24,31 @@ class Status:
     """A moment's state. All durations in seconds, but for the ages in milliseconds."""
 
     source: str
+    """Description of the source, without passwords."""
     state: str
     """``starting``, ``running``, ``ended``, or what a lost source waits for."""
     frames: int
+    """Results so far."""
     faces: int
+    """Faces in all results so far."""
     dropped: int
+    """Frames that were not looked at, because newer ones had come."""
     fps: float
     """Results per second, of late."""
     age_p50_ms: float | None
+    """Median age of the latest results, capture to result; None before the first."""
     age_p99_ms: float | None
+    """99th percentile of the same."""
     since_last_s: float | None
     """Since the last result; None before the first."""
     uptime_s: float
+    """Since the board was made."""
     temperature_c: float | None
     """Of the processor, where the system tells."""
     busy_s: dict[str, float]
+    """Seconds that each stage worked, see :attr:`fer_edge.results.PipelineStats.busy_s`."""
     outputs_dropped: dict[str, int]
+    """``{output: results that it was too slow for}``."""
     outputs_failed: tuple[str, ...] = ()
     """Outputs that have stopped, for example because the disk is full."""
 
@@ -76,7 +85,12 @@ def _rounded(value: float | None) -> float | None:
 
 
 class StatusBoard:
-    """Asks a pipeline how it fares, from any thread."""
+    """Asks a pipeline how it fares, from any thread.
+
+    Args:
+        pipeline: the pipeline to report on.
+        thermal_zone: file with the processor's temperature in thousandths of a degree Celsius.
+    """
 
     def __init__(self, pipeline: FacePipeline, thermal_zone: Path = THERMAL_ZONE) -> None:
         self._pipeline = pipeline

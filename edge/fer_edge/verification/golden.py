@@ -28,6 +28,7 @@ class Golden:
     """The content of a ``golden.npz``; ``n`` vectors for a model of input size ``S``."""
 
     path: Path
+    """The file."""
     frames: tuple[Image, ...]
     """BGR, each ``(H, W, 3)``."""
     boxes: npt.NDArray[np.int32]
@@ -39,7 +40,9 @@ class Golden:
     float_outputs: FloatArray
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
+    """One per vector: the emotion that its face is labelled with."""
     info: dict[str, Any]
+    """Format, model, scales and zero points, and the order of emotions."""
 
     @property
     def input_size(self) -> int:

@@ -47,9 +47,13 @@ class StageResult:
     """One replayed stage: whether it passed, what was compared, and what its failure looks like."""
 
     name: str
+    """One of :data:`STAGES`."""
     passed: bool
+    """Whether it agrees, within the backend's tolerance."""
     detail: str
+    """What was compared, and what came out."""
     diagnosis: str = ""
+    """What the difference looks like; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,17 @@ class VerifyReport:
     """The outcome of a replay; ``stages`` in order of computation."""
 
     model: Path
+    """The model file."""
     golden: Path
+    """The file of golden vectors."""
     backend: str
+    """Name of the backend."""
     runtime: str
+    """Package and version that computed."""
     n_vectors: int
+    """How many were replayed."""
     stages: tuple[StageResult, ...]
+    """In the order of :data:`STAGES`."""
 
     @property
     def passed(self) -> bool:
