@@ -40,7 +40,7 @@ class Golden:
     float_outputs: FloatArray
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
-    """One per vector: the emotion that its face is labelled with."""
+    """One per vector: the emotion decided by ``outputs``."""
     info: dict[str, Any]
     """Format, model, scales and zero points, and the order of emotions."""
 
