@@ -8,7 +8,7 @@ from fer_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fer_edge.outputs.available import outputs
-    from fer_edge.outputs.base import Sink, SinkRunner
+    from fer_edge.outputs.base import Output, OutputRunner
     from fer_edge.outputs.open import check_targets, open_outputs
     from fer_edge.outputs.output import STDOUT, OutputSpec, Wanted, option
     from fer_edge.outputs.secret import MQTT_PASSWORD, WEB_TOKEN
@@ -19,9 +19,9 @@ __all__ = [
     "MQTT_PASSWORD",
     "STDOUT",
     "WEB_TOKEN",
+    "Output",
+    "OutputRunner",
     "OutputSpec",
-    "Sink",
-    "SinkRunner",
     "Status",
     "StatusBoard",
     "Wanted",
@@ -34,8 +34,8 @@ __all__ = [
 
 _HOMES: Final[dict[str, str]] = {
     "outputs": "fer_edge.outputs.available",
-    "Sink": "fer_edge.outputs.base",
-    "SinkRunner": "fer_edge.outputs.base",
+    "Output": "fer_edge.outputs.base",
+    "OutputRunner": "fer_edge.outputs.base",
     "check_targets": "fer_edge.outputs.open",
     "open_outputs": "fer_edge.outputs.open",
     "STDOUT": "fer_edge.outputs.output",

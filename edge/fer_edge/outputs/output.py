@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from fer_edge.capture.frames import Source
     from fer_edge.capture.inputs import Job
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.status import StatusBoard
 
 __all__ = ["STDOUT", "OutputOption", "OutputSpec", "Wanted", "option"]
@@ -70,7 +70,7 @@ class OutputSpec:
     """For messages."""
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
-    open: Callable[[Wanted], Sink | None]
+    open: Callable[[Wanted], Output | None]
     """Opens it when it is wanted; None where there is nothing for it to do with this source.
 
     Raises :class:`fer_edge.errors.FerError` where that fails.

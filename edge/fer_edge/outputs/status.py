@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import SinkRunner
+    from fer_edge.outputs.base import OutputRunner
     from fer_edge.pipeline import FacePipeline
 
 __all__ = ["STALE_S", "THERMAL_ZONE", "Status", "StatusBoard", "recent_rate"]
@@ -96,7 +96,7 @@ class StatusBoard:
         self._pipeline = pipeline
         self._thermal_zone = thermal_zone
         self._began = time.monotonic()
-        self.runners: Sequence[SinkRunner] = ()
+        self.runners: Sequence[OutputRunner] = ()
         """The outputs whose losses are to be told; set once they are open."""
 
     def watch(self, pipeline: FacePipeline) -> None:
@@ -140,8 +140,8 @@ class StatusBoard:
             uptime_s=now - self._began,
             temperature_c=self._temperature(),
             busy_s=dict(stats.busy_s),
-            outputs_dropped={runner.sink.name: runner.dropped for runner in self.runners},
-            outputs_failed=tuple(runner.sink.name for runner in self.runners if runner.failed),
+            outputs_dropped={runner.output.name: runner.dropped for runner in self.runners},
+            outputs_failed=tuple(runner.output.name for runner in self.runners if runner.failed),
         )
 
     def _temperature(self) -> float | None:

@@ -29,7 +29,7 @@ A new one is one new file here, for example ``count.py``::
     )
 
 The command line, the configuration file, ``--help`` and the check for files written twice read that record. What an
-output gets and when: :class:`fer_edge.outputs.base.Sink`.
+output gets and when: :class:`fer_edge.outputs.base.Output`.
 """
 
 from __future__ import annotations
