@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.defaults import DEFAULT_MARGIN
 from fer_edge.errors import InputError
 
@@ -33,7 +34,6 @@ __all__ = [
     "OUTPUT_SCALE",
     "OUTPUT_ZERO_POINT",
     "PIXEL_ZERO",
-    "FloatTensor",
     "GrayImage",
     "Int8Tensor",
     "crop_square",
@@ -45,8 +45,8 @@ __all__ = [
     "to_int8_input",
 ]
 
-GrayImage = npt.NDArray[np.uint8]
-FloatTensor = npt.NDArray[np.float32]
+GrayImage = Image
+"""``(H, W)`` or several, ``(N, H, W)``; uint8."""
 Int8Tensor = npt.NDArray[np.int8]
 
 PIXEL_ZERO: Final[int] = 128
@@ -67,7 +67,7 @@ MAX_CROP: Final[int] = 4096
 """Side in pixels up to which any face box is cropped, whatever the size of the image."""
 
 
-def to_gray(image: npt.NDArray[np.uint8]) -> GrayImage:
+def to_gray(image: Image) -> GrayImage:
     """Grey image ``(H, W)`` uint8 from ``(H, W)``, ``(H, W, 1)``, BGR ``(H, W, 3)`` or BGRA ``(H, W, 4)`` uint8.
 
     Args:
@@ -142,8 +142,8 @@ def _box_mean(gray: GrayImage, k: int) -> GrayImage:
 
 
 def crop_square(
-    image: npt.NDArray[np.uint8], box_xywh: tuple[int, int, int, int] | npt.NDArray[Any], margin: float = DEFAULT_MARGIN
-) -> npt.NDArray[np.uint8]:
+    image: Image, box_xywh: tuple[int, int, int, int] | npt.NDArray[Any], margin: float = DEFAULT_MARGIN
+) -> Image:
     """Square crop centred on a face box, side ``max(w, h) * (1 + 2 * margin)`` pixels; edges are replicated.
 
     ``box_xywh`` is ``(x, y, w, h)`` in pixels of ``image``; it may reach beyond the image, but must touch it.
@@ -179,7 +179,7 @@ def crop_square(
 
 
 def preprocess_face(
-    image: npt.NDArray[np.uint8],
+    image: Image,
     size: int,
     box_xywh: tuple[int, int, int, int] | npt.NDArray[Any] | None = None,
     margin: float = DEFAULT_MARGIN,
@@ -203,7 +203,7 @@ def preprocess_face(
     return resize_gray(reduce_detail(to_gray(crop), size), size)
 
 
-def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:
+def to_float_input(faces: Image) -> FloatArray:
     """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128].
 
     Args:
@@ -216,7 +216,7 @@ def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:
     return _three_channels(cv2.LUT(_tall(faces), _FLOAT_VALUES), faces.shape) if faces.size else _empty(faces, "f4")
 
 
-def to_int8_input(faces: npt.NDArray[np.uint8]) -> Int8Tensor:
+def to_int8_input(faces: Image) -> Int8Tensor:
     """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``.
 
     Args:
