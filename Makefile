@@ -5,6 +5,12 @@ BIN := $(VENV)/bin
 # Two test files at a time where there are two CPUs; more would only get in each other's way (TensorFlow takes all).
 WORKERS := $(if $(filter-out 1,$(shell nproc 2>/dev/null || echo 1)),-n 2 --dist loadfile)
 
+# Where the system keeps certificates, uv takes them: behind a company's proxy its own list is not enough.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format types layers pytest slow debian arm reliability clean
 

@@ -106,7 +106,11 @@ def test_make_demo_ends_with_the_page() -> None:
     root = Path(__file__).parents[2]
     for variable in ("", "FER2013=/d/fer2013.zip"):
         listed = subprocess.run(
-            [make, "-n", "demo", variable or "A=1"], cwd=root, capture_output=True, text=True, check=True
+            [make, "--no-print-directory", "-n", "demo", variable or "A=1"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         last = listed.stdout.strip().splitlines()[-1]
         assert "fer-bench demo --out out" in last

@@ -139,6 +139,19 @@ def test_no_listed_name_is_that_of_a_module_of_the_room(name: str) -> None:
     assert not modules & {*(declared(TREES[name][1]) or [])}, "what the name means would depend on what was imported"
 
 
+def test_array_types_are_defined_once() -> None:
+    owners = {
+        (name, node.targets[0].id)
+        for name, (_, tree) in TREES.items()
+        if name.startswith("fer_edge.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and ast.unparse(node.value) in ("npt.NDArray[np.uint8]", "npt.NDArray[np.float32]")
+    }
+    assert owners == {("fer_edge.arrays", "Image"), ("fer_edge.arrays", "FloatArray")}
+
+
 def test_a_room_does_not_load_what_it_hands_on() -> None:
     code = "; ".join(f"import {name}" for name in ROOMS) + "; import sys; print({'numpy', 'cv2'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

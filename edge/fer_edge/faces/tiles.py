@@ -49,7 +49,7 @@ class PhotoDetector:
     def __init__(self, detector: YuNetDetector) -> None:
         self.name = detector.name
         self._whole = detector
-        self._close = YuNetDetector(detector.model_path, width=TILE, score=detector.score)
+        self._close = detector.at_width(TILE)
 
     def smallest(self, width: int) -> int:
         """From which width on faces are searched in a picture of ``width`` pixels.

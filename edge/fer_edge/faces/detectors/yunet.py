@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fer_edge.defaults import DEFAULT_DETECT_WIDTH
-from fer_edge.errors import MissingDependencyError, ModelError
+from fer_edge.errors import ModelError
 from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
@@ -15,27 +15,35 @@ if TYPE_CHECKING:
     from fer_edge.arrays import Image
 
 YUNET_SCORE: Final[float] = 0.7
-YUNET_OVERLAP: Final[float] = 0.3
-YUNET_MAX_FACES: Final[int] = 5000
-"""OpenCV's own default. It counts candidates, of which every face has several, before overlapping ones are joined."""
 YUNET_MIN_FACE: Final[int] = 16
 """Width in pixels of the shrunken frame from which on a face is found with some certainty."""
 
 
 class YuNetDetector:
-    """YuNet (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector") through OpenCV's ``FaceDetectorYN``.
+    """YuNet (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector").
 
-    ``model_path`` is one of opencv_zoo's ``face_detection_yunet_*.onnx``; ``width`` see :data:`DEFAULT_DETECT_WIDTH`.
-    Raises :class:`ModelError` for a file that is no such model.
+    Args:
+        model_path: one of opencv_zoo's ``face_detection_yunet_*.onnx``.
+        width: see :data:`fer_edge.defaults.DEFAULT_DETECT_WIDTH`, in pixels.
+        score: least score of a face.
+        engine: ``litert``, ``opencv``, or ``auto``: LiteRT where it is installed.
+        average: with LiteRT, whether boxes are averaged over neighbouring candidates, which steadies them.
+
+    Raises:
+        ModelError: a file that is not such a model.
+        MissingDependencyError: the engine is not installed, or OpenCV is too old.
     """
 
-    name = "yunet"
-
     def __init__(
-        self, model_path: str | os.PathLike[str], *, width: int = DEFAULT_DETECT_WIDTH, score: float = YUNET_SCORE
+        self,
+        model_path: str | os.PathLike[str],
+        *,
+        width: int = DEFAULT_DETECT_WIDTH,
+        score: float = YUNET_SCORE,
+        engine: str = "auto",
+        average: bool = True,
     ) -> None:
-        import cv2
-        import numpy as np
+        from fer_edge.faces.yunet_engines import open_engine
 
         path = Path(model_path)
         if not path.is_file():
@@ -44,19 +52,21 @@ class YuNetDetector:
             )
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; expected YuNet's .onnx (fetch it with: fer-camera --fetch)")
-        if not hasattr(cv2, "FaceDetectorYN"):
-            raise MissingDependencyError(f"OpenCV {cv2.__version__} has no YuNet; 4.8 or newer is needed")
+        self.name = "yunet-opencv" if engine == "opencv" else "yunet"
         self.model_path = path
         self.width = width
         self.score = score
-        try:
-            self._net = _create_yunet(path, score)
-            self.detect(np.zeros((64, 64, 3), np.uint8))  # a model of another kind fails only when it runs
-        except (cv2.error, ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
-            raise ModelError(
-                f"{path} cannot be used as YuNet with OpenCV {cv2.__version__}, truncated or another model? "
-                "Expected face_detection_yunet_*.onnx of opencv_zoo"
-            ) from error
+        self.asked_engine = engine
+        self._engine = open_engine(engine, path, score, average=average)
+
+    @property
+    def engine(self) -> str:
+        """What computes it: ``litert`` or ``opencv``."""
+        return self._engine.name
+
+    def at_width(self, width: int) -> YuNetDetector:
+        """The same detector for views of another width."""
+        return YuNetDetector(self.model_path, width=width, score=self.score, engine=self.asked_engine)
 
     def smallest(self, width: int) -> int:
         """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
@@ -69,10 +79,8 @@ class YuNetDetector:
         height, width = image.shape[:2]
         view = shrink(image if small is None else small, self.width)
         scale_x, scale_y = width / view.shape[1], height / view.shape[0]
-        self._net.setInputSize((view.shape[1], view.shape[0]))
-        found: Any = self._net.detect(view)[1]
         faces = []
-        for row in () if found is None else found:
+        for row in self._engine.find(view):
             x, y, w, h = (float(value) for value in row[:4])
             box = clip_box((x * scale_x, y * scale_y, w * scale_x, h * scale_y), width, height)
             if box is not None:
@@ -81,15 +89,18 @@ class YuNetDetector:
         return sorted(faces, key=lambda face: face.box)
 
 
-def _create_yunet(path: Path, score: float) -> Any:
-    import cv2
-
-    arguments = (str(path), "", (64, 64), score, YUNET_OVERLAP, YUNET_MAX_FACES)
-    return cv2.FaceDetectorYN.create(*arguments)
-
-
-def open_yunet(model: str | os.PathLike[str] | None = None, *, width: int = DEFAULT_DETECT_WIDTH) -> YuNetDetector:
+def open_yunet(
+    model: str | os.PathLike[str] | None = None, *, width: int = DEFAULT_DETECT_WIDTH, engine: str = "auto"
+) -> YuNetDetector:
     """YuNet from the file ``model``, or from the cache folder, into which it is fetched once.
+
+    Args:
+        model: the file, or None.
+        width: as for :class:`YuNetDetector`.
+        engine: as for :class:`YuNetDetector`.
+
+    Returns:
+        The detector.
 
     Raises:
         ModelError: a bad file.
@@ -97,7 +108,7 @@ def open_yunet(model: str | os.PathLike[str] | None = None, *, width: int = DEFA
     """
     from fer_edge.faces import yunet_file
 
-    return YuNetDetector(yunet_file.yunet_file() if model is None else model, width=width)
+    return YuNetDetector(yunet_file.yunet_file() if model is None else model, width=width, engine=engine)
 
 
 DETECTOR = DetectorSpec(name="yunet", open=open_yunet, title="YuNet", takes_file=True, rank=10, automatic=True)
