@@ -18,10 +18,10 @@ A video, a camera or a folder::
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fer_edge._version import __version__
+from fer_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fer_edge.inference.classifier import Classifier, Prediction
@@ -44,32 +44,14 @@ __all__ = [
 ]
 
 _HOMES: Final[dict[str, str]] = {
-    "EMOTIONS": "fer_edge.labels",
     "Classifier": "fer_edge.inference.classifier",
-    "Face": "fer_edge.results",
-    "FacePipeline": "fer_edge.pipeline",
     "Prediction": "fer_edge.inference.classifier",
+    "EMOTIONS": "fer_edge.labels",
+    "open_classifier": "fer_edge.loading.open",
+    "FacePipeline": "fer_edge.pipeline",
+    "Face": "fer_edge.results",
     "Result": "fer_edge.results",
     "analyze": "fer_edge.stills",
-    "open_classifier": "fer_edge.loading.open",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used: errors, help and versions need neither OpenCV nor numpy.
-
-    Raises:
-        MissingDependencyError: a package, or a library of the system that one needs, is missing; in one line.
-    """
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fer_edge.missing import explained
-
-    with explained():
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value  # the next look-up finds it without coming here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import Generic, TypeVar
 
+__all__ = ["Channel", "ChannelClosed"]
+
 Item = TypeVar("Item")
 
 
@@ -16,8 +18,13 @@ class ChannelClosed(Exception):  # noqa: N818 - the end of a stream, as StopIter
 class Channel(Generic[Item]):
     """Bounded first-in first-out queue with an end.
 
-    ``size`` is the most items that wait. With ``drop_oldest`` a full channel loses its oldest item to the new one and
-    :meth:`put` never waits: what arrives at the other end is always fresh. Without it :meth:`put` waits.
+    Args:
+        size: the most items that wait, 1 or more.
+        drop_oldest: a full channel loses its oldest item to the new one and :meth:`put` never waits, so what arrives at
+            the other end is always fresh; without it :meth:`put` waits.
+
+    Raises:
+        ValueError: ``size`` is below 1.
     """
 
     def __init__(self, size: int, *, drop_oldest: bool = False) -> None:
@@ -33,7 +40,14 @@ class Channel(Generic[Item]):
         """Items that were let go because the channel was full."""
 
     def put(self, item: Item) -> None:
-        """Add an item; raises :class:`ChannelClosed` when the channel has been closed."""
+        """Add an item.
+
+        Args:
+            item: the item.
+
+        Raises:
+            ChannelClosed: the channel has been closed.
+        """
         with self._changed:
             while not self._closed and not self._drop_oldest and len(self._items) >= self._size:
                 self._changed.wait()
@@ -48,8 +62,15 @@ class Channel(Generic[Item]):
     def get(self, timeout: float | None = None) -> Item:
         """Take the oldest item.
 
-        Raises :class:`TimeoutError` when none comes within ``timeout`` seconds; at the end, when all items are taken,
-        the error that the channel was closed with, or :class:`ChannelClosed`.
+        Args:
+            timeout: longest wait in seconds; None waits for ever.
+
+        Returns:
+            The oldest item.
+
+        Raises:
+            TimeoutError: none came in time.
+            ChannelClosed: all items are taken and the channel is closed; or the error that it was closed with.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._items or self._closed, timeout):
@@ -63,7 +84,12 @@ class Channel(Generic[Item]):
             raise ChannelClosed
 
     def close(self, error: BaseException | None = None, *, discard: bool = False) -> None:
-        """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any."""
+        """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any.
+
+        Args:
+            error: raised by :meth:`get` after the last item, in place of :class:`ChannelClosed`.
+            discard: drop the items that still wait.
+        """
         with self._changed:
             if not self._closed:
                 self._closed = True

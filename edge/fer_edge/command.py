@@ -14,25 +14,51 @@ from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
 from fer_edge.missing import explained
 
+__all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
+
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean NAME?`` for the nearest of the ``known`` names, or nothing where none is near."""
+    """``; did you mean NAME?`` for the nearest of the ``known`` names, or nothing where none is near.
+
+    Args:
+        word: what the user typed.
+        known: the names there are.
+
+    Returns:
+        The hint, or an empty string.
+    """
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 class CommandParser(argparse.ArgumentParser):
-    """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one."""
+    """``argparse`` that answers a mistake in one line, and names the nearest option to an unknown one.
+
+    Args:
+        *args: as for :class:`argparse.ArgumentParser`.
+        **kwargs: as for :class:`argparse.ArgumentParser`; ``allow_abbrev`` is off unless given.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs
         super().__init__(*args, **kwargs)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
-        """Parse; an unknown option is an error that suggests the nearest known one."""
+        """Parse; an unknown option is an error that suggests the nearest known one.
+
+        Args:
+            args: arguments without the program's name; None takes those of the process.
+            namespace: not used; as :mod:`argparse` has it.
+
+        Returns:
+            The options, defaults filled in.
+
+        Raises:
+            UsageError: an unknown option or a bad value.
+        """
         given = list(sys.argv[1:] if args is None else args)
         several = [action.dest for action in self._actions if action.nargs == "*" and not action.option_strings]
         if several:
@@ -59,17 +85,36 @@ class CommandParser(argparse.ArgumentParser):
                     yield from parser._options()
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage, which would bury the message."""
+        """Raise instead of printing the whole usage, which would bury the message.
+
+        Args:
+            message: what is wrong.
+
+        Raises:
+            UsageError: always, with ``message`` and where help is found.
+        """
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 frame``, ``2 frames``."""
+    """``1 frame``, ``2 frames``.
+
+    Args:
+        number: how many.
+        noun: in the singular; the plural adds an s.
+
+    Returns:
+        Both, the noun in the right number.
+    """
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording."""
+    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording.
+
+    Args:
+        text: the line, without its end.
+    """
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             sys.stderr.write(f"{text}\n")
@@ -96,6 +141,13 @@ def run_command(name: str, body: Callable[[], int]) -> int:
     end the command quietly, and a full disk end it with a message.
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
+
+    Args:
+        name: of the command, before each message.
+        body: does the work and returns the exit code.
+
+    Returns:
+        The exit code.
     """
     with shown_on_stderr(name):
         return _run(name, body)

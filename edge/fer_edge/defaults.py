@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = [
+    "DEFAULT_BACKEND",
+    "DEFAULT_DETECTOR",
+    "DEFAULT_DETECT_EVERY",
+    "DEFAULT_DETECT_WIDTH",
+    "DEFAULT_HYSTERESIS",
+    "DEFAULT_MARGIN",
+    "DEFAULT_MIN_CONFIDENCE",
+    "DEFAULT_SMOOTHING_S",
+    "DEFAULT_THREADS",
+    "SMALLEST_FACE",
+]
+
 DEFAULT_DETECTOR: Final[str] = "auto"
 DEFAULT_DETECT_WIDTH: Final[int] = 320
 """Frames wider than this are shrunk to it before detection. A face should keep about 16 pixels or more."""

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from fer_edge.errors import FerError, MissingDependencyError
 
+__all__ = ["ENVIRONMENT", "import_onnxruntime", "import_runtime", "set_defaults", "set_folders"]
+
 ENVIRONMENT: Final[dict[str, str]] = {
     # onnxruntime 1.32 writes a device identifier and a database below ~/.cache/Microsoft at the first session, and
     # later looks a host for telemetry up.
@@ -65,6 +67,9 @@ def _is_usable(folder: str) -> bool:
 def import_onnxruntime() -> Any:
     """The module ``onnxruntime``, its telemetry turned off. The only place that imports it.
 
+    Returns:
+        The module.
+
     Raises:
         MissingDependencyError: it is not installed, or does not load.
     """
@@ -79,6 +84,16 @@ def import_onnxruntime() -> Any:
 
 
 def import_runtime(module: str) -> Any:
-    """Import the runtime ``module`` by its dotted name, as :func:`import_onnxruntime` does; raises ``ImportError``."""
+    """Import the runtime ``module`` by its dotted name, as :func:`import_onnxruntime` does; raises ``ImportError``.
+
+    Args:
+        module: dotted name.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: it is not installed, or does not load.
+    """
     set_defaults()
     return importlib.import_module(module)

@@ -17,6 +17,18 @@ A message says what was expected, what came, and what to do, in one or two lines
 
 from __future__ import annotations
 
+__all__ = [
+    "CheckFailedError",
+    "DataError",
+    "DeviceError",
+    "FerError",
+    "InputError",
+    "MissingDependencyError",
+    "ModelError",
+    "SourceError",
+    "UsageError",
+]
+
 
 class FerError(Exception):
     """Base of all errors of the toolkit; ``exit_code`` is what a command that ends with it returns."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
+__all__ = ["EXTRAS", "missing_packages"]
+
 _TRAIN: Final = (
     "tensorflow",
     "keras",
@@ -38,7 +40,14 @@ _MODULES: Final[dict[str, str]] = {
 
 
 def missing_packages(extra: str) -> tuple[str, ...]:
-    """Those packages of ``extra`` that are not installed, by their names on PyPI."""
+    """Those packages of ``extra`` that are not installed, by their names on PyPI.
+
+    Args:
+        extra: a key of :data:`EXTRAS`.
+
+    Returns:
+        Names on PyPI; empty where all are installed.
+    """
     return tuple(package for package in EXTRAS[extra] if not _is_there(_MODULES.get(package, package)))
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+__all__ = ["atomic_path", "sha256_of", "unused_path", "write_bytes", "write_text", "write_together"]
+
 _STALE_S: Final[float] = 10.0
 """A temporary file of a dead process that nobody has written to for so long is a leftover."""
 
@@ -21,6 +23,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     A reader therefore sees the old file or the new one, never half of one, also after a power cut. The temporary name
     keeps the suffix of ``path``, because several libraries choose a format by it; one that needs another ending may add
     it to the temporary name without its suffix, and what it leaves under such names is removed, too.
+
+    Args:
+        path: the file to write; its folder is made where it does not exist.
+
+    Yields:
+        The temporary path to write to.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +43,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def unused_path(path: str | os.PathLike[str]) -> Path:
-    """``path`` if nothing has this name yet, else ``NAME-1.SUFFIX`` (2, 3, ...)."""
+    """``path`` if nothing has this name yet, else ``NAME-1.SUFFIX`` (2, 3, ...).
+
+    Args:
+        path: the name wished for.
+
+    Returns:
+        A path that does not exist.
+    """
     free = wanted = Path(path)
     number = 0
     while os.path.lexists(free):
@@ -49,6 +64,13 @@ def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, by
 
     So a full disk leaves the earlier set as it was. Only a kill between two renames can leave files of both sets, each
     whole: put last what tells that the set is complete. Returns the paths.
+
+    Args:
+        folder: is made where it does not exist.
+        files: ``(name, content)`` of each file.
+
+    Returns:
+        The paths, in the order of ``files``.
     """
     targets = [Path(folder) / name for name, _ in files]
     temporaries = [_temporary_name(target) for target in targets]
@@ -107,18 +129,35 @@ def _lives(process: int) -> bool:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write ``content`` to ``path`` atomically."""
+    """Write ``content`` to ``path`` atomically.
+
+    Args:
+        path: the file.
+        content: all of it.
+    """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
-    """Write ``content`` to ``path`` atomically, as UTF-8."""
+    """Write ``content`` to ``path`` atomically, as UTF-8.
+
+    Args:
+        path: the file.
+        content: all of it.
+    """
     write_bytes(path, content.encode())
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content as 64 hexadecimal digits."""
+    """SHA-256 of a file's content as 64 hexadecimal digits.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The digest in lower case.
+    """
     digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
         while chunk := handle.read(1 << 20):

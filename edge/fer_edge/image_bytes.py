@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["MAX_IMAGE_PIXELS", "declared_pixels", "why_refused"]
+
 MAX_IMAGE_PIXELS: Final[int] = 1 << 27
 """More than any camera gives (134 million): a small file can claim enough pixels to fill the memory."""
 
@@ -11,7 +13,15 @@ _PNG: Final[bytes] = b"\x89PNG\r\n\x1a\n"
 
 
 def why_refused(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | None:
-    """Why an encoded image must not be decoded: it claims more than it holds, or than anybody has; None when it may."""
+    """Why an encoded image must not be decoded: it claims more than it holds, or than anybody has; None when it may.
+
+    Args:
+        content: the encoded image.
+        max_pixels: greatest product of width and height.
+
+    Returns:
+        The reason in a few words, None when it may be decoded.
+    """
     pixels = declared_pixels(content)
     if pixels > max_pixels:
         return f"{pixels >> 20} million pixels, more than {max_pixels >> 20}"
@@ -22,7 +32,14 @@ def why_refused(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | Non
 
 
 def declared_pixels(content: bytes) -> int:
-    """Width times height as the header of a PNG, JPEG, GIF, WebP or BMP says, not decoded; 0 when it says nothing."""
+    """Width times height as the header of a PNG, JPEG, GIF, WebP or BMP says, not decoded; 0 when it says nothing.
+
+    Args:
+        content: the encoded image.
+
+    Returns:
+        Number of pixels.
+    """
     if content[:4] == b"\x89PNG" and len(content) >= 24:
         return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
     if content[:2] != b"\xff\xd8":

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+__all__ = ["EMOTIONS", "NUM_EMOTIONS"]
+
 EMOTIONS: Final[tuple[str, ...]] = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """Class names in the order of every model's seven outputs."""
 

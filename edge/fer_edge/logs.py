@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
+__all__ = ["LOG", "making_room", "set_verbosity", "shown_on_stderr"]
+
 LOG: Final = logging.getLogger("fer_edge")
 _BEFORE: Final[list[Callable[[], None]]] = []
 """What makes room on the terminal before a line is written: a progress line removes itself."""
@@ -36,7 +38,14 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def shown_on_stderr(prog: str) -> Iterator[None]:
-    """Within it, notices of the toolkit from INFO up are lines of the command ``prog`` on standard error."""
+    """Within it, notices of the toolkit from INFO up are lines of the command ``prog`` on standard error.
+
+    Args:
+        prog: name of the command, before each line.
+
+    Yields:
+        Nothing.
+    """
     handler = _Lines(prog)
     level, propagate = LOG.level, LOG.propagate
     LOG.addHandler(handler)
@@ -52,7 +61,14 @@ def shown_on_stderr(prog: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def making_room(make_room: Callable[[], None]) -> Iterator[None]:
-    """Within it ``make_room`` is called before each line that is shown."""
+    """Within it ``make_room`` is called before each line that is shown.
+
+    Args:
+        make_room: for example, wipes a line of progress.
+
+    Yields:
+        Nothing.
+    """
     _BEFORE.append(make_room)
     try:
         yield
@@ -61,5 +77,10 @@ def making_room(make_room: Callable[[], None]) -> Iterator[None]:
 
 
 def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
-    """What ``--quiet`` (errors only) and ``--verbose`` (all) mean; without them, INFO and above."""
+    """What ``--quiet`` (errors only) and ``--verbose`` (all) mean; without them, INFO and above.
+
+    Args:
+        quiet: show errors only.
+        verbose: show debug messages, too.
+    """
     LOG.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)

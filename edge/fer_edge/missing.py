@@ -13,6 +13,8 @@ from typing import Final
 
 from fer_edge.errors import MissingDependencyError
 
+__all__ = ["DEBIAN_PACKAGES", "PIP_NAMES", "explain", "explained"]
+
 DEBIAN_PACKAGES: Final[dict[str, str]] = {
     # What `import cv2` of opencv-python needs; the X11 libraries below it are for the window.
     "libxcb": "libxcb1",
@@ -74,6 +76,12 @@ def explained() -> Iterator[None]:
 
     One that says already which Python package is missing stays as it is, unless the package is there and a library of
     the system is what it lacks: then advice to install the package (again) would lead nowhere.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        MissingDependencyError: in place of the :class:`ImportError`.
     """
     try:
         yield

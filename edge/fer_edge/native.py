@@ -8,12 +8,17 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+__all__ = ["quiet_native_libraries"]
+
 
 @contextlib.contextmanager
 def quiet_native_libraries() -> Iterator[None]:
     """Within it, only Python writes to standard error; OpenCV, FFmpeg, Qt, libjpeg and LiteRT write to nowhere.
 
     Descriptor 2 is led away; where ``sys.stderr`` writes to it, it gets a copy of the real one.
+
+    Yields:
+        Nothing.
     """
     try:
         real = os.dup(2)

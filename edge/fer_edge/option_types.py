@@ -9,9 +9,19 @@ import argparse
 import math
 from collections.abc import Callable
 
+__all__ = ["gigabytes", "number", "percent", "whole"]
+
 
 def whole(least: int | None = 0, most: int | None = None) -> Callable[[str], int]:
-    """A type for argparse: a whole number from ``least`` to ``most``, where these are given."""
+    """A type for argparse: a whole number from ``least`` to ``most``, where these are given.
+
+    Args:
+        least: smallest value; None sets no limit.
+        most: greatest value; None sets no limit.
+
+    Returns:
+        What turns text into the number; it raises :class:`argparse.ArgumentTypeError`.
+    """
 
     def parse(text: str) -> int:
         try:
@@ -28,7 +38,16 @@ def whole(least: int | None = 0, most: int | None = None) -> Callable[[str], int
 def number(
     least: float | None = None, most: float | None = None, *, above: float | None = None
 ) -> Callable[[str], float]:
-    """A type for argparse: a finite number from ``least`` to ``most``, and greater than ``above``."""
+    """A type for argparse: a finite number from ``least`` to ``most``, and greater than ``above``.
+
+    Args:
+        least: smallest value; None sets no limit.
+        most: greatest value; None sets no limit.
+        above: the value has to be greater than this; None sets no limit.
+
+    Returns:
+        What turns text into the number; it raises :class:`argparse.ArgumentTypeError`.
+    """
 
     def parse(text: str) -> float:
         try:
@@ -44,7 +63,17 @@ def number(
 
 
 def percent(text: str) -> float:
-    """A type for argparse: ``5%`` or ``5`` as 5.0."""
+    """A type for argparse: ``5%`` or ``5`` as 5.0.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        The percentage, 0 or more.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
     try:
         value = float(text.strip().removesuffix("%"))
     except ValueError:
@@ -55,7 +84,17 @@ def percent(text: str) -> float:
 
 
 def gigabytes(text: str) -> int:
-    """A type for argparse: a size in GB (10^9 bytes), as bytes."""
+    """A type for argparse: a size in GB (10^9 bytes), as bytes.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        Number of bytes.
+
+    Raises:
+        argparse.ArgumentTypeError: not a number above 0 and below a million.
+    """
     try:
         value = float(text)
     except ValueError:

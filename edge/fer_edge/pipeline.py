@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.channel import Channel, ChannelClosed
@@ -46,6 +46,8 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
+
+__all__ = ["JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
 QUEUE_FRAMES: Final[int] = 3
 POLL_S: Final[float] = 0.2
@@ -123,7 +125,17 @@ class FacePipeline:
             self.close()
 
     def poll(self, timeout_s: float) -> Iterator[Result | None]:
-        """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too."""
+        """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too.
+
+        Args:
+            timeout_s: longest wait for a result, in seconds.
+
+        Returns:
+            An iterator that ends with the source; it raises what the source or the model raised.
+
+        Raises:
+            RuntimeError: the pipeline has been iterated before.
+        """
         self._start()
         try:
             while not self._stop_asked and (self.max_frames is None or self.stats.frames < self.max_frames):
@@ -241,7 +253,7 @@ class FacePipeline:
             self._results.put(Result(found.frame, faces, time.monotonic()))
 
 
-def _face(found: DetectedFace, answer: TrackedAnswer, raw: npt.NDArray[np.float32]) -> Face:
+def _face(found: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
     return Face(answer.track_id, found.box, found.score, answer.emotion, answer.probabilities, raw)
 
 

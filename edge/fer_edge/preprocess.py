@@ -21,11 +21,32 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.defaults import DEFAULT_MARGIN
 from fer_edge.errors import InputError
 
-GrayImage = npt.NDArray[np.uint8]
-FloatTensor = npt.NDArray[np.float32]
+__all__ = [
+    "DETAIL_SIDE",
+    "INPUT_MAX",
+    "INPUT_MIN",
+    "INPUT_SCALE",
+    "MAX_CROP",
+    "OUTPUT_SCALE",
+    "OUTPUT_ZERO_POINT",
+    "PIXEL_ZERO",
+    "GrayImage",
+    "Int8Tensor",
+    "crop_square",
+    "preprocess_face",
+    "reduce_detail",
+    "resize_gray",
+    "to_float_input",
+    "to_gray",
+    "to_int8_input",
+]
+
+GrayImage = Image
+"""``(H, W)`` or several, ``(N, H, W)``; uint8."""
 Int8Tensor = npt.NDArray[np.int8]
 
 PIXEL_ZERO: Final[int] = 128
@@ -46,10 +67,17 @@ MAX_CROP: Final[int] = 4096
 """Side in pixels up to which any face box is cropped, whatever the size of the image."""
 
 
-def to_gray(image: npt.NDArray[np.uint8]) -> GrayImage:
+def to_gray(image: Image) -> GrayImage:
     """Grey image ``(H, W)`` uint8 from ``(H, W)``, ``(H, W, 1)``, BGR ``(H, W, 3)`` or BGRA ``(H, W, 4)`` uint8.
 
-    Raises :class:`InputError` for any other dtype or shape.
+    Args:
+        image: uint8, of one of these shapes.
+
+    Returns:
+        ``(H, W)`` uint8; of a grey image its own memory. Weights: ITU-R BT.601, in OpenCV's fixed-point form.
+
+    Raises:
+        InputError: any other dtype or shape.
     """
     if image.dtype != np.uint8:
         raise InputError(f"expected an image of dtype uint8, got {image.dtype}")
@@ -68,6 +96,13 @@ def resize_gray(gray: GrayImage, size: int) -> GrayImage:
 
     One of more than 48 pixels goes through :func:`reduce_detail` on its way to a larger ``size`` than that; one that
     already has the size asked for is returned as it is.
+
+    Args:
+        gray: ``(H, W)`` uint8.
+        size: side of the result, in pixels.
+
+    Returns:
+        ``(size, size)`` uint8.
     """
     if gray.shape == (size, size):
         return gray
@@ -78,6 +113,13 @@ def reduce_detail(gray: GrayImage, size: int) -> GrayImage:
     """A grey face at most as detailed as those of the training: a larger one as ``(48, 48)``, others unchanged.
 
     ``size`` is the side of the model's input; for one of 48 or fewer pixels nothing need be done.
+
+    Args:
+        gray: ``(H, W)`` uint8.
+        size: side of the model's input, in pixels.
+
+    Returns:
+        ``(48, 48)`` uint8, or ``gray`` itself.
     """
     return _resize(gray, DETAIL_SIDE) if min(gray.shape) > DETAIL_SIDE < size else gray
 
@@ -100,13 +142,23 @@ def _box_mean(gray: GrayImage, k: int) -> GrayImage:
 
 
 def crop_square(
-    image: npt.NDArray[np.uint8], box_xywh: tuple[int, int, int, int] | npt.NDArray[Any], margin: float = DEFAULT_MARGIN
-) -> npt.NDArray[np.uint8]:
+    image: Image, box_xywh: tuple[int, int, int, int] | npt.NDArray[Any], margin: float = DEFAULT_MARGIN
+) -> Image:
     """Square crop centred on a face box, side ``max(w, h) * (1 + 2 * margin)`` pixels; edges are replicated.
 
     ``box_xywh`` is ``(x, y, w, h)`` in pixels of ``image``; it may reach beyond the image, but must touch it.
-    Raises :class:`InputError` for an empty box, one that lies outside, and one so large that its crop would fill the
-    memory (:data:`MAX_CROP` pixels, or twice the image's longer side).
+
+    Args:
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8.
+        box_xywh: ``(x, y, w, h)`` in pixels of ``image``; it may reach beyond the image, but must touch it.
+        margin: extra space on each side, as a fraction of the box's longer side.
+
+    Returns:
+        ``(side, side, ...)`` uint8; inside the image a view of it.
+
+    Raises:
+        InputError: an empty box, one that lies outside, or one so large that its crop would fill the memory
+            (:data:`MAX_CROP` pixels, or twice the image's longer side).
     """
     x, y, w, h = (int(value) for value in box_xywh)
     image_height, image_width = image.shape[:2]
@@ -127,25 +179,52 @@ def crop_square(
 
 
 def preprocess_face(
-    image: npt.NDArray[np.uint8],
+    image: Image,
     size: int,
     box_xywh: tuple[int, int, int, int] | npt.NDArray[Any] | None = None,
     margin: float = DEFAULT_MARGIN,
 ) -> GrayImage:
-    """Grey ``(size, size)`` uint8 face from a frame and a box, or from a whole image that already is a face."""
+    """Grey ``(size, size)`` uint8 face from a frame and a box, or from a whole image that already is a face.
+
+    Args:
+        image: ``(H, W, 3)`` BGR or ``(H, W)`` grey, uint8.
+        size: side of the model's input, in pixels.
+        box_xywh: ``(x, y, w, h)`` of the face in pixels of ``image``; None takes the whole image.
+        margin: extra space on each side, as a fraction of the box's longer side.
+
+    Returns:
+        ``(size, size)`` uint8 grey.
+
+    Raises:
+        InputError: an image of another shape or dtype, or a box that does not lie in it.
+    """
     crop = image if box_xywh is None else crop_square(image, box_xywh, margin)
     # Reduced here and not only in resize_gray, so that a face which happens to have the model's size is no exception.
     return resize_gray(reduce_detail(to_gray(crop), size), size)
 
 
-def to_float_input(faces: npt.NDArray[np.uint8]) -> FloatTensor:
-    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128]."""
+def to_float_input(faces: Image) -> FloatArray:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128].
+
+    Args:
+        faces: ``(N, S, S)`` uint8 grey.
+
+    Returns:
+        ``(N, S, S, 3)`` float32.
+    """
     # By a table: after a network has run, code and memory are not in the cache, and this touches least of either.
     return _three_channels(cv2.LUT(_tall(faces), _FLOAT_VALUES), faces.shape) if faces.size else _empty(faces, "f4")
 
 
-def to_int8_input(faces: npt.NDArray[np.uint8]) -> Int8Tensor:
-    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``."""
+def to_int8_input(faces: Image) -> Int8Tensor:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``.
+
+    Args:
+        faces: ``(N, S, S)`` uint8 grey.
+
+    Returns:
+        ``(N, S, S, 3)`` int8.
+    """
     # Flipping the top bit of a byte is the subtraction of 128 in two's complement.
     values = _three_channels(_tall(faces) ^ _TOP_BIT, faces.shape) if faces.size else _empty(faces, "u1")
     return values.view(np.int8)

@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar
 
 from fer_edge.errors import FerError
 
+__all__ = ["Record", "find_records"]
+
 
 class Record(Protocol):
     """What every record has."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from fer_edge.capture.frames import Image
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.capture.pictures import read_image
 from fer_edge.defaults import DEFAULT_MARGIN, DEFAULT_MIN_CONFIDENCE
 from fer_edge.errors import SourceError
@@ -25,12 +24,14 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face
 
+__all__ = ["analyze"]
+
 _LOCK = threading.Lock()
 """Around the shared classifier and detector: neither may be used by two threads at once."""
 
 
 def analyze(
-    image: str | os.PathLike[str] | npt.NDArray[np.uint8],
+    image: str | os.PathLike[str] | Image,
     classifier: Classifier | None = None,
     detector: FaceDetector | None = None,
     *,
@@ -69,9 +70,7 @@ def analyze(
     ]
 
 
-def _classify(
-    picture: Image, found: list[DetectedFace], classifier: Classifier, margin: float
-) -> npt.NDArray[np.float32]:
+def _classify(picture: Image, found: list[DetectedFace], classifier: Classifier, margin: float) -> FloatArray:
     if not found:
         return np.zeros((0, NUM_EMOTIONS), np.float32)
     size = classifier.input_size

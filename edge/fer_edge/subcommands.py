@@ -11,6 +11,8 @@ from typing import NamedTuple
 from fer_edge.command import run_command
 from fer_edge.errors import UsageError
 
+__all__ = ["Subcommand", "Subcommands"]
+
 
 class Subcommand(NamedTuple):
     """What carries a subcommand out, and what it does in a few words."""
@@ -18,6 +20,7 @@ class Subcommand(NamedTuple):
     target: str
     """``package.module:function``, as in an entry point; the function takes ``argv`` and returns an exit code."""
     help: str
+    """One line for ``--help``."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,21 @@ class Subcommands:
     """The parts of one command. What begins with a dash, or nothing at all, goes to the command itself."""
 
     prog: str
+    """Name of the command."""
     itself: str
     """Target that takes over when no subcommand is named."""
     table: Mapping[str, Subcommand]
+    """``{name: subcommand}``, in the order of ``--help``."""
 
     def main(self, argv: Sequence[str] | None = None) -> int:
-        """Hand ``argv`` to the subcommand that it names; returns the exit code."""
+        """Hand ``argv`` to the subcommand that it names; returns the exit code.
+
+        Args:
+            argv: arguments without the program's name; None takes those of the process.
+
+        Returns:
+            The exit code.
+        """
         arguments = list(sys.argv[1:] if argv is None else argv)
         name = arguments[0] if arguments else ""
         if name in self.table:
@@ -40,7 +52,11 @@ class Subcommands:
         return self._call(self.itself, arguments)
 
     def summary(self) -> str:
-        """A list for the end of ``--help``."""
+        """A list for the end of ``--help``.
+
+        Returns:
+            Several lines without an end.
+        """
         width = max(len(name) for name in self.table)
         lines = [f"  {self.prog} {name:<{width}}  {part.help}" for name, part in self.table.items()]
         return "\n".join(["other commands (each with --help):", *lines])

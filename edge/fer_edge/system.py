@@ -20,13 +20,28 @@ from typing import Final
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
+__all__ = [
+    "FORMER_NAME",
+    "NAME",
+    "cache_folder",
+    "can_write",
+    "places_to_look",
+    "temporary_folder",
+    "usable_cpus",
+    "usual_cache_folder",
+]
+
 NAME: Final[str] = "fer-edge-toolkit"
 FORMER_NAME: Final[str] = "fer-edge"
 """Where version 0.1.0 kept the face detector's file; still looked into."""
 
 
 def usable_cpus() -> int:
-    """Number of CPUs that this process may run on, 1 or more."""
+    """Number of CPUs that this process may run on, 1 or more.
+
+    Returns:
+        The affinity mask's count on Linux, elsewhere all CPUs.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -36,6 +51,9 @@ def cache_folder() -> Path:
     That is ``fer-edge-toolkit`` in ``$XDG_CACHE_HOME``, else in the system's place: ``~/.cache``, on macOS
     ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``. Where there is no such place, or it cannot be written, it is a
     private folder in the temporary one, with one warning a process.
+
+    Returns:
+        Path of the folder.
 
     Raises:
         UsageError: the temporary folder cannot be used either.
@@ -49,7 +67,11 @@ def cache_folder() -> Path:
 
 
 def usual_cache_folder() -> Path | None:
-    """The cache folder after the custom of the system, writable or not; None for a user without a home folder."""
+    """The cache folder after the custom of the system, writable or not; None for a user without a home folder.
+
+    Returns:
+        Path of the folder, None where there is none.
+    """
     base = _base()
     return None if base is None else base / NAME
 
@@ -59,6 +81,12 @@ def places_to_look(name: str) -> Iterator[Path]:
 
     A filled cache that cannot be written (in a container image, say) still serves, and so do the folder's former name
     and the private temporary folder.
+
+    Args:
+        name: of the cached file.
+
+    Returns:
+        Paths, whether or not there is a file.
     """
     base = _base()
     if base is not None:
@@ -70,7 +98,14 @@ def places_to_look(name: str) -> Iterator[Path]:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be made in ``folder``, after making the folder itself where it does not exist."""
+    """Whether files can be made in ``folder``, after making the folder itself where it does not exist.
+
+    Args:
+        folder: need not exist.
+
+    Returns:
+        True where it can be written, or made and then written.
+    """
     try:
         for place in (folder, *folder.parents):
             if place.exists():
@@ -107,7 +142,14 @@ def _home() -> Path | None:
 
 
 def temporary_folder() -> Path:
-    """A folder of this user in the temporary one; made at once, so that nobody else can put anything there first."""
+    """A folder of this user in the temporary one; made at once, so that nobody else can put anything there first.
+
+    Returns:
+        Path of the folder; on POSIX it exists and belongs to this user alone.
+
+    Raises:
+        UsageError: it cannot be made, or somebody else has put something there.
+    """
     if not hasattr(os, "getuid"):
         return Path(tempfile.gettempdir()) / NAME  # Windows: already the user's own
     try:

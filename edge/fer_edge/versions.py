@@ -14,6 +14,8 @@ from typing import Final
 
 from fer_edge._version import __version__
 
+__all__ = ["CHANGED", "NAME", "PACKAGES", "package_versions", "source_commit", "version_text"]
+
 NAME: Final[str] = "fer-edge-toolkit"
 PACKAGES: Final[tuple[str, ...]] = (
     "numpy",
@@ -40,7 +42,14 @@ _GIT_TIMEOUT_S: Final[float] = 10.0
 
 
 def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Version of the toolkit and of those ``packages`` that are installed, by their names on PyPI."""
+    """Version of the toolkit and of those ``packages`` that are installed, by their names on PyPI.
+
+    Args:
+        packages: names on PyPI.
+
+    Returns:
+        ``{name: version}``, the toolkit first.
+    """
     found = {NAME: __version__}
     for name in packages:
         try:
@@ -71,7 +80,14 @@ def source_commit(file: str | Path = __file__) -> str | None:
 
 
 def version_text(prog: str) -> str:
-    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one a line."""
+    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one a line.
+
+    Args:
+        prog: name of the command.
+
+    Returns:
+        Several lines without an end.
+    """
     commit = source_commit()
     first = f"{prog} {__version__}" + (f" (commit {commit})" if commit else "")
     packages = [f"{name} {version}" for name, version in package_versions().items() if name != NAME]

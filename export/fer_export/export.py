@@ -24,6 +24,7 @@ from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
 from fer_export.check.gate import (
     Comparison,
+    Verdict,
     merge,
 )
 from fer_export.check.layer_error import LayerError, layer_errors
@@ -91,20 +92,7 @@ def _judge_and_describe(
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
         layers = _layers(networks, sample)
-        data = report.ReportData(
-            title="Export report",
-            facts=_facts(request, networks, trained) | _calibration(comparisons, labelled=request.labelled),
-            labelled=request.labelled,
-            sizes={name: len(content) for name, content in networks.files.items()},
-            comparisons=comparisons,
-            onnx_twin=twin,
-            verdict=verdict,
-            layers=layers,
-            networks={name: read_tflite(networks.files[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)},
-            onnx_operators=operators,
-            coral=coral_rows,
-            coral_summary=coral_summary,
-        )
+        data = _report_data(request, trained, networks, comparisons, twin, verdict, layers, operators, checked)
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
             raise GateFailedError(GateReport(rows, verdict, coral_rows, way_on(request, comparisons)))
@@ -138,6 +126,33 @@ def _judge_and_describe(
         steps.begin("Edge TPU compiler")
         edgetpu_compiler.compile_model(work / INT8_TFLITE, work)
     return ExportResult((), rows, verdict, coral_rows, coral_summary, evaluations)
+
+
+def _report_data(
+    request: ExportRequest,
+    trained: Trained | UserModel,
+    networks: Networks,
+    comparisons: dict[str, Comparison],
+    twin: Comparison,
+    verdict: Verdict,
+    layers: list[LayerError],
+    operators: dict[str, int],
+    checked: coral.CoralReport | None,
+) -> report.ReportData:
+    return report.ReportData(
+        title="Export report",
+        facts=_facts(request, networks, trained) | _calibration(comparisons, labelled=request.labelled),
+        labelled=request.labelled,
+        sizes={name: len(content) for name, content in networks.files.items()},
+        comparisons=comparisons,
+        onnx_twin=twin,
+        verdict=verdict,
+        layers=layers,
+        networks={name: read_tflite(networks.files[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)},
+        onnx_operators=operators,
+        coral=checked.rows() if checked else None,
+        coral_summary=checked.summary if checked else "",
+    )
 
 
 def _layers(networks: Networks, sample: npt.NDArray[np.uint8]) -> list[LayerError]:

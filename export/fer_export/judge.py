@@ -93,6 +93,7 @@ def verdict_on_files(
     *,
     foreign: bool,
 ) -> Verdict:
+    """Limits of the gate on all four files, and remarks on what will be slow here."""
     limits, labelled = request.limits, request.labelled
     verdicts = [
         check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),

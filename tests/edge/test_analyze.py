@@ -20,7 +20,7 @@ import fer_edge
 from fer_edge import stills
 from fer_edge.app.cli import main
 from fer_edge.app.options import build_parser
-from fer_edge.capture.frames import Image
+from fer_edge.arrays import Image
 from fer_edge.errors import MissingDependencyError, SourceError
 from fer_edge.faces import yunet_file as detector_file
 from fer_edge.faces.detectors import open_detector

@@ -73,7 +73,7 @@ def test_an_evaluated_conversion_is_trusted_and_closed(monkeypatch: pytest.Monke
 
     content, closed = (MODELS / "fer_int8.tflite").read_bytes(), []
     monkeypatch.setattr(tflite, "qat_to_tflite", lambda network: content)
-    monkeypatch.setattr(check, "check_model", lambda *_: pytest.fail("our own file is checked"))
+    monkeypatch.setattr(check, "check_file", lambda *_: pytest.fail("our own file is checked"))
     monkeypatch.setattr(ClassifierBase, "close", lambda classifier: closed.append(classifier.model_path.name))
     faces = synthetic_split(1, 0)
     assert tflite.evaluate_int8(None, faces.images, faces.labels, "drawn").n_images == 7

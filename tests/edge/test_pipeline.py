@@ -86,7 +86,7 @@ def test_every_frame_of_a_file_comes_out_in_order() -> None:
     source = ScriptedSource(40)
     run = pipeline(source, FixedDetector(pause_s=0.002))
     results = list(run)
-    assert [result.frame for result in results] == list(range(40))
+    assert [result.index for result in results] == list(range(40))
     assert [result.time_s for result in results] == [index / 25.0 for index in range(40)]
     assert (run.stats.frames, run.stats.faces, run.stats.dropped) == (40, 40, 0)
     assert fer_threads() == []
@@ -95,8 +95,11 @@ def test_every_frame_of_a_file_comes_out_in_order() -> None:
 
 def test_result_is_the_contract_of_the_json_line() -> None:
     [result] = pipeline(ScriptedSource(1), FixedDetector(boxes=(BOX, (90, 40, 50, 50))))
+    assert isinstance(result.frame, Frame)
+    assert result.image is result.frame.image
     line = result.as_dict()
     assert set(line) == {"frame", "time_s", "faces"}
+    assert line["frame"] == result.index == result.frame.index == 0  # the key of the file format stays
     assert [face["track_id"] for face in line["faces"]] == [1, 2]
     face = line["faces"][0]
     assert face["box"] == list(BOX)
@@ -114,7 +117,7 @@ def test_a_live_source_drops_old_frames_and_builds_up_no_delay() -> None:
     assert run.stats.dropped == source.delivered - len(results)
     ages = sorted(result.age_s for result in results)
     assert ages[len(ages) // 2] < 0.4  # 2 s, had they queued up
-    frames = [result.frame for result in results]
+    frames = [result.index for result in results]
     assert frames == sorted(set(frames))
     assert frames[-1] >= 195  # the newest frame won to the end
 
@@ -124,7 +127,7 @@ def test_a_slow_reader_of_a_live_source_gets_fresh_results() -> None:
     seen = []
     for result in pipeline(source, max_frames=8):
         time.sleep(0.05)
-        seen.append(result.frame)
+        seen.append(result.index)
     assert seen[-1] >= 16  # it would be 7, had nothing been dropped
 
 
@@ -196,7 +199,7 @@ def test_an_error_of_the_source_arrives_after_its_frames() -> None:
     seen = []
     with pytest.raises(SourceError, match="torn tape"):
         for result in run:
-            seen.append(result.frame)
+            seen.append(result.index)
     assert seen == [0, 1, 2]
     assert fer_threads() == []
 

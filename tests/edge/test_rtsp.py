@@ -114,7 +114,7 @@ def test_killed_and_restarted_in_mid_stream(rtsp: RtspServer, notices: list[str]
             result = next(results)
             if result is not None:
                 assert result.image.shape == (240, 320, 3)
-                frames.append(result.frame)
+                frames.append(result.index)
         return frames
 
     before = take(10)

@@ -17,7 +17,7 @@ import pytest
 from fer_edge.capture.frames import Frame
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS
-from fer_edge.outputs.base import SinkRunner
+from fer_edge.outputs.base import OutputRunner
 from fer_edge.outputs.draw import annotate, blur_box
 from fer_edge.outputs.jsonl import JsonLines
 from fer_edge.outputs.recording import recording_path
@@ -34,7 +34,7 @@ def result(index: int = 0, *, time_s: float | None = None, image: npt.NDArray[np
     return Result(Frame(picture, index, index / 20.0 if time_s is None else time_s, now), (face,), now)
 
 
-class SlowSink:
+class SlowOutput:
     name = "slow"
 
     def __init__(self, lossless: bool, pause_s: float = 0.02) -> None:
@@ -45,7 +45,7 @@ class SlowSink:
 
     def write(self, result: Result) -> None:
         time.sleep(self._pause_s)
-        self.seen.append(result.frame)
+        self.seen.append(result.index)
 
     def close(self) -> None:
         self.closed += 1
@@ -53,52 +53,52 @@ class SlowSink:
 
 @pytest.mark.parametrize(("lossless", "live"), [(False, False), (False, True), (True, True)])
 def test_a_slow_output_never_slows_the_pipeline(lossless: bool, live: bool) -> None:
-    sink = SlowSink(lossless)
-    runner = SinkRunner(sink, live=live)
+    output = SlowOutput(lossless)
+    runner = OutputRunner(output, live=live)
     began = time.monotonic()
     for index in range(100):
         runner.put(result(index))
     assert time.monotonic() - began < 1.0  # 2 s, had it waited
     runner.close()
-    assert runner.dropped + len(sink.seen) == 100
+    assert runner.dropped + len(output.seen) == 100
     assert runner.dropped > 50
-    assert sink.seen[-1] == 99  # the newest came through
-    assert sink.closed == 1
+    assert output.seen[-1] == 99  # the newest came through
+    assert output.closed == 1
 
 
 def test_a_file_of_a_file_loses_nothing() -> None:
-    sink = SlowSink(lossless=True, pause_s=0.002)
-    runner = SinkRunner(sink, live=False)
+    output = SlowOutput(lossless=True, pause_s=0.002)
+    runner = OutputRunner(output, live=False)
     for index in range(100):
         runner.put(result(index))
     runner.close()
-    assert sink.seen == list(range(100))
+    assert output.seen == list(range(100))
     assert (runner.dropped, runner.failed) == (0, False)
 
 
 def test_a_dead_output_is_reported_once_and_left_behind(notices: list[str]) -> None:
-    class Dead(SlowSink):
+    class Dead(SlowOutput):
         def write(self, result: Result) -> None:
             raise OSError(28, "No space left on device")
 
-    sink = Dead(lossless=True)
-    runner = SinkRunner(sink, live=False)
+    output = Dead(lossless=True)
+    runner = OutputRunner(output, live=False)
     for index in range(50):
         runner.put(result(index))
     runner.close()
     assert notices == ["output slow stopped: No space left on device"]
-    assert (runner.ended, runner.failed, sink.closed) == (True, True, 1)
+    assert (runner.ended, runner.failed, output.closed) == (True, True, 1)
 
 
 def test_an_output_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fer_edge.outputs.base.CLOSE_S", 0.1)
     release = threading.Event()
 
-    class Hanging(SlowSink):
+    class Hanging(SlowOutput):
         def write(self, result: Result) -> None:
             release.wait(10)
 
-    runner = SinkRunner(Hanging(lossless=False), live=False)
+    runner = OutputRunner(Hanging(lossless=False), live=False)
     runner.put(result())
     began = time.monotonic()
     runner.close()
@@ -107,11 +107,11 @@ def test_an_output_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(notices: list[str]) -> None:
-    class Gone(SlowSink):
+    class Gone(SlowOutput):
         def write(self, result: Result) -> None:
             raise BrokenPipeError
 
-    runner = SinkRunner(Gone(lossless=True), live=False)
+    runner = OutputRunner(Gone(lossless=True), live=False)
     runner.put(result())
     runner.close()
     assert (runner.ended, runner.failed, notices) == (True, False, [])
@@ -119,11 +119,11 @@ def test_a_reader_that_has_seen_enough_is_no_failure(notices: list[str]) -> None
 
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "new" / "faces.jsonl"
-    sink = JsonLines(path)
+    output = JsonLines(path)
     for index in range(3):
-        sink.write(result(index))
+        output.write(result(index))
         assert len(path.read_text().splitlines()) == index + 1  # complete at once, for tail -f
-    sink.close()
+    output.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 1, 2]
     assert lines[2]["time_s"] == 0.1
@@ -136,9 +136,9 @@ def test_json_lines_begin_anew_but_only_with_the_first_line(tmp_path: Path) -> N
     path.write_text("old\n")
     JsonLines(path).close()
     assert path.read_text() == "old\n"
-    sink = JsonLines(path)
-    sink.write(result())
-    sink.close()
+    output = JsonLines(path)
+    output.write(result())
+    output.close()
     assert "old" not in path.read_text()
 
 
@@ -147,9 +147,9 @@ def test_json_lines_are_continued_behind_whole_ones(tmp_path: Path, end: str, ke
     """Half a line of a power cut goes; a whole one without its end of line, as editors leave it, stays."""
     path = tmp_path / "faces.jsonl"
     path.write_text('{"a": 0}\n' + end)
-    sink = JsonLines(path, keep=True)
-    sink.write(result())
-    sink.close()
+    output = JsonLines(path, keep=True)
+    output.write(result())
+    output.close()
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert rows[:kept] == [{"a": number} for number in range(kept)]
     assert rows[kept]["event"] == "start"
@@ -161,9 +161,9 @@ def test_a_rotated_log_of_a_camera_is_not_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "faces.jsonl"
     (tmp_path / "faces.jsonl.1").write_text('{"event": "start", "time": "2026-01-01T00:00:00Z"}\n')
     path.write_text('{"frame": 7}\n')  # a run goes on here, behind what was moved away
-    sink = JsonLines(path)
-    sink.write(result())
-    sink.close()
+    output = JsonLines(path)
+    output.write(result())
+    output.close()
     assert json.loads(path.read_text().splitlines()[0]) == {"frame": 7}
 
 
@@ -173,9 +173,9 @@ def test_json_lines_into_a_pipe_with_a_name(tmp_path: Path) -> None:
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(path.read_text()))
     reader.start()
-    sink = JsonLines(path, keep=True)
-    sink.write(result())
-    sink.close()
+    output = JsonLines(path, keep=True)
+    output.write(result())
+    output.close()
     reader.join(10)
     assert [json.loads(line)["frame"] for line in read[0].splitlines()] == [0]
 
@@ -184,10 +184,10 @@ def test_json_lines_rotate_between_lines_and_keep_three(tmp_path: Path) -> None:
     path = tmp_path / "faces.jsonl"
     size = len(json.dumps(result(0).as_dict())) + 1
     for start in (0, 50):  # the second time continues the file, as a service that restarts does
-        sink = JsonLines(path, max_bytes=int(size * 4.5))
+        output = JsonLines(path, max_bytes=int(size * 4.5))
         for index in range(start, start + 50):
-            sink.write(result(index))
-        sink.close()
+            output.write(result(index))
+        output.close()
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == ["faces.jsonl", "faces.jsonl.1", "faces.jsonl.2", "faces.jsonl.3"]
     kept = [
@@ -202,9 +202,9 @@ def test_json_lines_rotate_between_lines_and_keep_three(tmp_path: Path) -> None:
 def test_json_lines_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
-    sink = JsonLines("-")
-    sink.write(result())
-    sink.close()
+    output = JsonLines("-")
+    output.write(result())
+    output.close()
     assert json.loads(out.getvalue())["frame"] == 0
     assert not out.closed
 
@@ -306,9 +306,9 @@ def test_where_pipes_are_missing_the_video_appears_when_it_is_whole(
 def test_half_a_line_of_an_earlier_run_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text('{"frame": 0}\n{"frame": 1}\n{"fra')
-    sink = JsonLines(path, max_bytes=10**6)
-    sink.write(result(2))
-    sink.close()
+    output = JsonLines(path, max_bytes=10**6)
+    output.write(result(2))
+    output.close()
     assert [json.loads(line)["frame"] for line in path.read_text().splitlines()] == [0, 1, 2]
 
 

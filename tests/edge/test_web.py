@@ -260,7 +260,7 @@ def test_the_page_in_a_browser(serve: Callable[..., Page], browser: Browser) -> 
     wait_for(lambda: shown_after(make_result(5, happy=0.9), "90%"), 15.0)
     wait_for(lambda: page.sink.state.viewers == 1)  # the picture came back, too
 
-    empty = Result(make_result(6).source, (), time.monotonic())
+    empty = Result(make_result(6).frame, (), time.monotonic())
     page.show(empty)
     wait_for(lambda: browser.value("document.querySelectorAll('.face').length") == 0)
     assert browser.value("document.getElementById('none').hidden") is False

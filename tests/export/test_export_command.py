@@ -61,7 +61,7 @@ def exported(weights: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
         raise AssertionError("files that fer-export wrote itself need no check and no child process")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fer_edge.loading.check.check_model", checked)
+        patch.setattr("fer_edge.loading.check.check_file", checked)
         assert main(["--int8", "--weights", str(weights), "--data", str(data), "--out", str(out), *LENIENT]) == 0
     return out
 

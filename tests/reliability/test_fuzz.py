@@ -13,7 +13,7 @@ from tests.reliability.fuzz_mutate import mutate, mutate_gently, mutate_json, mu
 from tests.reliability.fuzz_targets import MODEL_TARGETS, TARGETS, Target, input_number
 
 from fer_edge.errors import DataError, InputError, ModelError
-from fer_edge.loading.check import check_model, check_structure
+from fer_edge.loading.check import check_file, check_structure
 
 SLICE = 80
 
@@ -102,7 +102,7 @@ def test_a_runtime_that_crashes_is_contained(name: str, tmp_path: Path, monkeypa
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"makes the runtime .* crash \(SIGABRT\)"):
-        check_model(path, "litert" if name == "tflite" else "onnx")
+        check_file(path, "litert" if name == "tflite" else "onnx")
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_the_manifest_s_checksum_decides(tmp_path: Path) -> None:
     for told, trusted in ((digest, True), ("0" * 64, False)):
         (tmp_path / "manifest.json").write_text(json.dumps({"models": {"m.tflite": {"sha256": told}}}))
         if trusted:
-            check_model(path, "no such runtime")  # neither parsed nor tried
+            check_file(path, "no such runtime")  # neither parsed nor tried
         else:
             with pytest.raises(ModelError, match=r"is not the file that .* describes"):
-                check_model(path, "litert")
+                check_file(path, "litert")
 
 
 def test_a_chunk_longer_than_its_file_is_not_decoded(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_box_far_larger_than_its_image_is_refused() -> None:
 def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"models": ' + "[" * 100_000)
     with pytest.raises(ModelError, match="is not a model manifest"):
-        check_model(tmp_path / "m.tflite", "litert")
+        check_file(tmp_path / "m.tflite", "litert")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_runtime_that_hangs_is_ended(how: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(check, "TRIAL_SECONDS", 0.3)
     began = time.monotonic()
     with pytest.raises(ModelError, match=r"did not finish with it in 0 s; it is damaged"):
-        check_model(path, "litert")
+        check_file(path, "litert")
     assert time.monotonic() - began < 50.0
 
 

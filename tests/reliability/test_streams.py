@@ -68,7 +68,7 @@ class Watch:
         began = time.monotonic()
         for result in self._results:
             if result is not None:
-                self.frames.append(result.frame)
+                self.frames.append(result.index)
                 self.shapes.add(result.image.shape)
             if condition(result):
                 return time.monotonic() - began

@@ -12,11 +12,20 @@ from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.logs import set_verbosity
 
+__all__ = ["PROG", "main", "parse_arguments"]
+
 PROG = "fer-camera"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the result is its exit code (see :func:`fer_edge.command.run_command`)."""
+    """Run the command; the result is its exit code (see :func:`fer_edge.command.run_command`).
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        Exit code: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
+    """
     given = list(sys.argv[1:] if argv is None else argv)
     # Before OpenCV is loaded: it reads these once.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -58,8 +67,14 @@ def _run(given: list[str]) -> int:
 def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
     """Options from the command line, over those from the file that ``--config`` names.
 
+    Args:
+        given: arguments without the program's name.
+
     Returns:
         The options; ``inputs`` holds the sources, at least one, and ``source`` the first of them.
+
+    Raises:
+        UsageError: an unknown option, a bad value, or options that exclude each other.
     """
     from fer_edge.app.options import build_parser
 

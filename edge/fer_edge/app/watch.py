@@ -29,7 +29,7 @@ from fer_edge.faces.tiles import for_photos
 from fer_edge.inference.classifier import Classifier
 from fer_edge.loading.open import open_classifier
 from fer_edge.logs import LOG, making_room
-from fer_edge.outputs.base import SinkRunner
+from fer_edge.outputs.base import OutputRunner
 from fer_edge.outputs.open import check_targets, open_outputs
 from fer_edge.outputs.output import STDOUT, Wanted
 from fer_edge.outputs.status import StatusBoard
@@ -100,7 +100,7 @@ class Session:
         self._detector: FaceDetector | None = None
         self._board: StatusBoard | None = None
         self._pipeline: FacePipeline | None = None
-        self._shared: list[SinkRunner] = []
+        self._shared: list[OutputRunner] = []
         self._late: dict[str, int] = {}
         self._ended = self._reporting = False
         self._frames = self._faces = self._dropped = 0
@@ -223,18 +223,18 @@ class Session:
                     runner.close()
                 self._count(pipeline, own)
 
-    def _count(self, pipeline: FacePipeline, runners: list[SinkRunner]) -> None:
+    def _count(self, pipeline: FacePipeline, runners: list[OutputRunner]) -> None:
         self._frames += pipeline.stats.frames
         self._faces += pipeline.stats.faces
         self._dropped += pipeline.stats.dropped
         self._seconds += pipeline.stats.elapsed_s
         self._take_leave(runners)
 
-    def _take_leave(self, runners: list[SinkRunner]) -> None:
+    def _take_leave(self, runners: list[OutputRunner]) -> None:
         for runner in runners:
             self.failed = self.failed or runner.failed
             if runner.dropped:
-                self._late[runner.sink.name] = self._late.get(runner.sink.name, 0) + runner.dropped
+                self._late[runner.output.name] = self._late.get(runner.output.name, 0) + runner.dropped
 
     def _close_shared(self) -> None:
         for runner in self._shared:
@@ -247,7 +247,9 @@ class Session:
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
-    def _deliver(self, pipeline: FacePipeline, runners: list[SinkRunner], shown: Channel[Result] | None = None) -> None:
+    def _deliver(
+        self, pipeline: FacePipeline, runners: list[OutputRunner], shown: Channel[Result] | None = None
+    ) -> None:
         """Every result to every output, and the newest to ``shown``."""
         for result in pipeline.poll(POLL_S):
             if result is not None:
@@ -263,7 +265,7 @@ class Session:
             while shown is not None and self._window.paused and not (pipeline.source.live or pipeline.stopping):
                 time.sleep(PAUSE_POLL_S)
 
-    def _deliver_and_show(self, pipeline: FacePipeline, runners: list[SinkRunner], *, hold: bool) -> None:
+    def _deliver_and_show(self, pipeline: FacePipeline, runners: list[OutputRunner], *, hold: bool) -> None:
         """The same with a window. It needs this thread, the main one; the others are not to wait for its drawing."""
         shown: Channel[Result] = Channel(1, drop_oldest=True)
 

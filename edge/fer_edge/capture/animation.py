@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.orientation import picture_orientation, turn
 from fer_edge.errors import SourceError
 
@@ -209,7 +209,7 @@ def _directories(content: bytes) -> list[dict[int, int]]:
     return found
 
 
-def decode_pages(content: bytes) -> list[npt.NDArray[np.uint8]]:
+def decode_pages(content: bytes) -> list[Image]:
     """The pages of a TIFF file, ``(H, W, 3)`` BGR uint8 each; empty when they cannot be decoded."""
     try:
         got, images = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)

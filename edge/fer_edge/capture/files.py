@@ -13,12 +13,24 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
+from fer_edge.arrays import Image
 from fer_edge.capture.folders import MAX_SHOWN
-from fer_edge.capture.frames import Frame, Image
+from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
 from fer_edge.capture.pictures import read_pictures
 from fer_edge.errors import MissingDependencyError, SourceError
 from fer_edge.logs import LOG
+
+__all__ = [
+    "DECODER_THREADS",
+    "DEFAULT_FPS",
+    "MAX_PAUSE_S",
+    "NO_TIME_MS",
+    "SECONDS_PER_IMAGE",
+    "ImageFiles",
+    "VideoCapture",
+    "VideoFile",
+]
 
 SECONDS_PER_IMAGE: Final[float] = 1.0
 """Images have no clock; in ``time_s`` and in a saved video they follow each other at this pace."""
@@ -34,12 +46,19 @@ DEFAULT_FPS: Final[float] = 25.0
 class ImageFiles:
     """One image or several, in the order given; of animated ones and those of several pages, all.
 
-    Raises :class:`SourceError` for a single one that is broken.
+    Args:
+        paths: the files, at least one.
+        description: for messages.
+        orientation: 1 to 8, how every picture is turned besides what its file asks for.
+
+    Raises:
+        SourceError: a single one that is broken.
     """
 
     live = False
     continuous = False
     fps: float | None = 1.0 / SECONDS_PER_IMAGE
+    """Images per second in a saved video."""
     state = "running"
 
     def __init__(
@@ -96,15 +115,30 @@ class VideoCapture(Protocol):
     """The part of ``cv2.VideoCapture`` that :class:`VideoFile` uses."""
 
     def isOpened(self) -> bool:  # noqa: N802
-        """Whether it can be read."""
+        """Whether it can be read.
+
+        Returns:
+            Whether frames can be read.
+        """
         ...
 
     def read(self) -> tuple[bool, Any]:
-        """Whether there is a frame, and the frame."""
+        """Whether there is a frame, and the frame.
+
+        Returns:
+            ``(True, frame)`` with a frame ``(H, W, 3)`` BGR uint8; ``(False, ...)`` at the end.
+        """
         ...
 
     def get(self, prop: int, /) -> float:
-        """A property, 0 where it is unknown."""
+        """A property, 0 where it is unknown.
+
+        Args:
+            prop: a ``cv2.CAP_PROP_*`` constant.
+
+        Returns:
+            Its value, 0 where it is unknown.
+        """
         ...
 
     def release(self) -> None:
@@ -113,10 +147,18 @@ class VideoCapture(Protocol):
 
 
 class VideoFile:
-    """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live.
+    """A video file: every frame, as fast as asked for.
 
-    With ``loop`` it begins again at its end, and the time goes on. ``orientation`` turns the frames besides what the
-    file asks for; ``open_capture`` opens what OpenCV cannot. Raises :class:`SourceError` for what is no video.
+    Args:
+        path: the file.
+        realtime: play it at its own pace, as if it were live.
+        loop: begin again at its end; the time goes on.
+        description: for messages; None is the path.
+        orientation: 1 to 8, how frames are turned besides what the file asks for.
+        open_capture: opens what OpenCV cannot; None opens ``path`` with OpenCV.
+
+    Raises:
+        SourceError: the file is not a video that can be read.
     """
 
     continuous = True

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from fer_edge.arrays import Image
 from fer_edge.capture.orientation import UPRIGHT
 
-Image = npt.NDArray[np.uint8]
+__all__ = ["CaptureOptions", "Frame", "Source"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,11 @@ class CaptureOptions:
     """What may be asked of a source; None leaves it to the source. Files know ``realtime`` and ``loop``."""
 
     width: int | None = None
+    """In pixels."""
     height: int | None = None
+    """In pixels."""
     fps: float | None = None
+    """Frames per second."""
     mjpg: bool = False
     """Ask a USB camera for compressed frames: most give their higher sizes and rates only so."""
     realtime: bool = False
@@ -70,7 +71,11 @@ class Source(Protocol):
     def frames(self) -> Iterator[Frame]:
         """The frames, in order. To be iterated once, by one thread.
 
-        Raises :class:`SourceError` for a file that turns out unreadable.
+        Returns:
+            An iterator that ends with the source, or soon after :meth:`stop`.
+
+        Raises:
+            SourceError: a file turns out unreadable.
         """
         ...
 

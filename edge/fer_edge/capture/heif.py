@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.iso_boxes import Box, ReadAt, boxes, find, reader
 from fer_edge.capture.orientation import UPRIGHT, combine
 from fer_edge.errors import MissingDependencyError, SourceError
-
-Image = npt.NDArray[np.uint8]
 
 PACKAGES: Final = ("pillow_heif", "pi_heif")
 _COUNTER_CLOCKWISE: Final = {0: 1, 1: 8, 2: 3, 3: 6}

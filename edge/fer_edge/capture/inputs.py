@@ -20,6 +20,19 @@ from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.logs import LOG
 
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Job",
+    "NamedImage",
+    "NamedVideo",
+    "Notice",
+    "is_camera",
+    "is_image",
+    "is_video",
+    "plan",
+    "unlike",
+]
+
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
 """A file of such a name that is no video is named as broken, not as something else."""
 
@@ -41,7 +54,12 @@ class Job:
 
 
 class NamedVideo:
-    """A video among several: each frame says which file it is of."""
+    """A video among several: each frame says which file it is of.
+
+    Args:
+        source: the open video.
+        path: its file.
+    """
 
     continuous = True
 
@@ -80,7 +98,16 @@ class NamedImage(ImageFiles):
 def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
     """The jobs that ``names`` mean, at least one; nothing is opened yet.
 
-    Raises :class:`SourceError` where nothing is found, :class:`UsageError` for several names of which one is no file.
+    Args:
+        names: what the user named: files, folders, patterns, or one camera or address.
+        options: how each source is opened.
+
+    Returns:
+        At least one job, images (as one job) before videos.
+
+    Raises:
+        SourceError: nothing is found.
+        UsageError: several names of which one is not a file, or ``options.loop`` with anything but one video.
     """
     if len(names) == 1 and not _is_list(names[0]):
         path = Path(names[0])
@@ -111,7 +138,15 @@ def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
 
 
 def unlike(name: str, used: set[str]) -> str:
-    """``name``, or ``STEM-2.SUFFIX`` (3, ...) where it is among ``used``, to which the result is added."""
+    """``name``, or ``STEM-2.SUFFIX`` (3, ...) where it is among ``used``, to which the result is added.
+
+    Args:
+        name: the name wished for.
+        used: names that are taken, in lower case; the result is added.
+
+    Returns:
+        The name, changed where it is taken.
+    """
     free, number = name, 1
     while free.lower() in used:  # some file systems do not tell A from a
         number += 1
@@ -175,17 +210,38 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def is_camera(name: str) -> bool:
-    """Whether a source is a camera of this machine."""
+    """Whether a source is a camera of this machine.
+
+    Args:
+        name: a source as the user names it.
+
+    Returns:
+        True for a number, ``/dev/videoN``, ``picamera`` and ``picamera:N``.
+    """
     return (name.isascii() and name.isdigit()) or name.startswith("/dev/video") or name.partition(":")[0] == "picamera"
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is told, not left out."""
+    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is told, not left out.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True for a video, and for a file of unknown content with a video's suffix.
+    """
     kind = sniff_file(path).kind
     return kind is Kind.VIDEO or (kind is Kind.UNKNOWN and path.suffix.lower() in VIDEO_SUFFIXES)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image: by its first bytes, else by its name."""
+    """Whether a file is an image: by its first bytes, else by its name.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True for an image.
+    """
     kind = sniff_file(path).kind
     return kind is Kind.PICTURE or (kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES)

@@ -19,6 +19,8 @@ from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
 
+__all__ = ["ANIMATED_FORMATS", "STREAM_SCHEMES", "open_source"]
+
 ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
 STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
 
@@ -33,8 +35,18 @@ def open_source(
     ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
     a folder of images, or a pattern such as ``'shots/*.jpg'``.
 
-    Raises :class:`SourceError` for a file that is missing or not what its name says, :class:`DeviceError` for a camera
-    that is missing, :class:`MissingDependencyError` when Picamera2 is not installed.
+    Args:
+        source: what to open.
+        options: what is asked of it; None leaves everything to the source.
+
+    Returns:
+        The source, open; iterate its :meth:`Source.frames` once.
+
+    Raises:
+        UsageError: ``source`` is empty.
+        SourceError: a file is missing or not what its name says, or a stream cannot be opened.
+        DeviceError: a camera is missing.
+        MissingDependencyError: Picamera2, or a package that reads HEIC, is not installed.
     """
     options = options or CaptureOptions()
     text = os.fspath(source) if not isinstance(source, int) else str(source)

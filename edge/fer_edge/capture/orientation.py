@@ -15,11 +15,21 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.iso_boxes import ReadAt, boxes, find
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "MAX_TRACKS",
+    "UPRIGHT",
+    "asked_orientation",
+    "combine",
+    "matrix_orientation",
+    "picture_orientation",
+    "turn",
+    "video_orientation",
+]
+
 
 UPRIGHT: Final[int] = 1
 _MATRICES: Final[dict[int, tuple[int, int, int, int]]] = {
@@ -62,12 +72,28 @@ def turn(image: Image, orientation: int) -> Image:
 
 
 def asked_orientation(rotate: int, flip: bool) -> int:
-    """What ``--rotate`` (0, 90, 180 or 270 degrees clockwise) and then ``--flip`` (left and right) come to."""
+    """What ``--rotate`` (0, 90, 180 or 270 degrees clockwise) and then ``--flip`` (left and right) come to.
+
+    Args:
+        rotate: degrees clockwise: 0, 90, 180 or 270.
+        flip: whether to mirror left and right afterwards.
+
+    Returns:
+        Orientation 1 to 8 (Exif 2.32, tag 0x0112).
+    """
     return combine(_ROTATIONS[rotate], _MIRRORED if flip else UPRIGHT)
 
 
 def combine(first: int, then: int) -> int:
-    """The one orientation that does what turning by ``first`` and by ``then`` after it does."""
+    """The one orientation that does what turning by ``first`` and by ``then`` after it does.
+
+    Args:
+        first: orientation 1 to 8 that is applied first.
+        then: orientation 1 to 8 that is applied to its result.
+
+    Returns:
+        The one orientation, 1 to 8, that does both.
+    """
     a, b, c, d = _MATRICES[then]
     e, f, g, h = _MATRICES[first]
     return _NUMBERS[(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)]
@@ -77,6 +103,12 @@ def picture_orientation(content: bytes) -> int:
     """What the EXIF data of a JPEG, PNG or WebP file says; 1 where it says nothing.
 
     Other formats: TIFF is turned by OpenCV itself, HEIC and AVIF have :func:`item_orientation`.
+
+    Args:
+        content: the encoded picture.
+
+    Returns:
+        Orientation 1 to 8; 1 where the file names none.
     """
     if content[:2] == b"\xff\xd8":
         return _exif_of_jpeg(content)
@@ -144,7 +176,14 @@ def _exif(block: bytes) -> int:
 
 
 def video_orientation(path: str | os.PathLike[str]) -> int | None:
-    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is no quarter turn."""
+    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is no quarter turn.
+
+    Args:
+        path: the video file.
+
+    Returns:
+        Orientation 1 to 8, None where this cannot be told.
+    """
     try:
         with Path(path).open("rb") as handle:
             size = handle.seek(0, io.SEEK_END)
@@ -163,6 +202,13 @@ def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
 
     ISO/IEC 14496-12, 8.3.2: ``x' = a x + c y``, ``y' = b x + d y``, stored as a, b, u, c, d, v, x, y, w. OpenCV makes a
     mere rotation of it and loses the mirroring that front cameras write.
+
+    Args:
+        read_at: reads ``(offset, length)`` of the file, both in bytes.
+        size: of the file, in bytes.
+
+    Returns:
+        Orientation 1 to 8, None where this cannot be told.
     """
     if read_at(4, 4) not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages, tiff_pixels
 from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
@@ -19,7 +19,7 @@ from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
 if TYPE_CHECKING:
     from fer_edge.capture.heif import HeifHeader
 
-Image = npt.NDArray[np.uint8]
+__all__ = ["decode", "read_content", "read_image", "read_pictures"]
 
 
 def read_image(path: Path) -> Image:
@@ -41,7 +41,18 @@ def read_image(path: Path) -> Image:
 
 
 def read_pictures(path: Path) -> Iterator[Image]:
-    """All frames or pages of a picture file; see :func:`read_image`."""
+    """All frames or pages of a picture file; see :func:`read_image`.
+
+    Args:
+        path: the file; its name does not matter.
+
+    Returns:
+        Pictures ``(H, W, 3)`` BGR uint8, upright, in the file's order.
+
+    Raises:
+        SourceError: not a picture, damaged, or of a format that cannot be read here.
+        MissingDependencyError: HEIC without a package that reads it.
+    """
     content = read_content(path)
     found = sniff(content[:HEAD_BYTES]).format
     if found == "GIF" or frames_in(content) > 1:
@@ -60,7 +71,17 @@ def _several(pages: list[bool]) -> bool:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a picture file that may be decoded; raises :class:`SourceError` for others."""
+    """The bytes of a picture file; whether they may be decoded, :func:`decode` says.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        SourceError: it cannot be read, or is empty.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

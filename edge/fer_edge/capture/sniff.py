@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+__all__ = ["HEAD_BYTES", "IMAGE_SUFFIXES", "Content", "Kind", "sniff", "sniff_file"]
+
 HEAD_BYTES: Final[int] = 1024
 """Enough for every kind below: MPEG transport streams show themselves by their third packet of 188 bytes."""
 
@@ -30,7 +32,9 @@ class Content:
     """The kind of a file and the name of its format, for messages."""
 
     kind: Kind
+    """What it is good for."""
     format: str
+    """Name of the format, for messages."""
 
 
 _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (
@@ -81,7 +85,14 @@ _MJPEG_SUFFIXES: Final = frozenset({".mjpeg", ".mjpg", ".mjp"})
 
 
 def sniff_file(path: Path) -> Content:
-    """What a file is; ``UNKNOWN`` also for one that cannot be opened."""
+    """What a file is; ``UNKNOWN`` also for one that cannot be opened.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Kind and format by its first bytes.
+    """
     try:
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
@@ -99,7 +110,14 @@ def sniff_file(path: Path) -> Content:
 
 
 def sniff(head: bytes) -> Content:  # noqa: PLR0911 - a table of cases
-    """What a file is that begins with these bytes (:data:`HEAD_BYTES` of them, or all)."""
+    """What a file is that begins with these bytes (:data:`HEAD_BYTES` of them, or all).
+
+    Args:
+        head: the first bytes of a file, :data:`HEAD_BYTES` or all.
+
+    Returns:
+        Kind and format; :attr:`Kind.UNKNOWN` where neither is recognised.
+    """
     if not head:
         return Content(Kind.UNKNOWN, "empty")
     for prefix, kind, name in _PREFIXES:

@@ -7,13 +7,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+__all__ = ["CameraInfo", "list_cameras"]
+
 
 @dataclass(frozen=True)
 class CameraInfo:
     """A camera as ``--list-cameras`` shows it."""
 
     number: int
+    """N of ``/dev/videoN``."""
     name: str
+    """As the driver gives it."""
 
 
 _QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h: _IOR('V', 0, struct v4l2_capability)
@@ -26,6 +30,13 @@ def list_cameras(system: Path = Path("/sys/class/video4linux"), devices: Path = 
     """The V4L2 cameras of this machine. Nodes that deliver no pictures (metadata, outputs) are left out.
 
     Empty on other systems than Linux: there is no way to ask without opening the cameras.
+
+    Args:
+        system: where the kernel lists them.
+        devices: where their nodes are.
+
+    Returns:
+        The cameras by number.
     """
     cameras = []
     for folder in system.glob("video*") if system.is_dir() else ():

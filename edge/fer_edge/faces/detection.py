@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+__all__ = ["Box", "DetectedFace", "FaceDetector", "clip_box", "shrink"]
 
-    Image = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from fer_edge.arrays import FloatArray, Image
 
 Box = tuple[int, int, int, int]
 """``(x, y, w, h)`` in whole pixels of the frame; x to the right, y downwards, from the upper left corner."""
@@ -23,7 +22,7 @@ class DetectedFace:
     """Inside the frame, at least one pixel wide and high."""
     score: float
     """The detector's confidence in [0, 1]; 1 for Haar, which gives none."""
-    landmarks: npt.NDArray[np.float32] | None = None
+    landmarks: FloatArray | None = None
     """``(5, 2)`` x and y in pixels of the frame: right eye, left eye (the person's), nose tip, right and left mouth
     corner; None for Haar."""
 
@@ -33,17 +32,34 @@ class FaceDetector(Protocol):
     :func:`fer_edge.faces.detectors.open_detector`."""
 
     name: str
+    """What ``--detector`` takes."""
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
         """Faces in ``image`` ``(H, W, 3)`` BGR uint8, from left to right.
 
         ``small`` is the same picture at fewer pixels, where the camera delivers one, so that nothing need be shrunk.
+
+        Args:
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one, so that nothing need be shrunk.
+
+        Returns:
+            The faces from left to right, boxes in pixels of ``image``.
         """
         ...
 
 
 def clip_box(box: tuple[float, float, float, float], width: int, height: int) -> Box | None:
-    """The part of a box that lies in a frame of ``width`` x ``height`` pixels, in whole pixels; None if none does."""
+    """The part of a box that lies in a frame of ``width`` x ``height`` pixels, in whole pixels; None if none does.
+
+    Args:
+        box: ``(x, y, w, h)`` in pixels, not necessarily whole.
+        width: of the frame, in pixels.
+        height: of the frame, in pixels.
+
+    Returns:
+        The box inside the frame, None where nothing of it is.
+    """
     x, y, w, h = box
     left, top = max(round(x), 0), max(round(y), 0)
     right, bottom = min(round(x + w), width), min(round(y + h), height)

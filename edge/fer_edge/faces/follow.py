@@ -11,9 +11,11 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.faces.detection import DetectedFace, clip_box, shrink
+
+__all__ = ["GRID", "LEVELS", "MAX_DIFFERENCE", "MAX_STRAY", "MIN_POINTS", "WINDOW", "BoxFlow"]
 
 GRID: Final[int] = 6
 """Points along each side of a box."""
@@ -28,23 +30,41 @@ MAX_STRAY: Final[float] = 0.1
 
 
 class BoxFlow:
-    """Carries the faces of the last frame on to the next. ``width`` is that of the frames that are compared."""
+    """Carries the faces of the last frame on to the next by pyramidal Lucas-Kanade optical flow (Bouguet, 2001).
+
+    Args:
+        width: of the frames that are compared, in pixels.
+    """
 
     def __init__(self, width: int = 320) -> None:
         self.width = width
-        self._before: npt.NDArray[np.uint8] | None = None
+        self._before: Image | None = None
 
-    def see(self, image: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8] | None = None) -> None:
-        """Remember a frame in which faces have just been detected, as the one to start from."""
+    def see(self, image: Image, small: Image | None = None) -> None:
+        """Remember a frame in which faces have just been detected, as the one to start from.
+
+        Args:
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one.
+        """
         self._before = self._gray(image, small)
 
     def follow(
         self,
         faces: list[DetectedFace],
-        image: npt.NDArray[np.uint8],
-        small: npt.NDArray[np.uint8] | None = None,
+        image: Image,
+        small: Image | None = None,
     ) -> list[DetectedFace]:
-        """``faces`` of the frame before, moved to where they are in ``image``; those that were lost are left out."""
+        """``faces`` of the frame before, moved to where they are in ``image``; those that were lost are left out.
+
+        Args:
+            faces: those of the frame before.
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one.
+
+        Returns:
+            The faces that were found again; their scores are those of the detection.
+        """
         before, after = self._before, self._gray(image, small)
         self._before = after
         if before is None or before.shape != after.shape or not faces:
@@ -77,12 +97,12 @@ class BoxFlow:
                 moved.append(DetectedFace(box, face.score, landmarks))
         return moved
 
-    def _gray(self, image: npt.NDArray[np.uint8], small: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
+    def _gray(self, image: Image, small: Image | None) -> Image:
         view = shrink(image if small is None else small, self.width)
         return np.asarray(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
 
-def _grid(face: DetectedFace) -> npt.NDArray[np.float32]:
+def _grid(face: DetectedFace) -> FloatArray:
     """``(GRID**2, 2)`` points spread over the middle of a box, away from the background at its edges."""
     x, y, w, h = face.box
     steps = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID * np.float32(0.7) + np.float32(0.15)

@@ -11,13 +11,24 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.defaults import SMALLEST_FACE
 from fer_edge.faces.detection import Box, DetectedFace, FaceDetector
 from fer_edge.faces.detectors.yunet import YUNET_MIN_FACE, YuNetDetector
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "OVERLAP",
+    "SAME_FACE",
+    "STEP",
+    "TILE",
+    "PhotoDetector",
+    "distinct",
+    "for_photos",
+    "scales",
+    "tiles",
+]
+
 
 TILE: Final[int] = 640
 OVERLAP: Final[int] = 128
@@ -41,7 +52,14 @@ class PhotoDetector:
         self._close = detector.at_width(TILE)
 
     def smallest(self, width: int) -> int:
-        """From which width on faces are searched in a picture of ``width`` pixels."""
+        """From which width on faces are searched in a picture of ``width`` pixels.
+
+        Args:
+            width: of the picture, in pixels.
+
+        Returns:
+            Width of the smallest face that is searched, in pixels.
+        """
         return min(SMALLEST_FACE, self._whole.smallest(width))
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
@@ -73,12 +91,27 @@ class PhotoDetector:
 
 
 def for_photos(detector: FaceDetector) -> FaceDetector:
-    """A detector that finds smaller faces, for sources whose pictures have time; Haar stays what it is."""
+    """A detector that finds smaller faces, for sources whose pictures have time; Haar stays what it is.
+
+    Args:
+        detector: any detector.
+
+    Returns:
+        A :class:`PhotoDetector` around YuNet; any other detector itself.
+    """
     return PhotoDetector(detector) if isinstance(detector, YuNetDetector) else detector
 
 
 def scales(first: float, last: float) -> list[float]:
-    """The views from coarse to fine, as parts of the picture's size, after the whole picture at ``first``."""
+    """The views from coarse to fine, as parts of the picture's size, after the whole picture at ``first``.
+
+    Args:
+        first: scale at which the whole picture has been searched, in (0, 1].
+        last: the finest scale.
+
+    Returns:
+        Growing scales after ``first``, ending with ``last``; empty where ``first`` is not below it.
+    """
     found: list[float] = []
     now = first
     while now < last:
@@ -88,7 +121,15 @@ def scales(first: float, last: float) -> list[float]:
 
 
 def tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Left and top of the tiles that cover a view; all of the same size where the view is larger than one."""
+    """Left and top of the tiles that cover a view; all of the same size where the view is larger than one.
+
+    Args:
+        width: of the view, in pixels.
+        height: of the view, in pixels.
+
+    Returns:
+        ``(left, top)`` of each tile in pixels, row by row.
+    """
     for top in _starts(height):
         for left in _starts(width):
             yield left, top
@@ -113,7 +154,14 @@ def _scaled(box: Box, across: float, down: float, width: int, height: int) -> Bo
 
 
 def distinct(faces: list[DetectedFace]) -> list[DetectedFace]:
-    """``faces`` without those that an earlier one in the list covers, as found in a coarser view or with more score."""
+    """``faces`` without those that an earlier one in the list covers, as found in a coarser view or with more score.
+
+    Args:
+        faces: the more trustworthy ones first.
+
+    Returns:
+        Those that are kept, in the same order.
+    """
     kept: list[DetectedFace] = []
     boxes = np.zeros((0, 4), np.float64)
     for face in faces:

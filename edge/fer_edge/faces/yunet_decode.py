@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.faces.yunet_weights import STRIDES
 
-FloatArray = npt.NDArray[np.float32]
 AVERAGED_OVERLAP: Final[float] = 0.5
 """Candidates that overlap the winner by more than this take part in its average."""
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import FerError, MissingDependencyError, ModelError
 from fer_edge.faces.yunet_decode import candidates, suppress
 from fer_edge.faces.yunet_tflite import FORMAT, write_yunet
@@ -21,8 +21,7 @@ from fer_edge.files import write_bytes
 from fer_edge.logs import LOG
 from fer_edge.system import cache_folder, places_to_look
 
-Image = npt.NDArray[np.uint8]
-Rows = npt.NDArray[np.float32]
+Rows = FloatArray
 
 OVERLAP: Final[float] = 0.3
 """Two faces overlap at most by this intersection over union; OpenCV's own default."""

@@ -12,14 +12,19 @@ from fer_edge.errors import MissingDependencyError
 from fer_edge.files import sha256_of, write_bytes
 from fer_edge.system import cache_folder, places_to_look
 
+__all__ = ["STALL_S", "TOTAL_S", "YUNET", "PinnedFile", "download", "yunet_file"]
+
 
 @dataclass(frozen=True)
 class PinnedFile:
     """A file on the net of which content and length are known beforehand."""
 
     url: str
+    """Address to fetch it from."""
     sha256: str
+    """64 hexadecimal digits."""
     size: int
+    """In bytes."""
 
     @property
     def name(self) -> str:
@@ -48,7 +53,14 @@ _PIECE = 1 << 16
 def yunet_file(pinned: PinnedFile = YUNET) -> Path:
     """Path of YuNet's file in the cache folder; fetched if it is not there, or is there but damaged.
 
-    Raises :class:`MissingDependencyError` when it cannot be fetched, saying why.
+    Args:
+        pinned: address, size and checksum of the file.
+
+    Returns:
+        Path of a file with this checksum.
+
+    Raises:
+        MissingDependencyError: it cannot be fetched, or not be kept; the message says why.
     """
     for path in places_to_look(pinned.name):
         try:
@@ -71,7 +83,16 @@ def yunet_file(pinned: PinnedFile = YUNET) -> Path:
 def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = TOTAL_S) -> bytes:
     """Fetch a pinned file into memory: at most ``pinned.size`` bytes, at most ``total_s`` seconds.
 
-    Raises :class:`MissingDependencyError` for no network, a time-out, another length and another checksum.
+    Args:
+        pinned: address, size and checksum of the file.
+        stall_s: longest wait for the connection and between two pieces of the answer, in seconds.
+        total_s: longest wait for all of it, in seconds.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        MissingDependencyError: no network, a time-out, another length or another checksum.
     """
     import http.client  # late: with ssl these cost more than a tenth of a second
     import urllib.error

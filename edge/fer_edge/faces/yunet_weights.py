@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
-
-FloatArray = npt.NDArray[np.float32]
 
 N_CONVOLUTIONS: Final[int] = 53
 STRIDES: Final[tuple[int, ...]] = (8, 16, 32)

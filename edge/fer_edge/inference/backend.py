@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from fer_edge.inference.classifier import Classifier
 
+__all__ = ["EXACT", "BackendSpec", "Tolerance"]
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -63,11 +65,22 @@ class BackendSpec:
     """Whether ``--help`` and messages name it; False for what is for tests only."""
 
     def takes(self, name: str) -> bool:
-        """Whether files of this name are of its kind, by the last suffix: ``.tflite`` for all that run TFLite files."""
+        """Whether files of this name are of its kind, by the last suffix: ``.tflite`` for all that run TFLite files.
+
+        Args:
+            name: of a model file.
+
+        Returns:
+            True where the backend can be asked to open it.
+        """
         return not self.suffixes or any(name.endswith("." + suffix.rpartition(".")[2]) for suffix in self.suffixes)
 
     def is_installed(self) -> bool:
-        """Whether the runtime's package is there; it is not imported."""
+        """Whether the runtime's package is there; it is not imported.
+
+        Returns:
+            True where its package is found, and for a backend that needs none.
+        """
         if self.runtime_module is None:
             return True
         return importlib.util.find_spec(self.runtime_module.partition(".")[0]) is not None

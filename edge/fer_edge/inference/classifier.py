@@ -11,15 +11,19 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.inference.tensors import TensorSpec, check_specs, dequantize, to_model_input
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+
+__all__ = ["Classifier", "ClassifierBase", "FunctionClassifier", "Prediction"]
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one face: seven probabilities in the order of :data:`fer_edge.labels.EMOTIONS`."""
 
-    probabilities: npt.NDArray[np.float32]
+    probabilities: FloatArray
+    """``(7,)`` float32, each in [0, 1]."""
 
     @property
     def emotion(self) -> str:
@@ -32,7 +36,11 @@ class Prediction:
         return float(np.max(self.probabilities))
 
     def as_dict(self) -> dict[str, float]:
-        """``{emotion: probability}`` with plain floats."""
+        """``{emotion: probability}`` with plain floats.
+
+        Returns:
+            Seven pairs in the order of :data:`fer_edge.labels.EMOTIONS`.
+        """
         return {name: float(value) for name, value in zip(EMOTIONS, self.probabilities, strict=True)}
 
 
@@ -45,8 +53,11 @@ class Classifier(Protocol):
     runtime_version: str
     """Package and version that computes, for example ``ai-edge-litert 2.3.0``."""
     model_path: Path
+    """The file that was opened."""
     input_spec: TensorSpec
+    """Of the input ``(1, S, S, 3)``."""
     output_spec: TensorSpec
+    """Of the output ``(1, 7)``."""
 
     @property
     def input_size(self) -> int:
@@ -57,11 +68,27 @@ class Classifier(Protocol):
         """Bare network: ``(1, S, S, 3)`` of the input's dtype to ``(1, 7)`` of the output's dtype.
 
         The result is the caller's own: it does not change with the next call.
+
+        Args:
+            tensor: ``(1, S, S, 3)`` of :attr:`input_spec`'s dtype.
+
+        Returns:
+            ``(1, 7)`` of :attr:`output_spec`'s dtype.
         """
         ...
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces (see ``preprocess_face``)."""
+    def predict(self, faces: Image) -> FloatArray:
+        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces (see ``preprocess_face``).
+
+        Args:
+            faces: ``(N, S, S)`` uint8 grey, S being :attr:`input_size`.
+
+        Returns:
+            ``(N, 7)`` float32 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+        Raises:
+            ModelError: ``faces`` has another shape or dtype.
+        """
         ...
 
     def close(self) -> None:
@@ -70,7 +97,17 @@ class Classifier(Protocol):
 
 
 class ClassifierBase:
-    """What all runtimes do alike around their bare network; a backend adds loading and :meth:`infer`."""
+    """What all runtimes do alike around their bare network; a backend adds loading and :meth:`infer`.
+
+    Args:
+        model_path: the file that was opened.
+        input_spec: of the input ``(1, S, S, 3)``.
+        output_spec: of the output ``(1, 7)``.
+        runtime_version: package and version that computes.
+
+    Raises:
+        ModelError: the specs are not those of an emotion model.
+    """
 
     backend = ""
 
@@ -80,7 +117,7 @@ class ClassifierBase:
         self.input_spec = input_spec
         self.output_spec = output_spec
         self.runtime_version = runtime_version
-        self._values: npt.NDArray[np.float32] | None = None
+        self._values: FloatArray | None = None
         if output_spec.is_quantized and output_spec.dtype.itemsize == 1:
             self._values = dequantize(np.arange(256, dtype=np.uint8).view(output_spec.dtype), output_spec)
 
@@ -90,11 +127,11 @@ class ClassifierBase:
         return self.input_spec.shape[1]
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network, see :meth:`Classifier.infer`."""
+        """Bare network. See :meth:`Classifier.infer`."""
         raise NotImplementedError
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities of grey faces, see :meth:`Classifier.predict`."""
+    def predict(self, faces: Image) -> FloatArray:
+        """Probabilities of grey faces. See :meth:`Classifier.predict`."""
         tensor = to_model_input(faces, self.input_spec)
         if len(tensor) == 1:  # nothing to take apart or put together: a twentieth of a small network's time
             return self._probabilities(self.infer(tensor))
@@ -103,7 +140,7 @@ class ClassifierBase:
             out[i] = self._probabilities(self.infer(tensor[i : i + 1]))[0]
         return out
 
-    def _probabilities(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def _probabilities(self, stored: npt.NDArray[Any]) -> FloatArray:
         """:func:`dequantize` of the output, by a table of its 256 values where it has no more."""
         if self._values is None:
             return dequantize(stored, self.output_spec)
@@ -150,5 +187,5 @@ class FunctionClassifier(ClassifierBase):
         self._compute = compute
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network, see :meth:`Classifier.infer`."""
+        """See :meth:`Classifier.infer`."""
         return self._compute(tensor)

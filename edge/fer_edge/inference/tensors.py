@@ -10,10 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import ModelError
 from fer_edge.inference.input_range import OURS, described, find_input_range, represented, stored_levels
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
+
+__all__ = ["TensorSpec", "check_probabilities", "check_specs", "dequantize", "quantize", "to_model_input"]
 
 _UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
 _MAX_PROBABILITY: Final[float] = 1.05
@@ -29,10 +32,15 @@ class TensorSpec:
     """
 
     name: str
+    """As in the model file."""
     shape: tuple[int, ...]
+    """Batch first."""
     dtype: np.dtype[Any]
+    """float32, int8 or uint8."""
     scale: float = 0.0
+    """Real number per integer step, 0 for float tensors."""
     zero_point: int = 0
+    """The integer that stands for 0: ``real = scale * (stored - zero_point)``."""
 
     @property
     def is_quantized(self) -> bool:
@@ -40,26 +48,52 @@ class TensorSpec:
         return self.scale != 0.0
 
 
-def quantize(values: npt.NDArray[np.float32], spec: TensorSpec) -> npt.NDArray[Any]:
-    """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does)."""
+def quantize(values: FloatArray, spec: TensorSpec) -> npt.NDArray[Any]:
+    """Real numbers to the integers of ``spec``: round half to even, saturate (as LiteRT's QUANTIZE does).
+
+    Args:
+        values: real numbers, float32, of any shape.
+        spec: scale, zero point and integer dtype.
+
+    Returns:
+        Integers of ``spec.dtype``, of the same shape.
+    """
     info = np.iinfo(spec.dtype)
     steps = np.rint(values / np.float32(spec.scale)) + spec.zero_point
     stored: npt.NDArray[Any] = np.clip(steps, info.min, info.max).astype(spec.dtype)
     return stored
 
 
-def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[np.float32]:
+def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> FloatArray:
     """Integers of ``spec`` to real numbers; a float tensor passes through.
 
     Widened to int32 before the subtraction: int8 -128 minus a zero point of -128 would wrap around.
+
+    Args:
+        stored: values of ``spec.dtype``, of any shape.
+        spec: scale and zero point.
+
+    Returns:
+        float32 of the same shape.
     """
     if not spec.is_quantized:
         return stored.astype(np.float32, copy=False)
     return (stored.astype(np.int32) - spec.zero_point).astype(np.float32) * np.float32(spec.scale)
 
 
-def to_model_input(faces: npt.NDArray[np.uint8], spec: TensorSpec) -> npt.NDArray[Any]:
-    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes."""
+def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
+    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes.
+
+    Args:
+        faces: ``(N, S, S)`` uint8 grey.
+        spec: of the model's input ``(1, S, S, 3)``.
+
+    Returns:
+        ``(N, S, S, 3)`` of ``spec.dtype``.
+
+    Raises:
+        ModelError: ``faces`` has another shape or dtype.
+    """
     size = spec.shape[1]
     if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:
         raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
@@ -82,7 +116,16 @@ def _stored_levels(spec: TensorSpec) -> npt.NDArray[Any]:
 
 
 def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec) -> None:
-    """Raise :class:`ModelError` unless the model takes ``(1, S, S, 3)`` and gives ``(1, 7)`` in a known dtype."""
+    """Refuse a model that is not an emotion model by its tensors.
+
+    Args:
+        model_path: the file, for the message.
+        input_spec: of the model's input.
+        output_spec: of the model's output.
+
+    Raises:
+        ModelError: it does not take ``(1, S, S, 3)`` and give ``(1, 7)`` in float32, int8 or uint8.
+    """
     shape = input_spec.shape
     if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or shape[1] < 1:
         raise ModelError(f"{model_path}: expected an input of shape (1, S, S, 3), the model has {shape}")
@@ -119,9 +162,16 @@ def _check_ranges(model_path: Path, input_spec: TensorSpec, output_spec: TensorS
 
 
 def check_probabilities(model_path: Path, answers: npt.NDArray[np.float32]) -> None:
-    """Raise :class:`ModelError` unless ``(N, 7)`` answers for any faces can be probabilities.
+    """Refuse answers that cannot be probabilities.
 
     8-bit ones add up to 1 but for rounding: seven halves of a step of 1/256.
+
+    Args:
+        model_path: the model file, for the message.
+        answers: ``(N, 7)`` float32, the model's outputs for any faces.
+
+    Raises:
+        ModelError: they are not finite, negative, or do not add up to 1.
     """
     if not np.isfinite(answers).all():
         raise ModelError(f"{model_path}: the network gives values that are not numbers; are its weights damaged?")

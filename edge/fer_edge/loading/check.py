@@ -19,6 +19,8 @@ from fer_edge.inference.backends import backend_spec
 from fer_edge.loading.model_files import read_manifest
 from fer_edge.loading.trial import _READY
 
+__all__ = ["MAX_MODEL_BYTES", "START_SECONDS", "TRIAL_SECONDS", "check_file", "check_structure", "is_named_by_manifest"]
+
 START_SECONDS: Final[float] = 60.0
 """A Raspberry Pi with a slow card needs some seconds to import a runtime."""
 TRIAL_SECONDS: Final[float] = 5.0
@@ -27,8 +29,16 @@ TRIAL_SECONDS: Final[float] = 5.0
 MAX_MODEL_BYTES: Final[int] = 1 << 30
 
 
-def check_model(path: Path, backend: str) -> None:
-    """Raise :class:`ModelError` for a model file that is damaged or that the runtime ``backend`` cannot stand."""
+def check_file(path: Path, backend: str) -> None:
+    """Refuse a model file that is damaged or that a runtime cannot stand.
+
+    Args:
+        path: the model file.
+        backend: name of the backend that is to run it.
+
+    Raises:
+        ModelError: it is refused.
+    """
     if is_named_by_manifest(path):
         return
     check_structure(path)
@@ -39,7 +49,14 @@ def check_model(path: Path, backend: str) -> None:
 def is_named_by_manifest(path: Path) -> bool:
     """Whether ``manifest.json`` beside the file holds its sha256.
 
-    Raises :class:`ModelError` when it holds another one.
+    Args:
+        path: the model file.
+
+    Returns:
+        False where there is no manifest, or it does not name the file.
+
+    Raises:
+        ModelError: the manifest holds another sha256 for it.
     """
     entry = read_manifest(path)
     expected = None if entry is None else entry.get("sha256")
@@ -55,7 +72,14 @@ def is_named_by_manifest(path: Path) -> bool:
 
 
 def check_structure(path: Path) -> None:
-    """Raise :class:`ModelError` for a file whose offsets, indices, shapes or sizes cannot be right."""
+    """Refuse a file whose offsets, indices, shapes or sizes cannot be right.
+
+    Args:
+        path: the model file, ``.tflite`` or ``.onnx``; others are not looked into.
+
+    Raises:
+        ModelError: it is damaged, too large, or cannot be read.
+    """
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise ModelError(f"{path} has {path.stat().st_size} bytes; expected an emotion model below {MAX_MODEL_BYTES}")
     try:

@@ -11,20 +11,33 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.backends import model_suffixes
 from fer_edge.labels import EMOTIONS
 
+__all__ = ["DEFAULT_MODEL", "PACKAGED_MODELS", "find_model", "read_manifest", "search_path"]
+
 DEFAULT_MODEL: Final[str] = "fer_int8.tflite"
 PACKAGED_MODELS: Final[Path] = Path(__file__).parents[1] / "models"
 _CHECKOUT_MODELS: Final[Path] = Path(__file__).parents[3] / "models"  # an editable install or a git checkout
 
 
 def search_path() -> list[Path]:
-    """Folders in which a bare file name is looked up, in order: here, ``out/``, ``models/``, the installed package."""
+    """Folders in which a bare file name is looked up, in order: here, ``out/``, ``models/``, the installed package.
+
+    Returns:
+        The folders, whether or not they exist.
+    """
     return [Path(), Path("out"), Path("models"), PACKAGED_MODELS, _CHECKOUT_MODELS]
 
 
 def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     """The file that ``model`` means; None is the INT8 model that comes with the package.
 
-    Raises :class:`ModelError` when there is none, when it is empty, or when it is not a file of a known kind.
+    Args:
+        model: a path, or a bare name that is looked up in :func:`search_path`.
+
+    Returns:
+        Path of a file that is there and not empty.
+
+    Raises:
+        ModelError: there is none, it is empty, or it is not a file of a known kind.
     """
     suffixes = model_suffixes()
     path = Path(model) if model is not None else None
@@ -50,7 +63,14 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
 def read_manifest(model_path: Path) -> dict[str, Any] | None:
     """What ``manifest.json`` beside ``model_path`` says of it (sha256, labels, accuracy), or None without one.
 
-    Raises :class:`ModelError` for a manifest that cannot be read, or one whose labels are not ours in our order.
+    Args:
+        model_path: the model file.
+
+    Returns:
+        The model's entry, None where there is no manifest or no entry.
+
+    Raises:
+        ModelError: the manifest cannot be read, or its labels are not ours in our order.
     """
     manifest_path = model_path.parent / "manifest.json"
     if not manifest_path.is_file():

@@ -9,6 +9,8 @@ from fer_edge.defaults import DEFAULT_BACKEND, DEFAULT_THREADS
 from fer_edge.errors import UsageError
 from fer_edge.inference.classifier import Classifier
 
+__all__ = ["open_classifier"]
+
 
 def open_classifier(
     model: str | os.PathLike[str] | None = None,
@@ -38,7 +40,7 @@ def open_classifier(
         UsageError: an unknown backend.
     """
     from fer_edge.inference.backends import backend_for, backend_spec, load_backend
-    from fer_edge.loading.check import check_model
+    from fer_edge.loading.check import check_file
     from fer_edge.loading.model_files import find_model
 
     chosen = None if backend == "auto" else backend_spec(backend)  # a wrong name is told before a missing model
@@ -50,6 +52,6 @@ def open_classifier(
         if not chosen.takes(path.name):
             raise UsageError(f"--backend {chosen.name} does not run {path.name}; leave --backend out")
         if not trusted:
-            check_model(path, chosen.name)
+            check_file(path, chosen.name)
     opened: Classifier = load_backend(chosen.name)(path, threads=threads)
     return opened

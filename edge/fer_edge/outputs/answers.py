@@ -105,7 +105,7 @@ class Answers:
     def write(self, result: Result) -> None:
         """Take one result; raises ``BrokenPipeError`` when nobody reads any more."""
         if not self._continuous:
-            where = str(result.source.path) if result.source.path is not None else self._title
+            where = str(result.frame.path) if result.frame.path is not None else self._title
             self._print(where, [face_line(face) for face in result.faces] or ["no face found"])
             return
         self.shares.add(result)

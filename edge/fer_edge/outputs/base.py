@@ -11,19 +11,26 @@ from fer_edge.errors import FerError
 from fer_edge.logs import LOG
 from fer_edge.results import Result
 
+__all__ = ["CLOSE_S", "QUEUE_RESULTS", "Output", "OutputRunner"]
+
 QUEUE_RESULTS: Final[int] = 8
 CLOSE_S: Final[float] = 10.0
 
 
-class Sink(Protocol):
+class Output(Protocol):
     """Takes results one after the other, on a thread of its own."""
 
     name: str
+    """For messages and counters."""
     lossless: bool
     """A file: from a source that waits, every result is wanted. Else only the newest counts."""
 
     def write(self, result: Result) -> None:
-        """Take one result; may take its time."""
+        """Take one result; may take its time.
+
+        Args:
+            result: shared with the other outputs; not to be changed.
+        """
         ...
 
     def close(self) -> None:
@@ -31,53 +38,61 @@ class Sink(Protocol):
         ...
 
 
-class SinkRunner:
-    """Feeds one sink from its own thread.
+class OutputRunner:
+    """Feeds one output from its own thread.
 
-    From a source that is not live a lossless sink gets every result, the pipeline waiting for it where it must. In all
-    other cases the oldest waiting result is dropped, and nothing ever waits. A sink that fails is closed and reported
-    once; the rest goes on.
+    From a source that is not live a lossless output gets every result, the pipeline waiting for it where it must. In
+    all other cases the oldest waiting result is dropped, and nothing ever waits. An output that fails is closed and
+    reported once; the rest goes on.
+
+    Args:
+        output: the output, open; it is closed here.
+        live: whether the source is live.
     """
 
-    def __init__(self, sink: Sink, *, live: bool) -> None:
-        self.sink = sink
+    def __init__(self, output: Output, *, live: bool) -> None:
+        self.output = output
         self.error: Exception | None = None
-        """What ended the sink early, if anything did."""
-        self._wait = sink.lossless and not live
-        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait)
-        self._thread = threading.Thread(target=self._run, name=f"fer-sink-{sink.name}", daemon=True)
+        """What ended the output early, if anything did."""
+        self._wait = output.lossless and not live
+        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if output.lossless else 1, drop_oldest=not self._wait)
+        self._thread = threading.Thread(target=self._run, name=f"fer-output-{output.name}", daemon=True)
         self._thread.start()
 
     @property
     def dropped(self) -> int:
-        """Results that this sink was too slow for."""
+        """Results that this output was too slow for."""
         return self._queue.dropped
 
     @property
     def ended(self) -> bool:
-        """Whether the sink takes nothing more."""
+        """Whether the output takes nothing more."""
         return self.error is not None
 
     @property
     def failed(self) -> bool:
         """Whether something that was to be kept was lost; a pipe whose reader went away is no failure."""
-        return self.sink.lossless and self.error is not None and not isinstance(self.error, BrokenPipeError)
+        return self.output.lossless and self.error is not None and not isinstance(self.error, BrokenPipeError)
 
     def put(self, result: Result) -> None:
-        """Hand a result over; after a failure this does nothing."""
+        """Hand a result over; after a failure this does nothing.
+
+        Args:
+            result: the newest result.
+        """
         with contextlib.suppress(ChannelClosed):
             self._queue.put(result)
 
     def close(self) -> None:
-        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
+        """Let the output finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
         ``finish_s``), unless the pipeline has to wait for it."""
         self._queue.close()
-        self._thread.join(None if self._wait else getattr(self.sink, "finish_s", CLOSE_S))
+        self._thread.join(None if self._wait else getattr(self.output, "finish_s", CLOSE_S))
 
     def _run(self) -> None:
         try:
             while True:
-                self.sink.write(self._queue.get())
+                self.output.write(self._queue.get())
         except ChannelClosed:
             self._finish()
         except Exception as error:
@@ -86,7 +101,7 @@ class SinkRunner:
 
     def _finish(self) -> None:
         try:
-            self.sink.close()
+            self.output.close()
         except Exception as error:
             if self.error is None:
                 self._fail(error)
@@ -97,4 +112,4 @@ class SinkRunner:
         if not isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough: no failure
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             kind = "" if isinstance(error, FerError | OSError) else f"{type(error).__name__}: "
-            LOG.error("output %s stopped: %s%s", self.sink.name, kind, reason)
+            LOG.error("output %s stopped: %s%s", self.output.name, kind, reason)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.labels import EMOTIONS
 from fer_edge.outputs.placement import Placed, place_bars, place_labels
 from fer_edge.results import Face, Result
@@ -30,7 +29,7 @@ BLUR_MARGIN: Final[float] = 0.25
 _FONT: Final[int] = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(result: Result, *, blur: bool = False) -> npt.NDArray[np.uint8]:
+def annotate(result: Result, *, blur: bool = False) -> Image:
     """A copy of the frame ``(H, W, 3)`` BGR with box, name, confidence and seven bars for each face.
 
     With ``blur`` the faces are made unrecognisable first.
@@ -43,7 +42,7 @@ def annotate(result: Result, *, blur: bool = False) -> npt.NDArray[np.uint8]:
     return image
 
 
-def blur_box(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], margin: float = BLUR_MARGIN) -> None:
+def blur_box(image: Image, box: tuple[int, int, int, int], margin: float = BLUR_MARGIN) -> None:
     """Replace a face and a margin around it by coarse squares, in place."""
     x, y, w, h = box
     extra = round(max(w, h) * margin)
@@ -56,7 +55,7 @@ def blur_box(image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], margi
     image[top:bottom, left:right] = cv2.resize(coarse, part.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def draw_faces(image: npt.NDArray[np.uint8], faces: Sequence[Face]) -> None:
+def draw_faces(image: Image, faces: Sequence[Face]) -> None:
     """Draw boxes, labels and bars on ``(H, W, 3)`` BGR, in place; labels and bars never cover another face.
 
     In a crowd they get smaller, then say less, then are left out; the box and its colour stay.
@@ -102,7 +101,7 @@ def _label_size(text: str, unit: float) -> tuple[int, int]:
     return width + 2 * pad, height + below + 2 * pad
 
 
-def _draw_label(image: npt.NDArray[np.uint8], label: Placed, unit: float, colour: tuple[int, int, int]) -> None:
+def _draw_label(image: Image, label: Placed, unit: float, colour: tuple[int, int, int]) -> None:
     left, top, width, height = label.box
     unit *= label.scale
     thickness, pad = max(1, round(unit)), round(3 * unit)
@@ -116,7 +115,7 @@ def _bars_size(unit: float) -> tuple[int, int]:
     return round(106 * unit), round(12 * unit) * len(EMOTIONS)
 
 
-def _draw_bars(image: npt.NDArray[np.uint8], face: Face, place: Placed, unit: float) -> None:
+def _draw_bars(image: Image, face: Face, place: Placed, unit: float) -> None:
     """Seven bars, one per emotion, on a darker ground."""
     left, top, width, height = place.box
     unit *= place.scale

@@ -53,7 +53,7 @@ class ImageFolder:
 
     def write(self, result: Result) -> None:
         """Write one picture; raises ``OSError`` when the disk is full."""
-        name = self._names[result.source.path or self._first]
+        name = self._names[result.frame.path or self._first]
         if name in self._written:  # a further page of the same file
             name = unlike(name, self._used)
         self._written.add(name)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from fer_edge.errors import UsageError
 from fer_edge.outputs.available import outputs
-from fer_edge.outputs.base import Sink, SinkRunner
+from fer_edge.outputs.base import Output, OutputRunner
 from fer_edge.outputs.output import STDOUT, Wanted
 
 if TYPE_CHECKING:
     from fer_edge.capture.inputs import Job
 
+__all__ = ["check_targets", "open_outputs"]
 
-def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[SinkRunner]:
+
+def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[OutputRunner]:
     """The outputs that are asked for, each on its own thread; on an error none stays open.
 
     Args:
@@ -29,18 +31,18 @@ def open_outputs(wanted: Wanted, *, of_each_source: bool) -> list[SinkRunner]:
     Raises:
         FerError: an output cannot be opened.
     """
-    sinks: list[Sink] = []
+    opened: list[Output] = []
     try:
         for spec in outputs().values():
             if spec.of_each_source == of_each_source and spec.wanted(wanted.arguments):
-                sink = spec.open(wanted)
-                if sink is not None:
-                    sinks.append(sink)
+                output = spec.open(wanted)
+                if output is not None:
+                    opened.append(output)
     except Exception:
-        for sink in sinks:
-            sink.close()
+        for output in opened:
+            output.close()
         raise
-    return [SinkRunner(sink, live=wanted.source.live) for sink in sinks]
+    return [OutputRunner(output, live=wanted.source.live) for output in opened]
 
 
 def check_targets(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:

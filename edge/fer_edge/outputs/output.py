@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from fer_edge.capture.frames import Source
     from fer_edge.capture.inputs import Job
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.status import StatusBoard
+
+__all__ = ["STDOUT", "OutputOption", "OutputSpec", "Wanted", "option"]
 
 STDOUT: Final[str] = "-"
 """The name of standard output in options that name a file."""
@@ -23,6 +25,7 @@ class OutputOption:
     """One option of an output on the command line and in the configuration file; make it with :func:`option`."""
 
     flag: str
+    """With two dashes."""
     settings: dict[str, Any]
     """As for :meth:`argparse.ArgumentParser.add_argument`."""
 
@@ -33,7 +36,15 @@ class OutputOption:
 
 
 def option(flag: str, **settings: Any) -> OutputOption:
-    """An option such as ``--jsonl``; ``settings`` as for :meth:`argparse.ArgumentParser.add_argument`."""
+    """An option such as ``--jsonl``; ``settings`` as for :meth:`argparse.ArgumentParser.add_argument`.
+
+    Args:
+        flag: its name on the command line, with two dashes.
+        settings: as for :meth:`argparse.ArgumentParser.add_argument`.
+
+    Returns:
+        The option.
+    """
     return OutputOption(flag, settings)
 
 
@@ -44,9 +55,11 @@ class Wanted:
     arguments: argparse.Namespace
     """All options, those of the other outputs, too."""
     source: Source
+    """The open source."""
     job: Job
     """What of the command line the source stands for."""
     board: StatusBoard
+    """How the pipeline fares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +67,10 @@ class OutputSpec:
     """One output; ``OUTPUT`` in each module of :mod:`fer_edge.outputs.available`."""
 
     name: str
+    """For messages."""
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
-    open: Callable[[Wanted], Sink | None]
+    open: Callable[[Wanted], Output | None]
     """Opens it when it is wanted; None where there is nothing for it to do with this source.
 
     Raises :class:`fer_edge.errors.FerError` where that fails.
@@ -75,15 +89,36 @@ class OutputSpec:
     """Outputs are opened in this order: those that may lack a package or a port before any file is touched."""
 
     def wanted(self, arguments: argparse.Namespace) -> bool:
-        """Whether the options ask for it."""
+        """Whether the options ask for it.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            True where it is to be opened.
+        """
         if self.asked is not None:
             return self.asked(arguments)
         return bool(getattr(arguments, self.options[0].dest))
 
     def file(self, arguments: argparse.Namespace) -> str | None:
-        """The file that it is to write, :data:`STDOUT` for standard output; None where it writes none."""
+        """The file that it is to write, :data:`STDOUT` for standard output; None where it writes none.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            The name as the user gave it.
+        """
         return getattr(arguments, self.options[0].dest) or None if self.writes_file else None
 
     def writes_stdout(self, arguments: argparse.Namespace) -> bool:
-        """Whether it needs standard output for itself."""
+        """Whether it needs standard output for itself.
+
+        Args:
+            arguments: the parsed options.
+
+        Returns:
+            True where nothing else may write there.
+        """
         return self.file(arguments) == STDOUT

@@ -19,8 +19,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.errors import DeviceError
 from fer_edge.files import atomic_path
 from fer_edge.outputs.mp4_header import add_decoder_config
@@ -76,7 +76,7 @@ class Recording:
         self._thread = threading.Thread(target=self._copy, name="fer-recording", daemon=True)
         self._thread.start()
 
-    def write(self, image: npt.NDArray[np.uint8]) -> None:
+    def write(self, image: Image) -> None:
         """Add a frame ``(H, W, 3)`` BGR of the recording's size; raises ``OSError`` when the disk is full."""
         if self.error is not None:
             raise self.error

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
+__all__ = ["MAX_BYTES", "MQTT_PASSWORD", "WEB_TOKEN", "secret"]
+
 WEB_TOKEN: str = "FER_WEB_TOKEN"
 MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
 MAX_BYTES: int = 4096
@@ -15,7 +17,16 @@ MAX_BYTES: int = 4096
 def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> str | None:
     """The first line of ``file`` (given with ``option``), else the environment's ``variable``, else None.
 
-    Raises :class:`UsageError` for a file that cannot be read, or is empty or longer than a secret.
+    Args:
+        option: the option that names the file, for messages.
+        file: the file, None where the option is not given.
+        variable: name of the environment variable.
+
+    Returns:
+        The secret, None where there is none.
+
+    Raises:
+        UsageError: the file cannot be read, is empty, or is longer than a secret.
     """
     if file is None:
         return os.environ.get(variable) or None

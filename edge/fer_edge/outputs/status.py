@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import SinkRunner
+    from fer_edge.outputs.base import OutputRunner
     from fer_edge.pipeline import FacePipeline
+
+__all__ = ["STALE_S", "THERMAL_ZONE", "Status", "StatusBoard", "recent_rate"]
 
 THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
 STALE_S: Final[float] = 10.0
@@ -22,22 +24,31 @@ class Status:
     """A moment's state. All durations in seconds, but for the ages in milliseconds."""
 
     source: str
+    """Description of the source, without passwords."""
     state: str
     """``starting``, ``running``, ``ended``, or what a lost source waits for."""
     frames: int
+    """Results so far."""
     faces: int
+    """Faces in all results so far."""
     dropped: int
+    """Frames that were not looked at, because newer ones had come."""
     fps: float
     """Results per second, of late."""
     age_p50_ms: float | None
+    """Median age of the latest results, capture to result; None before the first."""
     age_p99_ms: float | None
+    """99th percentile of the same."""
     since_last_s: float | None
     """Since the last result; None before the first."""
     uptime_s: float
+    """Since the board was made."""
     temperature_c: float | None
     """Of the processor, where the system tells."""
     busy_s: dict[str, float]
+    """Seconds that each stage worked, see :attr:`fer_edge.results.PipelineStats.busy_s`."""
     outputs_dropped: dict[str, int]
+    """``{output: results that it was too slow for}``."""
     outputs_failed: tuple[str, ...] = ()
     """Outputs that have stopped, for example because the disk is full."""
 
@@ -47,7 +58,11 @@ class Status:
         return self.state == "running" and self.since_last_s is not None and self.since_last_s < STALE_S
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, rounded to what is meant."""
+        """Plain JSON values, rounded to what is meant.
+
+        Returns:
+            The fields by name; times in milliseconds (``_ms``) or seconds (``_s``).
+        """
         return {
             "source": self.source,
             "state": self.state,
@@ -70,17 +85,26 @@ def _rounded(value: float | None) -> float | None:
 
 
 class StatusBoard:
-    """Asks a pipeline how it fares, from any thread."""
+    """Asks a pipeline how it fares, from any thread.
+
+    Args:
+        pipeline: the pipeline to report on.
+        thermal_zone: file with the processor's temperature in thousandths of a degree Celsius.
+    """
 
     def __init__(self, pipeline: FacePipeline, thermal_zone: Path = THERMAL_ZONE) -> None:
         self._pipeline = pipeline
         self._thermal_zone = thermal_zone
         self._began = time.monotonic()
-        self.runners: Sequence[SinkRunner] = ()
+        self.runners: Sequence[OutputRunner] = ()
         """The outputs whose losses are to be told; set once they are open."""
 
     def watch(self, pipeline: FacePipeline) -> None:
-        """Tell of this pipeline from now on: the next one of several videos."""
+        """Tell of this pipeline from now on: the next one of several videos.
+
+        Args:
+            pipeline: the pipeline to report on.
+        """
         self._pipeline = pipeline
 
     @property
@@ -89,7 +113,11 @@ class StatusBoard:
         return self._pipeline.alive
 
     def now(self) -> Status:
-        """The present state."""
+        """The present state.
+
+        Returns:
+            A copy that does not change.
+        """
         stats, source = self._pipeline.stats, self._pipeline.source
         moments = list(stats.done_at)
         now = time.monotonic()
@@ -112,8 +140,8 @@ class StatusBoard:
             uptime_s=now - self._began,
             temperature_c=self._temperature(),
             busy_s=dict(stats.busy_s),
-            outputs_dropped={runner.sink.name: runner.dropped for runner in self.runners},
-            outputs_failed=tuple(runner.sink.name for runner in self.runners if runner.failed),
+            outputs_dropped={runner.output.name: runner.dropped for runner in self.runners},
+            outputs_failed=tuple(runner.output.name for runner in self.runners if runner.failed),
         )
 
     def _temperature(self) -> float | None:
@@ -124,7 +152,16 @@ class StatusBoard:
 
 
 def recent_rate(moments: Sequence[float], now: float, window_s: float = 5.0) -> float:
-    """Events per second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order."""
+    """Events per second in the last ``window_s`` seconds; ``moments`` are the latest ones, in order.
+
+    Args:
+        moments: ``time.monotonic()`` of the latest events, in order.
+        now: the present moment, on the same clock.
+        window_s: how far back to look, in seconds.
+
+    Returns:
+        Events per second.
+    """
     recent = [moment for moment in moments if now - moment <= window_s]
     if len(recent) < 2:
         return 0.0

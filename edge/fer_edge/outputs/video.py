@@ -9,8 +9,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
@@ -58,7 +58,7 @@ class VideoRecorder:
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
-        self._last: npt.NDArray[np.uint8] | None = None
+        self._last: Image | None = None
 
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
@@ -109,7 +109,7 @@ class _WholeFile:
             self._scope.__exit__(DeviceError, error, None)
             raise error
 
-    def write(self, image: npt.NDArray[np.uint8]) -> None:
+    def write(self, image: Image) -> None:
         self._writer.write(image)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ def open_recorder(
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
 
 
-def fit(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+def fit(image: Image, width: int, height: int) -> Image:
     """``image`` in the middle of a black picture of this size, shrunk if it must be, its proportions kept."""
     image_height, image_width = image.shape[:2]
     if (image_width, image_height) == (width, height):

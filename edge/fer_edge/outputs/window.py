@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.errors import DeviceError
 from fer_edge.files import unused_path, write_bytes
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate
 from fer_edge.results import Result
+
+__all__ = ["PAUSED", "RUNNING", "TITLE", "Window", "check_display"]
 
 TITLE: Final[str] = "fer-camera (q quits, space pauses, s saves a picture, f fills the screen)"
 RUNNING: Final[str] = "running"
@@ -45,7 +46,7 @@ class Window:
     def __init__(self, *, blur: bool = False) -> None:
         check_display()
         self._blur = blur
-        self._picture: npt.NDArray[np.uint8] | None = None
+        self._picture: Image | None = None
         self._title = TITLE
         self._full = False
         self.paused = False
@@ -56,7 +57,14 @@ class Window:
             raise DeviceError("this OpenCV cannot open windows; use --headless, or install opencv-python") from error
 
     def show(self, result: Result) -> bool:
-        """Show a result, unless the picture is held; False when the user has asked to end."""
+        """Show a result, unless the picture is held; False when the user has asked to end.
+
+        Args:
+            result: the result.
+
+        Returns:
+            False when the user has asked to end.
+        """
         if not self.paused:
             first = self._picture is None
             self._picture = annotate(result, blur=self._blur)
@@ -66,7 +74,14 @@ class Window:
         return self.idle()
 
     def idle(self, state: str = RUNNING) -> bool:
-        """Let the window react, and say what the source is waiting for; False when the user has asked to end."""
+        """Let the window react, and say what the source is waiting for; False when the user has asked to end.
+
+        Args:
+            state: what the source is doing; shown in the title unless it runs.
+
+        Returns:
+            False when the user has asked to end.
+        """
         key = cv2.waitKey(1) & 0xFF
         if key in _PAUSE_KEYS:
             self.paused = not self.paused
@@ -98,7 +113,11 @@ class Window:
             LOG.info(f"saved {target.resolve()}")
 
     def hold(self, until: Callable[[], object]) -> None:
-        """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen."""
+        """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen.
+
+        Args:
+            until: asked again and again; a true answer ends the wait.
+        """
         while self._picture is not None and not until() and self.idle():
             time.sleep(0.03)
 
@@ -108,7 +127,11 @@ class Window:
 
 
 def check_display() -> None:
-    """Raise :class:`DeviceError` where no window can open: without this, Qt would abort the whole process."""
+    """Refuse to open a window where none can open: without this, Qt would abort the whole process.
+
+    Raises:
+        DeviceError: there is no display, or it does not answer.
+    """
     if not sys.platform.startswith("linux"):
         return
     display = os.environ.get("DISPLAY", "")

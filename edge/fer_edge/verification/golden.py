@@ -11,10 +11,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.inference.tensors import TensorSpec, dequantize
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.model_files import PACKAGED_MODELS
+
+__all__ = ["GOLDEN_FORMAT", "GOLDEN_NAME", "Golden", "find_golden", "own_outputs_name", "read_golden"]
 
 GOLDEN_FORMAT: Final[int] = 1
 GOLDEN_NAME: Final[str] = "golden.npz"
@@ -25,7 +28,8 @@ class Golden:
     """The content of a ``golden.npz``; ``n`` vectors for a model of input size ``S``."""
 
     path: Path
-    frames: tuple[npt.NDArray[np.uint8], ...]
+    """The file."""
+    frames: tuple[Image, ...]
     """BGR, each ``(H, W, 3)``."""
     boxes: npt.NDArray[np.int32]
     """``(n, 4)`` as ``(x, y, w, h)`` in pixels of the frame."""
@@ -33,10 +37,12 @@ class Golden:
     """``(n, S, S, 3)``."""
     outputs: npt.NDArray[np.int8]
     """``(n, 7)``."""
-    float_outputs: npt.NDArray[np.float32]
+    float_outputs: FloatArray
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
+    """One per vector: the emotion decided by ``outputs``."""
     info: dict[str, Any]
+    """Format, model, scales and zero points, and the order of emotions."""
     own_outputs: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     """``(n, 7)`` of other INT8 files that hold another network, by :func:`own_outputs_name`."""
 
@@ -46,7 +52,7 @@ class Golden:
         return int(self.tensors.shape[1])
 
     @property
-    def faces(self) -> npt.NDArray[np.uint8]:
+    def faces(self) -> Image:
         """``(n, S, S)`` grey faces, as preprocessing must give them: the tensor plus 128."""
         return self.tensors[..., 0].view(np.uint8) ^ np.uint8(0x80)
 
@@ -57,18 +63,36 @@ class Golden:
         return TensorSpec("golden", (1, NUM_EMOTIONS), np.dtype(np.int8), scale, zero)
 
     @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
+    def probabilities(self) -> FloatArray:
         """``(n, 7)`` recorded outputs as probabilities."""
         return dequantize(self.outputs, self.output_spec)
 
 
 def own_outputs_name(sha256: str) -> str:
-    """Name of the array with the outputs of the INT8 file with this checksum."""
+    """Name of the array with the outputs of an INT8 file.
+
+    Args:
+        sha256: checksum of the file, in hexadecimal.
+
+    Returns:
+        The name.
+    """
     return f"own_{sha256[:16]}"
 
 
 def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) -> Path:
-    """The golden vectors to use for a model. Raises :class:`InputError` when there are none."""
+    """The golden vectors to use for a model.
+
+    Args:
+        model_path: the model file.
+        golden: the file that the user names; None looks for it.
+
+    Returns:
+        Path of the golden vectors.
+
+    Raises:
+        InputError: there are none.
+    """
     beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
@@ -80,7 +104,17 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
 
 
 def read_golden(path: str | os.PathLike[str]) -> Golden:
-    """Read a ``golden.npz``. Raises :class:`InputError` for a file that is not one, or is damaged."""
+    """Read a ``golden.npz``.
+
+    Args:
+        path: the ``.npz`` file.
+
+    Returns:
+        The vectors, their shapes and dtypes checked.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is of another format.
+    """
     source = Path(path)
     try:
         with source.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:

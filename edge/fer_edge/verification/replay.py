@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.files import sha256_of
 from fer_edge.inference.backend import EXACT, Tolerance
@@ -34,6 +35,8 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import crop_square, preprocess_face, reduce_detail, resize_gray
 from fer_edge.verification.golden import Golden, find_golden, own_outputs_name, read_golden
 
+__all__ = ["FLOAT_TOLERANCE", "STAGES", "StageResult", "VerifyReport", "verify", "verify_classifier"]
+
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)
 """For the float models, against the recorded float outputs: summation order differs between runtimes."""
@@ -44,9 +47,13 @@ class StageResult:
     """One replayed stage: whether it passed, what was compared, and what its failure looks like."""
 
     name: str
+    """One of :data:`STAGES`."""
     passed: bool
+    """Whether it agrees, within the backend's tolerance."""
     detail: str
+    """What was compared, and what came out."""
     diagnosis: str = ""
+    """What the difference looks like; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,17 @@ class VerifyReport:
     """The outcome of a replay; ``stages`` in order of computation."""
 
     model: Path
+    """The model file."""
     golden: Path
+    """The file of golden vectors."""
     backend: str
+    """Name of the backend."""
     runtime: str
+    """Package and version that computed."""
     n_vectors: int
+    """How many were replayed."""
     stages: tuple[StageResult, ...]
+    """In the order of :data:`STAGES`."""
 
     @property
     def passed(self) -> bool:
@@ -80,13 +93,21 @@ class VerifyReport:
         return f"{what} differs first in {failed.name}: {failed.diagnosis or failed.detail}"
 
     def lines(self) -> list[str]:
-        """Human-readable lines, one a stage and the summary last."""
+        """Human-readable lines, one a stage and the summary last.
+
+        Returns:
+            The lines without their ends.
+        """
         marks = {True: "ok  ", False: "FAIL"}
         rows = [f"{marks[stage.passed]} {stage.name:<15} {stage.detail}" for stage in self.stages]
         return [*rows, self.summary]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name, paths as text.
+        """
         return {
             "passed": self.passed,
             "model": str(self.model),
@@ -110,8 +131,11 @@ def verify(
     """Replay golden vectors through preprocessing and a model on this device.
 
     Args:
-        model: as in :func:`open_classifier`, and so ``backend``, ``threads`` and ``trusted``.
+        model: as in :func:`open_classifier`.
         golden: by default the ``golden.npz`` beside the model, else the one in the installed package.
+        backend: as in :func:`open_classifier`.
+        threads: as in :func:`open_classifier`.
+        trusted: as in :func:`open_classifier`.
 
     Returns:
         What each stage gave.
@@ -128,7 +152,18 @@ def verify(
 
 
 def verify_classifier(classifier: Classifier, golden: Golden) -> VerifyReport:
-    """Replay ``golden`` through this device's preprocessing and an opened classifier."""
+    """Replay ``golden`` through this device's preprocessing and an opened classifier.
+
+    Args:
+        classifier: the open classifier; it stays open.
+        golden: the vectors.
+
+    Returns:
+        What each stage gave.
+
+    Raises:
+        InputError: the vectors are for models of another input size.
+    """
     if classifier.input_size != golden.input_size:
         raise InputError(
             f"{golden.path} is for models of input size {golden.input_size}, {classifier.model_path} has "
@@ -168,16 +203,16 @@ def _preprocessing(golden: Golden) -> StageResult:
     return StageResult(name, False, detail, f"{detail}; a modified fer_edge.preprocess, or OpenCV {cv2.__version__}?")
 
 
-def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32], int], npt.NDArray[Any]]]:
+def _suspects() -> dict[str, Callable[[Image, npt.NDArray[np.int32], int], npt.NDArray[Any]]]:
     """Known mistakes, each as the face that it would produce; computed here by OpenCV directly, for comparison only."""
 
-    def swapped(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
+    def swapped(frame: Image, box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
         # Whichever way round this device reads channels, the correct order gives the other one's result.
         gray = cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_RGB2GRAY)
         return resize_gray(reduce_detail(np.asarray(gray, np.uint8), size), size)
 
     def resized(interpolation: int) -> Callable[..., npt.NDArray[Any]]:
-        def face(frame: npt.NDArray[np.uint8], box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
+        def face(frame: Image, box: npt.NDArray[np.int32], size: int) -> npt.NDArray[Any]:
             gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(crop_square(frame, box)), cv2.COLOR_BGR2GRAY), np.uint8)
             return np.asarray(cv2.resize(reduce_detail(gray, size), (size, size), interpolation=interpolation))
 
@@ -255,7 +290,7 @@ def _network(classifier: Classifier, golden: Golden) -> StageResult:
     return StageResult(name, False, f"{detail} ({limits})", f"{cause}; {detail}")
 
 
-def _recorded(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]:
+def _recorded(classifier: Classifier, golden: Golden) -> FloatArray:
     """``(n, 7)`` recorded probabilities for a quantised model: its own where it holds a network of its own."""
     if golden.own_outputs and classifier.model_path.is_file():
         own = golden.own_outputs.get(own_outputs_name(sha256_of(classifier.model_path)))
@@ -264,7 +299,7 @@ def _recorded(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]
     return golden.probabilities
 
 
-def _replay(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]:
+def _replay(classifier: Classifier, golden: Golden) -> FloatArray:
     """``(n, 7)`` probabilities of this device's network for the recorded input tensors."""
     spec = classifier.input_spec
     if not spec.is_quantized:
@@ -277,9 +312,7 @@ def _replay(classifier: Classifier, golden: Golden) -> npt.NDArray[np.float32]:
     return np.concatenate(rows)
 
 
-def _suspect_network(
-    classifier: Classifier, golden: Golden, got: npt.NDArray[np.float32], want: npt.NDArray[np.float32]
-) -> str:
+def _suspect_network(classifier: Classifier, golden: Golden, got: FloatArray, want: FloatArray) -> str:
     order = _permutation(got, want)
     if order is not None:
         return f"the model's outputs stand in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
@@ -298,7 +331,7 @@ def _suspect_network(
     return "another network than the one that the golden vectors were made with, or a runtime that computes wrongly"
 
 
-def _permutation(got: npt.NDArray[np.float32], want: npt.NDArray[np.float32]) -> list[str] | None:
+def _permutation(got: FloatArray, want: FloatArray) -> list[str] | None:
     """The emotions in the order of the columns of ``got``, if those are the columns of ``want`` in another order."""
     distance = np.abs(got[:, :, None] - want[:, None, :]).mean(axis=0)
     nearest = distance.argmin(axis=1)

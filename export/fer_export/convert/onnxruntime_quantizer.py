@@ -44,7 +44,7 @@ def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], t
     except ImportError as error:
         raise MissingDependencyError.for_extra("onnx or onnxruntime", "export") from error
 
-    class Faces(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Faces(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._batches = _batches(faces)
 

@@ -34,17 +34,30 @@ from fer_edge.faces.detector import DetectorSpec
 from fer_edge.logs import LOG
 from fer_edge.registry import find_records
 
+__all__ = ["AUTO", "detector_names", "detectors", "open_detector"]
+
 AUTO = "auto"
 
 
 @functools.cache
 def detectors() -> dict[str, DetectorSpec]:
-    """All detectors by name, those that ``auto`` prefers first; loads none of them."""
+    """All detectors by name, those that ``auto`` prefers first; loads none of them.
+
+    Returns:
+        ``{name: specification}``.
+
+    Raises:
+        FerError: a module of this package holds no specification, or two have one name.
+    """
     return find_records(__name__, "DETECTOR", DetectorSpec)
 
 
 def detector_names() -> tuple[str, ...]:
-    """What ``--detector`` takes: ``auto`` and the names of all detectors."""
+    """What ``--detector`` takes: ``auto`` and the names of all detectors.
+
+    Returns:
+        The names, ``auto`` first.
+    """
     return (AUTO, *detectors())
 
 

@@ -11,7 +11,7 @@ from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
 if TYPE_CHECKING:
-    from fer_edge.faces.detection import Image
+    from fer_edge.arrays import Image
 
 HAAR_FILE: Final[str] = "haarcascade_frontalface_default.xml"
 HAAR_SCALE_STEP: Final[float] = 1.1

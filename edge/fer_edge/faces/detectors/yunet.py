@@ -12,7 +12,7 @@ from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
 if TYPE_CHECKING:
-    from fer_edge.faces.detection import Image
+    from fer_edge.arrays import Image
 
 YUNET_SCORE: Final[float] = 0.7
 YUNET_MIN_FACE: Final[int] = 16

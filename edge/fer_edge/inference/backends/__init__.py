@@ -30,20 +30,48 @@ from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.registry import find_records
 
+__all__ = [
+    "backend_for",
+    "backend_spec",
+    "backends",
+    "backends_for",
+    "load_backend",
+    "model_suffixes",
+    "offered_backends",
+    "tflite_backend",
+]
+
 
 @functools.cache
 def backends() -> dict[str, BackendSpec]:
-    """All backends by name, those that are preferred first; imports none of their runtimes."""
+    """All backends by name, those that are preferred first; imports none of their runtimes.
+
+    Returns:
+        ``{name: specification}``.
+
+    Raises:
+        FerError: a module of this package holds no specification, or two have one name.
+    """
     return find_records(__name__, "BACKEND", BackendSpec)
 
 
 def offered_backends() -> list[str]:
-    """Names of the backends for users."""
+    """Names of the backends for users.
+
+    Returns:
+        The names, those that are preferred first.
+    """
     return [spec.name for spec in backends().values() if spec.offered]
 
 
 def backend_spec(name: str) -> BackendSpec:
     """The record of the backend ``name``. ``tflite`` is the TFLite runtime that is installed.
+
+    Args:
+        name: of the backend.
+
+    Returns:
+        Its specification.
 
     Raises:
         UsageError: there is none of this name; the message lists what exists and the nearest match.
@@ -60,12 +88,25 @@ def backend_spec(name: str) -> BackendSpec:
 
 
 def load_backend(name: str) -> Callable[..., Any]:
-    """What opens a model on the backend ``name``: ``(model_path, *, threads)`` to a classifier."""
+    """What opens a model on the backend ``name``: ``(model_path, *, threads)`` to a classifier.
+
+    Args:
+        name: of the backend.
+
+    Returns:
+        The function.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
     return backend_spec(name).open
 
 
 def tflite_backend() -> BackendSpec:
     """The installed TFLite runtime for the CPU; LiteRT where there are several.
+
+    Returns:
+        Its specification.
 
     Raises:
         MissingDependencyError: there is none.
@@ -75,6 +116,12 @@ def tflite_backend() -> BackendSpec:
 
 def backends_for(model_path: Path) -> list[BackendSpec]:
     """The backends for a file of this name, installed or not, those that are preferred first.
+
+    Args:
+        model_path: the model file; only its name counts.
+
+    Returns:
+        At least one specification.
 
     Raises:
         ModelError: there is none for such names.
@@ -92,6 +139,12 @@ def backends_for(model_path: Path) -> list[BackendSpec]:
 def backend_for(model_path: Path) -> str:
     """The backend that runs a file of this name when the user does not choose one.
 
+    Args:
+        model_path: the model file; only its name counts.
+
+    Returns:
+        Name of the backend.
+
     Raises:
         ModelError: there is none for such names.
         MissingDependencyError: there are several, and none is installed.
@@ -103,7 +156,14 @@ def backend_for(model_path: Path) -> str:
 
 
 def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
-    """Endings of model files' names; with ``special`` also those that end in another one (``_edgetpu.tflite``)."""
+    """Endings of model files' names; with ``special`` also those that end in another one (``_edgetpu.tflite``).
+
+    Args:
+        special: whether to list endings that end in another one, too.
+
+    Returns:
+        The endings, each with its dot.
+    """
     endings = dict.fromkeys(ending for spec in backends().values() if spec.offered for ending in spec.suffixes)
     return tuple(
         ending

@@ -29,7 +29,7 @@ A new one is one new file here, for example ``count.py``::
     )
 
 The command line, the configuration file, ``--help`` and the check for files written twice read that record. What an
-output gets and when: :class:`fer_edge.outputs.base.Sink`.
+output gets and when: :class:`fer_edge.outputs.base.Output`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,17 @@ import functools
 from fer_edge.outputs.output import OutputSpec
 from fer_edge.registry import find_records
 
+__all__ = ["outputs"]
+
 
 @functools.cache
 def outputs() -> dict[str, OutputSpec]:
-    """All outputs by name, in the order in which they are opened; loads none of them."""
+    """All outputs by name, in the order in which they are opened; loads none of them.
+
+    Returns:
+        ``{name: specification}``.
+
+    Raises:
+        FerError: a module of this package holds no specification, or two have one name.
+    """
     return find_records(__name__, "OUTPUT", OutputSpec)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from fer_edge.outputs.output import STDOUT, OutputSpec
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
-def open_answers(wanted: Wanted) -> Sink | None:
+def open_answers(wanted: Wanted) -> Output | None:
     """Words on standard output, unless they would disturb what stands there or nobody asked for them."""
     from fer_edge.outputs.answers import Answers
 

@@ -9,11 +9,11 @@ from fer_edge.option_types import number
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
-def open_jsonl(wanted: Wanted) -> Sink:
+def open_jsonl(wanted: Wanted) -> Output:
     """A file, or standard output; a live source's lines are added to those of its earlier runs."""
     from fer_edge.outputs.jsonl import JsonLines
 

@@ -9,11 +9,11 @@ from fer_edge.outputs.available.web import web_token
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
-def open_metrics(wanted: Wanted) -> Sink:
+def open_metrics(wanted: Wanted) -> Output:
     """The server; the token of the page holds for it, too."""
     from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.prometheus import MetricsServer

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
-def open_mqtt(wanted: Wanted) -> Sink:
+def open_mqtt(wanted: Wanted) -> Output:
     """The connection; it comes back by itself when it is lost."""
     from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
     from fer_edge.outputs.secret import MQTT_PASSWORD, secret

@@ -10,11 +10,11 @@ from fer_edge.logs import LOG
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
-def open_save(wanted: Wanted) -> Sink:
+def open_save(wanted: Wanted) -> Output:
     """A file, or in a folder one under the source's name."""
     from fer_edge.capture.files import ImageFiles
     from fer_edge.outputs.video import open_recorder

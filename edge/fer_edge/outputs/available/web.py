@@ -9,7 +9,7 @@ from fer_edge.logs import LOG
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
-    from fer_edge.outputs.base import Sink
+    from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
 
 
@@ -20,7 +20,7 @@ def web_token(arguments: argparse.Namespace) -> str | None:
     return arguments.web_token or secret("--web-token-file", arguments.web_token_file, WEB_TOKEN)
 
 
-def open_web(wanted: Wanted) -> Sink:
+def open_web(wanted: Wanted) -> Output:
     """The server; its address is told."""
     from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.web import WebOptions, WebPage
