@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 host, port, base = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
@@ -23,7 +24,7 @@ def show(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         print(face["track_id"], face["emotion"], face["box"], flush=True)
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+client = mqtt.Client(CallbackAPIVersion.VERSION2)
 client.on_connect = subscribe  # again after every reconnection
 client.on_message = show
 client.connect(host, port)
