@@ -281,7 +281,7 @@ def _pythons(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _verdict(valid: Sequence[bool], require_valid: bool) -> int:
-    """Exit code; that times are not to be trusted was said below the tables."""
+    """Exit code; the note below the tables says whether to trust the times."""
     if require_valid and not all(valid):
         wrong = len(valid) - sum(valid)
         raise CheckFailedError(f"{wrong} of {counted(len(valid), 'speed measurement')} invalid; reasons above")

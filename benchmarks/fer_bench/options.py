@@ -62,7 +62,7 @@ def measure_parser() -> CommandParser:
     )
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
-        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
     )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")

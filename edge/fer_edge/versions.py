@@ -71,7 +71,7 @@ def source_commit(file: str | Path = __file__) -> str | None:
 
 
 def version_text(prog: str) -> str:
-    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one a line."""
+    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one per line."""
     commit = source_commit()
     first = f"{prog} {__version__}" + (f" (commit {commit})" if commit else "")
     packages = [f"{name} {version}" for name, version in package_versions().items() if name != NAME]

@@ -1,4 +1,4 @@
-"""The whole pipeline: frames a second as fast as it goes, age and drops at the source's own pace, and a soak."""
+"""The whole pipeline: frames per second as fast as it goes, age and drops at the source's own pace, and a soak."""
 
 from __future__ import annotations
 

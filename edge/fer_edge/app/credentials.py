@@ -24,11 +24,9 @@ def check_command_line(given: argparse.Namespace) -> None:
         raise UsageError(f"--web-token is empty; set {WEB_TOKEN} or give --web-token-file")
     advice = "everybody on this machine can read it there"
     if given.web_token:
-        LOG.warning(f"--web-token stands on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
+        LOG.warning(f"--web-token is on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
     if any(map(_password, (str(given.source), *given.inputs))):
-        LOG.warning(
-            f"the password of the source stands on the command line, {advice}; better: source in a --config file"
-        )
+        LOG.warning(f"the password of the source is on the command line, {advice}; better: source in a --config file")
 
 
 def _password(address: str) -> str | None:

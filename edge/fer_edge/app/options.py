@@ -105,7 +105,7 @@ def _add_source(parser: CommandParser) -> None:
         "--flip", action=SWITCH, default=False, help="exchange left and right, after --rotate (mirror, front camera)"
     )
     group.add_argument(
-        "--max-frames", type=whole(1), metavar="N", help="end after N frames (of several videos: of each)"
+        "--max-frames", type=whole(1), metavar="N", help="stop after N frames (of several videos: of each)"
     )
 
 
@@ -124,7 +124,7 @@ def _add_faces(parser: CommandParser) -> None:
         type=whole(64, 4096),
         metavar="N",
         help=f"search faces at this width in pixels; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH}; "
-        f"photos: as it takes to find faces from {SMALLEST_FACE} pixels up)",
+        f"photos: as it takes to find faces of {SMALLEST_FACE} pixels or more)",
     )
     group.add_argument(
         "--detect-every",

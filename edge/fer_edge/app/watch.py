@@ -320,7 +320,9 @@ class Session:
         used = self._pipeline.detector
         smallest = getattr(used, "smallest", None)  # of those that come along
         widest = self._pipeline.stats.widest
-        detector = f"{used.name}, from {smallest(widest)} pixels up" if smallest is not None and widest else used.name
+        detector = (
+            f"{used.name}, {smallest(widest)} pixels and larger" if smallest is not None and widest else used.name
+        )
         rate = self._frames / self._seconds if self._seconds > 0.0 else 0.0
         parts = [
             f"{counted(self._frames, 'frame')}, {counted(self._faces, 'face')} ({detector}), "

@@ -116,7 +116,7 @@ class VideoFile:
     """A video file: every frame, as fast as asked for; with ``realtime`` at its own pace, as if it were live.
 
     With ``loop`` it begins again at its end, and the time goes on. ``orientation`` turns the frames besides what the
-    file asks for; ``open_capture`` opens what OpenCV cannot. Raises :class:`SourceError` for what is no video.
+    file asks for; ``open_capture`` opens what OpenCV cannot. Raises :class:`SourceError` for what is not a video.
     """
 
     continuous = True
@@ -187,7 +187,7 @@ class VideoFile:
             )
 
     def _again(self) -> bool:
-        """Open it anew: not every container can be searched (transport streams, raw H.264, motion JPEG)."""
+        """Open it again: not every container can be searched (transport streams, raw H.264, motion JPEG)."""
         self._capture.release()
         self._capture = self._open()
         return self._capture.isOpened()

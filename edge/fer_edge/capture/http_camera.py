@@ -1,4 +1,4 @@
-"""What answers behind an ``http://`` address: motion JPEG, one picture, or something for FFmpeg.
+"""What answers at an ``http://`` address: motion JPEG, one picture, or something for FFmpeg.
 
 Asked once, by its answer and not by the look of the address; a motion JPEG stream is then read over this same
 connection, because small cameras serve one visitor at a time.
@@ -213,7 +213,7 @@ def gives_parts(address: str) -> bool:
 
 
 def download(address: str, target: BinaryIO, length: int) -> None:
-    """Copy a file of ``length`` bytes behind an address.
+    """Copy a file of ``length`` bytes at an address.
 
     Raises:
         SourceError: the connection broke off.
@@ -234,7 +234,7 @@ def download(address: str, target: BinaryIO, length: int) -> None:
 
 
 def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
-    """``read_at`` for a file behind an address, where the server gives parts of it; else OSError."""
+    """``read_at`` for a file at an address, where the server gives parts of it; else OSError."""
     opened = _Address(address)
     left = [max_requests]
     cache: dict[int, bytes] = {}

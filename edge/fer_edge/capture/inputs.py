@@ -1,7 +1,7 @@
 """What a command line names as its source, as jobs that are done one after the other.
 
 A camera, a stream, a file and a list of images are one job each. Of a folder, a pattern or several names the images are
-one job and every video is one of its own; what is neither is told, not passed over.
+one job and every video is one of its own; what is neither is reported, not skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fer_edge.errors import SourceError, UsageError
 from fer_edge.logs import LOG
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
-"""A file of such a name that is no video is named as broken, not as something else."""
+"""A file of such a name that is not a video is reported as broken, not as something else."""
 
 Notice = Callable[[str], None]
 
@@ -80,7 +80,7 @@ class NamedImage(ImageFiles):
 def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
     """The jobs that ``names`` mean, at least one; nothing is opened yet.
 
-    Raises :class:`SourceError` where nothing is found, :class:`UsageError` for several names of which one is no file.
+    Raises :class:`SourceError` where nothing is found, :class:`UsageError` for several names that are not all files.
     """
     if len(names) == 1 and not _is_list(names[0]):
         path = Path(names[0])
@@ -180,7 +180,7 @@ def is_camera(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is told, not left out."""
+    """Whether a file is a video: by its first bytes, else by its name: a broken one is reported, not left out."""
     kind = sniff_file(path).kind
     return kind is Kind.VIDEO or (kind is Kind.UNKNOWN and path.suffix.lower() in VIDEO_SUFFIXES)
 

@@ -144,7 +144,7 @@ def _exif(block: bytes) -> int:
 
 
 def video_orientation(path: str | os.PathLike[str]) -> int | None:
-    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is no quarter turn."""
+    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is not a quarter turn."""
     try:
         with Path(path).open("rb") as handle:
             size = handle.seek(0, io.SEEK_END)

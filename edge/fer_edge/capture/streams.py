@@ -1,7 +1,7 @@
 """Live sources through OpenCV: V4L2 cameras (webcams on other systems), RTSP and HTTP streams.
 
 A camera that is unplugged or a stream that breaks off is opened again, with growing pauses; meanwhile ``state`` says
-so, and everything behind the source just sees no new frames.
+so, and everything after the source just sees no new frames.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
 _MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
 _JPEG_PADDING: Final[int] = 4096
-"""Some cameras send a little more behind the end of a picture."""
+"""Some cameras send a little more after the end of a picture."""
 
 
 class Capture(Protocol):
@@ -240,7 +240,7 @@ class JpegCapture:
 def open_stream(address: str, options: CaptureOptions) -> Source:
     """An RTSP, HTTP or other stream by FFmpeg; motion JPEG and single pictures over HTTP by readers of our own.
 
-    A finite file behind an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
+    A finite file at an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
     """
     if address.lower().startswith(("http://", "https://")):
         from fer_edge.capture.web_sources import open_http

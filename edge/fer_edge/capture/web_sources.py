@@ -1,4 +1,4 @@
-"""Sources behind ``http://`` addresses: a camera, one picture again and again, or a film that has an end."""
+"""Sources at ``http://`` addresses: a camera, one picture again and again, or a film that has an end."""
 
 from __future__ import annotations
 

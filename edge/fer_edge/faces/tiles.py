@@ -29,7 +29,7 @@ SAME_FACE: Final[float] = 0.5
 
 
 class PhotoDetector:
-    """Finds faces from :data:`SMALLEST_FACE` pixels up, in photos of any size.
+    """Finds faces of :data:`SMALLEST_FACE` pixels or more, in photos of any size.
 
     Args:
         detector: searches a whole picture at its usual width.
@@ -102,7 +102,7 @@ def _starts(length: int) -> list[int]:
 
 
 def _cut(start: int, extent: int, tile_start: int, tile_extent: int, whole: int) -> bool:
-    """Whether a face touches an edge of its tile that is no edge of the picture."""
+    """Whether a face touches an edge of its tile that is not an edge of the picture."""
     return (start <= 1 and tile_start > 0) or (start + extent >= tile_extent - 1 and tile_start + tile_extent < whole)
 
 

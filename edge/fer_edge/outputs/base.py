@@ -60,7 +60,7 @@ class SinkRunner:
 
     @property
     def failed(self) -> bool:
-        """Whether something that was to be kept was lost; a pipe whose reader went away is no failure."""
+        """Whether something that was to be kept was lost; a pipe whose reader went away is not a failure."""
         return self.sink.lossless and self.error is not None and not isinstance(self.error, BrokenPipeError)
 
     def put(self, result: Result) -> None:
@@ -69,7 +69,7 @@ class SinkRunner:
             self._queue.put(result)
 
     def close(self) -> None:
-        """Let the sink finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
+        """Let the sink finish what waits, then close it; one that hangs is abandoned after ten seconds (or its own
         ``finish_s``), unless the pipeline has to wait for it."""
         self._queue.close()
         self._thread.join(None if self._wait else getattr(self.sink, "finish_s", CLOSE_S))

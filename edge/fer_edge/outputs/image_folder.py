@@ -22,7 +22,7 @@ class ImageFolder:
     """Writes every result as an image into a folder, whole or not at all.
 
     Two sources of one name (from two folders) get two names, and so do the pages of one file; what an earlier run wrote
-    is replaced, and told.
+    is replaced, and logged.
 
     Args:
         folder: made if it is not there.

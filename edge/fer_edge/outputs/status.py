@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
 STALE_S: Final[float] = 10.0
-"""A source that says it runs, but has given nothing for so long, is not healthy."""
+"""A source that says it runs, but has given nothing for longer than this, is not healthy."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class StatusBoard:
         self._thermal_zone = thermal_zone
         self._began = time.monotonic()
         self.runners: Sequence[SinkRunner] = ()
-        """The outputs whose losses are to be told; set once they are open."""
+        """The outputs whose losses are reported; set once they are open."""
 
     def watch(self, pipeline: FacePipeline) -> None:
-        """Tell of this pipeline from now on: the next one of several videos."""
+        """Report on this pipeline from now on: the next one of several videos."""
         self._pipeline = pipeline
 
     @property

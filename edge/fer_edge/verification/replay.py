@@ -272,7 +272,7 @@ def _suspect_network(
 ) -> str:
     order = _permutation(got, want)
     if order is not None:
-        return f"the model's outputs stand in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
+        return f"the model's outputs are in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
     path = classifier.model_path
     recorded = golden.info.get("model_sha256")
     if path.name == golden.info.get("model") and path.is_file() and recorded and sha256_of(path) != recorded:

@@ -89,7 +89,7 @@ def page(data: ReportData) -> str:
 
 
 def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
-    """Header and one row a model file: size, accuracy with n, drop with its interval, agreement.
+    """Header and one row per model file: size, accuracy with n, drop with its interval, agreement.
 
     ``compact`` gives half the width of the interval instead of its ends, so that a table fits a terminal.
     """

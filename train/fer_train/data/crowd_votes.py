@@ -1,4 +1,4 @@
-"""Crowd votes as soft labels: FER+ (Barsoum et al. 2016), ten annotators an image, joined by name.
+"""Crowd votes as soft labels: FER+ (Barsoum et al. 2016), ten annotators per image, joined by name.
 
 Two layouts are read: ``image, neutral, happiness, ...`` with an image file's name in each row, and Microsoft's own
 ``fer2013new.csv`` (``Usage, Image name, neutral, ...``), whose rows follow ``fer2013.csv``; the latter joins images

@@ -20,7 +20,7 @@ NETWORK: Final[str] = "network"
 FLOAT: Final[str] = "float stage"
 DEVICES: Final[str] = "several devices and hosts (float stage; KERAS_BACKEND=jax)"
 SOFT: Final[str] = "soft targets"
-AUGMENTATION: Final[str] = "augmentation (largest change, drawn anew for every image)"
+AUGMENTATION: Final[str] = "augmentation (largest change, drawn again for every image)"
 QAT: Final[str] = "QAT stage"
 GROUPS: Final[tuple[str, ...]] = (WHAT, NETWORK, FLOAT, DEVICES, SOFT, AUGMENTATION, QAT)
 """Groups of options, in the order in which ``fer-train --help`` shows them."""

@@ -26,7 +26,7 @@ class YuNetDetector:
     """YuNet (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector") through OpenCV's ``FaceDetectorYN``.
 
     ``model_path`` is one of opencv_zoo's ``face_detection_yunet_*.onnx``; ``width`` see :data:`DEFAULT_DETECT_WIDTH`.
-    Raises :class:`ModelError` for a file that is no such model.
+    Raises :class:`ModelError` for a file that is not such a model.
     """
 
     name = "yunet"

@@ -40,7 +40,7 @@ def is_folder(target: str) -> bool:
 def spared(target: Path, *, live: bool) -> Path:
     """Where to write instead of over an older recording, which nobody could make again; a file's is replaced.
 
-    Both are told.
+    Both are logged.
     """
     from fer_edge.files import unused_path
 

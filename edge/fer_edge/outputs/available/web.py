@@ -21,7 +21,7 @@ def web_token(arguments: argparse.Namespace) -> str | None:
 
 
 def open_web(wanted: Wanted) -> Sink:
-    """The server; its address is told."""
+    """The server; its address is logged."""
     from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.web import WebOptions, WebPage
 
