@@ -34,8 +34,8 @@ def cache_folder() -> Path:
     """The folder to write caches into; it need not exist yet.
 
     That is ``fer-edge-toolkit`` in ``$XDG_CACHE_HOME``, else in the system's place: ``~/.cache``, on macOS
-    ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``. Where there is no such place, or it cannot be written, it is a
-    private folder in the temporary one, with one warning per process.
+    ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``. Where that cannot be made or written, it is a private
+    folder in the temporary one, with one warning per process.
 
     Raises:
         UsageError: the temporary folder cannot be used either.

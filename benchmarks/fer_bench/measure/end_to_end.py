@@ -78,7 +78,7 @@ def summarise(
     paced = [one for _, one in passes if one is not None]
     n_frames = sum(one["n_frames"] for one in fast)
     if n_frames == 0:
-        raise errors.SourceError(f"{scene.source} gave no frame")
+        raise errors.SourceError(f"{scene.source} returned no frame")
     rates = [one["n_frames"] / one["elapsed_s"] for one in fast]
     found = list(reasons)
     if n_frames < MIN_FRAMES:

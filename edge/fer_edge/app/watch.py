@@ -123,7 +123,7 @@ class Session:
         except DeviceError as error:
             if self.arguments.headless is not None:  # --no-headless
                 raise
-            self._no_window = f"{str(error).partition(';')[0]}: going on without a window, as with --headless"
+            self._no_window = f"{str(error).partition(';')[0]}: continuing without a window, as with --headless"
         else:
             self._scope.callback(self._window.close)
 
@@ -333,5 +333,5 @@ class Session:
             parts.append(f"capture to result p50 {p50:.0f} ms, p99 {p99:.0f} ms, {self._dropped} dropped")
         if self._late:
             late = ", ".join(f"{name} {count}" for name, count in self._late.items())
-            parts.append(f"not taken by slow outputs: {late}")
+            parts.append(f"dropped by slow outputs: {late}")
         return "; ".join(parts) + f"; {total_s:.1f} s in all"

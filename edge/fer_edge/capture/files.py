@@ -183,7 +183,7 @@ class VideoFile:
             self._capture.release()
         if index == 0 and not self._stopped.is_set():
             raise SourceError(
-                f"{self.description} holds no readable video frame; truncated, or of a codec that this OpenCV lacks?"
+                f"{self.description} holds no readable video frame; truncated, or a codec that this OpenCV lacks?"
             )
 
     def _again(self) -> bool:

@@ -28,7 +28,7 @@ TIMEOUT_S: Final[float] = 8.0
 POLLS_PER_SECOND: Final[float] = 1.0
 """How often an address of one picture is asked unless ``--fps`` says otherwise."""
 TRIES: Final[int] = 3
-"""So many questions in a row may fail before the camera counts as lost: small ones are busy now and then."""
+"""Requests in a row that may fail before the camera counts as lost: small ones are busy now and then."""
 _ENDLESS: Final = frozenset({0, 2**31 - 1, 2**32 - 1, 2**63 - 1})
 """Lengths that live streams claim for want of one."""
 _READ_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)
@@ -230,7 +230,7 @@ def download(address: str, target: BinaryIO, length: int) -> None:
     except _READ_ERRORS as error:
         raise SourceError(f"broke off: {error}") from error
     if left > 0:
-        raise SourceError(f"broke off {left} bytes before its end")
+        raise SourceError(f"the connection closed {left} bytes before the end")
 
 
 def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
@@ -249,7 +249,7 @@ def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
             try:
                 with opened.open(Range=f"bytes={start}-{start + block - 1}") as response:
                     if response.status != 206 and start > 0:
-                        raise OSError("the server gives no parts of files")
+                        raise OSError("the server does not support range requests")
                     cache[number] = response.read(block)
             except http.client.HTTPException as error:
                 raise OSError(str(error)) from error

@@ -96,7 +96,7 @@ def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
         more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
         LOG.info(f"left out of {_together(names)}, neither image nor video: {shown}{more}")
     if options.loop and (images or len(videos) > 1):
-        raise UsageError("--loop plays one video again and again; give one video as the source")
+        raise UsageError("--loop repeats one video; give one video as the source")
     several = len(images) + len(videos) > 1
     jobs = []
     if images:

@@ -28,7 +28,7 @@ from fer_edge.logs import LOG
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
 BAD_READS: Final[int] = 5
-"""So many reads in a row may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
+"""Reads in a row that may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
 that fail at once: one that fails by a time-out will do so again."""
 AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
@@ -119,7 +119,7 @@ class LiveCapture:
                     began = now
                     first_image = image.copy() if self._may_end else None
                 elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
-                    LOG.info(f"{self.description} has ended: it only begins again")
+                    LOG.info(f"{self.description} has ended: it only starts over")
                     return
                 if self._state != "running":
                     self._state = "running"
@@ -168,7 +168,7 @@ def open_camera(name: str, options: CaptureOptions) -> LiveCapture:
             known = ", ".join(f"{camera.number} ({camera.name})" for camera in list_cameras())
             raise DeviceError(f"no camera {path}; cameras here: {known or 'none'}")
         if not os.access(path, os.R_OK | os.W_OK):
-            raise DeviceError(f"{path} may not be opened by this user; add it to the group video, then log in again")
+            raise DeviceError(f"{path} permission denied; add this user to the group video, then log in again")
     parameters = _camera_parameters(options)
 
     def open_capture() -> Capture:

@@ -28,7 +28,7 @@ class Status:
     faces: int
     dropped: int
     fps: float
-    """Results per second, of late."""
+    """Results per second, recent average."""
     age_p50_ms: float | None
     age_p99_ms: float | None
     since_last_s: float | None

@@ -184,7 +184,7 @@ def _suspects() -> dict[str, Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int
         return face
 
     return {
-        "channels are swapped: RGB frames are read as BGR, or the other way round": swapped,
+        "channels are swapped: RGB frames are read as BGR, or vice versa": swapped,
         "another resize is used: INTER_LINEAR instead of INTER_LINEAR_EXACT": resized(cv2.INTER_LINEAR),
         "another resize is used: INTER_AREA instead of INTER_LINEAR_EXACT": resized(cv2.INTER_AREA),
         "another resize is used: INTER_NEAREST instead of INTER_LINEAR_EXACT": resized(cv2.INTER_NEAREST),
@@ -282,10 +282,10 @@ def _suspect_network(
     spec = backends().get(classifier.backend)
     if spec is not None and spec.is_tflite and path.name == golden.info.get("model"):
         return (
-            f"the file is the right one, but {classifier.runtime_version} computes otherwise than "
+            f"the file is the right one, but {classifier.runtime_version} computes differently from "
             f"{golden.info.get('runtime')}: a delegate or kernel that does not match"
         )
-    return "another network than the one that the golden vectors were made with, or a runtime that computes wrongly"
+    return "not the network that the golden vectors were made with, or a runtime with wrong results"
 
 
 def _permutation(got: npt.NDArray[np.float32], want: npt.NDArray[np.float32]) -> list[str] | None:

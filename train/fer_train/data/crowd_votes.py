@@ -96,7 +96,7 @@ def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
             missing = [column for column in wanted if column not in header]
             key = next((column for column in ("image", "Image name") if column in header), None)
             if missing or key is None:
-                raise DataError(f"{path} is not a FER+ vote table: it lacks the column {(missing or ['image'])[0]}")
+                raise DataError(f"{path} is not a FER+ vote table: missing column {(missing or ['image'])[0]}")
             for number, row in enumerate(reader):
                 values = [row[column] for column in wanted]
                 if any(value is None for value in values):

@@ -84,8 +84,8 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if backbone == "imagenet":
             raise ModelError(
-                f"the ImageNet weights cannot be had ({reason}); get that file on another machine and give the weights "
-                "with --backbone FILE, or train from scratch with --backbone none"
+                f"the ImageNet weights cannot be downloaded ({reason}); get that file on another machine and "
+                "give the weights with --backbone FILE, or train from scratch with --backbone none"
             ) from error
         if not isinstance(error, OSError | ValueError | KeyError):
             raise

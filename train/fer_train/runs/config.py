@@ -70,7 +70,7 @@ class TrainConfig:
     clean: bool = option(False, "leave duplicates, conflicts and leaks out of train", group=WHAT)
     train_images: int = option(
         0,
-        "learn from N images only, every class by its share: for quick tries",
+        "train on N images only, stratified by class: for quick tries",
         group=WHAT,
         metavar="N",
         within=AT_LEAST_0,
@@ -230,7 +230,7 @@ OPTIONS: Final = options_of(TrainConfig)
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read ``config.json``; unknown keys of newer versions are passed over.
+    """Read ``config.json``; unknown keys of newer versions are ignored.
 
     Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
     """

@@ -60,7 +60,7 @@ class Trained:
         return self._cache["float"]
 
     def qat_model(self) -> Any | None:
-        """The tfmot-wrapped network after QAT, or None when there was no such stage."""
+        """The tfmot-wrapped network after QAT, or None without a QAT stage."""
         if self.recipe is None:
             return None
         if "qat" not in self._cache:
@@ -153,7 +153,7 @@ def load_keras_file(path: Path) -> Any:
         except Exception as error:  # the two libraries raise nearly anything for a file that is not theirs
             problems.append(f"{reader.__name__}: {str(error).strip().splitlines()[0][:120]}")
     if model is None:
-        raise ModelError(f"{path} is no Keras model that can be read ({'; '.join(problems)})")
+        raise ModelError(f"{path} is not a readable Keras model ({'; '.join(problems)})")
     shape_in, shape_out = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] == 3
     if not square or shape_out != (None, NUM_EMOTIONS):

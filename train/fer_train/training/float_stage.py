@@ -90,7 +90,7 @@ class FloatStage:
         log = TensorBoardLog(self.folder.tensorboard, "float") if first else None
         with stage_progress("float", self.config.epochs, self.steps, start) as progress:
             if start:
-                progress.say(f"float stage goes on after epoch {start} of {self.config.epochs}")
+                progress.say(f"float stage continues after epoch {start} of {self.config.epochs}")
             for epoch in range(start, self.config.epochs):
                 self._enter(epoch, checkpoint)
                 checkpoint = None

@@ -47,7 +47,7 @@ def spared(target: Path, *, live: bool) -> Path:
     if not target.is_file():
         return target
     if not live:
-        LOG.info(f"{target} is there already and is replaced")
+        LOG.info(f"{target} exists and is replaced")
         return target
     free = unused_path(target)
     LOG.info(f"{target} is kept; this recording goes to {free}")

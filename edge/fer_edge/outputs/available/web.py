@@ -45,12 +45,12 @@ OUTPUT = OutputSpec(
         option(
             "--web-token-file",
             metavar="FILE",
-            help="demand of visitors the token in the first line of this file, or in FER_WEB_TOKEN",
+            help="require the token in the first line of this file, or in FER_WEB_TOKEN",
         ),
         option(
             "--web-token",
             metavar="T",
-            help="the token itself; everybody on this machine can read it on the command line",
+            help="the token itself; every user of this machine can read it on the command line",
         ),
         option(
             "--video",
