@@ -99,7 +99,7 @@ def test_two_images_of_one_name_get_two(
     [
         ("mixed --save mixed", "would write over the sources"),
         ("mixed --save out.mp4", "one file for several videos; give a folder"),
-        ("mixed --loop", "--loop plays one video"),
+        ("mixed --loop", "--loop repeats one video"),
         ("mixed/a.png mixed/none.png", "mixed/none.png is not a file"),
         ("mixed/a.png 0", "0 is not a file"),
         ("mixed/deeper", "no images and no videos in mixed/deeper"),

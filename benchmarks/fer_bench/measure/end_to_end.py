@@ -157,7 +157,7 @@ def _run(
         process.wait()
         log.seek(0)
         last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise errors.FerError(f"the pipeline's process ended early: {last[0] if last else process.returncode}")
+        raise errors.FerError(f"the pipeline's process exited early: {last[0] if last else process.returncode}")
 
 
 def soak_findings(result: EndToEnd) -> dict[str, float | None]:
