@@ -50,14 +50,12 @@ def measure_parser() -> CommandParser:
     )
     p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes per model (default: 3)")
     p.add_argument(
-        "--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: synthetic faces)"
+        "--data", type=Path, metavar="D", help="labelled faces: folder, zip, fer2013.csv (default: synthetic)"
     )
     p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
     p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument(
-        "--seed", type=whole(), default=0, help="seed for the order of turns and for synthetic faces (default: 0)"
-    )
+    p.add_argument("--seed", type=whole(), default=0, help="for the order of turns and synthetic faces (default: 0)")
     p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
