@@ -49,9 +49,7 @@ def measure_parser() -> CommandParser:
         "--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds per model (default: 3)"
     )
     p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes per model (default: 3)")
-    p.add_argument(
-        "--data", type=Path, metavar="D", help="labelled faces: folder, zip, fer2013.csv (default: synthetic)"
-    )
+    p.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv (default: synthetic faces)")
     p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
     p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
