@@ -12,7 +12,7 @@ export UV_NATIVE_TLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types layers pytest slow debian arm reliability clean
+.PHONY: help setup demo test lint prose format types layers pytest slow debian arm reliability clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,9 +33,13 @@ demo: setup ## export the committed weights to four models, measure them, and sh
 
 test: setup lint types layers pytest ## run all checks
 
-lint: setup ## style
+lint: setup prose ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+prose: setup ## spelling, and English of the documents
+	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/proselint --config .proselintrc.json check $$(git ls-files '*.md')
 
 format: setup ## rewrite to the style
 	$(BIN)/ruff check --fix .

@@ -35,7 +35,7 @@ def parser() -> CommandParser:
     """The command line."""
     p = CommandParser(prog=PROG, description="Accuracy against latency of several models.")
     p.add_argument("model", nargs="+", metavar="NAME=FILE", help="what to call it in the picture, and where it is")
-    p.add_argument("--data", type=Path, help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
+    p.add_argument("--data", type=Path, help="labelled faces: folder, zip or fer2013.csv (default: synthetic faces)")
     p.add_argument("--split", default="validation", help="(validation)")
     p.add_argument("--rounds", type=whole(1), default=300, metavar="N", help="turns of ten calls each (300)")
     p.add_argument("--note", default="", help="a line under the picture: how the models were made")

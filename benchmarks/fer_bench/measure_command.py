@@ -65,7 +65,7 @@ def measure_main(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     chosen = [target for _, target in targets]
     folders = dict.fromkeys(str(target.path.parent) for target in chosen)
     if options.all and len(folders) > 1:
-        out.print(f"these files come from {', '.join(folders)}: make sure that they are of one export", markup=False)
+        out.print(f"these files come from {', '.join(folders)}: make sure that they come from one export", markup=False)
     options.scaling = options.all if options.scaling is None else options.scaling
     _check_before(chosen, options)
     if options.verify:
@@ -74,9 +74,9 @@ def measure_main(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         return _end_to_end(chosen, options, ["fer-bench", *arguments], out)
     faces = None if options.no_accuracy else load_faces(options.data, options.split, options.seed, options.limit)
     if faces is not None and options.data is None:
-        out.print("no --data: accuracy is on drawn, synthetic faces and says nothing about real ones")
+        out.print("no --data: accuracy is measured on synthetic faces and says nothing about real ones")
     for reason in busy_now():
-        out.print(f"times will not be reliable as things are: {reason}", markup=False)
+        out.print(f"times will not be reliable now: {reason}", markup=False)
     planned = duration(_plan(chosen, options, faces).total_s)
     starts = counted(options.processes, "fresh process", "fresh processes")
     out.print(f"measuring {counted(len(chosen), 'model')} in {starts} each: about {planned}")
@@ -111,7 +111,7 @@ def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> Non
     for path in filter(None, (options.json, options.html)):
         above = next(folder for folder in path.absolute().parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
-            raise UsageError(f"{path} cannot be written: {above} is not a folder that you may write to")
+            raise UsageError(f"{path} cannot be written: {above} is not a writable folder")
 
 
 def _write(report: Report, options: argparse.Namespace, out: Console) -> None:
@@ -281,7 +281,7 @@ def _pythons(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _verdict(valid: Sequence[bool], require_valid: bool) -> int:
-    """Exit code; that times are not to be trusted was said below the tables."""
+    """Exit code; the note below the tables says whether to trust the times."""
     if require_valid and not all(valid):
         wrong = len(valid) - sum(valid)
         raise CheckFailedError(f"{wrong} of {counted(len(valid), 'speed measurement')} invalid; reasons above")

@@ -49,12 +49,12 @@ def measure_parser() -> CommandParser:
         "--seconds", type=number(above=0), default=3.0, metavar="S", help="timed seconds per model (default: 3)"
     )
     p.add_argument("--processes", type=whole(1), default=3, metavar="N", help="fresh processes per model (default: 3)")
-    p.add_argument("--data", type=Path, metavar="D", help="labelled faces: folder, zip or fer2013.csv (default: drawn)")
+    p.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv (default: synthetic faces)")
     p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
     p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
-    p.add_argument("--seed", type=whole(), default=0, help="of the order of turns and of drawn faces (default: 0)")
-    p.add_argument("--profile", action="store_true", help="also time, work and rate of every operator")
+    p.add_argument("--seed", type=whole(), default=0, help="for the order of turns and synthetic faces (default: 0)")
+    p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
     p.add_argument(
@@ -62,7 +62,7 @@ def measure_parser() -> CommandParser:
     )
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
-        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for so long, and plot it"
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
     )
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
@@ -76,7 +76,7 @@ def compare_parser() -> CommandParser:
     p = CommandParser(
         prog="fer-bench compare",
         description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
-        epilog="Exit 1 when a limit is passed, 2 when the files cannot be compared.",
+        epilog="Exit 1 when a limit is exceeded, 2 when the files cannot be compared.",
     )
     p.add_argument("before", type=Path, metavar="A.json", help="the reference")
     p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
@@ -85,7 +85,7 @@ def compare_parser() -> CommandParser:
         "--fail-if-slower",
         type=percent,
         metavar="PERCENT",
-        help="exit 1 when a model is slower by more than this, and surely slower (its interval lies above 1)",
+        help="exit 1 when a model is slower by more than this, and significantly slower (its interval lies above 1)",
     )
     p.add_argument(
         "--fail-if-less-accurate",

@@ -22,7 +22,7 @@ def silent(fraction: float, what: str) -> None:
 def part(progress: Progress, begin: float, end: float, name: str | None = None) -> Progress:
     """The stretch from ``begin`` to ``end`` (fractions of the whole) as a progress of its own.
 
-    ``name`` is said instead of what the part says itself.
+    ``name`` is reported instead of what the part reports itself.
     """
     return lambda fraction, what: progress(begin + (end - begin) * min(1.0, max(0.0, fraction)), name or what)
 

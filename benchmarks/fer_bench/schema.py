@@ -118,7 +118,7 @@ class Result:
     latency_ci95_ms: LatencyCi95Ms
     latency_quantiles_ms: list[float]
     round_p50_ms: list[list[float]]
-    """Median of each round, a list a process, in the order of time."""
+    """Median of each round, a list per process, in the order of time."""
     n_runs: int
     n_warmup_runs: int
     warmup_s: float
@@ -140,7 +140,7 @@ class Result:
     steady_rss_mib: float | None
     peak_rss_mib: float | None
     throughput_by_threads_fps: dict[str, float] = field(default_factory=dict)
-    """Number of threads, as text, to inferences a second; empty unless it was asked for."""
+    """Number of threads, as text, to inferences per second; empty unless it was asked for."""
     ratio_to_float: float | None = None
     """p50 over that of the float reference, round by round of turns; None unless ``ratio_valid``."""
     ratio_to_float_ci95: Interval | None = None
@@ -209,7 +209,7 @@ class AgeMs:
 
 @dataclass(frozen=True)
 class SoakSample:
-    """The pipeline over a moment of a soak; times are means a frame."""
+    """The pipeline over a moment of a soak; times are means per frame."""
 
     t_s: float
     throughput_fps: float

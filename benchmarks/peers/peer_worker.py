@@ -34,7 +34,7 @@ class Package:
     version: str
     detector: str
     watch: Callable[[str, int | None], tuple[int, int]]
-    """``(video, at most so many frames)`` -> frames and faces found."""
+    """``(video, limit of frames)`` -> frames and faces found."""
     decide: Callable[[Any], list[str]]
     """Grey faces ``(N, 48, 48)`` uint8 -> an emotion each."""
 

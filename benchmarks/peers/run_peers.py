@@ -1,4 +1,4 @@
-"""Other packages beside ours: accuracy on a split, frames a second on a video, first result, memory.
+"""Other packages compared with ours: accuracy on a split, frames per second on a video, first result, memory.
 
     python benchmarks/peers/run_peers.py --data fer2013.zip --video talking_head.mp4 --detector-model yunet.onnx \\
         --model fer_int8.tflite --json out/peers.json
@@ -77,7 +77,7 @@ class Contestant:
     n_right: int | None = None
     n_images: int = 0
     sha256: str | None = None
-    """Of our model; other packages are told by their versions."""
+    """Of our model; other packages are identified by their versions."""
     failed: str | None = None
     """Why it could not be measured."""
 

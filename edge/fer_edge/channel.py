@@ -63,7 +63,7 @@ class Channel(Generic[Item]):
         """Take the oldest item.
 
         Args:
-            timeout: longest wait in seconds; None waits for ever.
+            timeout: longest wait in seconds; None waits forever.
 
         Returns:
             The oldest item.

@@ -75,7 +75,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def add_version(self) -> None:
         """Add ``--version``, the same for every command; the work is done only when it is asked for."""
-        self.add_argument("--version", action=_Version, help="print the versions in use and end")
+        self.add_argument("--version", action=_Version, help="print the versions in use and exit")
 
     def _options(self) -> Iterator[str]:
         for action in self._actions:
@@ -110,7 +110,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording.
+    """Write a line to standard error, if anybody reads it: a closed terminal must not cost a recording.
 
     Args:
         text: the line, without its end.

@@ -8,7 +8,7 @@
     │   ├── DataError            exit 2   a data set: missing class, truncated zip, no such split
     │   ├── ModelError           exit 2   a model file: not a model, truncated, another shape than expected
     │   └── SourceError          exit 2   an image, a video, a stream
-    ├── CheckFailedError         exit 1   a check ran and said no: accuracy gate, golden vectors
+    ├── CheckFailedError         exit 1   a check ran and failed: accuracy gate, golden vectors
     ├── MissingDependencyError   exit 3   a package is not installed; the message holds the install line
     └── DeviceError              exit 3   a camera or an accelerator is not there or not usable
 

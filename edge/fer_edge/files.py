@@ -13,7 +13,7 @@ from typing import Final
 __all__ = ["atomic_path", "sha256_of", "unused_path", "write_bytes", "write_text", "write_together"]
 
 _STALE_S: Final[float] = 10.0
-"""A temporary file of a dead process that nobody has written to for so long is a leftover."""
+"""A temporary file of a dead process that was not written to for longer than this is a leftover."""
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def _flush(path: Path) -> None:
 
 
 def _remove_leftovers(target: Path, *, of_ours: bool = False) -> None:
-    """Remove temporary files of ``target``: ours, or those whose processes were killed, which would stay for ever."""
+    """Remove temporary files of ``target``: ours, or those whose processes were killed, which would stay forever."""
     start, mark = f".{target.stem}.", ".tmp"
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:

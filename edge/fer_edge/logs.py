@@ -28,7 +28,7 @@ class _Lines(logging.Handler):
         self.prog = prog
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; a standard error that is closed is no reason to stop."""
+        """Write one line; a closed standard error does not stop the command."""
         kind = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         for make_room in _BEFORE:
             make_room()

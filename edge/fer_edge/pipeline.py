@@ -61,7 +61,7 @@ class _Found:
 
 
 class FacePipeline:
-    """Iterate it once for the results; leaving the loop, however, ends its threads.
+    """Iterate it once for the results; leaving the loop, however, stops its threads.
 
     With no options it does what ``fer-camera`` does with none. Notices go to the logger ``fer_edge``.
 
@@ -74,7 +74,7 @@ class FacePipeline:
         smoothing_s: time constant of the averaged probabilities; 0 gives raw ones.
         hysteresis: lead in probability that a new label needs.
         min_confidence: below it the emotion is None.
-        max_frames: end after so many results.
+        max_frames: stop after this many results.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ DETAIL_SIDE: Final[int] = 48
 """Side of FER-2013's faces in pixels. Measured in edge/README.md ("Sharp faces")."""
 
 MAX_CROP: Final[int] = 4096
-"""Side in pixels up to which any face box is cropped, whatever the size of the image."""
+"""Largest side in pixels of a face box that is cropped, whatever the size of the image."""
 
 
 def to_gray(image: Image) -> GrayImage:

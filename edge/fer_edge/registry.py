@@ -33,7 +33,7 @@ R = TypeVar("R", bound=Record)
 
 
 def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
-    """The records of all modules in a package; modules whose names begin with ``_`` are passed over.
+    """The records of all modules in a package; modules whose names begin with ``_`` are skipped.
 
     Args:
         package: full name of the package, for example ``fer_edge.inference.backends``.

@@ -1,6 +1,6 @@
 """What the toolkit asks of the operating system in one way everywhere: its one cache folder, and how many CPUs it has.
 
-The cache folder ``fer-edge-toolkit`` holds everything that the toolkit keeps without being told where: the face
+The cache folder ``fer-edge-toolkit`` holds everything that the toolkit keeps without an explicit path: the face
 detector's file, decoded data sets, and what Keras and Matplotlib would else put into folders of their own. Deleting it
 is always safe.
 """
@@ -49,8 +49,8 @@ def cache_folder() -> Path:
     """The folder to write caches into; it need not exist yet.
 
     That is ``fer-edge-toolkit`` in ``$XDG_CACHE_HOME``, else in the system's place: ``~/.cache``, on macOS
-    ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``. Where there is no such place, or it cannot be written, it is a
-    private folder in the temporary one, with one warning a process.
+    ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``. Where that cannot be made or written, it is a private
+    folder in the temporary one, with one warning per process.
 
     Returns:
         Path of the folder.

@@ -80,7 +80,7 @@ def source_commit(file: str | Path = __file__) -> str | None:
 
 
 def version_text(prog: str) -> str:
-    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one a line.
+    """What ``prog --version`` prints: ``fer-camera 0.1.0 (commit ...)``, then Python and the packages, one per line.
 
     Args:
         prog: name of the command.

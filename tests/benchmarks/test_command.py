@@ -105,7 +105,7 @@ def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("fer_bench.measure.validity.Recorder.stop", lambda self: busy)
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy"]) == 0
     before, _, after = capsys.readouterr().out.partition("measuring 1 model in 1 fresh process each")
-    assert "times will not be reliable as things are: busy neighbour" in before
+    assert "times will not be reliable now: busy neighbour" in before
     assert after.count("Do not rely on these times: busy neighbour") == 1
     assert "NO" not in after and "valid" not in after.split("Do not rely")[0]
 

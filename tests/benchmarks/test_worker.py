@@ -99,7 +99,7 @@ def test_an_interpreter_without_numpy(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
     python.chmod(0o755)
-    with pytest.raises(FerError, match=r"ended early: .*No module named"):
+    with pytest.raises(FerError, match=r"exited early: .*No module named"):
         Remote(Target(Path("fake"), "fake", python=str(python)))
 
 

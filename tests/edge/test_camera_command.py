@@ -178,7 +178,7 @@ def test_without_a_display_it_goes_on_and_says_so(
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert out == "face 1 in 12 frames: happy 100%\n"
-    assert "no display to open a window on: going on without a window, as with --headless" in err
+    assert "no display to open a window on: continuing without a window, as with --headless" in err
     assert main([*arguments, "--no-headless"]) == 3  # asked for in so many words
     assert "--headless" in capsys.readouterr().err
 

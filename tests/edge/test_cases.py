@@ -93,7 +93,7 @@ def test_a_small_face_in_a_large_photo(
     assert 90 < faces[0]["box"][2] < 110
     photo = str(cases / "jpeg_exif6.jfif")
     assert main(["--source", photo, "--headless", "--detector-model", str(yunet_model)]) == 0
-    assert "pixels up" in capsys.readouterr().err
+    assert "pixels and larger" in capsys.readouterr().err
 
 
 def test_an_animation(cases: Path, camera: Callable[..., list[Any]]) -> None:

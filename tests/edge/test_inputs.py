@@ -99,14 +99,14 @@ def test_two_images_of_one_name_get_two(
     [
         ("mixed --save mixed", "would write over the sources"),
         ("mixed --save out.mp4", "one file for several videos; give a folder"),
-        ("mixed --loop", "--loop plays one video"),
+        ("mixed --loop", "--loop repeats one video"),
         ("mixed/a.png mixed/none.png", "mixed/none.png is not a file"),
         ("mixed/a.png 0", "0 is not a file"),
         ("mixed/deeper", "no images and no videos in mixed/deeper"),
         ("mixed/*.gif", "no images match mixed/*.gif"),
         ("mixed/a.png --save mixed/a.png", "would write over the source"),
         ("mixed/a.png --save mixed/", "would write over the sources"),
-        ("mixed/c.avi --jsonl mixed/notes.txt", "holds something else than JSON lines"),
+        ("mixed/c.avi --jsonl mixed/notes.txt", "does not hold JSON lines"),
     ],
 )
 def test_mistakes(
@@ -192,7 +192,7 @@ def test_a_file_replaces_its_own_output(video: Path, tmp_path: Path, capsys: pyt
     assert main(arguments) == 0
     assert "replaced" not in capsys.readouterr().err
     assert main(arguments) == 0
-    assert f"{saved} is there already and is replaced" in capsys.readouterr().err
+    assert f"{saved} exists and is replaced" in capsys.readouterr().err
     assert len(lines.read_text().splitlines()) == count_frames(saved) == 12
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.jsonl", "t.mp4"]
 

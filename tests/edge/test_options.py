@@ -111,7 +111,7 @@ def test_what_is_shown_can_be_opened(
     assert main([*common, "--web", str(port)]) == 0
     assert f"watch at http://127.0.0.1:{port}/\n" in capsys.readouterr().err
     assert main([*common, "--metrics", "127.0.0.1:0"]) == 0
-    assert re.search(r"figures for Prometheus at http://127\.0\.0\.1:\d+/metrics", capsys.readouterr().err)
+    assert re.search(r"metrics for Prometheus at http://127\.0\.0\.1:\d+/metrics", capsys.readouterr().err)
     assert main([*common, "--web", "0.0.0.0:0"]) == 2
     err = capsys.readouterr().err
     assert "FER_WEB_TOKEN=" in err  # not what is warned of afterwards: the token on the command line
@@ -129,7 +129,7 @@ def test_the_page_has_an_icon(serve: Callable[..., Page]) -> None:
 
 def test_one_source_in_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["a.jpg", "b.jpg", "--print-config"]) == 2
-    assert "holds one source, not 2" in capsys.readouterr().err
+    assert "takes one source, not 2" in capsys.readouterr().err
     assert main(["a.jpg", "--print-config"]) == 0
     assert '\nsource = "a.jpg"\n' in capsys.readouterr().out
     assert parse_arguments([]).inputs == ["0"]

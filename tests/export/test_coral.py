@@ -58,7 +58,7 @@ def test_per_channel_fully_connected_of_ptq_is_refused(tiny: Tiny) -> None:
     report = check_model(read_tflite(tiny.int8))
     status = {verdict.name: verdict.status for verdict in report.operators}
     assert "per channel, must be per tensor" in status["FULLY_CONNECTED"]
-    assert status["SOFTMAX"].startswith("runs on the CPU behind FULLY_CONNECTED")
+    assert status["SOFTMAX"].startswith("runs on the CPU after FULLY_CONNECTED")
     assert status["MEAN"] == MAPS
     assert len(report.failures) == 2
 
@@ -78,7 +78,7 @@ def test_unsupported_operator_leaves_the_rest_to_the_cpu(fitting: TFLiteModel) -
     at = number_of(broken, "HARD_SWISH")
     assert report.operators[at].status == "operation not supported"
     assert all(verdict.maps for verdict in report.operators[:at])
-    assert all("behind HARD_SWISH" in verdict.status for verdict in report.operators[at + 1 :])
+    assert all("after HARD_SWISH" in verdict.status for verdict in report.operators[at + 1 :])
 
 
 def test_float_ends_and_open_sizes_are_told(fitting: TFLiteModel, tiny: Tiny) -> None:

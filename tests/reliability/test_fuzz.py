@@ -179,7 +179,7 @@ def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
     [
         ("boxes", [[0, 0, 9, 9]], "boxes has shape"),
         ("outputs", [[0.5] * 7] * 2, "outputs has shape"),
-        ("frame_01", [1, 2, 3], "frame 1 is no picture"),
+        ("frame_01", [1, 2, 3], "frame 1 is not a picture"),
         ("labels", ["happy"], "1 labels for 2 frames"),
         ("info", '{"format": 1}', "input_scale, "),
         ("info", "[]", "has format None"),

@@ -75,7 +75,7 @@ def test_disk_full_in_training(faces: Path, disk: Callable[[int], Path], tmp_pat
     disk(200)
     code, said = train(faces, run, log, "--resume")
     assert code == 0, said
-    assert f"goes on after epoch {done} of 3" in said
+    assert f"continues after epoch {done} of 3" in said
     assert sorted(metrics(run)) == [("float", 1), ("float", 2), ("float", 3)]
 
 

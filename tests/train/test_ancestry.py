@@ -94,5 +94,5 @@ def test_a_chain_ends_where_the_disk_does_and_never_circles(tmp_path: Path) -> N
 def test_other_files_are_no_metrics(tmp_path: Path) -> None:
     for content in (b"a,b\n1,2\n", b"\xff\xfe\x00", b"stage,phase,epoch\nfloat,x,y\n"):
         (tmp_path / "metrics.csv").write_bytes(content)
-        with pytest.raises(ModelError, match=r"no metrics\.csv"):
+        with pytest.raises(ModelError, match=r"not a metrics\.csv"):
             read_metrics(tmp_path / "metrics.csv")

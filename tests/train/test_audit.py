@@ -147,8 +147,8 @@ def test_command_writes_json_and_page(dirty: Path, tmp_path: Path, capsys: pytes
     arguments = ["audit", "--data", str(dirty), "--cache-dir", str(tmp_path / "cache")]
     assert main([*arguments, "--json", str(json_path), "--html", str(html_path)]) == 0
     printed = capsys.readouterr().out
-    assert "Exact copies" in printed
-    assert "4 extra copies" in printed
+    assert "Exact duplicates" in printed
+    assert "4 extra duplicates" in printed
     found = json.loads(json_path.read_text())
     assert found["findings"]["exact_copies"]["extra_copies"] == 4
     assert found["findings"]["conflicting_labels"]["images"][0][0]["label"] == "fear"

@@ -91,7 +91,7 @@ def test_another_keras_is_refused_in_words() -> None:
     with pytest.raises(MissingDependencyError, match=r"has no _momentums; pip install \"keras>=3.9,<"):
         keras_optimizer.moments(SimpleNamespace(_trainable_variables=variables))
     optimizer._velocities = optimizer._velocities[:1]
-    with pytest.raises(MissingDependencyError, match="_velocities of its AdamW does not go with"):
+    with pytest.raises(MissingDependencyError, match="_velocities of its AdamW does not match"):
         keras_optimizer.moments(optimizer)
 
 

@@ -54,7 +54,7 @@ def answers(wrong: int, n: int = 700, *, shift: int = 1) -> Evaluation:
 @pytest.mark.parametrize(
     ("wrong", "steps", "words"),
     [
-        (70, 62, ("9.0 points less accurate", "so short a run (62 steps", "--max-drop", "--quick", "Train longer")),
+        (70, 62, ("9.0 points less accurate", "such a short run (62 steps", "--max-drop", "--quick", "Train longer")),
         (70, 5000, ("9.0 points less accurate", "--max-drop")),
         (200, 5000, ("72.4% of the images like float", "recall of happy")),
     ],
@@ -63,7 +63,7 @@ def test_a_run_that_the_gate_will_refuse_says_so_and_what_to_do(wrong: int, step
     said = outlook({"float": answers(7), "int8": answers(wrong)}, steps)
     assert said is not None
     assert all(word in said for word in words), said
-    assert ("so short a run" in said) == (steps < 300)
+    assert ("such a short run" in said) == (steps < 300)
     assert "\n" not in said
 
 

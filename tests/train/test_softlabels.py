@@ -60,8 +60,8 @@ def test_microsofts_table_joins_by_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "lacks the column"),
-        ("image,neutral\na.jpg,1\n", "lacks the column anger"),
+        ("", "missing column"),
+        ("image,neutral\na.jpg,1\n", "missing column anger"),
         (HEADER + "\n", "holds no votes"),
         (HEADER + "\na.jpg,1,2\n", "truncated in row 1"),
         (HEADER + "\na.jpg,x,0,0,0,0,0,0,0,0,0\n", "not a number"),

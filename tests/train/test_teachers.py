@@ -138,7 +138,7 @@ def test_teachers_are_folders_or_files(tmp_path: Path) -> None:
     assert (config.live_teachers, config.stored_teachers) == ((run,), ())
     config = recipe_from({"teacher": [str(logits)]})
     assert (config.live_teachers, config.stored_teachers) == ((), (logits,))
-    with pytest.raises(UsageError, match="neither with files"):
+    with pytest.raises(UsageError, match="cannot be combined with files"):
         recipe_from({"teacher": [str(run), str(logits)]})
     with pytest.raises(UsageError, match="progressive-size"):
         recipe_from({"teacher": [str(run)], "progressive_size": 64})

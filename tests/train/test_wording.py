@@ -13,15 +13,15 @@ def test_counts_agree_with_their_nouns() -> None:
     assert counted(1, "fresh process", "fresh processes") == "1 fresh process"
     assert counted(2, "fresh process", "fresh processes") == "2 fresh processes"
     assert singular("groups with different labels") == "group with different labels"
-    assert singular("extra copies") == "extra copy"
+    assert singular("extra duplicates") == "extra duplicate"
     assert singular("ratio") == "ratio"
 
 
 def test_findings_agree_too() -> None:
     one = Finding("k", "t", "m", {"extra_copies": 1, "groups": 1, "share": 0.5}, [np.array([0, 1])])
-    assert figure_text(one) == "1 extra copy, 1 group, 50.0%"
+    assert figure_text(one) == "1 extra duplicate, 1 group, 50.0%"
     two = Finding("k", "t", "m", {"extra_copies": 2, "images": 3})
-    assert figure_text(two) == "2 extra copies, 3 images"
+    assert figure_text(two) == "2 extra duplicates, 3 images"
 
 
 def test_files_are_in_millions_of_bytes() -> None:

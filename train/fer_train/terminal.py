@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr with the time that is left; nothing on an output that is no terminal, or without Rich."""
+    """A bar on stderr with the time that is left; nothing on an output that is not a terminal, or without Rich."""
     try:
         from rich.console import Console
         from rich.progress import Progress as Bars

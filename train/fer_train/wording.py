@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SINGULAR: Final[dict[str, str]] = {"images": "image", "copies": "copy", "groups": "group", "files": "file"}
+_SINGULAR: Final[dict[str, str]] = {"images": "image", "duplicates": "duplicate", "groups": "group", "files": "file"}
 
 
 def singular(words: str) -> str:

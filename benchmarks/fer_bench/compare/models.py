@@ -211,7 +211,7 @@ def _table(title: str) -> Table:
 def _print_pipelines(pipelines: Sequence[PipelineComparison]) -> None:
     from fer_bench.report.terminal import console
 
-    table = _table("B against A, end to end: time a frame, range over the repeats")
+    table = _table("B against A, end to end: time per frame, range over the repeats")
     for heading in ("frames/s", "B/A time (range)", "peak MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("difference", no_wrap=True)

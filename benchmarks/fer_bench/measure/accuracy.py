@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None = None) -> Split:
     """A split of a data set; drawn faces, with ``synthetic`` as the name of the split, where there is no data set.
 
-    With ``limit``, at most so many, evenly spaced over the split.
+    With ``limit``, at most that many, evenly spaced over the split.
     """
     if data is None:
         from fer_train.synthetic.faces import judging_split

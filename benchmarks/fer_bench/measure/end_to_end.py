@@ -1,4 +1,4 @@
-"""The whole pipeline: frames a second as fast as it goes, age and drops at the source's own pace, and a soak."""
+"""The whole pipeline: frames per second as fast as it goes, age and drops at the source's own pace, and a soak."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def summarise(
     paced = [one for _, one in passes if one is not None]
     n_frames = sum(one["n_frames"] for one in fast)
     if n_frames == 0:
-        raise errors.SourceError(f"{scene.source} gave no frame")
+        raise errors.SourceError(f"{scene.source} returned no frame")
     rates = [one["n_frames"] / one["elapsed_s"] for one in fast]
     found = list(reasons)
     if n_frames < MIN_FRAMES:
@@ -157,7 +157,7 @@ def _run(
         process.wait()
         log.seek(0)
         last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise errors.FerError(f"the pipeline's process ended early: {last[0] if last else process.returncode}")
+        raise errors.FerError(f"the pipeline's process exited early: {last[0] if last else process.returncode}")
 
 
 def soak_findings(result: EndToEnd) -> dict[str, float | None]:

@@ -55,7 +55,7 @@ class Series:
 
     @property
     def round_p50_ms(self) -> list[list[float]]:
-        """Median of each round, a list a process."""
+        """Median of each round, a list per process."""
         return [[float(np.median(samples)) for samples in process] for process in self.rounds_ms]
 
 

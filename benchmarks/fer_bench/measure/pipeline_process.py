@@ -51,7 +51,7 @@ def run(options: dict[str, Any], on_sample: Any) -> dict[str, Any]:
 
     source = open_source(options["source"], CaptureOptions(realtime=options["realtime"], loop=options["loop"]))
     if options["seconds"] is None and source.live and not options["realtime"]:
-        raise UsageError(f"{source.description} never ends; say how long with --minutes")
+        raise UsageError(f"{source.description} never ends; set the duration with --minutes")
     classifier = open_classifier(options["model"], backend=options["backend"], threads=options["threads"])
     detector = open_detector(options["detector"], options["detector_model"])
     pipeline = FacePipeline(source, classifier, detector)

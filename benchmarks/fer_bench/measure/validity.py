@@ -161,7 +161,7 @@ def series_reasons(
     share_of_cpu: float | None,
     warmup_settled: bool,
 ) -> list[str]:
-    """Why one model's timings are not valid; ``rounds_p50_ms`` has a list a process, in the order of time."""
+    """Why one model's timings are not valid; ``rounds_p50_ms`` has a list per process, in the order of time."""
     reasons = []
     flat = np.array([value for process in rounds_p50_ms for value in process])
     if n_runs < MIN_RUNS or timed_s < MIN_TIMED_S or len(flat) < MIN_ROUNDS:
@@ -200,7 +200,7 @@ def ratio_reasons(
 ) -> list[str]:
     """Why the ratio of two interleaved models is not valid.
 
-    ``round_ratios`` has a list a process of the ratios round by round, ``reasons`` what makes either model's timings
+    ``round_ratios`` has a list per process of the ratios round by round, ``reasons`` what makes either model's timings
     invalid. Noise and drift of the machine alone do not: the interval of the ratio, over processes and rounds, and its
     own drift decide instead, by narrower limits.
     """

@@ -176,7 +176,7 @@ class Remote:
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
         reason = f": {last[0]}" if last else ""
-        return f"the measuring process of {self.target.name} ended early{reason}"
+        return f"the measuring process of {self.target.name} exited early{reason}"
 
 
 @contextlib.contextmanager

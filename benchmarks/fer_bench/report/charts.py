@@ -173,7 +173,7 @@ def _plain_log_axis(axis: Any, values: Sequence[float], margin: float = 1.5) -> 
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
-    """An empty figure of so many inches, and its axes, in the style of all pictures here."""
+    """An empty figure of this size in inches, and its axes, in the style of all pictures here."""
     try:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="fer-bench demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder of models and bench.json")
-    parser.add_argument("--data", type=Path, metavar="D", help="labelled faces (default: drawn faces)")
+    parser.add_argument("--data", type=Path, metavar="D", help="labelled faces (default: synthetic faces)")
     parser.add_argument("--split", default="validation", help="split of the data (default: validation)")
     return parser
 

@@ -84,7 +84,7 @@ def _reasons(report: Report) -> list[tuple[str, list[str]]]:
 
 
 def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]:
-    """One entry per kind of reason (its first words); the figures of each model behind it, to be unfolded."""
+    """One entry per kind of reason (its first words); with the figures of each model, to be unfolded."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for name, why in everything:
         for reason in why:
@@ -109,7 +109,7 @@ def _summary(results: Sequence[Result]) -> str:
         ratio, best = min(ratios, key=lambda pair: pair[0])
         said = f"Milliseconds are invalid, but ratios are not: {best.name} takes {ratio:.2f} times as long as"
         return f"{said} {best.reference or ''}."
-    said = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms a face"
+    said = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms per face"
     if best.ratio_to_float is not None and best.reference not in (None, best.name):
         said += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
     if best.accuracy is not None:
@@ -119,7 +119,7 @@ def _summary(results: Sequence[Result]) -> str:
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
     shown = next(result for result in results if result.accuracy is not None)
-    drawn = " Drawn faces: says nothing about real ones." if shown.split == "synthetic" else ""
+    drawn = " Synthetic faces: says nothing about real ones." if shown.split == "synthetic" else ""
     return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{drawn}"
 
 

@@ -10,7 +10,7 @@ def markdown(report: dict[str, Any]) -> str:
     machine = report["machine"]
     place = machine["board"] or machine["cpu_model"]
     lines = [
-        "| package | frames/s | time a frame against the first row | faces found | first result | peak memory | "
+        "| package | frames/s | time per frame against the first row | faces found | first result | peak memory | "
         f"accuracy ({report['split']}) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         *(markdown_row(one) for one in report["results"]),

@@ -1,4 +1,4 @@
-"""Whether timings are to be trusted, said once and in words."""
+"""Whether timings are to be trusted, stated once and in words."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _print_config(arguments: argparse.Namespace) -> int:
 
     if len(arguments.inputs) > 1:
         raise UsageError(
-            f"a configuration file holds one source, not {len(arguments.inputs)}; name a folder or one file"
+            f"a configuration file takes one source, not {len(arguments.inputs)}; name a folder or one file"
         )
     print(config_text(build_parser(PROG), arguments), end="")
     return 0

@@ -18,7 +18,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     """The options in a TOML file, as command-line arguments: so that every value passes the same checks.
 
     Keys are the long options without their dashes (``detect-every = 3``, ``headless = true``). Raises
-    :class:`UsageError` for a file that is missing or no TOML, and for keys that are no options.
+    :class:`UsageError` for a file that is missing or not TOML, and for keys that are not options.
     """
     if sys.version_info < (3, 11):
         raise UsageError(f"--config needs Python 3.11 or newer, this is {sys.version.split()[0]}; give options instead")
@@ -56,14 +56,14 @@ def _argument(path: Path, key: str, action: argparse.Action, value: Any) -> str:
     is_switch = isinstance(action, argparse.BooleanOptionalAction)
     if isinstance(value, bool):
         if not is_switch:
-            raise UsageError(f"--config {path}: {key} wants a value, not true or false")
+            raise UsageError(f"--config {path}: {key} expects a value, not true or false")
         return option if value else f"--no-{option.removeprefix('--')}"
     if is_switch:
-        raise UsageError(f"--config {path}: {key} wants true or false, not {value!r}")
+        raise UsageError(f"--config {path}: {key} expects true or false, not {value!r}")
     if isinstance(value, list) and key == "cores":
         return f"{option}={','.join(str(item) for item in value)}"
     if not isinstance(value, str | int | float):
-        raise UsageError(f"--config {path}: {key} wants a single value, not {value!r}")
+        raise UsageError(f"--config {path}: {key} expects a single value, not {value!r}")
     return f"{option}={value}"
 
 
@@ -71,7 +71,7 @@ def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     """A TOML file that holds ``arguments``; options that are not set stand in it as comments."""
     lines = [
         "# Options of fer-camera; use with: fer-camera --config FILE",
-        "# What stands on the command line counts more than what stands here.",
+        "# The command line takes precedence over this file.",
         "",
     ]
     for name, action in file_options(parser).items():

@@ -1,4 +1,4 @@
-"""Options that say nothing, or nothing that counts: told before anything is opened."""
+"""Options that say nothing, or nothing that counts: reported before anything is opened."""
 
 from __future__ import annotations
 

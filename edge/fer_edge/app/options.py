@@ -1,4 +1,4 @@
-"""The options of ``fer-camera``; every one of them may also stand in a TOML file."""
+"""The options of ``fer-camera``; each can also be given in a TOML file."""
 
 from __future__ import annotations
 
@@ -92,21 +92,19 @@ def _add_source(parser: CommandParser) -> None:
     )
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
-    group.add_argument("--loop", action=SWITCH, default=False, help="play a video file again and again")
+    group.add_argument("--loop", action=SWITCH, default=False, help="play a video file in a loop")
     group.add_argument(
         "--rotate",
         type=int,
         choices=(0, 90, 180, 270),
         default=0,
         metavar="DEG",
-        help="turn every picture clockwise by 90, 180 or 270 degrees, for a camera that is mounted so (default: 0)",
+        help="turn every picture clockwise by 90, 180 or 270 degrees, for a rotated camera (default: 0)",
     )
     group.add_argument(
-        "--flip", action=SWITCH, default=False, help="exchange left and right, after --rotate (mirror, front camera)"
+        "--flip", action=SWITCH, default=False, help="mirror left and right, after --rotate (front camera)"
     )
-    group.add_argument(
-        "--max-frames", type=whole(1), metavar="N", help="end after N frames (of several videos: of each)"
-    )
+    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop after N frames (of each video)")
 
 
 def _add_faces(parser: CommandParser) -> None:
@@ -124,7 +122,7 @@ def _add_faces(parser: CommandParser) -> None:
         type=whole(64, 4096),
         metavar="N",
         help=f"search faces at this width in pixels; more finds smaller ones (default: {DEFAULT_DETECT_WIDTH}; "
-        f"photos: as it takes to find faces from {SMALLEST_FACE} pixels up)",
+        f"photos: chosen to find faces of {SMALLEST_FACE} pixels or more)",
     )
     group.add_argument(
         "--detect-every",
@@ -178,7 +176,7 @@ def _add_emotions(parser: CommandParser) -> None:
         type=number(0, 1),
         default=DEFAULT_HYSTERESIS,
         metavar="P",
-        help=f"lead in probability that a new emotion needs over the present one (default: {DEFAULT_HYSTERESIS:g})",
+        help=f"lead in probability over the current emotion that a new one needs (default: {DEFAULT_HYSTERESIS:g})",
     )
     group.add_argument(
         "--min-confidence",
@@ -196,7 +194,7 @@ def _add_outputs(parser: CommandParser) -> None:
     group.add_argument(
         "--headless",
         action=SWITCH,
-        help="open no window (--no-headless: fail where none can be opened; default: go on without one)",
+        help="open no window (--no-headless: fail if none can be opened; default: continue without one)",
     )
     for output in sorted(outputs().values(), key=lambda output: not output.writes_file):  # files first
         for option in output.options:
@@ -209,5 +207,5 @@ def _add_outputs(parser: CommandParser) -> None:
         help="errors only: no notices, no progress, no summary; answers only where no other output gets them",
     )
     group.add_argument(
-        "--verbose", action=SWITCH, default=False, help="let OpenCV, FFmpeg and LiteRT write their own messages, too"
+        "--verbose", action=SWITCH, default=False, help="also show messages of OpenCV, FFmpeg and LiteRT"
     )

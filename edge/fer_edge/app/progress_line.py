@@ -44,7 +44,7 @@ class ProgressLine:
         self._due = self._began + FIRST_S
 
     def update(self, done: int) -> None:
-        """So many are done; shown now and then."""
+        """The number done so far; shown now and then."""
         now = self._clock()
         if not self._on or now < self._due or not done:
             return

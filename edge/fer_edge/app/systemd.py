@@ -43,7 +43,7 @@ def watchdog_period_s() -> float | None:
 class ServiceReporter:
     """Tells systemd how it goes, from a thread of its own; does nothing outside of a service.
 
-    A sign of life is given while results come, and also while a lost camera is waited for: that is no reason to
+    A sign of life is given while results come, and also while a lost camera is waited for: then there is nothing to
     restart. It stops when a source that says it runs gives nothing, or when ``alive`` says that a stage is dead.
     """
 

@@ -123,7 +123,7 @@ class Session:
         except DeviceError as error:
             if self.arguments.headless is not None:  # --no-headless
                 raise
-            self._no_window = f"{str(error).partition(';')[0]}: going on without a window, as with --headless"
+            self._no_window = f"{str(error).partition(';')[0]}: continuing without a window, as with --headless"
         else:
             self._scope.callback(self._window.close)
 
@@ -322,7 +322,9 @@ class Session:
         used = self._pipeline.detector
         smallest = getattr(used, "smallest", None)  # of those that come along
         widest = self._pipeline.stats.widest
-        detector = f"{used.name}, from {smallest(widest)} pixels up" if smallest is not None and widest else used.name
+        detector = (
+            f"{used.name}, {smallest(widest)} pixels and larger" if smallest is not None and widest else used.name
+        )
         rate = self._frames / self._seconds if self._seconds > 0.0 else 0.0
         parts = [
             f"{counted(self._frames, 'frame')}, {counted(self._faces, 'face')} ({detector}), "
@@ -333,5 +335,5 @@ class Session:
             parts.append(f"capture to result p50 {p50:.0f} ms, p99 {p99:.0f} ms, {self._dropped} dropped")
         if self._late:
             late = ", ".join(f"{name} {count}" for name, count in self._late.items())
-            parts.append(f"not taken by slow outputs: {late}")
+            parts.append(f"dropped by slow outputs: {late}")
         return "; ".join(parts) + f"; {total_s:.1f} s in all"

@@ -225,11 +225,11 @@ class VideoFile:
             self._capture.release()
         if index == 0 and not self._stopped.is_set():
             raise SourceError(
-                f"{self.description} holds no readable video frame; truncated, or of a codec that this OpenCV lacks?"
+                f"{self.description} holds no readable video frame; truncated, or a codec that this OpenCV lacks?"
             )
 
     def _again(self) -> bool:
-        """Open it anew: not every container can be searched (transport streams, raw H.264, motion JPEG)."""
+        """Open it again: not every container can be searched (transport streams, raw H.264, motion JPEG)."""
         self._capture.release()
         self._capture = self._open()
         return self._capture.isOpened()

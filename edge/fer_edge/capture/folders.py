@@ -1,4 +1,4 @@
-"""Which files of a folder, or of those that a pattern names, are pictures; the others are named, not passed over."""
+"""Which files of a folder, or of those that a pattern names, are pictures; the others are reported, not ignored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
 from fer_edge.logs import LOG
 
 MAX_SHOWN: Final[int] = 8
-"""So many files are named; of more only the number."""
+"""Files that are named; of more only the number."""
 
 
 def matching(pattern: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What answers behind an ``http://`` address: motion JPEG, one picture, or something for FFmpeg.
+"""What answers at an ``http://`` address: motion JPEG, one picture, or something for FFmpeg.
 
 Asked once, by its answer and not by the look of the address; a motion JPEG stream is then read over this same
 connection, because small cameras serve one visitor at a time.
@@ -28,7 +28,7 @@ TIMEOUT_S: Final[float] = 8.0
 POLLS_PER_SECOND: Final[float] = 1.0
 """How often an address of one picture is asked unless ``--fps`` says otherwise."""
 TRIES: Final[int] = 3
-"""So many questions in a row may fail before the camera counts as lost: small ones are busy now and then."""
+"""Requests in a row that may fail before the camera counts as lost: small ones are busy now and then."""
 _ENDLESS: Final = frozenset({0, 2**31 - 1, 2**32 - 1, 2**63 - 1})
 """Lengths that live streams claim for want of one."""
 _READ_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)
@@ -213,7 +213,7 @@ def gives_parts(address: str) -> bool:
 
 
 def download(address: str, target: BinaryIO, length: int) -> None:
-    """Copy a file of ``length`` bytes behind an address.
+    """Copy a file of ``length`` bytes at an address.
 
     Raises:
         SourceError: the connection broke off.
@@ -230,11 +230,11 @@ def download(address: str, target: BinaryIO, length: int) -> None:
     except _READ_ERRORS as error:
         raise SourceError(f"broke off: {error}") from error
     if left > 0:
-        raise SourceError(f"broke off {left} bytes before its end")
+        raise SourceError(f"the connection closed {left} bytes before the end")
 
 
 def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
-    """``read_at`` for a file behind an address, where the server gives parts of it; else OSError."""
+    """``read_at`` for a file at an address, where the server gives parts of it; else OSError."""
     opened = _Address(address)
     left = [max_requests]
     cache: dict[int, bytes] = {}
@@ -249,7 +249,7 @@ def remote_reader(address: str, max_requests: int = 24) -> ReadAt:
             try:
                 with opened.open(Range=f"bytes={start}-{start + block - 1}") as response:
                     if response.status != 206 and start > 0:
-                        raise OSError("the server gives no parts of files")
+                        raise OSError("the server does not support range requests")
                     cache[number] = response.read(block)
             except http.client.HTTPException as error:
                 raise OSError(str(error)) from error

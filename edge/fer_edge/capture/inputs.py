@@ -1,7 +1,7 @@
 """What a command line names as its source, as jobs that are done one after the other.
 
 A camera, a stream, a file and a list of images are one job each. Of a folder, a pattern or several names the images are
-one job and every video is one of its own; what is neither is told, not passed over.
+one job and every video is one of its own; what is neither is reported, not skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
-"""A file of such a name that is no video is named as broken, not as something else."""
+"""A file of such a name that is not a video is reported as broken, not as something else."""
 
 Notice = Callable[[str], None]
 
@@ -123,7 +123,7 @@ def plan(names: Sequence[str], options: CaptureOptions) -> list[Job]:
         more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
         LOG.info(f"left out of {_together(names)}, neither image nor video: {shown}{more}")
     if options.loop and (images or len(videos) > 1):
-        raise UsageError("--loop plays one video again and again; give one video as the source")
+        raise UsageError("--loop repeats one video; give one video as the source")
     several = len(images) + len(videos) > 1
     jobs = []
     if images:
@@ -222,7 +222,7 @@ def is_camera(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is told, not left out.
+    """Whether a file is a video: by its first bytes, else by its name, so that a broken one is reported, not left out.
 
     Args:
         path: the file.

@@ -1,6 +1,6 @@
 """Boxes of the ISO base media file format (ISO/IEC 14496-12): MP4, MOV, HEIC and AVIF are made of them.
 
-Read piece by piece through a function, so that a film of gigabytes, or one behind an address, costs a few kilobytes.
+Read piece by piece through a function, so that a film of gigabytes, or one at an address, costs a few kilobytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Box:
     kind: bytes
     """Four letters, for example ``b"moov"``."""
     start: int
-    """First byte of its content, behind the header."""
+    """First byte of its content, after the header."""
     end: int
-    """First byte behind it."""
+    """First byte after it."""
 
 
 def boxes(read_at: ReadAt, start: int, end: int) -> Iterator[Box]:

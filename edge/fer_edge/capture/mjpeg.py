@@ -1,6 +1,6 @@
 """Motion JPEG over HTTP, in whatever dialect a camera speaks it.
 
-RFC 2046 multipart is what cameras mean and seldom what they write: boundaries behind the part instead of before it
+RFC 2046 multipart is what cameras mean and seldom what they write: boundaries after the part instead of before it
 (Tasmota, old ESP32 sketches), without dashes, quoted, lines that end in LF alone, no part headers, wrong lengths, or
 one JPEG after the other. FFmpeg takes some of these. So nothing of it is relied upon here: pictures are found by their
 own markers (ITU-T T.81, annex B), and a length that fits only saves the search.

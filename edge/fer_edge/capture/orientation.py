@@ -176,13 +176,13 @@ def _exif(block: bytes) -> int:
 
 
 def video_orientation(path: str | os.PathLike[str]) -> int | None:
-    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is no quarter turn.
+    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is not a quarter turn.
 
     Args:
         path: the video file.
 
     Returns:
-        Orientation 1 to 8, None where this cannot be told.
+        Orientation 1 to 8, None where this cannot be determined.
     """
     try:
         with Path(path).open("rb") as handle:
@@ -208,7 +208,7 @@ def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
         size: of the file, in bytes.
 
     Returns:
-        Orientation 1 to 8, None where this cannot be told.
+        Orientation 1 to 8, None where this cannot be determined.
     """
     if read_at(4, 4) not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return None

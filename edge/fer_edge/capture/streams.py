@@ -1,7 +1,7 @@
 """Live sources through OpenCV: V4L2 cameras (webcams on other systems), RTSP and HTTP streams.
 
 A camera that is unplugged or a stream that breaks off is opened again, with growing pauses; meanwhile ``state`` says
-so, and everything behind the source just sees no new frames.
+so, and everything after the source just sees no new frames.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from fer_edge.logs import LOG
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
 BAD_READS: Final[int] = 5
-"""So many reads in a row may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
+"""Reads in a row that may fail before a source counts as lost: a camera now and then sends half a frame. Only reads
 that fail at once: one that fails by a time-out will do so again."""
 AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
 _MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
 _JPEG_PADDING: Final[int] = 4096
-"""Some cameras send a little more behind the end of a picture."""
+"""Some cameras send a little more after the end of a picture."""
 
 
 class Capture(Protocol):
@@ -119,7 +119,7 @@ class LiveCapture:
                     began = now
                     first_image = image.copy() if self._may_end else None
                 elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
-                    LOG.info(f"{self.description} has ended: it only begins again")
+                    LOG.info(f"{self.description} has ended: it only starts over")
                     return
                 if self._state != "running":
                     self._state = "running"
@@ -168,7 +168,7 @@ def open_camera(name: str, options: CaptureOptions) -> LiveCapture:
             known = ", ".join(f"{camera.number} ({camera.name})" for camera in list_cameras())
             raise DeviceError(f"no camera {path}; cameras here: {known or 'none'}")
         if not os.access(path, os.R_OK | os.W_OK):
-            raise DeviceError(f"{path} may not be opened by this user; add it to the group video, then log in again")
+            raise DeviceError(f"{path} permission denied; add this user to the group video, then log in again")
     parameters = _camera_parameters(options)
 
     def open_capture() -> Capture:
@@ -240,7 +240,7 @@ class JpegCapture:
 def open_stream(address: str, options: CaptureOptions) -> Source:
     """An RTSP, HTTP or other stream by FFmpeg; motion JPEG and single pictures over HTTP by readers of our own.
 
-    A finite file behind an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
+    A finite file at an HTTP address is read like a local one. Raises :class:`SourceError` when it cannot be opened.
     """
     if address.lower().startswith(("http://", "https://")):
         from fer_edge.capture.web_sources import open_http

@@ -1,4 +1,4 @@
-"""Sources behind ``http://`` addresses: a camera, one picture again and again, or a film that has an end."""
+"""Sources at ``http://`` addresses: a camera, one picture again and again, or a film that has an end."""
 
 from __future__ import annotations
 
@@ -114,8 +114,12 @@ def _downloaded(address: str, length: int, options: CaptureOptions) -> VideoFile
     """A film from a server that sends files only as a whole, where FFmpeg would find no frame."""
     shown = without_password(address)
     if length > MAX_DOWNLOAD_BYTES:
-        raise SourceError(f"{shown}: its server does not send parts of files, and it is too large; download it first")
-    LOG.info(f"{shown}: fetched as a whole first, {length / 1e6:.1f} MB, because its server sends no parts of files")
+        raise SourceError(
+            f"{shown}: its server does not support range requests, and it is too large; download it first"
+        )
+    LOG.info(
+        f"{shown}: fetched as a whole first, {length / 1e6:.1f} MB, because its server does not support range requests"
+    )
     descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
     try:
         with os.fdopen(descriptor, "wb") as target:

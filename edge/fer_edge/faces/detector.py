@@ -27,4 +27,4 @@ class DetectorSpec:
     automatic: bool = False
     """Whether ``--detector auto`` may take it."""
     drawback: str | None = None
-    """What is to be told where ``auto`` has to take it instead of a better one: "faces are found by Haar, ..."."""
+    """What is reported where ``auto`` has to take it instead of a better one: "faces are found by Haar, ..."."""

@@ -1,6 +1,6 @@
 """Small faces in photos: the whole picture as in a video, then again in larger views, cut into tiles.
 
-YuNet finds faces from some 16 pixels up to the size of what it is given; a video frame is given to it at a width of
+YuNet finds faces between about 16 pixels and the size of what it is given; a video frame is given to it at a width of
 320, where a face of 100 pixels in a photo of 12 megapixels is 8 pixels wide. A photo may take longer than a frame.
 """
 
@@ -34,13 +34,13 @@ TILE: Final[int] = 640
 OVERLAP: Final[int] = 128
 """Faces up to this size lie whole in one of the tiles; larger ones are found in the next smaller view."""
 STEP: Final[float] = OVERLAP / YUNET_MIN_FACE
-"""So many times as wide may a view be as the one before it, without a size that neither of them finds."""
+"""Ratio of widths of successive views at which no face size is missed by both."""
 SAME_FACE: Final[float] = 0.5
-"""Two boxes that share so much of the smaller one are one face."""
+"""Two boxes that share this fraction of the smaller one are one face."""
 
 
 class PhotoDetector:
-    """Finds faces from :data:`SMALLEST_FACE` pixels up, in photos of any size.
+    """Finds faces of :data:`SMALLEST_FACE` pixels or more, in photos of any size.
 
     Args:
         detector: searches a whole picture at its usual width.
@@ -143,7 +143,7 @@ def _starts(length: int) -> list[int]:
 
 
 def _cut(start: int, extent: int, tile_start: int, tile_extent: int, whole: int) -> bool:
-    """Whether a face touches an edge of its tile that is no edge of the picture."""
+    """Whether a face touches an edge of its tile that is not an edge of the picture."""
     return (start <= 1 and tile_start > 0) or (start + extent >= tile_extent - 1 and tile_start + tile_extent < whole)
 
 

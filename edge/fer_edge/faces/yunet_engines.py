@@ -28,7 +28,7 @@ OVERLAP: Final[float] = 0.3
 MAX_CANDIDATES: Final[int] = 5000
 """OpenCV's own default. It counts candidates, of which every face has several, before overlapping ones are joined."""
 _MULTIPLE: Final[int] = 32
-"""The coarsest map has one cell for so many pixels."""
+"""The coarsest map has one cell for this many pixels."""
 _DIGEST_BYTES: Final[int] = 32
 
 

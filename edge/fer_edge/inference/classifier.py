@@ -1,4 +1,4 @@
-"""The one interface behind which every runtime stands, and the arithmetic between numbers and 8-bit integers."""
+"""The one interface that every runtime implements, and the arithmetic between numbers and 8-bit integers."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _packed(wire: int, value: int | memoryview) -> list[int]:
     if isinstance(value, int):
         return [value]
     if wire != _BYTES:
-        _refuse("a shape that is no integers")
+        _refuse("a shape that is not integers")
     found, at = [], 0
     while at < len(value):
         number, at = _varint(value, at, "shape")
@@ -166,7 +166,7 @@ def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
     value, shift, byte = 0, 0, 0x80
     while byte >= 0x80:
         if at >= len(data) or shift > 63:
-            _refuse(f"{where}: a number without an end; truncated?")
+            _refuse(f"{where}: unterminated varint; truncated?")
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7

@@ -135,7 +135,7 @@ def _check_graph(graph: dict[int, Any], model: dict[int, Any], where: str, reade
             for index in _numbers(operator.get(key)):
                 _check_index(index, len(tensors), f"an output of {name}")
         if operator.get(9) or operator.get(10):
-            _refuse(f"{name} keeps its options behind the end of the model")
+            _refuse(f"{name} keeps its options outside the model")
         code = codes[operator.get(0) or 0]
         # Numbers above 127 stand in the newer field; the older one then holds 127.
         _check_options(operator, max(code.get(0) or 0, code.get(3) or 0), name, reader)
@@ -156,7 +156,7 @@ def _check_tensor(tensor: dict[int, Any], buffers: list[dict[int, Any]], where: 
         _refuse(f"{where} has shape {shape}, {size / 2**20:.0f} MiB")
     buffer = buffers[number]
     if (buffer.get(1) or 0) > 1 or (buffer.get(2) or 0) > 1:
-        _refuse(f"{where} is kept behind the end of the model")
+        _refuse(f"{where} is kept outside the model")
     data = buffer.get(0)
     if data is not None and len(data) and item and len(data) != math.ceil(size):
         _refuse(f"{where} has shape {shape} but {len(data)} bytes")
@@ -274,7 +274,7 @@ class _Reader:
             return np.frombuffer(self._content, dtype, length, start)
         start, length = self._vector(place, 1, where)
         if start + length >= len(self._content) or self._content[start + length] != 0:
-            _refuse(f"{where}: a text without an end")
+            _refuse(f"{where}: unterminated text")
         try:
             return self._content[start : start + length].decode()
         except UnicodeDecodeError:  # the runtime's own Python would raise it

@@ -74,7 +74,7 @@ def main() -> int:
     except FerError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
-        answer = {"error": "ModelError", "message": f"{path} needs more memory than there is for a model"}
+        answer = {"error": "ModelError", "message": f"{path} needs more memory than is available"}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
     sys.stdout.flush()
     os._exit(0)  # what a damaged model left behind must not be torn down

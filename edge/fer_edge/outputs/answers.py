@@ -103,7 +103,7 @@ class Answers:
         self.shares = Shares()
 
     def write(self, result: Result) -> None:
-        """Take one result; raises ``BrokenPipeError`` when nobody reads any more."""
+        """Take one result; raises ``BrokenPipeError`` when the reader is gone."""
         if not self._continuous:
             where = str(result.frame.path) if result.frame.path is not None else self._title
             self._print(where, [face_line(face) for face in result.faces] or ["no face found"])

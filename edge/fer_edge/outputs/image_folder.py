@@ -22,7 +22,7 @@ class ImageFolder:
     """Writes every result as an image into a folder, whole or not at all.
 
     Two sources of one name (from two folders) get two names, and so do the pages of one file; what an earlier run wrote
-    is replaced, and told.
+    is replaced, and logged.
 
     Args:
         folder: made if it is not there.
@@ -85,5 +85,5 @@ def make_image_folder(folder: str | os.PathLike[str], sources: Sequence[Path]) -
     if not os.access(made, os.W_OK):
         raise UsageError(f"--save {folder} cannot be written: permission denied")
     if any(made.samefile(source.parent) for source in sources if source.exists()):
-        raise UsageError(f"--save {folder} would write over the sources, which lie there; give another folder")
+        raise UsageError(f"--save {folder} would write over the sources, which are there; give another folder")
     return made

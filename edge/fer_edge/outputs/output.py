@@ -80,7 +80,7 @@ class OutputSpec:
     writes_file: bool = False
     """Whether the first option names a file that is written, or ``-`` for standard output."""
     of_each_source: bool = False
-    """Whether it is opened anew for each of several sources; others stay open from the first to the last."""
+    """Whether it is opened again for each of several sources; others stay open from the first to the last."""
     refuses: Callable[[Path], str | None] | None = None
     """Why a file that is there already must not be written to (it "holds ..."), None where it may; None: any may."""
     holds_one: Callable[[str], bool] | None = None

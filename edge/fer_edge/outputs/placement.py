@@ -12,7 +12,7 @@ from typing import Final
 Box = tuple[int, int, int, int]
 
 SCALES: Final = (1.0, 0.8, 0.65)
-"""Sizes to be tried one after the other; below the last one letters are no longer read."""
+"""Sizes to try in this order; below the last one letters are no longer read."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def place_labels(
 
     Args:
         faces: the boxes.
-        texts: for each face what it may say, the most wanted first, shorter ones behind.
+        texts: for each face what it may say, the preferred first, shorter ones after it.
         measure: ``(width, height)`` in pixels of a text at a scale, its ground included.
         width: of the picture.
         height: of the picture.

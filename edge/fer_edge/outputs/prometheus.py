@@ -49,18 +49,18 @@ def metrics_text(status: Status, emotions: Counter[str]) -> str:
     metric("up", "gauge", "1 when results come, and came lately.", ("", float(status.healthy)))
     metric("uptime_seconds", "gauge", "Since the start.", ("", status.uptime_s))
     metric("frames_total", "counter", "Frames with a result.", ("", status.frames))
-    metric("frames_dropped_total", "counter", "Frames passed over for newer ones.", ("", status.dropped))
+    metric("frames_dropped_total", "counter", "Frames dropped for newer ones.", ("", status.dropped))
     metric("faces_total", "counter", "Faces, over all frames.", ("", status.faces))
     by_emotion = [(f'{{emotion="{name}"}}', float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
     metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
-    metric("frames_per_second", "gauge", "Results per second, of late.", ("", status.fps))
+    metric("frames_per_second", "gauge", "Results per second, recent average.", ("", status.fps))
     ages = [('{quantile="0.5"}', status.age_p50_ms), ('{quantile="0.99"}', status.age_p99_ms)]
     in_seconds = [(labels, None if age is None else age / 1e3) for labels, age in ages]
-    metric("capture_to_result_seconds", "gauge", "Age of results, of the latest frames.", *in_seconds)
+    metric("capture_to_result_seconds", "gauge", "Age of recent results.", *in_seconds)
     stages = [(f'{{stage="{name}"}}', seconds) for name, seconds in status.busy_s.items()]
-    metric("stage_busy_seconds_total", "counter", "Time that a stage has worked.", *stages)
+    metric("stage_busy_seconds_total", "counter", "Time that a stage was busy.", *stages)
     outputs = [(f'{{output="{name}"}}', float(count)) for name, count in status.outputs_dropped.items()]
-    metric("output_dropped_total", "counter", "Results that an output was too slow for.", *outputs)
+    metric("output_dropped_total", "counter", "Results dropped because an output was too slow.", *outputs)
     failed = [
         (f'{{output="{name}"}}', float(name in status.outputs_failed)) for name, _ in status.outputs_dropped.items()
     ]
@@ -97,7 +97,7 @@ class _Server(http.server.ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called several times a second: cut off who dawdles ("slow loris")."""
+        """Called several times per second: disconnects slow clients ("slow loris")."""
         now = time.monotonic()
         with self._lock:
             late = [request for request, until in self._until.items() if now > until]

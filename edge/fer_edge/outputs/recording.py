@@ -108,7 +108,7 @@ class Recording:
             if self.path == self.target:
                 return  # it plays as it is, only jumping to a moment is slow
             raise OSError(
-                errno.ENOSPC, f"no room left to make {self.target.name} of {self.path.name}, which plays, too"
+                errno.ENOSPC, f"no space left to convert {self.path.name}, which also plays, to {self.target.name}"
             )
         with atomic_path(self.target) as temporary:
             self._remux(temporary)

@@ -16,7 +16,7 @@ __all__ = ["STALE_S", "THERMAL_ZONE", "Status", "StatusBoard", "recent_rate"]
 
 THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
 STALE_S: Final[float] = 10.0
-"""A source that says it runs, but has given nothing for so long, is not healthy."""
+"""A source that says it runs, but has given nothing for longer than this, is not healthy."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Status:
     dropped: int
     """Frames that were not looked at, because newer ones had come."""
     fps: float
-    """Results per second, of late."""
+    """Results per second, recent average."""
     age_p50_ms: float | None
     """Median age of the latest results, capture to result; None before the first."""
     age_p99_ms: float | None
@@ -97,7 +97,7 @@ class StatusBoard:
         self._thermal_zone = thermal_zone
         self._began = time.monotonic()
         self.runners: Sequence[OutputRunner] = ()
-        """The outputs whose losses are to be told; set once they are open."""
+        """The outputs whose losses are reported; set once they are open."""
 
     def watch(self, pipeline: FacePipeline) -> None:
         """Tell of this pipeline from now on: the next one of several videos.

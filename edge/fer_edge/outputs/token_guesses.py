@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 WRONG_TOKENS: Final[int] = 10
-"""So many may be tried at once; then"""
+"""Wrong tokens that may be tried at once."""
 SECONDS_EACH: Final[float] = 5.0
-"""one more every so many seconds."""
+"""Seconds until one more may be tried after that."""
 MAX_ADDRESSES: Final[int] = 1024
 
 
@@ -29,8 +29,8 @@ class _Visitor:
 class GuessLimit:
     """Counts wrong tokens by address; IPv6 by its first 64 bits, which one household has to itself.
 
-    The same wrong token again is no other guess: a browser or a Prometheus with the token of last week locks nobody
-    out. May be asked from several threads.
+    The same wrong token again is not another guess: a browser or a Prometheus with last week's token locks nobody out.
+    May be asked from several threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

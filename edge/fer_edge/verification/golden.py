@@ -121,7 +121,7 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
             arrays = {name: stored[name] for name in stored.files}
         no_arrays = sorted(name for name, array in arrays.items() if not isinstance(array, np.ndarray))
         if no_arrays:
-            raise ValueError(f"{no_arrays[0]} is no array")
+            raise ValueError(f"{no_arrays[0]} is not an array")
         info = json.loads(str(arrays["info"]))
         golden = Golden(
             path=source,
@@ -163,7 +163,7 @@ def _damage(golden: Golden) -> str | None:
             return f"{name} has shape {array.shape} and type {array.dtype}; expected {(n, NUM_EMOTIONS)} int8"
     for number, frame in enumerate(golden.frames):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            return f"frame {number} is no picture"
+            return f"frame {number} is not a picture"
     if len(golden.labels) != n:
         return f"{len(golden.labels)} labels for {n} frames"
     numbers = ("input_scale", "input_zero_point", "output_scale", "output_zero_point")
@@ -171,4 +171,4 @@ def _damage(golden: Golden) -> str | None:
     if missing or not isinstance(golden.info.get("emotions"), list):
         return f"{', '.join(missing) or 'emotions'} missing"
     unusable = [name for name in numbers if not abs(golden.info[name]) < 1e6]  # nor NaN
-    return f"{unusable[0]} is no usable number" if unusable else None
+    return f"{unusable[0]} is not a usable number" if unusable else None

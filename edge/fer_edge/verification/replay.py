@@ -219,7 +219,7 @@ def _suspects() -> dict[str, Callable[[Image, npt.NDArray[np.int32], int], npt.N
         return face
 
     return {
-        "channels are swapped: RGB frames are read as BGR, or the other way round": swapped,
+        "channels are swapped: RGB frames are read as BGR, or vice versa": swapped,
         "another resize is used: INTER_LINEAR instead of INTER_LINEAR_EXACT": resized(cv2.INTER_LINEAR),
         "another resize is used: INTER_AREA instead of INTER_LINEAR_EXACT": resized(cv2.INTER_AREA),
         "another resize is used: INTER_NEAREST instead of INTER_LINEAR_EXACT": resized(cv2.INTER_NEAREST),
@@ -315,7 +315,7 @@ def _replay(classifier: Classifier, golden: Golden) -> FloatArray:
 def _suspect_network(classifier: Classifier, golden: Golden, got: FloatArray, want: FloatArray) -> str:
     order = _permutation(got, want)
     if order is not None:
-        return f"the model's outputs stand in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
+        return f"the model's outputs are in another label order ({', '.join(order)}) than {', '.join(EMOTIONS)}"
     path = classifier.model_path
     recorded = golden.info.get("model_sha256")
     if path.name == golden.info.get("model") and path.is_file() and recorded and sha256_of(path) != recorded:
@@ -325,10 +325,10 @@ def _suspect_network(classifier: Classifier, golden: Golden, got: FloatArray, wa
     spec = backends().get(classifier.backend)
     if spec is not None and spec.is_tflite and path.name == golden.info.get("model"):
         return (
-            f"the file is the right one, but {classifier.runtime_version} computes otherwise than "
+            f"the file is the right one, but {classifier.runtime_version} computes differently from "
             f"{golden.info.get('runtime')}: a delegate or kernel that does not match"
         )
-    return "another network than the one that the golden vectors were made with, or a runtime that computes wrongly"
+    return "not the network that the golden vectors were made with, or a runtime with wrong results"
 
 
 def _permutation(got: FloatArray, want: FloatArray) -> list[str] | None:

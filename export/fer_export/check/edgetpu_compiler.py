@@ -51,11 +51,11 @@ def compile_model(model: Path, out: Path) -> Compilation:
     target = out / f"{model.stem}_edgetpu.tflite"
     if done.returncode != 0 or not target.is_file():
         lines = (line.strip() for line in report.splitlines() if re.search("error|invalid", line, re.IGNORECASE))
-        reason = next(lines, "it gave no reason")
+        reason = next(lines, "no reason given")
         raise CheckFailedError(f"{COMPILER} refused {model.name}: {reason}")
     on_tpu, on_cpu = _count(report, "Edge TPU"), _count(report, "CPU")
     if on_tpu is None or on_cpu is None:
-        raise CheckFailedError(f"{COMPILER} gave a report that is not understood; its first line: {report[:100]!r}")
+        raise CheckFailedError(f"{COMPILER} gave a report in an unknown format; its first line: {report[:100]!r}")
     if on_cpu:
         raise CheckFailedError(f"{COMPILER} leaves {on_cpu} operators of {model.name} to the CPU; expected none")
     return Compilation(target, on_tpu, on_cpu, report)

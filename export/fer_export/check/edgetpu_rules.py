@@ -137,7 +137,7 @@ def check_model(model: TFLiteModel) -> CoralReport:
     for op in model.operators:
         status = "compiled for the Edge TPU already" if op.name == COMPILED_OPERATOR else _status(model, op)
         if status == MAPS and behind is not None:
-            status = f"runs on the CPU behind {behind.name}: the compiler cuts a model once only"
+            status = f"runs on the CPU after {behind.name}: the compiler splits a model only once"
         elif status != MAPS and behind is None and not compiled:
             behind = op
         verdicts.append(OperatorVerdict(op.index, op.name, op.version, status))

@@ -114,7 +114,7 @@ def check_quantized(name: str, comparison: Comparison, limits: Limits, *, labell
     failures, remarks = [], []
     floor = limits.min_agreement if labelled else limits.min_agreement_synthetic
     if not comparison.agreement >= floor:
-        line = f"{name}: agrees with float on {comparison.agreement:.1%} of images, at least {floor:.0%} wanted"
+        line = f"{name}: agrees with float on {comparison.agreement:.1%} of images, at least {floor:.0%} required"
         if labelled and not limits.strict_agreement and comparison.drop.value < 0.0:
             remarks.append(f"{line}; it is the more accurate one, so QAT has learned what float had not")
         else:
@@ -146,7 +146,7 @@ def check_same_network(name: str, comparison: Comparison, limits: Limits, *, lab
     if not comparison.agreement >= limits.min_agreement_same:
         failures.append(
             f"{name}: agrees with its TFLite twin on {comparison.agreement:.2%} of images, "
-            f"at least {limits.min_agreement_same:.1%} wanted"
+            f"at least {limits.min_agreement_same:.1%} required"
         )
     if labelled and not abs(comparison.drop.value) <= limits.max_drop_same:
         failures.append(

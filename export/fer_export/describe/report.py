@@ -89,7 +89,7 @@ def page(data: ReportData) -> str:
 
 
 def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
-    """Header and one row a model file: size, accuracy with n, drop with its interval, agreement.
+    """Header and one row per model file: size, accuracy with n, drop with its interval, agreement.
 
     ``compact`` gives half the width of the interval instead of its ends, so that a table fits a terminal.
     """
@@ -120,7 +120,9 @@ def _tables(data: ReportData) -> list[_Table]:
         f"INT8 ONNX against INT8 TFLite, the same network on two runtimes: {data.onnx_twin.agreement:.2%} of {n} "
         f"images decided alike, probabilities differ by {data.onnx_twin.mean_probability_difference:.5f} on average."
     )
-    unlabelled = "" if data.labelled else "Drawn faces have no true label: only agreement with the float model counts. "
+    unlabelled = (
+        "" if data.labelled else "Synthetic faces have no true label: only agreement with the float model counts. "
+    )
     tables = [_Table("Models", unlabelled + twin, model_rows(data))]
     if data.labelled:
         tables.append(_Table("Recall", "Percent of each class found; loss in points.", _recall_rows(data)))

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: copies, leaks, conflicting labels, pictures of nothing, and how its classes balance.
+"""What is wrong with a data set: duplicates, leaks, conflicting labels, blank images, class balance.
 
 :func:`audit` looks and counts, and changes nothing. Its result is written as JSON by :meth:`Audit.as_dict`, as a page
 with pictures by :mod:`fer_train.audit.html_report`, and summed up on the terminal by ``fer-data audit``.
@@ -43,7 +43,7 @@ def audit(
     """Audit all splits of ``dataset``; with ``votes``, a FER+ table, also against the crowd's labels.
 
     ``label_errors`` adds likely label errors by confident learning, which needs the extra ``audit`` and minutes.
-    Time grows nearly linearly with the number of images, memory by about 600 bytes an image.
+    Time grows nearly linearly with the number of images, memory by about 600 bytes per image.
     Raises :class:`DataError` for a vote table that does not fit.
     """
     start = time.perf_counter()
@@ -78,8 +78,8 @@ def _exact(copies: npt.NDArray[np.int64], n: int) -> Finding:
     extra = sum(len(group) - 1 for group in groups)
     return Finding(
         "exact_copies",
-        "Exact copies",
-        "Images with equal pixels. Further copies add weight without adding knowledge.",
+        "Exact duplicates",
+        "Images with equal pixels. Further duplicates add weight without adding knowledge.",
         {"extra_copies": extra, "groups": len(groups), "share": extra / n},
         groups,
     )
@@ -91,7 +91,7 @@ def _conflicts(copies: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> 
     return Finding(
         "conflicting_labels",
         "Conflicting labels",
-        "Exact copies of one image under different labels: at least one label is wrong.",
+        "Exact duplicates of one image under different labels: at least one label is wrong.",
         {"groups": len(groups), "images": int(conflicting.sum())},
         sorted(groups, key=len, reverse=True),
     )
@@ -103,7 +103,7 @@ def _leaks(
     copies: npt.NDArray[np.int64],
     near_groups: npt.NDArray[np.int64],
 ) -> Iterable[Finding]:
-    """For each pair of splits, images of the later one that also stand in the earlier one."""
+    """For each pair of splits, images of the later one that also appear in the earlier one."""
     for a, earlier in enumerate(splits):
         for b in range(a + 1, len(splits)):
             later = splits[b]
@@ -114,7 +114,7 @@ def _leaks(
             partner = {int(group): int(i) for i, group in reversed([*enumerate(copies)]) if there[i]}
             yield Finding(
                 f"leak_{later.name}_in_{earlier.name}",
-                f"{later.name.capitalize()} images that also stand in {earlier.name}",
+                f"{later.name.capitalize()} images that also appear in {earlier.name}",
                 f"A model that has seen {earlier.name} knows the answer; accuracy on {later.name} is too high.",
                 {
                     "images": int(exact.sum()),
@@ -128,7 +128,7 @@ def _leaks(
 def _near_groups(
     facts: ImageFacts, first: npt.NDArray[np.bool_], copies: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], dict[int, float]]:
-    """``(N,)`` groups of near and exact copies, and the lowest correlation in each group of near copies."""
+    """``(N,)`` groups of near and exact duplicates, and the lowest correlation in each group of near-duplicates."""
     pairs, correlations = near_pairs(facts.thumbnails, first & (facts.contrast >= BLANK_CONTRAST))
     roots = join_pairs(pairs, len(facts))
     weakest: dict[int, float] = {}
@@ -161,7 +161,7 @@ def _near(
     order = sorted(range(len(groups)), key=lambda k: -len(groups[k]))
     return Finding(
         "near_copies",
-        "Near copies",
+        "Near-duplicates",
         f"The same photograph recompressed, watermarked or cropped (thumbnails correlate by {MIN_CORRELATION}).",
         {"groups": len(groups), "images": images, "groups_with_different_labels": conflicting},
         [groups[k] for k in order],

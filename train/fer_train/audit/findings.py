@@ -90,7 +90,7 @@ class Audit:
 
 
 def figure_text(finding: Finding) -> str:
-    """The figures of a finding in words: ``1,532 extra copies, 1,273 groups, 4.7%``."""
+    """The figures of a finding in words: ``1,532 extra duplicates, 1,273 groups, 4.7%``."""
     words = []
     for name, value in finding.figures.items():
         if name == "share":
@@ -99,6 +99,6 @@ def figure_text(finding: Finding) -> str:
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
-        what = name.replace("_", " ")
+        what = name.replace("_", " ").replace("copies", "duplicates")  # keys of the JSON stay
         words.append(f"{shown} {singular(what) if value == 1 else what}")
     return ", ".join(words)

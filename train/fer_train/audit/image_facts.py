@@ -24,7 +24,7 @@ class ImageFacts:
     """What later steps need to know of each image of all splits, ``N`` rows in the order of the splits."""
 
     digests: npt.NDArray[np.void]
-    """``(N,)`` of 16 bytes: equal for exact copies only."""
+    """``(N,)`` of 16 bytes: equal for exact duplicates only."""
     thumbnails: npt.NDArray[np.uint8]
     """``(N, 256)``: 16x16 area means."""
     brightness: npt.NDArray[np.float32]

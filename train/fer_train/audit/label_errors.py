@@ -2,7 +2,7 @@
 
 The predictions come from a small classifier of its own: gradient histograms, random Fourier features (Rahimi and Recht
 2007), ridge regression. So no trained network is needed, and none is flattered by having seen an image: duplicates and
-near duplicates of an image always stand in the same fold.
+near-duplicates of an image are always in the same fold.
 
 All parts are those of scikit-learn and SciPy, but for the sums of ridge regression: its 4,000 features per image are
 made and summed up block by block, because scikit-learn's ``Ridge`` wants all of them in memory, 16 kB per image.

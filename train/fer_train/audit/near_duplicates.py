@@ -1,7 +1,7 @@
-"""Near copies: the same photograph again, recompressed, watermarked, cropped or lit a little differently.
+"""Near-duplicates: the same photograph again, recompressed, watermarked, cropped or lit a little differently.
 
-Two images are near copies when their 16x16 thumbnails correlate by at least :data:`MIN_CORRELATION`. On FER-2013 nearly
-all pairs from 0.95 upwards, looked at by eye, show the same photograph.
+Two images are near-duplicates when their 16x16 thumbnails correlate by at least :data:`MIN_CORRELATION`. On FER-2013
+nearly all pairs from 0.95 upwards, looked at by eye, show the same photograph.
 
 Comparing all pairs costs the square of the number of images. Instead the thumbnails are projected onto their leading
 principal components, whitened so that every direction tells faces apart equally well, and cut by random hyperplanes
@@ -77,10 +77,10 @@ def near_pairs(
     min_correlation: float = MIN_CORRELATION,
     seed: int = 0,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Pairs ``(P, 2)`` of near copies, ``i < j``, sorted, and their correlations ``(P,)``.
+    """Pairs ``(P, 2)`` of near-duplicates, ``i < j``, sorted, and their correlations ``(P,)``.
 
     ``thumbnails`` is ``(N, D)``; only rows where ``eligible`` is True are compared: leave out blank images and further
-    exact copies, of which every one is near every other. Time grows as ``N log N``.
+    exact duplicates, of which every one is near every other. Time grows as ``N log N``.
     """
     rows = np.flatnonzero(eligible)
     if len(rows) < 2:

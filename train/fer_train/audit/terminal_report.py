@@ -18,7 +18,7 @@ def print_summary(audit: Audit, stream: TextIO) -> None:
     rows = [("finding", "how much")]
     rows += [(finding.title, figure_text(finding)) for finding in audit.findings]
     if audit.dataset.skipped:
-        rows.append(("Skipped files", f"{len(audit.dataset.skipped):,} that are no readable images"))
+        rows.append(("Skipped files", f"{len(audit.dataset.skipped):,} that are not readable images"))
     _write_table(stream, "findings", rows)
     if audit.votes is not None:
         votes = audit.votes

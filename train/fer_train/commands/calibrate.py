@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
-        parser.add_argument("--remove", action="store_true", help="back to the probabilities as trained")
+        parser.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
         options = parser.parse_args(argv)
         folder = RunFolder(options.run)
         if not folder.config.exists():
@@ -62,7 +62,7 @@ def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int
     recipe = load_config(folder.config)
     known = load_temperatures(folder.root)
     if known is not None and known.folded:
-        raise ModelError(f"the weights in {folder.root} have a temperature in them already; calibrate the run instead")
+        raise ModelError(f"the weights in {folder.root} already contain a temperature; calibrate the run instead")
     split = load_dataset(data or recipe.data, seed=recipe.seed).split("validation")
     try:
         from fer_train.runs.trained import load_trained

@@ -54,7 +54,7 @@ def log_of(folder: Path) -> Path:
 
 @contextmanager
 def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[threading.Event]:
-    """Leave no process behind. The event is set by ``SIGTERM``, which must not come between a start and its record."""
+    """Leave no process running. The event is set by ``SIGTERM``, which must not come between a start and its record."""
     told_to_end = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
     try:

@@ -47,7 +47,7 @@ def _parser() -> CommandParser:
     importing.add_argument(
         "--clean",
         action="store_true",
-        help="leave out of train: exact copies, images with conflicting labels, images of the evaluation splits",
+        help="leave out of train: exact duplicates, images with conflicting labels, images of the evaluation splits",
     )
     importing.add_argument("--votes", metavar="CSV", help="FER+ votes to join: ferplus_votes.csv or fer2013new.csv")
     importing.add_argument(
@@ -63,7 +63,7 @@ def _parser() -> CommandParser:
     )
     importing.add_argument("--force", action="store_true", help="replace DIR if an earlier import made it")
 
-    auditing = commands.add_parser("audit", help="find copies, leaks, conflicting labels and pictures of nothing")
+    auditing = commands.add_parser("audit", help="find duplicates, leaks, conflicting labels and pictures of nothing")
     auditing.add_argument("--data", required=True, metavar="D", help="folder, zip or fer2013.csv")
     auditing.add_argument("--json", metavar="F", help="write all findings, every image by name")
     auditing.add_argument("--html", metavar="F", help="write a page with pictures of each finding")

@@ -81,7 +81,7 @@ def recipe_from(options: Mapping[str, Any]) -> TrainConfig:
     """The recipe that the given options make, checked.
 
     Args:
-        options: Values by field name; other names are passed over.
+        options: Values by field name; other names are ignored.
 
     Returns:
         The recipe with all defaults.
@@ -99,7 +99,9 @@ def recipe_from(options: Mapping[str, Any]) -> TrainConfig:
         raise UsageError("--translate-votes needs the votes; give --soft-labels")
     config = TrainConfig(**with_derived_defaults(given))
     if config.live_teachers and (config.stored_teachers or config.progressive_size):
-        raise UsageError("live teachers (folders) go neither with files nor with --progressive-size; give one of them")
+        raise UsageError(
+            "live teachers (folders) cannot be combined with files or --progressive-size; give one of them"
+        )
     problems = {name: text for name, field in OPTIONS.items() if (text := field.problem(getattr(config, name)))}
     if config.epochs < 1 and not config.start_from:
         problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {config.epochs}"
@@ -116,7 +118,7 @@ def resumed_recipe(options: Mapping[str, Any], folder: RunFolder) -> TrainConfig
     changed = [name for name in sorted(names) if getattr(given, name) != getattr(saved, name)]
     if changed:
         raise UsageError(
-            f"--resume goes on with the recipe in {folder.config}; changed: {', '.join(changed)}. "
+            f"--resume continues with the recipe in {folder.config}; changed: {', '.join(changed)}. "
             "Leave these options out, or start another --run"
         )
     return dataclasses.replace(saved, data=given.data)

@@ -15,8 +15,10 @@ SUBCOMMANDS: Final = Subcommands(
         ),
         "calibrate": Subcommand("fer_train.commands.calibrate:main", "fit the temperature of a finished run"),
         "average": Subcommand("fer_train.commands.average:main", "average the weights of several runs"),
-        "ablation": Subcommand("fer_train.commands.ablation:main", "what each part of the recipe does, by short runs"),
-        "speed": Subcommand("fer_train.commands.input_speed:main", "is the input pipeline in the way of training?"),
+        "ablation": Subcommand(
+            "fer_train.commands.ablation:main", "ablation: what each part of the recipe contributes, by short runs"
+        ),
+        "speed": Subcommand("fer_train.commands.input_speed:main", "does the input pipeline slow training down?"),
     },
 )
 main = SUBCOMMANDS.main

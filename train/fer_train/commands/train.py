@@ -34,13 +34,13 @@ def build_parser() -> CommandParser:
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     what = groups[WHAT]
     what.add_argument("--run", required=True, help="folder of this run, for example runs/first")
-    what.add_argument("--resume", action="store_true", help="go on after the last complete epoch of --run")
+    what.add_argument("--resume", action="store_true", help="continue after the last complete epoch of --run")
     what.add_argument(
         "--quick",
         action="store_true",
         help="a first model in minutes on two cores; short for "
         + " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in QUICK.items())
-        + ", but options beside it win",
+        + ", but other options given take precedence",
     )
     what.add_argument("--cache-dir", help="where decoded images are kept (default: the user's cache folder)")
     for field in OPTIONS.values():
@@ -70,7 +70,7 @@ def _train(argv: Sequence[str] | None) -> int:
     if not config.data:
         raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
     if not resume and hosts.is_first and folder.float_checkpoint.exists():
-        raise UsageError(f"{folder.root} already holds a run; go on with --resume, or choose another --run")
+        raise UsageError(f"{folder.root} already holds a run; continue with --resume, or choose another --run")
     if (logits := options.get("write_logits")) and not Path(logits).absolute().parent.is_dir():
         raise UsageError(f"--write-logits {logits}: no folder {Path(logits).parent}; make it first")
     if "keras" in missing_packages("train"):  # before a run folder is made

@@ -21,11 +21,11 @@ class CleanReport:
     n_train: int
     n_kept: int
     in_evaluation: int
-    """Train images of which an exact copy stands in an evaluation split."""
+    """Train images with an exact duplicate in an evaluation split."""
     conflicting: int
-    """Train images of which copies in train carry different labels: all copies go, nobody knows which is right."""
+    """Train images with duplicates in train under other labels: all are removed, nobody knows which is right."""
     extra_copies: int
-    """Further exact copies of a train image, with the same label: one stays."""
+    """Further exact duplicates of a train image, with the same label: one stays."""
     kept_per_class: dict[str, int]
 
     @property
@@ -39,16 +39,16 @@ class CleanReport:
 
     def __str__(self) -> str:
         return (
-            f"kept {self.n_kept} of {self.n_train} train images; removed {self.in_evaluation} that also stand in an "
-            f"evaluation split, {self.conflicting} with conflicting labels, {self.extra_copies} extra copies"
+            f"kept {self.n_kept} of {self.n_train} train images; removed {self.in_evaluation} that also appear in an "
+            f"evaluation split, {self.conflicting} with conflicting labels, {self.extra_copies} extra duplicates"
         )
 
 
 def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
     """Indices of the train images to keep, ``(K,)`` ascending, and what was removed.
 
-    Removed are: every train image of which an exact copy (equal pixels) stands in an evaluation split of ``dataset``;
-    all copies of an image whose copies in train carry different labels; all but the first of further exact copies.
+    Removed are: every train image that has an exact duplicate (equal pixels) in an evaluation split of ``dataset``;
+    all duplicates in train that carry different labels; of other exact duplicates all but the first.
     Raises :class:`DataError` when there is no train split.
     """
     train = dataset.split("train")
@@ -63,7 +63,7 @@ def clean_groups(
 ) -> tuple[npt.NDArray[np.int64], CleanReport]:
     """The rule of :func:`clean_train` on group numbers: ``(N,)`` of train, its ``(N,)`` labels, ``(M,)`` of the rest.
 
-    Images are exact copies of each other iff their group numbers are equal.
+    Images are exact duplicates of each other iff their group numbers are equal.
     """
     leaked = np.isin(groups, evaluated)
     conflicting = conflicting_mask(groups, labels)
@@ -83,7 +83,7 @@ def clean_groups(
 
 
 def conflicting_mask(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """``(N,)`` mask of images of whose group of copies not all carry the same label."""
+    """``(N,)`` mask of images of whose group of duplicates not all carry the same label."""
     if len(groups) == 0:
         return np.zeros(0, dtype=bool)
     n = int(groups.max()) + 1

@@ -1,4 +1,4 @@
-"""Crowd votes as soft labels: FER+ (Barsoum et al. 2016), ten annotators an image, joined by name.
+"""Crowd votes as soft labels: FER+ (Barsoum et al. 2016), ten annotators per image, joined by name.
 
 Two layouts are read: ``image, neutral, happiness, ...`` with an image file's name in each row, and Microsoft's own
 ``fer2013new.csv`` (``Usage, Image name, neutral, ...``), whose rows follow ``fer2013.csv``; the latter joins images
@@ -96,7 +96,7 @@ def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
             missing = [column for column in wanted if column not in header]
             key = next((column for column in ("image", "Image name") if column in header), None)
             if missing or key is None:
-                raise DataError(f"{path} is not a FER+ vote table: it lacks the column {(missing or ['image'])[0]}")
+                raise DataError(f"{path} is not a FER+ vote table: missing column {(missing or ['image'])[0]}")
             for number, row in enumerate(reader):
                 values = [row[column] for column in wanted]
                 if any(value is None for value in values):

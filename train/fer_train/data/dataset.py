@@ -60,7 +60,7 @@ class Dataset:
     splits: dict[str, Split]
     """Keys among ``train``, ``validation``, ``test``; a split that the source lacks is not here."""
     skipped: tuple[tuple[str, str], ...]
-    """``(name, reason)`` of every file that is no image or a broken one."""
+    """``(name, reason)`` of every file that is not an image or a broken one."""
     fingerprint: str
     """SHA-256 of image size, labels and pixels of all splits: alike for a folder and a zip with the same images."""
     validation_from_train: bool = False

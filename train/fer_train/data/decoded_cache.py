@@ -219,7 +219,7 @@ def _common_side(source: ImageSource) -> int:
 def _carve_validation(
     folder: Path, side: int, names: dict[str, list[str]], labels: dict[str, npt.NDArray[np.int64]], seed: int
 ) -> None:
-    """Move a seeded, stratified tenth of train to validation; exact copies of an image stay on one side."""
+    """Move a seeded, stratified tenth of train to validation; exact duplicates of an image stay on one side."""
     source = folder / "train.images"
     train = np.memmap(source, dtype=np.uint8, mode="r").reshape(-1, side, side)
     chosen = choose_tenth(train, labels["train"], seed)
@@ -238,7 +238,7 @@ def _carve_validation(
 
 
 def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
-    """``(N,)`` mask of a tenth of each class (at least one image), groups of exact copies whole."""
+    """``(N,)`` mask of a tenth of each class (at least one image), groups of exact duplicates whole."""
     (groups,) = group_copies(one_by_one(images))
     chosen: npt.NDArray[np.bool_] = np.zeros(len(images), dtype=bool)
     # A group belongs to the class of its first image, so that copies with different labels are not torn apart.

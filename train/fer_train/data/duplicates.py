@@ -1,4 +1,4 @@
-"""Exact copies of images, found by their pixels."""
+"""Exact duplicates of images, found by their pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
-    """A 16-byte digest of the shape and pixels of each image; equal for exact copies only."""
+    """A 16-byte digest of the shape and pixels of each image; equal for exact duplicates only."""
     digests = []
     for image in images:
         shape = f"{image.shape}".encode()[:16]  # blake2b takes 16 bytes of personalisation
@@ -19,7 +19,7 @@ def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
 
 
 def group_copies(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int64]]:
-    """For each split an ``(N,)`` array of group numbers; two images anywhere are exact copies iff theirs are equal."""
+    """For each split an ``(N,)`` array of group numbers; two images are exact duplicates iff theirs are equal."""
     number_of: dict[bytes, int] = {}
     return [
         np.array([number_of.setdefault(digest, len(number_of)) for digest in pixel_digests(split)], dtype=np.int64)

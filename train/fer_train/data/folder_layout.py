@@ -47,7 +47,7 @@ class Layout:
 
     entries: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    """``(name, reason)`` of files that are no images."""
+    """``(name, reason)`` of files that are not images."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Images of classes that the toolkit does not know, counted by class."""
     notes: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Where encoded images come from: a folder, a zip, or ``fer2013.csv``, behind one small interface.
+"""Where encoded images come from: a folder, a zip, or ``fer2013.csv``, through one small interface.
 
 A source lists or streams records; nothing here decodes more than one batch at a time. Damage to the whole (a truncated
 archive, an unknown class folder) is a :class:`DataError`; damage to one image is left to the caller, who skips it.
@@ -67,7 +67,7 @@ class _ListedSource:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """``(name, reason)`` of files that are no images."""
+        """``(name, reason)`` of files that are not images."""
         return self.layout.skipped
 
     @property

@@ -45,7 +45,7 @@ class ImageSource(Protocol):
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """``(name, reason)`` of what is no image; complete once the records were read to their end."""
+        """``(name, reason)`` of what is not an image; complete once the records were read to their end."""
         ...
 
     @property

@@ -118,7 +118,7 @@ def evaluate(
 ) -> Evaluation:
     """Run ``classifier`` over grey images ``(N, H, W)`` uint8, labels ``(N,)``; ``on_progress`` gets the count done.
 
-    Raises :class:`ModelError` for a network that gives values which are no numbers: a training that has run away must
+    Raises :class:`ModelError` for a network that gives values which are not numbers: a training that has run away must
     not be kept as the best so far because NaN happens to decide like some class.
     """
     if len(images) == 0:

@@ -102,7 +102,7 @@ def load_temperatures(folder: Path) -> Temperatures | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); write it anew with fer-train calibrate") from error
+        raise ModelError(f"{path} cannot be read ({error}); write it again with fer-train calibrate") from error
     if not all(_COLDEST <= t <= _HOTTEST for t in (found.float_, found.qat) if t is not None):
         raise ModelError(f"{path}: a temperature lies outside {_COLDEST} to {_HOTTEST}")
     return found

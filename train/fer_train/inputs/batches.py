@@ -19,7 +19,7 @@ class Batches:
     """Resized grey faces, targets and weights, batch by batch; the last incomplete batch is left out.
 
     Shapes: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32. Resizing is the device's
-    own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds an image.
+    own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds per image.
 
     With ``part`` ``(i, n)`` each batch is the i-th of n equal pieces of the whole batch: what process i of n feeds.
     """
@@ -67,7 +67,7 @@ class Batches:
     def for_keras(self, keras: Any) -> Any:
         """The same as a ``keras.utils.PyDataset``, prepared in threads while the device computes.
 
-        One thread keeps up with a CPU; a GPU takes more images a second than one can mix.
+        One thread keeps up with a CPU; a GPU takes more images per second than one can mix.
         """
         batches = self
 

@@ -31,7 +31,7 @@ def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
 
     mixup (Zhang et al. 2018, equation 1): ``share * a + (1 - share) * b``, share from Beta(alpha, alpha). CutMix (Yun
     et al. 2019, section 3.1): a rectangle of ``b`` with the area 1 - share, anywhere, cut off at the borders; the share
-    is then what is left of ``a``. Both are drawn for each image instead of once a batch. The loss is the mean of the
+    is then what is left of ``a``. Both are drawn for each image instead of once per batch. The loss is the mean of the
     two images' losses by share, their sample weights included: the new weight is the mean of the two weights, and the
     new target the mean of the two targets by share times weight.
     """

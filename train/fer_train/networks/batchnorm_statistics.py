@@ -1,4 +1,4 @@
-"""BatchNorm statistics taken anew: those of averaged weights are nobody's, and training sees mixed and erased faces."""
+"""BatchNorm statistics measured again: averaged weights have none, and training sees mixed and erased faces."""
 
 from __future__ import annotations
 

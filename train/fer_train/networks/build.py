@@ -27,7 +27,7 @@ OUTPUT_NAME: Final[str] = "emotion"
 STALL_S: Final[float] = 20.0
 """Longest wait for a piece of the ImageNet weights (9 MB, from Google's storage)."""
 DEFAULT_BN_MOMENTUM: Final[float] = 0.95
-"""Keras builds MobileNetV2 with 0.999: with FER-2013's few hundred steps an epoch, its statistics lag for epochs."""
+"""Keras builds MobileNetV2 with 0.999: with FER-2013's few hundred steps per epoch, its statistics lag for epochs."""
 
 
 def build_network(
@@ -84,8 +84,8 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         if backbone == "imagenet":
             raise ModelError(
-                f"the ImageNet weights cannot be had ({reason}); get that file on another machine and give the weights "
-                "with --backbone FILE, or train from scratch with --backbone none"
+                f"the ImageNet weights cannot be downloaded ({reason}); get that file on another machine and "
+                "give the weights with --backbone FILE, or train from scratch with --backbone none"
             ) from error
         if not isinstance(error, OSError | ValueError | KeyError):
             raise

@@ -1,4 +1,4 @@
-"""A Keras model behind the part of the Classifier interface that evaluation needs."""
+"""A Keras model through the part of the Classifier interface that evaluation needs."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _inputs(layer: Any) -> list[Any]:
 
 
 def _convolution_unit(layer: Any, source: str, readers: dict[str, list[Any]], taken: set[str]) -> tuple[Any, Step]:
-    """Convolution, BatchNorm behind it and ReLU6 behind that, as far as each is there and nobody else reads between."""
+    """Convolution, BatchNorm after it and ReLU6 after that, as far as each is there and nobody else reads between."""
 
     def next_one(behind: Any, kind: Any) -> Any | None:
         follow = readers.get(_name(behind.output), [])
@@ -96,7 +96,7 @@ def _convolution_unit(layer: Any, source: str, readers: dict[str, list[Any]], ta
     norm = next_one(layer, keras.layers.BatchNormalization)
     relu = next_one(norm, keras.layers.ReLU) if norm is not None else None
     if norm is None or layer.bias is not None or (relu is not None and relu.max_value not in (6, None)):
-        raise ModelError(f"the layer {layer.name} is not one of our networks': expected BatchNorm and ReLU behind it")
+        raise ModelError(f"the layer {layer.name} is not one of our networks': expected BatchNorm and ReLU after it")
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     stride, side = layer.strides[0], layer.kernel_size[0]
     groups = layer.input.shape[-1] if depthwise else 1

@@ -30,7 +30,7 @@ def equalize_depthwise(model: Any) -> None:
             continue
         norm = layers.get(f"{name}_BN")
         if norm is None or layer.use_bias:
-            raise ModelError(f"expected a BatchNormalization named {name}_BN behind the bias-free layer {name}")
+            raise ModelError(f"expected a BatchNormalization named {name}_BN after the bias-free layer {name}")
         kernel = layer.get_weights()[0]  # (height, width, channels, 1)
         scale = np.abs(kernel).max(axis=(0, 1, 3))
         scale = np.where(scale > 0, scale, 1.0).astype(np.float64)

@@ -3,7 +3,7 @@
 Two weaknesses of stock tfmot ruin MobileNetV2, and both are cured before the first training step:
 
 * depthwise kernels get one range for all channels, although channels differ by orders of magnitude:
-  :func:`equalize_depthwise` moves each channel's scale into the BatchNorm behind it, exactly;
+  :func:`equalize_depthwise` moves each channel's scale into the BatchNorm after it, exactly;
 * activation ranges start at [-6, 6] and move by a 0.999 average, so that the minimum of a ReLU6 stays below 0 for
   epochs: :func:`calibrate` sets all ranges from data, ReLU6 minima to exactly 0.
 """

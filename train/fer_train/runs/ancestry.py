@@ -19,7 +19,7 @@ RECIPES: Final[str] = "recipes.json"
 def ancestry(run: Path) -> list[Path]:
     """Folders of runs, the oldest first and ``run`` itself last, as ``--start-from`` chained them.
 
-    Ends at what is no run of ours on this disk any more. Raises :class:`ModelError` for a chain that bites its tail.
+    Stops at what is no longer one of our runs on this disk. Raises :class:`ModelError` for a circular chain.
     """
     chain = [run]
     while (start := load_config(RunFolder(chain[0]).config).start_from) is not None:
@@ -86,5 +86,5 @@ def _released(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(records, list) or not all(isinstance(each, dict) and "run" in each for each in records):
-        raise ModelError(f"{path} is no list of recipes")
+        raise ModelError(f"{path} is not a list of recipes")
     return records

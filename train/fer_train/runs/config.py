@@ -20,7 +20,7 @@ NETWORK: Final[str] = "network"
 FLOAT: Final[str] = "float stage"
 DEVICES: Final[str] = "several devices and hosts (float stage; KERAS_BACKEND=jax)"
 SOFT: Final[str] = "soft targets"
-AUGMENTATION: Final[str] = "augmentation (largest change, drawn anew for every image)"
+AUGMENTATION: Final[str] = "augmentation (largest change, drawn again for every image)"
 QAT: Final[str] = "QAT stage"
 GROUPS: Final[tuple[str, ...]] = (WHAT, NETWORK, FLOAT, DEVICES, SOFT, AUGMENTATION, QAT)
 """Groups of options, in the order in which ``fer-train --help`` shows them."""
@@ -70,7 +70,7 @@ class TrainConfig:
     clean: bool = option(False, "leave duplicates, conflicts and leaks out of train", group=WHAT)
     train_images: int = option(
         0,
-        "learn from N images only, every class by its share: for quick tries",
+        "train on N images only, stratified by class: for quick tries",
         group=WHAT,
         metavar="N",
         within=AT_LEAST_0,
@@ -230,7 +230,7 @@ OPTIONS: Final = options_of(TrainConfig)
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Read ``config.json``; unknown keys of newer versions are passed over.
+    """Read ``config.json``; unknown keys of newer versions are ignored.
 
     Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
     """

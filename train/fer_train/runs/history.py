@@ -49,7 +49,7 @@ def read_metrics(path: Path) -> list[EpochMetrics]:
         with path.open(newline="", encoding="utf-8") as file:
             return [_row(record) for record in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise ModelError(f"{path} is no metrics.csv of fer-train ({error})") from error
+        raise ModelError(f"{path} is not a metrics.csv of fer-train ({error})") from error
 
 
 def _row(record: dict[str, str]) -> EpochMetrics:

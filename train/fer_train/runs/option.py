@@ -1,4 +1,4 @@
-"""A training option, written once: its words, range and default stand in the field of the recipe.
+"""A training option, written once: its words, range and default are in the field of the recipe.
 
 Command line, checks and the table in the documents are made from there (:mod:`fer_train.commands.recipe`,
 :mod:`fer_train.commands.option_table`), so that they cannot come to differ.

@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One row an epoch and stage."""
+        """One row per epoch and stage."""
         return self.root / "metrics.csv"
 
     @property
@@ -71,7 +71,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder; raises :class:`UsageError` when another process trains in it.
 
-        The lock belongs to the process and goes with it, so a killed run leaves none behind.
+        The lock belongs to the process and goes with it, so a killed run leaves no lock.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         try:

@@ -60,7 +60,7 @@ class Trained:
         return self._cache["float"]
 
     def qat_model(self) -> Any | None:
-        """The tfmot-wrapped network after QAT, or None when there was no such stage."""
+        """The tfmot-wrapped network after QAT, or None without a QAT stage."""
         if self.recipe is None:
             return None
         if "qat" not in self._cache:

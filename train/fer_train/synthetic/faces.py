@@ -150,7 +150,7 @@ def _light(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _noise(image: Image, rng: np.random.Generator) -> Image:
-    """Sensor noise of a strength of its own, by the sum of two uniform whole numbers a pixel."""
+    """Sensor noise of a strength of its own, by the sum of two uniform whole numbers per pixel."""
     strength = int(rng.integers(1, 7))
     height, width = image.shape[:2]
     grain = rng.integers(-strength, strength + 1, (2, height, width), dtype=np.int16).sum(axis=0, dtype=np.int16)

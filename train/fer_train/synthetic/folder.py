@@ -45,7 +45,7 @@ def write_synthetic(
     if size < MIN_SIZE:
         raise UsageError(f"drawn faces need a size of at least {MIN_SIZE} pixels, got {size}")
     if any(count < 0 for count in counts.values()) or not counts.get("train"):
-        raise UsageError(f"expected at least one face a class for train, got {counts}")
+        raise UsageError(f"expected at least one face per class for train, got {counts}")
     job = {"synthetic": True, "counts": counts, "size": size, "seed": seed}
     chunks = [
         (split, start, min(start + _CHUNK, count * NUM_EMOTIONS))

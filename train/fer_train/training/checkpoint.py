@@ -45,7 +45,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             network = [file[name] for name in names if name.startswith("network_")]
             optimizer = [file[name] for name in names if name.startswith("optimizer_")]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"checkpoint {path} cannot be read ({error}); start anew in another --run folder") from error
+        raise ModelError(f"checkpoint {path} cannot be read ({error}); start again in another --run folder") from error
     return Checkpoint(network, optimizer, record)
 
 

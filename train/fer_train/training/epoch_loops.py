@@ -18,13 +18,13 @@ _LOSS_CHECK_STEPS = 50
 def keras_epoch(trainer: Any, batches: Batches, epoch: int, progress: StageProgress) -> tuple[float, float]:
     """Mean loss and accuracy of a compiled Keras model over ``batches``.
 
-    Raises :class:`CheckFailedError` soon after the loss is no number any more.
+    Raises :class:`CheckFailedError` soon after the loss is no longer a number.
     """
     optimizer = trainer.optimizer
     averaged = bool(optimizer.use_ema)
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]
-        """Moves the bar; stops at once when the loss is no number any more."""
+        """Moves the bar; stops at once when the loss is no longer a number."""
 
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             note = ""

@@ -90,7 +90,7 @@ class FloatStage:
         log = TensorBoardLog(self.folder.tensorboard, "float") if first else None
         with stage_progress("float", self.config.epochs, self.steps, start) as progress:
             if start:
-                progress.say(f"float stage goes on after epoch {start} of {self.config.epochs}")
+                progress.say(f"float stage continues after epoch {start} of {self.config.epochs}")
             for epoch in range(start, self.config.epochs):
                 self._enter(epoch, checkpoint)
                 checkpoint = None
@@ -153,7 +153,7 @@ class FloatStage:
         return self._local
 
     def _build(self, size: int, backbone: str | None) -> tuple[Any, Any]:
-        """The network, and the model that is trained: raw grey faces in, augmentation and network behind."""
+        """The network, and the model that is trained: raw grey faces in, then augmentation and network."""
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")

@@ -71,7 +71,7 @@ class LiveTeachers(keras.layers.Layer):  # type: ignore[misc]
 def load_teachers(
     runs: Sequence[Path], input_size: int, temperature: float, runner: Callable[[Any], Any]
 ) -> LiveTeachers:
-    """The float networks of finished runs or released folders, behind what ``runner`` makes of each.
+    """The float networks of finished runs or released folders, wrapped in what ``runner`` makes of each.
 
     Raises :class:`UsageError` for a network of another input size, :class:`ModelError` for one that does not load.
     """

@@ -32,7 +32,7 @@ def outlook(evaluations: Mapping[str, Evaluation], steps: int) -> str | None:
     Returns:
         One line, or None where nothing speaks against the models.
     """
-    short = f"so short a run ({steps} steps of the float stage)" if steps < FEW_STEPS else ""
+    short = f"such a short run ({steps} steps of the float stage)" if steps < FEW_STEPS else ""
     if "int8" not in evaluations:
         if not short:
             return None
@@ -61,7 +61,7 @@ def _refusals(reference: Evaluation, int8: Evaluation) -> list[str]:
         found.append(f"INT8 is {drop:.1f} points less accurate than float (at most {MAX_DROP:.1f} allowed)")
     agreement = reference.agreement(int8)
     if agreement < MIN_AGREEMENT and drop >= 0.0:
-        found.append(f"INT8 decides {agreement:.1%} of the images like float (at least {MIN_AGREEMENT:.0%} wanted)")
+        found.append(f"INT8 decides {agreement:.1%} of the images like float (at least {MIN_AGREEMENT:.0%} required)")
     for label, emotion in enumerate(EMOTIONS):
         mask = reference.labels == label
         if mask.any():

@@ -93,7 +93,7 @@ class QatStage:
         log = TensorBoardLog(self.folder.tensorboard, "qat")
         with stage_progress("QAT", self.config.qat_epochs, self.steps, start) as progress:
             if start or self.best.accuracy >= 0:
-                progress.say(f"QAT stage goes on after epoch {start} of {self.config.qat_epochs}")
+                progress.say(f"QAT stage continues after epoch {start} of {self.config.qat_epochs}")
             else:
                 self._begin()
                 self._finish_epoch(0, None, None, time.monotonic(), log, progress)

@@ -38,7 +38,7 @@ class StageProgress:
 
 @contextlib.contextmanager
 def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int) -> Iterator[StageProgress]:
-    """Bars for one stage; on an output that is no terminal only the lasting lines appear."""
+    """Bars for one stage; on an output that is not a terminal only the lasting lines appear."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -22,7 +22,7 @@ from fer_train.training import keras_optimizer
 from fer_train.training.weight_average import average_decay
 
 Chunk = tuple[Any, Any, Any]
-"""Faces, targets and weights of several batches, one behind the other."""
+"""Faces, targets and weights of several batches, concatenated."""
 _FACES_AT_ONCE = 1024
 """Augmented together on a GPU, and shown together to live teachers: enough to hide what starting each kernel costs."""
 _CHUNKS_AHEAD = 2

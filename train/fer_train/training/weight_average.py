@@ -49,7 +49,7 @@ def average_from_the_first_step(optimizer: Any) -> None:
 
 @contextlib.contextmanager
 def averaged_weights(trainer: Any) -> Iterator[None]:
-    """Within the block a compiled Keras model has the averages as its weights; behind it the plain ones again."""
+    """Within the block a compiled Keras model has the averages as its weights; after it the plain ones again."""
     import keras
 
     to_numpy = keras.ops.convert_to_numpy

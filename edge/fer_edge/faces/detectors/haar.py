@@ -87,5 +87,5 @@ DETECTOR = DetectorSpec(
     title="Haar",
     rank=20,
     automatic=True,
-    drawback="slower and with false ones",
+    drawback="slower and with false positives",
 )

@@ -96,8 +96,8 @@ def probe_delegate(module_name: str, package: str) -> None:
 def explain_delegate_failure(reason: str) -> str:
     """One line for a failure to load or prepare the delegate.
 
-    ``reason`` is what the loader or libedgetpu said. Told apart: library missing, a library of libedgetpu's missing,
-    version mismatch, no permission, no device.
+    ``reason`` is what the loader or libedgetpu reported. Distinguished: library missing, a library that it needs
+    missing, version mismatch, no permission, no device.
     """
     text = reason.lower()
     last = next((line.strip() for line in reversed(reason.splitlines()) if line.strip()), "no reason given")

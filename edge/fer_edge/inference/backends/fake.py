@@ -1,4 +1,4 @@
-"""A classifier with no network behind it: for trying cameras, outputs and services without a model or a runtime."""
+"""A classifier without a network: for trying cameras, outputs and services without a model or a runtime."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def holds_something_else(path: Path) -> str | None:
     """Why a file that is there already is not one of ours, so that nothing else is written over."""
     try:
         with path.open("rb") as file:
-            return None if file.read(1) in (b"", b"{") else "holds something else than JSON lines"
+            return None if file.read(1) in (b"", b"{") else "does not hold JSON lines"
     except OSError:  # told when it is opened
         return None
 
@@ -43,7 +43,7 @@ OUTPUT = OutputSpec(
             "--jsonl-max-mb",
             type=number(0.001, 1e6),
             metavar="MB",
-            help="begin a new file at this size (1 MB = 1,000,000 bytes) and keep three old ones",
+            help="start a new file at this size (1 MB = 1,000,000 bytes) and keep three old ones",
         ),
     ),
     open=open_jsonl,

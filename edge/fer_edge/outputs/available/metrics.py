@@ -21,13 +21,13 @@ def open_metrics(wanted: Wanted) -> Output:
     arguments = wanted.arguments
     server = MetricsServer(parse_address(arguments.metrics, "--metrics"), wanted.board, web_token(arguments))
     names = " or ".join(f"http://{name}:{server.port}/metrics" for name in reachable(server.host))
-    LOG.info(f"figures for Prometheus at {names}")
+    LOG.info(f"metrics for Prometheus at {names}")
     return server
 
 
 OUTPUT = OutputSpec(
     name="metrics",
-    options=(option("--metrics", metavar="[HOST:]PORT", help="figures for Prometheus at /metrics"),),
+    options=(option("--metrics", metavar="[HOST:]PORT", help="metrics for Prometheus at /metrics"),),
     open=open_metrics,
     rank=20,
 )

@@ -40,14 +40,14 @@ def is_folder(target: str) -> bool:
 def spared(target: Path, *, live: bool) -> Path:
     """Where to write instead of over an older recording, which nobody could make again; a file's is replaced.
 
-    Both are told.
+    Both are logged.
     """
     from fer_edge.files import unused_path
 
     if not target.is_file():
         return target
     if not live:
-        LOG.info(f"{target} is there already and is replaced")
+        LOG.info(f"{target} exists and is replaced")
         return target
     free = unused_path(target)
     LOG.info(f"{target} is kept; this recording goes to {free}")

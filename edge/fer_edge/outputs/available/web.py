@@ -21,7 +21,7 @@ def web_token(arguments: argparse.Namespace) -> str | None:
 
 
 def open_web(wanted: Wanted) -> Output:
-    """The server; its address is told."""
+    """The server; its address is logged."""
     from fer_edge.outputs.address import parse_address, reachable
     from fer_edge.outputs.web import WebOptions, WebPage
 
@@ -45,12 +45,12 @@ OUTPUT = OutputSpec(
         option(
             "--web-token-file",
             metavar="FILE",
-            help="demand of visitors the token in the first line of this file, or in FER_WEB_TOKEN",
+            help="require the token in the first line of this file, or in FER_WEB_TOKEN",
         ),
         option(
             "--web-token",
             metavar="T",
-            help="the token itself; everybody on this machine can read it on the command line",
+            help="the token itself; every user of this machine can read it on the command line",
         ),
         option(
             "--video",
