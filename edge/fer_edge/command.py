@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
 from fer_edge.missing import explained
+from fer_edge.redact import redact
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -69,10 +70,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if anybody reads it: a closed terminal is no reason to lose a recording."""
+    """Write a line without passwords to standard error, if anybody reads it.
+
+    A closed terminal is no reason to lose a recording.
+    """
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{redact(text)}\n")
             sys.stderr.flush()
 
 

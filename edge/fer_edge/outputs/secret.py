@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.redact import keep_secret
 
 WEB_TOKEN: str = "FER_WEB_TOKEN"
 MQTT_PASSWORD: str = "FER_MQTT_PASSWORD"
@@ -18,7 +19,9 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
     Raises :class:`UsageError` for a file that cannot be read, or is empty or longer than a secret.
     """
     if file is None:
-        return os.environ.get(variable) or None
+        found = os.environ.get(variable) or None
+        keep_secret(found)
+        return found
     try:
         with Path(file).open("rb") as handle:
             content = handle.read(MAX_BYTES + 1)
@@ -30,4 +33,5 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
         line = ""
     if not line or len(content) > MAX_BYTES:
         raise UsageError(f"{option} {file}: expected a line of text, at most {MAX_BYTES} bytes")
+    keep_secret(line)
     return line
