@@ -27,6 +27,7 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}", re.IGNORECASE)  # also 
 _FIRST_ADDRESS: Final = re.compile(r"""(?:^|(?<=[\s,;|"'<>(){}\[\]=]))[a-z][a-z0-9+.-]*:/{1,3}""", re.IGNORECASE)
 _PASSWORD_BEGINS: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/?#:]*:(?!\d{1,5}(?:[/,?#]|$))", re.IGNORECASE)
 _QUERY: Final = re.compile(r"\?[\w.%\[\]-]+=")
+_HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
 _WORDS: Final = re.compile(r"\S+")
 _BARE: Final = re.compile(r"""^(["'(<\[]*[^\s:/\\@"'=,]+):(?![\\])(\S+)@(?=[\w\[])""")
 """``user:password@host`` without a scheme."""
@@ -68,7 +69,7 @@ def split_userinfo(address: str) -> tuple[str, str | None, str | None, str]:
     query = _QUERY.search(rest)
     at = rest[: query.start()].rfind("@") if query else rest.rfind("@")
     colon = rest.find(":")
-    if at < 0 and query and 0 <= colon < query.start():
+    if query and 0 <= colon < query.start() and not (at >= 0 and _HOST.match(rest, at + 1)):
         at = rest.rfind("@")  # the "?" may be one of the password
     if at < 0:
         return scheme, None, None, rest

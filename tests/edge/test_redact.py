@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fer_edge.errors import SourceError
@@ -30,6 +31,8 @@ def leaks(secret: str, shown: str, template: str = "") -> bool:
 
 @given(st.sampled_from(SCHEMES), awkward, st.sampled_from(("", "/", ":554/live", "/a/b?x=1", "?x=1#f")))
 def test_a_password_of_any_characters_is_hidden_and_the_host_is_not(scheme: str, secret: str, tail: str) -> None:
+    # Like "@b?c=" in "a@b?c=@host": a whole address with a query that holds an @. That is taken for the address.
+    assume(not re.search(r"@[\w.-]+(:\d+)?([/#?][^@]*)?\?[\w.%\[\]-]+=", secret))
     template = f"{scheme}://me:@{HOST}{tail} cannot be opened; is it right? [rtsp @ 0x1] : 401 ()"
     address = f"{scheme}://me:{secret}@{HOST}{tail}"
     for text in (address, f"{address} cannot be opened; is it right?", f"[rtsp @ 0x1] {address}: 401 ({address})"):
