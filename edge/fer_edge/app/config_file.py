@@ -39,7 +39,8 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
         if action is None:
             hint = did_you_mean(key.replace("_", "-"), options)
             raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
-        arguments.append(_argument(path, key, action, value))
+        several = value if isinstance(action, argparse._AppendAction) and isinstance(value, list) else [value]
+        arguments.extend(_argument(path, key, action, one) for one in several)
     return arguments
 
 

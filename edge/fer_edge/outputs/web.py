@@ -43,6 +43,8 @@ PREVIEW_WIDTH: Final[int] = 960
 PREVIEW_QUALITY: Final[int] = 80
 EVENTS_PER_S: Final[float] = 10.0
 KEEPALIVE_S: Final[float] = 2.0
+AT_ONCE: Final = {"X-Accel-Buffering": "no"}
+"""For nginx: hand on what comes instead of filling a buffer first."""
 TIMELINE_S: Final[float] = 300.0
 TIMELINE_STEP_S: Final[float] = 0.5
 
@@ -58,6 +60,8 @@ class WebOptions:
     video: bool = True
     """False: numbers only, no picture ever leaves."""
     blur: bool = False
+    proxies: tuple[str, ...] = ()
+    """Names under which a proxy before us is asked: taken as ``Host``, and its ``X-Forwarded-`` headers read."""
 
 
 class WebPage:
@@ -189,12 +193,13 @@ def make_app(state: _State) -> Starlette:
         return JSONResponse([{"t": round(wall - age, 2), "ago_s": round(age, 2), "faces": f} for age, f in ages])
 
     async def events(_: Request) -> Response:
-        return StreamingResponse(_events(state), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return StreamingResponse(_events(state), media_type="text/event-stream", headers=AT_ONCE)
 
     async def video(_: Request) -> Response:
         if not state.options.video:
             return PlainTextResponse("pictures are switched off (--no-video)\n", 404)
-        return StreamingResponse(_pictures(state), media_type="multipart/x-mixed-replace; boundary=frame")
+        kind = "multipart/x-mixed-replace; boundary=frame"
+        return StreamingResponse(_pictures(state), media_type=kind, headers=AT_ONCE)
 
     async def healthz(_: Request) -> Response:
         status = state.board.now()
@@ -219,7 +224,8 @@ def make_app(state: _State) -> Starlette:
         Route("/healthz", healthz),
         Route("/metrics", metrics),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, token=state.options.token, page=page)])
+    guard = Middleware(Guard, token=state.options.token, page=page, hosts=state.options.proxies)
+    return Starlette(routes=routes, middleware=[guard])
 
 
 async def _events(state: _State) -> AsyncIterator[str]:
