@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
-from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.channel import Channel, ChannelClosed, Room
 from fer_edge.defaults import (
     DEFAULT_DETECT_EVERY,
     DEFAULT_HYSTERESIS,
@@ -48,6 +48,8 @@ from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
 
 QUEUE_FRAMES: Final[int] = 3
+FRAME_BYTES: Final[int] = 48 << 20
+"""Of the pictures between reading and the end of the loop's turn, from files: eight of 1920x1080, two of 3840x2160."""
 POLL_S: Final[float] = 0.2
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 
@@ -110,6 +112,7 @@ class FacePipeline:
         self._frames: Channel[Frame] = Channel(1 if live else QUEUE_FRAMES, drop_oldest=live)
         self._found: Channel[_Found] = Channel(1 if live else QUEUE_FRAMES)
         self._results: Channel[Result] = Channel(1 if live else QUEUE_FRAMES)
+        self._room = Room(FRAME_BYTES)
         self._threads: list[threading.Thread] = []
         self._stop_asked = False
 
@@ -140,7 +143,10 @@ class FacePipeline:
                 self.stats.ages_s.append(result.age_s)
                 self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped
+                n_bytes = result.image.nbytes
                 yield result
+                del result  # or it would stay while the next one is waited for
+                self._room.give_back(n_bytes)
         finally:
             self.stats.ended_at = time.monotonic()
             self.close()
@@ -165,6 +171,7 @@ class FacePipeline:
         self.source.stop()
         for channel in (self._frames, self._found, self._results):
             channel.close(discard=True)
+        self._room.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(JOIN_S)
@@ -199,6 +206,10 @@ class FacePipeline:
             for frame in frames:
                 busy["capture"] += time.perf_counter() - began
                 self._frames.put(frame)
+                if not self.source.live:  # of a camera older frames are let go instead
+                    n_bytes = frame.image.nbytes
+                    del frame
+                    self._room.take(n_bytes)
                 began = time.perf_counter()
 
     def _detect(self) -> None:
@@ -218,6 +229,7 @@ class FacePipeline:
             count += 1
             busy["detect"] += time.perf_counter() - began
             self._found.put(_Found(frame, faces))
+            del frame
 
     def _classify(self) -> None:
         busy = self.stats.busy_s
@@ -239,6 +251,7 @@ class FacePipeline:
             busy["classify"] += network_s
             busy["rest"] += time.perf_counter() - began - network_s
             self._results.put(Result(found.frame, faces, time.monotonic()))
+            del found, image
 
 
 def _face(found: DetectedFace, answer: TrackedAnswer, raw: npt.NDArray[np.float32]) -> Face:

@@ -9,9 +9,11 @@ from typing import Final, Protocol
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.errors import FerError
 from fer_edge.logs import LOG
-from fer_edge.results import Result
+from fer_edge.results import Result, picture_bytes
 
 QUEUE_RESULTS: Final[int] = 8
+QUEUE_BYTES: Final[int] = 40 << 20
+"""Of the pictures that wait for an output and the one it works on: six of 1920x1080, one of 3840x2160."""
 CLOSE_S: Final[float] = 10.0
 
 
@@ -44,7 +46,9 @@ class SinkRunner:
         self.error: Exception | None = None
         """What ended the sink early, if anything did."""
         self._wait = sink.lossless and not live
-        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait)
+        self._queue: Channel[Result] = Channel(
+            QUEUE_RESULTS if sink.lossless else 1, drop_oldest=not self._wait, weigh=picture_bytes, most=QUEUE_BYTES
+        )
         self._thread = threading.Thread(target=self._run, name=f"fer-sink-{sink.name}", daemon=True)
         self._thread.start()
 

@@ -58,11 +58,14 @@ class VideoRecorder:
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
+        self._canvas: npt.NDArray[np.uint8] | None = None
         self._last: npt.NDArray[np.uint8] | None = None
 
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
-        image = annotate(result, blur=self._blur)
+        # A live source's last picture may have to be written again.
+        image = annotate(result, blur=self._blur, into=None if self._live else self._canvas)
+        self._canvas = None if self._live else image
         if self._writer is None:
             self._writer = self._open(image.shape[1], image.shape[0])
             self._start_s = result.time_s

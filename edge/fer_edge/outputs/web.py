@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import cv2
-import numpy as np
 
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.outputs.address import is_loopback, listen
-from fer_edge.outputs.draw import UNCERTAIN, annotate
+from fer_edge.outputs.draw import UNCERTAIN, annotate, shrunk
 from fer_edge.outputs.prometheus import CONTENT_TYPE, EmotionCounter, metrics_text
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.outputs.web_guard import MAX_HEADER_BYTES, Guard, limited_protocol
@@ -162,11 +161,7 @@ class _State:
 
 def encode_preview(result: Result, *, blur: bool) -> bytes:
     """The annotated frame as JPEG, at most :data:`PREVIEW_WIDTH` pixels wide."""
-    image = annotate(result, blur=blur)
-    height, width = image.shape[:2]
-    if width > PREVIEW_WIDTH:
-        size = (PREVIEW_WIDTH, max(1, round(height * PREVIEW_WIDTH / width)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    image = annotate(shrunk(result, PREVIEW_WIDTH), blur=blur)  # so that no large picture is copied
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1]
     return encoded.tobytes()
 
