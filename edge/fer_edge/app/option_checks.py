@@ -18,6 +18,7 @@ _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("web_host", ("web",)),
     ("mqtt_password_file", ("mqtt",)),
     ("mqtt_ca", ("mqtt",)),
+    ("name", ("mqtt",)),
 )
 """What counts only with one of the others."""
 _OF_CAMERAS: Final = ("size", "fps", "mjpg")
