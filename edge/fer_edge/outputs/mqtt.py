@@ -1,7 +1,7 @@
 """Results to an MQTT broker, with sensors that Home Assistant finds by itself. Needs the extra ``mqtt`` (paho).
 
-Topics below ``BASE`` (the path of the address, else ``fer-camera/NAME``; ``NAME`` is ``--name``, else it is made of host
-and source, so that two cameras on one machine differ):
+Topics below ``BASE`` (the path of the address, else ``fer-camera/NAME``; ``NAME`` is ``--name``, else it is made of
+host and source, so that two cameras on one machine differ):
 
 - ``BASE/availability``: ``online`` or ``offline``, retained; ``offline`` is the last will;
 - ``BASE/faces``: the JSON line of a frame, at most twice a second;
@@ -41,6 +41,9 @@ EXPIRE_S: Final[int] = 30
 RETRY_S: Final = (1, 60)
 TAKEN_OVER: Final[int] = 0x8E
 """Reason code "Session taken over" (MQTT 5, 4.13): another client connected under our id."""
+UNSUPPORTED_PROTOCOL: Final[int] = 0x84
+MQTT_3_1_1: Final[int] = 4
+"""Its level in a CONNECT packet; an older broker that refuses MQTT 5 gets this."""
 CLASH_S: Final[float] = 5.0
 CLASHES: Final[int] = 3
 """MQTT 3 gives no reason: so many losses in a row, each so soon after the connection, mean the same."""
@@ -111,10 +114,10 @@ class MqttPublisher:
         board: StatusBoard,
         *,
         ca_file: str | None = None,
+        protocol: int = 5,
     ) -> None:
         try:
-            from paho.mqtt import client as mqtt
-            from paho.mqtt.enums import CallbackAPIVersion
+            import paho.mqtt.client  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError.for_extra("paho-mqtt", "mqtt") from error
         self.broker = broker
@@ -128,24 +131,38 @@ class MqttPublisher:
         self._thrown_out = 0
         self.clashed = False
         """Another client has our id: given up, for else each would throw the other out for ever."""
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id(broker.base))
-        if broker.user is not None:
-            self._client.username_pw_set(broker.user, broker.password)
-        if broker.tls:
-            self._client.tls_set_context(_tls(ca_file))
-        elif broker.password and not is_loopback(broker.host):
+        self._tls = _tls(ca_file) if broker.tls else None
+        if not broker.tls and broker.password and not is_loopback(broker.host):
             LOG.warning("the password goes to MQTT broker %s unencrypted; better: mqtts://", broker.host)
-        self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
-        self._client.reconnect_delay_set(*RETRY_S)
-        self._client.on_connect = self._when_connected
-        self._client.on_connect_fail = self._when_unreachable
-        self._client.on_disconnect = self._when_lost
-        self._client.connect_async(broker.host, broker.port, keepalive=30)
-        self._client.loop_start()
+        self._connect(protocol)
+
+    def _connect(self, protocol: int) -> None:
+        from paho.mqtt import client as mqtt
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        broker = self.broker
+        client = self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id(broker.base), protocol=MQTTProtocolVersion(protocol)
+        )
+        if broker.user is not None:
+            client.username_pw_set(broker.user, broker.password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
+        client.reconnect_delay_set(*RETRY_S)
+        client.on_connect = self._when_connected
+        client.on_connect_fail = self._when_unreachable
+        client.on_disconnect = self._when_lost
+        client.connect_async(broker.host, broker.port, keepalive=30)
+        client.loop_start()
 
     def _when_connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del userdata, flags, properties
         if reason.is_failure:
+            if reason.value == UNSUPPORTED_PROTOCOL and client.protocol != MQTT_3_1_1 and client is self._client:
+                client.loop_stop()
+                self._connect(MQTT_3_1_1)
+                return
             if str(reason) != self._was_refused:
                 LOG.warning("MQTT broker %s refuses us: %s", self.broker.host, reason)
             self._was_refused = str(reason)
@@ -169,6 +186,8 @@ class MqttPublisher:
 
     def _when_lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del userdata, flags, properties
+        if client is not self._client:  # that of a protocol which was refused
+            return
         was_connected = self._connected.is_set()
         self._connected.clear()
         if self.clashed:
@@ -183,7 +202,7 @@ class MqttPublisher:
                 self.broker.host,
                 self.broker.base,
             )
-            client.disconnect()
+            client.loop_stop()  # not disconnect(), which paho forgets when the connection is lost already
             return
         if was_connected and reason.is_failure:
             LOG.warning("MQTT broker %s is lost (%s); trying again until it is back", self.broker.host, reason)
