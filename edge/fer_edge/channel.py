@@ -18,7 +18,8 @@ class Channel(Generic[Item]):
     """Bounded first-in first-out queue with an end.
 
     With ``drop_oldest`` a full channel loses its oldest item to the new one and :meth:`put` never waits: what arrives
-    at the other end is always fresh. Without it :meth:`put` waits.
+    at the other end is always fresh (where what is in use weighs all that may be there, the new one is lost). Without
+    it :meth:`put` waits.
 
     Args:
         size: the most items that wait.
@@ -52,9 +53,12 @@ class Channel(Generic[Item]):
                 self._changed.wait()
             if self._closed:
                 raise ChannelClosed
-            while self._items and self._is_full(item, 0):
+            while self._items and self._is_full(item, self._in_use):
                 self._items.popleft()
                 self.dropped += 1
+            if self._is_full(item, self._in_use):  # only ever with drop_oldest: what is in use weighs enough
+                self.dropped += 1
+                return
             self._items.append(item)
             self._changed.notify_all()
 

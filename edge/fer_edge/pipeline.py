@@ -48,8 +48,8 @@ from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
 
 QUEUE_FRAMES: Final[int] = 3
-FRAME_BYTES: Final[int] = 48 << 20
-"""Of the pictures between reading and the end of the loop's turn, from files: eight of 1920x1080, two of 3840x2160."""
+FRAME_BYTES: Final[int] = 40 << 20
+"""Of the pictures between reading and the end of the loop's turn, from files: six of 1920x1080, one of 3840x2160."""
 POLL_S: Final[float] = 0.2
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 

@@ -66,18 +66,20 @@ class VideoRecorder:
         # A live source's last picture may have to be written again.
         image = annotate(result, blur=self._blur, into=None if self._live else self._canvas)
         self._canvas = None if self._live else image
+        time_s = result.time_s
+        del result  # its picture is of no use any more, and encoding takes long
         if self._writer is None:
             self._writer = self._open(image.shape[1], image.shape[0])
-            self._start_s = result.time_s
+            self._start_s = time_s
         image = fit(image, *self._size)
         if not self._live:
             self._writer.write(image)
             self._written += 1
             return
-        if result.time_s - self._last_s > MAX_FILL_S:
-            self._start_s += result.time_s - self._last_s - 1.0 / self._fps
-        self._last_s = result.time_s
-        due = int((result.time_s - self._start_s) * self._fps) + 1
+        if time_s - self._last_s > MAX_FILL_S:
+            self._start_s += time_s - self._last_s - 1.0 / self._fps
+        self._last_s = time_s
+        due = int((time_s - self._start_s) * self._fps) + 1
         if self._last is not None:
             for _ in range(due - self._written - 1):
                 self._writer.write(self._last)
