@@ -89,7 +89,12 @@ def test_what_weighs_too_much_waits_until_the_one_in_use_is_done() -> None:
     channel.put(100)  # a single one always passes
     assert channel.get() == 100
     arrived: list[int] = []
-    thread = threading.Thread(target=lambda: (channel.put(24), arrived.append(24)))
+
+    def put() -> None:
+        channel.put(24)
+        arrived.append(24)
+
+    thread = threading.Thread(target=put)
     thread.start()
     time.sleep(0.1)
     assert arrived == []  # 100 is still in use

@@ -288,8 +288,8 @@ def test_a_broker_of_mqtt_3_is_spoken_to_in_its_own_way() -> None:
 
 
 def test_names_of_cameras() -> None:
-    sources = ("0", "1", "/dev/video2", "picamera", "picamera:1", "a/v.mp4", "b/v.mp4", "http://cam/1", "http://cam/2")
-    sources += ("rtsp://cam:554/live", "rtsp://cam:555/live", "http://cam/?channel=1", "http://cam/?channel=2")
+    sources = ["0", "1", "/dev/video2", "picamera", "picamera:1", "a/v.mp4", "b/v.mp4", "http://cam/1", "http://cam/2"]
+    sources += ["rtsp://cam:554/live", "rtsp://cam:555/live", "http://cam/?channel=1", "http://cam/?channel=2"]
     assert len(set(map(default_name, sources))) == len(sources)
     assert default_name("0") == default_name("0") == default_name("/dev/video0")
     # Who logs in, and with which password, is not which camera it is.

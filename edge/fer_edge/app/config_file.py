@@ -33,7 +33,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
     options = file_options(parser)
-    arguments = []
+    arguments: list[str] = []
     for key, value in table.items():
         action = options.get(key.replace("_", "-"))
         if action is None:
