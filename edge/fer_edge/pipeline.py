@@ -49,7 +49,10 @@ from fer_edge.results import Face, PipelineStats, Result
 
 QUEUE_FRAMES: Final[int] = 3
 FRAME_BYTES: Final[int] = 40 << 20
-"""Of the pictures between reading and the end of the loop's turn, from files: six of 1920x1080, one of 3840x2160."""
+"""Of the pictures between reading and the end of the loop's turn (of a camera: from the detector on).
+
+Six of 1920x1080, one of 3840x2160.
+"""
 POLL_S: Final[float] = 0.2
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 
@@ -206,9 +209,9 @@ class FacePipeline:
             for frame in frames:
                 busy["capture"] += time.perf_counter() - began
                 self._frames.put(frame)
-                if not self.source.live:  # of a camera older frames are let go instead
-                    n_bytes = frame.image.nbytes
-                    del frame
+                n_bytes = frame.image.nbytes
+                del frame
+                if not self.source.live:  # of a camera older frames are let go before the detector
                     self._room.take(n_bytes)
                 began = time.perf_counter()
 
@@ -229,7 +232,10 @@ class FacePipeline:
             count += 1
             busy["detect"] += time.perf_counter() - began
             self._found.put(_Found(frame, faces))
+            n_bytes = frame.image.nbytes
             del frame
+            if self.source.live:
+                self._room.take(n_bytes)
 
     def _classify(self) -> None:
         busy = self.stats.busy_s

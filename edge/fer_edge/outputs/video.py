@@ -63,19 +63,20 @@ class VideoRecorder:
 
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
-        # A live source's last picture may have to be written again.
-        image = annotate(result, blur=self._blur, into=None if self._live else self._canvas)
-        self._canvas = None if self._live else image
-        time_s = result.time_s
-        del result  # its picture is of no use any more, and encoding takes long
         if self._writer is None:
-            self._writer = self._open(image.shape[1], image.shape[0])
-            self._start_s = time_s
-        image = fit(image, *self._size)
-        if not self._live:
-            self._writer.write(image)
+            self._writer = self._open(result.image.shape[1], result.image.shape[0])
+            self._start_s = result.time_s
+        due = self._fill(result.time_s) if self._live else self._written + 1
+        self._canvas = annotate(result, blur=self._blur, into=self._canvas)
+        del result  # its picture is of no use any more, and encoding takes long
+        self._last = fit(self._canvas, *self._size)
+        if due > self._written:
+            self._writer.write(self._last)
             self._written += 1
-            return
+
+    def _fill(self, time_s: float) -> int:
+        """Repeat the last picture up to ``time_s`` seconds; how many pictures there have to be then."""
+        assert self._writer is not None
         if time_s - self._last_s > MAX_FILL_S:
             self._start_s += time_s - self._last_s - 1.0 / self._fps
         self._last_s = time_s
@@ -84,10 +85,7 @@ class VideoRecorder:
             for _ in range(due - self._written - 1):
                 self._writer.write(self._last)
                 self._written += 1
-        if due > self._written:
-            self._writer.write(image)
-            self._written += 1
-        self._last = image
+        return due
 
     def _open(self, width: int, height: int) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
