@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,10 +81,21 @@ def beginning(port: int, path: str, wanted: bytes, show: Callable[[], object], *
         assert answer.status == 200
         content = b""
         end = time.monotonic() + 5
-        while wanted not in content:
-            show()
-            content += answer.read1(65536)
-            assert time.monotonic() < end
+        done = threading.Event()
+
+        def go_on() -> None:  # a picture is made only once somebody looks
+            while not done.wait(0.05):
+                show()
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            while wanted not in content:
+                content += answer.read1(65536)
+                assert time.monotonic() < end
+        finally:
+            done.set()
+            thread.join()
         return content
 
 
