@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
 from fer_edge.missing import explained
+from fer_edge.redact import redact
 
 __all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
 
@@ -110,14 +111,16 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, if anybody reads it: a closed terminal must not cost a recording.
+    """Write a line without passwords to standard error, if anybody reads it.
+
+    A closed terminal must not cost a recording.
 
     Args:
         text: the line, without its end.
     """
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{redact(text)}\n")
             sys.stderr.flush()
 
 

@@ -17,6 +17,8 @@ A message says what was expected, what came, and what to do, in one or two lines
 
 from __future__ import annotations
 
+from fer_edge.redact import redact
+
 __all__ = [
     "CheckFailedError",
     "DataError",
@@ -31,9 +33,15 @@ __all__ = [
 
 
 class FerError(Exception):
-    """Base of all errors of the toolkit; ``exit_code`` is what a command that ends with it returns."""
+    """Base of all errors of the toolkit; ``exit_code`` is what a command that ends with it returns.
+
+    Its message never holds a password: see :mod:`fer_edge.redact`.
+    """
 
     exit_code = 2
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UsageError(FerError):

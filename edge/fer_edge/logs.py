@@ -13,11 +13,21 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from fer_edge.redact import redact
+
 __all__ = ["LOG", "making_room", "set_verbosity", "shown_on_stderr"]
 
 LOG: Final = logging.getLogger("fer_edge")
 _BEFORE: Final[list[Callable[[], None]]] = []
 """What makes room on the terminal before a line is written: a progress line removes itself."""
+
+
+def _without_passwords(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redact(record.getMessage()), None
+    return True
+
+
+LOG.addFilter(_without_passwords)  # before any handler, those of other programs, too
 
 
 class _Lines(logging.Handler):

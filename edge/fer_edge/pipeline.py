@@ -28,7 +28,7 @@ import numpy as np
 from fer_edge.arrays import FloatArray
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
-from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.channel import Channel, ChannelClosed, Room
 from fer_edge.defaults import (
     DEFAULT_DETECT_EVERY,
     DEFAULT_HYSTERESIS,
@@ -50,6 +50,11 @@ from fer_edge.results import Face, PipelineStats, Result
 __all__ = ["JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
 QUEUE_FRAMES: Final[int] = 3
+FRAME_BYTES: Final[int] = 40 << 20
+"""Of the pictures between reading and the end of the loop's turn (of a camera: from the detector on).
+
+Six of 1920x1080, one of 3840x2160.
+"""
 POLL_S: Final[float] = 0.2
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 
@@ -112,6 +117,7 @@ class FacePipeline:
         self._frames: Channel[Frame] = Channel(1 if live else QUEUE_FRAMES, drop_oldest=live)
         self._found: Channel[_Found] = Channel(1 if live else QUEUE_FRAMES)
         self._results: Channel[Result] = Channel(1 if live else QUEUE_FRAMES)
+        self._room = Room(FRAME_BYTES)
         self._threads: list[threading.Thread] = []
         self._stop_asked = False
 
@@ -152,7 +158,10 @@ class FacePipeline:
                 self.stats.ages_s.append(result.age_s)
                 self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped
+                n_bytes = result.image.nbytes
                 yield result
+                del result  # or it would stay while the next one is waited for
+                self._room.give_back(n_bytes)
         finally:
             self.stats.ended_at = time.monotonic()
             self.close()
@@ -177,6 +186,7 @@ class FacePipeline:
         self.source.stop()
         for channel in (self._frames, self._found, self._results):
             channel.close(discard=True)
+        self._room.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(JOIN_S)
@@ -211,6 +221,10 @@ class FacePipeline:
             for frame in frames:
                 busy["capture"] += time.perf_counter() - began
                 self._frames.put(frame)
+                n_bytes = frame.image.nbytes
+                del frame
+                if not self.source.live:  # of a camera older frames are let go before the detector
+                    self._room.take(n_bytes)
                 began = time.perf_counter()
 
     def _detect(self) -> None:
@@ -230,6 +244,10 @@ class FacePipeline:
             count += 1
             busy["detect"] += time.perf_counter() - began
             self._found.put(_Found(frame, faces))
+            n_bytes = frame.image.nbytes
+            del frame
+            if self.source.live:
+                self._room.take(n_bytes)
 
     def _classify(self) -> None:
         busy = self.stats.busy_s
@@ -251,6 +269,7 @@ class FacePipeline:
             busy["classify"] += network_s
             busy["rest"] += time.perf_counter() - began - network_s
             self._results.put(Result(found.frame, faces, time.monotonic()))
+            del found, image
 
 
 def _face(found: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:

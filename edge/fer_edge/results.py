@@ -100,6 +100,11 @@ class Result:
         return line
 
 
+def picture_bytes(result: Result) -> int:
+    """What the picture of a result takes in memory."""
+    return result.image.nbytes
+
+
 @dataclass
 class PipelineStats:
     """Counts and times so far; written by the pipeline's threads, to be read by anyone."""

@@ -18,9 +18,10 @@ from fer_edge.capture import streams, v4l2
 from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.open import open_source
-from fer_edge.capture.streams import LiveCapture, open_camera, open_stream, without_password
+from fer_edge.capture.streams import LiveCapture, open_camera, open_stream
 from fer_edge.capture.v4l2 import CameraInfo, list_cameras
 from fer_edge.errors import DeviceError, SourceError
+from fer_edge.redact import redact_address
 
 
 class ScriptedCapture:
@@ -150,8 +151,8 @@ def test_a_node_that_is_no_camera_is_recognised(tmp_path: Path) -> None:
 
 
 def test_passwords_are_not_shown() -> None:
-    assert without_password("rtsp://me:s3cret@cam.local:554/live?x=a@b") == "rtsp://me:***@cam.local:554/live?x=a@b"
-    assert without_password("rtsp://cam.local:554/live") == "rtsp://cam.local:554/live"
+    assert redact_address("rtsp://me:s3cret@cam.local:554/live?x=a@b") == "rtsp://me:***@cam.local:554/live?x=a@b"
+    assert redact_address("rtsp://cam.local:554/live") == "rtsp://cam.local:554/live"
     with pytest.raises(SourceError, match=r"me:\*\*\*@127\.0\.0\.1:9") as caught:
         open_stream("rtsp://me:s3cret@127.0.0.1:9/live", CaptureOptions())
     assert "s3cret" not in str(caught.value)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fer_edge.channel import Channel, ChannelClosed
+from fer_edge.channel import Channel, ChannelClosed, Room
 
 
 def test_items_come_out_in_order_and_then_the_end() -> None:
@@ -82,3 +82,52 @@ def test_get_times_out() -> None:
 def test_size_is_checked() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Channel[int](0)
+
+
+def test_what_weighs_too_much_waits_until_the_one_in_use_is_done() -> None:
+    channel: Channel[int] = Channel(8, weigh=lambda item: item, most=40)
+    channel.put(100)  # a single one always passes
+    assert channel.get() == 100
+    arrived: list[int] = []
+
+    def put() -> None:
+        channel.put(24)
+        arrived.append(24)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    time.sleep(0.1)
+    assert arrived == []  # 100 is still in use
+    assert channel.get(5.0) == 24
+    thread.join(5.0)
+    assert arrived == [24]
+
+
+def test_a_heavy_item_is_lost_rather_than_waited_for() -> None:
+    channel: Channel[int] = Channel(8, drop_oldest=True, weigh=lambda item: item, most=40)
+    channel.put(24)
+    channel.put(25)
+    assert channel.dropped == 1
+    assert channel.get() == 25
+    channel.put(26)
+    assert channel.dropped == 2
+    with pytest.raises(TimeoutError):
+        channel.get(0.01)
+    channel.put(27)
+    assert channel.get(1.0) == 27
+
+
+def test_room_lets_one_more_set_out_when_there_is_room() -> None:
+    room = Room(40)
+    room.take(10)
+    room.take(10)
+    waiting = threading.Thread(target=lambda: room.take(20))  # with another one of 20 it would be 60
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    room.give_back(20)
+    waiting.join(5.0)
+    assert not waiting.is_alive()
+    room.close()
+    with pytest.raises(ChannelClosed):
+        room.take(1)

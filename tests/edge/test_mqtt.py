@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -16,9 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.app.cli import main
 from fer_edge.capture.frames import Frame
 from fer_edge.errors import MissingDependencyError, UsageError
-from fer_edge.outputs.mqtt import MqttPublisher, discovery_messages, parse_broker, state_of
+from fer_edge.outputs import mqtt
+from fer_edge.outputs.camera_name import default_name
+from fer_edge.outputs.mqtt import MqttPublisher, client_id, discovery_messages, parse_broker, state_of
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.results import Face, PipelineStats, Result
 
@@ -211,6 +215,102 @@ def test_a_broker_that_is_not_there_yet(broker: Broker, heard: dict[str, list[by
     broker.start()
     wait_for(lambda: b"online" in heard.get("cam/availability", []), 15.0)
     sink.close()
+
+
+def two(broker: Broker, first: str, second: str, **options: Any) -> tuple[MqttPublisher, MqttPublisher]:
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    one = MqttPublisher(parse_broker(address, name=default_name(first)), board(), **options)
+    wait_for(one._connected.is_set)
+    other = MqttPublisher(parse_broker(address, name=default_name(second)), board(), **options)
+    wait_for(other._connected.is_set)
+    return one, other
+
+
+def test_two_cameras_of_one_host_live_side_by_side(
+    broker: Broker, heard: dict[str, list[bytes]], notices: list[str]
+) -> None:
+    one, other = two(broker, "0", "rtsp://me:s3cret@cam.local/live")
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 8)
+    devices = [json.loads(heard[topic][0]) for topic in heard if topic.startswith("homeassistant/")]
+    assert len({payload["unique_id"] for payload in devices}) == 8
+    assert len({payload["device"]["identifiers"][0] for payload in devices}) == 2
+    assert len({payload["device"]["name"] for payload in devices}) == 2
+    one.write(result("happy"))
+    other.write(result("sad"))
+    wait_for(lambda: len([topic for topic in heard if topic.endswith("/state")]) == 2)
+    time.sleep(1.5)  # the one that was thrown out came back after a second
+    assert one._connected.is_set()
+    assert other._connected.is_set()
+    assert notices == []
+    assert not any("s3cret" in topic or b"s3cret" in b"".join(heard[topic]) for topic in heard)
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("protocol", [5, 4])
+def test_a_clash_is_named_and_not_fought(
+    broker: Broker, notices: list[str], protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "RETRY_S", (1, 1))
+    monkeypatch.setattr(mqtt, "CLASHES", 2)
+    one, other = two(broker, "0", "0", protocol=protocol)
+    wait_for(lambda: one.clashed or other.clashed, 15.0)
+    loser, winner = (one, other) if one.clashed else (other, one)
+    wait_for(winner._connected.is_set, 15.0)
+    said = [notice for notice in notices if "another client has our id" in notice]
+    assert len(said) == 1
+    assert "--name" in said[0]
+    time.sleep(1.5)
+    assert winner._connected.is_set()
+    assert not loser._connected.is_set()
+    loser.write(result())
+    one.close()
+    other.close()
+
+
+def test_a_broker_of_mqtt_3_is_spoken_to_in_its_own_way() -> None:
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
+    levels: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}/cam"), board())
+        server.settimeout(10)
+        for answer in (b"\x20\x02\x00\x01", b"\x20\x02\x00\x00"):  # MQTT 3.1.1, 3.2.2.3: wrong level; accepted
+            connection = server.accept()[0]
+            levels.append(connection.recv(1000)[8])
+            connection.sendall(answer)
+            if answer.endswith(b"\x01"):
+                connection.close()
+        wait_for(sink._connected.is_set)
+        connection.close()
+        sink._client.disconnect()
+        sink._client.loop_stop()
+    assert levels == [5, 4]
+
+
+def test_names_of_cameras() -> None:
+    sources = ["0", "1", "/dev/video2", "picamera", "picamera:1", "a/v.mp4", "b/v.mp4", "http://cam/1", "http://cam/2"]
+    sources += ["rtsp://cam:554/live", "rtsp://cam:555/live", "http://cam/?channel=1", "http://cam/?channel=2"]
+    assert len(set(map(default_name, sources))) == len(sources)
+    assert default_name("0") == default_name("0") == default_name("/dev/video0")
+    # Who logs in, and with which password, is not which camera it is.
+    names = {default_name(f"http://{who}cam/?pwd={pwd}&channel=1") for who in ("", "me:a@", "you:b/c@") for pwd in "xy"}
+    assert len(names) == 1
+    for source in sources:
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,130}", default_name(source))
+    first, second = (parse_broker("mqtt://h", name=default_name(source)) for source in "01")
+    assert client_id(first.base) != client_id(second.base)
+    assert len(client_id(first.base)) == 23
+    devices = [next(iter(discovery_messages(base).values()))["device"] for base in ("a b", "a/b", "a.b")]
+    assert len({device["identifiers"][0] for device in devices}) == 3
+    assert parse_broker("mqtt://h", name="Front door").base == "fer-camera/Front_door"
+    assert next(iter(discovery_messages("b", "Front door").values()))["device"]["name"] == "Front door"
+    assert parse_broker("mqtt://me:a/b@c@h/t").password == "a/b@c"
+
+
+def test_the_option_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("", "a/b", "#", "+", "x" * 65, "..."):
+        assert main(["0", "--mqtt", "mqtt://h", "--name", wrong]) == 2
+        assert "--name" in capsys.readouterr().err
 
 
 def openssl(folder: Path, *arguments: str) -> None:

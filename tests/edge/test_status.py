@@ -116,6 +116,17 @@ def test_metrics_server() -> None:
 def test_addresses() -> None:
     assert parse_address("127.0.0.1:8080", "--web") == ("127.0.0.1", 8080)
     assert parse_address("[::1]:80", "--web") == ("::1", 80)
+    assert parse_address("http://0.0.0.0:8080/", "--web") == ("0.0.0.0", 8080)
+    assert parse_address("HTTP://[::1]:9100", "--metrics") == ("::1", 9100)
+    assert parse_address("http://localhost", "--web") == ("localhost", 80)
+    for address, reason in (
+        ("http://127.0.0.1:8080/cam1/", "served at /, not at /cam1/.*give 127.0.0.1:8080$"),
+        ("http://127.0.0.1:8080?token=x", "served at /"),
+        ("https://127.0.0.1:8080/", "plain HTTP is served"),
+        ("ftp://127.0.0.1:8080", "expected http://"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            parse_address(address, "--web")
     assert parse_address(":9", "--web") == parse_address("9", "--web") == ("127.0.0.1", 9)
     for wrong in ("localhost", "host:port", "1.2.3.4:99999", ""):
         with pytest.raises(UsageError, match="expected HOST:PORT"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_edge.command import did_you_mean
 from fer_edge.errors import UsageError
+from fer_edge.redact import HIDDEN, redact_address
 
 _NOT_IN_A_FILE = frozenset({"help", "version", "config", "print_config", "list_cameras", "fetch", "verify"})
 
@@ -32,13 +33,14 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
     options = file_options(parser)
-    arguments = []
+    arguments: list[str] = []
     for key, value in table.items():
         action = options.get(key.replace("_", "-"))
         if action is None:
             hint = did_you_mean(key.replace("_", "-"), options)
             raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
-        arguments.append(_argument(path, key, action, value))
+        several = value if isinstance(action, argparse._AppendAction) and isinstance(value, list) else [value]
+        arguments.extend(_argument(path, key, action, one) for one in several)
     return arguments
 
 
@@ -68,7 +70,10 @@ def _argument(path: Path, key: str, action: argparse.Action, value: Any) -> str:
 
 
 def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
-    """A TOML file that holds ``arguments``; options that are not set stand in it as comments."""
+    """A TOML file that holds ``arguments``; options that are not set stand in it as comments.
+
+    Passwords are left out, since what is printed is often passed on, for example with a question; a line says so.
+    """
     lines = [
         "# Options of fer-camera; use with: fer-camera --config FILE",
         "# The command line takes precedence over this file.",
@@ -78,9 +83,16 @@ def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
         text = " ".join((action.help or "").split()).replace("%%", "%")
         lines.append(f"# {text}")
         value = getattr(arguments, action.dest)
+        if isinstance(value, str) and (shown := _shown(name, value)) != value:
+            value = shown
+            lines.append(f"# The password is left out: put it in for {HIDDEN}, in a file that nobody else can read.")
         lines.append(f"# {name} = ..." if value is None else f"{name} = {_toml(value)}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _shown(name: str, value: str) -> str:
+    return HIDDEN if name == "web-token" else redact_address(value)
 
 
 def _toml(value: Any) -> str:

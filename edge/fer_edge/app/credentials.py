@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 from fer_edge.outputs.secret import MQTT_PASSWORD, WEB_TOKEN
+from fer_edge.redact import HIDDEN, keep_secret, keep_secrets_of, redact_address, split_userinfo
 
 
 def check_command_line(given: argparse.Namespace) -> None:
@@ -25,12 +25,22 @@ def check_command_line(given: argparse.Namespace) -> None:
     advice = "every user of this machine can read it there"
     if given.web_token:
         LOG.warning(f"--web-token is on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
-    if any(map(_password, (str(given.source), *given.inputs))):
+    if any(redact_address(address) != address for address in (str(given.source), *given.inputs)):
         LOG.warning(f"the password of the source is on the command line, {advice}; better: source in a --config file")
 
 
 def _password(address: str) -> str | None:
-    try:
-        return urlsplit(address).password
-    except ValueError:
-        return None
+    return split_userinfo(address)[2] if redact_address(address) != address else None
+
+
+def keep_secrets(arguments: argparse.Namespace) -> None:
+    """Register the passwords among the options, so that no message holds them, not even one of a library.
+
+    Raises:
+        UsageError: for an address as it was shown, with the password left out.
+    """
+    for address in (*arguments.inputs, arguments.mqtt or ""):
+        if f":{HIDDEN}@" in address or f"={HIDDEN}" in address:
+            raise UsageError(f"{address}: the password was left out when this was shown; put it in for {HIDDEN}")
+        keep_secrets_of(address)
+    keep_secret(arguments.web_token)

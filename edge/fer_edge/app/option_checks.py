@@ -15,8 +15,10 @@ _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("jsonl_max_mb", ("jsonl",)),
     ("web_token", ("web", "metrics")),
     ("web_token_file", ("web", "metrics")),
+    ("web_host", ("web",)),
     ("mqtt_password_file", ("mqtt",)),
     ("mqtt_ca", ("mqtt",)),
+    ("name", ("mqtt",)),
 )
 """What counts only with one of the others."""
 _OF_CAMERAS: Final = ("size", "fps", "mjpg")

@@ -257,6 +257,7 @@ class Session:
                     runner.put(result)
                 if shown is not None:
                     shown.put(result)
+                del result  # or its picture would stay while the next one is waited for
             self.progress.update(pipeline.stats.frames)
             if shown is None and runners and all(runner.ended for runner in runners):
                 self._ended = True

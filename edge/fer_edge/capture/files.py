@@ -220,6 +220,7 @@ class VideoFile:
                         break
                 image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
                 yield Frame(image, index, last_s, time.monotonic())
+                del image  # or it would stay while the next one is read
                 index += 1
         finally:
             self._capture.release()

@@ -23,6 +23,7 @@ from fer_edge.capture.mjpeg import MAX_PICTURE_BYTES, MjpegCapture
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
 from fer_edge.errors import FerError, SourceError
+from fer_edge.redact import split_userinfo
 
 TIMEOUT_S: Final[float] = 8.0
 POLLS_PER_SECOND: Final[float] = 1.0
@@ -75,13 +76,12 @@ class _Address:
     """An address without its password, and an opener that knows it."""
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
-        user, _, host = parts.netloc.rpartition("@")
-        self.url = urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
+        scheme, name, password, rest = split_userinfo(address)
+        parts = urlsplit(scheme + rest)
+        self.url = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", parts.query, ""))
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        if user:
-            name, _, password = user.partition(":")
-            passwords.add_password(None, self.url, unquote(name), unquote(password))
+        if name is not None:
+            passwords.add_password(None, self.url, unquote(name), unquote(password or ""))
         self._opener = urllib.request.build_opener(_Basic(passwords), _Digest(passwords))
 
     def open(self, **headers: str) -> Any:

@@ -7,7 +7,6 @@ so, and everything after the source just sees no new frames.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from fer_edge.capture.v4l2 import list_cameras
 from fer_edge.errors import DeviceError, SourceError
 from fer_edge.image_bytes import why_refused
 from fer_edge.logs import LOG
+from fer_edge.redact import redact_address
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
@@ -246,7 +246,7 @@ def open_stream(address: str, options: CaptureOptions) -> Source:
         from fer_edge.capture.web_sources import open_http
 
         return open_http(address, options)
-    shown = without_password(address)
+    shown = redact_address(address)
     first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
@@ -263,8 +263,3 @@ def open_by_ffmpeg(address: str) -> Capture:
         return JpegCapture(opened)
     capture: Capture = opened
     return capture
-
-
-def without_password(address: str) -> str:
-    """The address with ``user:password@`` reduced to ``user:***@``."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", address)

@@ -18,9 +18,10 @@ from fer_edge.capture.http_camera import POLLS_PER_SECOND, SnapshotCapture, ask,
 from fer_edge.capture.mjpeg import MjpegCapture
 from fer_edge.capture.orientation import UPRIGHT, combine, matrix_orientation
 from fer_edge.capture.pictures import decode
-from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg, without_password
+from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg
 from fer_edge.errors import FerError, SourceError
 from fer_edge.logs import LOG
+from fer_edge.redact import redact_address
 
 Notice = Callable[[str], None]
 NEEDS_PARTS: Final[str] = "MP4 or MOV"
@@ -38,7 +39,7 @@ def open_http(address: str, options: CaptureOptions) -> Source:
     Raises:
         SourceError: nobody answers, or with something that is neither picture nor video.
     """
-    shown = without_password(address)
+    shown = redact_address(address)
     try:
         answer = ask(address)
     except FerError as error:
@@ -67,7 +68,7 @@ def open_http(address: str, options: CaptureOptions) -> Source:
 
 
 def _stream(address: str, stream: MjpegCapture, options: CaptureOptions) -> Source:
-    shown = without_password(address)
+    shown = redact_address(address)
     if stream.wait_for_one() is None:
         stream.release()
         raise SourceError(f"{shown} cannot be opened as a stream: it sends no JPEG pictures")
@@ -89,7 +90,7 @@ def _nothing() -> MjpegCapture:
 
 
 def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
-    shown = without_password(address)
+    shown = redact_address(address)
     if frames_in(content) > 1:
         ours = content[:4] in (b"RIFF",) or content[4:8] == b"ftyp"
         return VideoFile(
@@ -112,7 +113,7 @@ def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
 
 def _downloaded(address: str, length: int, options: CaptureOptions) -> VideoFile:
     """A film from a server that sends files only as a whole, where FFmpeg would find no frame."""
-    shown = without_password(address)
+    shown = redact_address(address)
     if length > MAX_DOWNLOAD_BYTES:
         raise SourceError(
             f"{shown}: its server does not support range requests, and it is too large; download it first"
@@ -153,7 +154,7 @@ def _film(address: str, options: CaptureOptions) -> VideoFile:
         address,
         realtime=options.realtime,
         loop=options.loop,
-        description=without_password(address),
+        description=redact_address(address),
         orientation=combine(stored or UPRIGHT, options.orientation),
         open_capture=open_capture,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 
@@ -10,12 +11,40 @@ from fer_edge.errors import UsageError
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:
-    """``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` or ``8080`` (both on 127.0.0.1); raises :class:`UsageError`."""
+    """``127.0.0.1:8080``, ``[::1]:8080``, ``:8080`` or ``8080`` (both on 127.0.0.1).
+
+    Args:
+        text: such an address, also as it is copied from a browser: ``http://127.0.0.1:8080/``.
+        option: names it in messages.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    text = _without_scheme(text, option)
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and int(port) <= 65535) or "/" in host:
         raise UsageError(f"{option} {text}: expected HOST:PORT or PORT, for example 127.0.0.1:8080 or 8080")
     return host, int(port)
+
+
+def _without_scheme(text: str, option: str) -> str:
+    scheme, found, rest = text.strip().partition("://")
+    if not found:
+        return text
+    if scheme.lower() != "http":
+        reason = (
+            "plain HTTP is served, put a proxy for TLS before it" if scheme.lower() == "https" else "expected http://"
+        )
+        raise UsageError(f"{option} {text}: {reason}; give HOST:PORT or PORT")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if rest[len(place) :] not in ("", "/"):
+        raise UsageError(
+            f"{option} {text}: it is served at /, not at {rest[len(place) :]} (a proxy may put it there); "
+            f"give {place or 'HOST:PORT'}"
+        )
+    # Without a port a browser means 80.
+    return place if re.search(r":\d+$", place) else f"{place}:80"
 
 
 def reachable(host: str) -> list[str]:

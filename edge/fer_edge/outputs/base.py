@@ -9,11 +9,13 @@ from typing import Final, Protocol
 from fer_edge.channel import Channel, ChannelClosed
 from fer_edge.errors import FerError
 from fer_edge.logs import LOG
-from fer_edge.results import Result
+from fer_edge.results import Result, picture_bytes
 
 __all__ = ["CLOSE_S", "QUEUE_RESULTS", "Output", "OutputRunner"]
 
 QUEUE_RESULTS: Final[int] = 8
+QUEUE_BYTES: Final[int] = 40 << 20
+"""Of the pictures that wait for an output and the one it works on: six of 1920x1080, one of 3840x2160."""
 CLOSE_S: Final[float] = 10.0
 
 
@@ -55,7 +57,9 @@ class OutputRunner:
         self.error: Exception | None = None
         """What ended the output early, if anything did."""
         self._wait = output.lossless and not live
-        self._queue: Channel[Result] = Channel(QUEUE_RESULTS if output.lossless else 1, drop_oldest=not self._wait)
+        self._queue: Channel[Result] = Channel(
+            QUEUE_RESULTS if output.lossless else 1, drop_oldest=not self._wait, weigh=picture_bytes, most=QUEUE_BYTES
+        )
         self._thread = threading.Thread(target=self._run, name=f"fer-output-{output.name}", daemon=True)
         self._thread.start()
 

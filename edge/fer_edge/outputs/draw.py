@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
+import numpy as np
 
 from fer_edge.arrays import Image
 from fer_edge.labels import EMOTIONS
@@ -29,17 +31,53 @@ BLUR_MARGIN: Final[float] = 0.25
 _FONT: Final[int] = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def annotate(result: Result, *, blur: bool = False) -> Image:
+def annotate(result: Result, *, blur: bool = False, into: Image | None = None) -> Image:
     """A copy of the frame ``(H, W, 3)`` BGR with box, name, confidence and seven bars for each face.
 
-    With ``blur`` the faces are made unrecognisable first.
+    Args:
+        result: the frame and its faces.
+        blur: make the faces unrecognisable first.
+        into: an earlier copy, to be written over if its size fits: memory and time of a new one are spared.
+
+    Returns:
+        The copy.
     """
-    image = result.image.copy()
+    if into is not None and into.shape == result.image.shape:
+        image = into
+        np.copyto(image, result.image)
+    else:
+        image = result.image.copy()
     if blur:
         for face in result.faces:
             blur_box(image, face.box)
     draw_faces(image, result.faces)
     return image
+
+
+def shrunk(result: Result, width: int) -> Result:
+    """A result with a smaller picture, and its boxes on that.
+
+    Args:
+        result: the frame and its faces.
+        width: of the picture at most, in pixels.
+
+    Returns:
+        The result; the same one where its picture is no wider.
+    """
+    height_before, width_before = result.image.shape[:2]
+    if width_before <= width:
+        return result
+    height = max(1, round(height_before * width / width_before))
+    image = np.asarray(cv2.resize(result.image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def fit(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        left, top = box[0] * width // width_before, box[1] * height // height_before
+        right = -(-(box[0] + box[2]) * width // width_before)
+        bottom = -(-(box[1] + box[3]) * height // height_before)
+        return left, top, max(1, right - left), max(1, bottom - top)
+
+    faces = tuple(replace(face, box=fit(face.box)) for face in result.faces)
+    return replace(result, frame=replace(result.frame, image=image), faces=faces)
 
 
 def blur_box(image: Image, box: tuple[int, int, int, int], margin: float = BLUR_MARGIN) -> None:

@@ -1,6 +1,7 @@
 """Results to an MQTT broker, with sensors that Home Assistant finds by itself. Needs the extra ``mqtt`` (paho).
 
-Topics below ``BASE`` (the path of the address, else ``fer-camera/HOSTNAME``):
+Topics below ``BASE`` (the path of the address, else ``fer-camera/NAME``; ``NAME`` is ``--name``, else it is made of
+host and source, so that two cameras on one machine differ):
 
 - ``BASE/availability``: ``online`` or ``offline``, retained; ``offline`` is the last will;
 - ``BASE/faces``: the JSON line of a frame, at most twice a second;
@@ -11,8 +12,8 @@ Numbers and names only: no picture is ever sent.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 import socket
 import ssl
 import sys
@@ -26,8 +27,10 @@ from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.labels import EMOTIONS
 from fer_edge.logs import LOG
 from fer_edge.outputs.address import is_loopback
+from fer_edge.outputs.camera_name import plain
 from fer_edge.outputs.draw import UNCERTAIN
 from fer_edge.outputs.status import StatusBoard
+from fer_edge.redact import split_userinfo
 from fer_edge.results import Result
 
 NOBODY: Final[str] = "nobody"
@@ -36,6 +39,14 @@ STATE_EVERY_S: Final[float] = 1.0
 EXPIRE_S: Final[int] = 30
 """Sensors without news for so long show as unavailable: the camera is lost, though we are here."""
 RETRY_S: Final = (1, 60)
+TAKEN_OVER: Final[int] = 0x8E
+"""Reason code "Session taken over" (MQTT 5, 4.13): another client connected under our id."""
+UNSUPPORTED_PROTOCOL: Final[int] = 0x84
+MQTT_3_1_1: Final[int] = 4
+"""Its level in a CONNECT packet; an older broker that refuses MQTT 5 gets this."""
+CLASH_S: Final[float] = 5.0
+CLASHES: Final[int] = 3
+"""MQTT 3 gives no reason: so many losses in a row, each so soon after the connection, mean the same."""
 DISCOVERY: Final[str] = "homeassistant"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
@@ -50,36 +61,45 @@ class Broker:
     user: str | None
     password: str | None
     base: str
+    name: str = ""
+    """Of the camera, as Home Assistant shows it."""
 
 
-def parse_broker(address: str, password: str | None = None) -> Broker:
-    """``mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/BASE/TOPIC]``; raises :class:`UsageError` for anything else."""
+def parse_broker(address: str, password: str | None = None, *, name: str | None = None) -> Broker:
+    """Take an address apart.
+
+    Args:
+        address: ``mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/BASE/TOPIC]``.
+        password: counts where the address holds none.
+        name: of the camera, for topics where the address holds none.
+
+    Raises:
+        UsageError: for anything else.
+    """
     wrong = UsageError(
         "--mqtt: expected mqtt://[USER@]HOST[:PORT][/BASE/TOPIC], or mqtts:// for TLS; "
         "the password comes from FER_MQTT_PASSWORD or --mqtt-password-file"
     )
+    scheme, user, own_password, rest = split_userinfo(address)
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(scheme + rest)
         port = parts.port
     except ValueError:
         raise wrong from None
     if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
         raise wrong
-    base = unquote(parts.path).strip("/") or f"fer-camera/{_plain(socket.gethostname())}"
+    base = unquote(parts.path).strip("/") or f"fer-camera/{plain(name or socket.gethostname())}"
     if "+" in base or "#" in base:
         raise UsageError(f"--mqtt: a topic to write to cannot hold + or #, got {base}")
     return Broker(
         host=parts.hostname,
         port=port or _PORTS[parts.scheme],
         tls=parts.scheme == "mqtts",
-        user=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else password,
+        user=unquote(user) if user else None,
+        password=unquote(own_password) if own_password else password,
         base=base,
+        name=name or base.replace("/", " "),
     )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
 
 
 class MqttPublisher:
@@ -94,10 +114,10 @@ class MqttPublisher:
         board: StatusBoard,
         *,
         ca_file: str | None = None,
+        protocol: int = 5,
     ) -> None:
         try:
-            from paho.mqtt import client as mqtt
-            from paho.mqtt.enums import CallbackAPIVersion
+            import paho.mqtt.client  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError.for_extra("paho-mqtt", "mqtt") from error
         self.broker = broker
@@ -107,33 +127,52 @@ class MqttPublisher:
         self._state: dict[str, Any] | None = None
         self._was_refused = ""
         self._connected = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"fer-{_plain(broker.base)}"[-60:])
-        if broker.user is not None:
-            self._client.username_pw_set(broker.user, broker.password)
-        if broker.tls:
-            self._client.tls_set_context(_tls(ca_file))
-        elif broker.password and not is_loopback(broker.host):
+        self._connected_at = 0.0
+        self._thrown_out = 0
+        self.clashed = False
+        """Another client has our id: given up, for else each would throw the other out for ever."""
+        self._tls = _tls(ca_file) if broker.tls else None
+        if not broker.tls and broker.password and not is_loopback(broker.host):
             LOG.warning("the password goes to MQTT broker %s unencrypted; better: mqtts://", broker.host)
-        self._client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
-        self._client.reconnect_delay_set(*RETRY_S)
-        self._client.on_connect = self._when_connected
-        self._client.on_connect_fail = self._when_unreachable
-        self._client.on_disconnect = self._when_lost
-        self._client.connect_async(broker.host, broker.port, keepalive=30)
-        self._client.loop_start()
+        self._connect(protocol)
+
+    def _connect(self, protocol: int) -> None:
+        from paho.mqtt import client as mqtt
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        broker = self.broker
+        client = self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id(broker.base), protocol=MQTTProtocolVersion(protocol)
+        )
+        if broker.user is not None:
+            client.username_pw_set(broker.user, broker.password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
+        client.reconnect_delay_set(*RETRY_S)
+        client.on_connect = self._when_connected
+        client.on_connect_fail = self._when_unreachable
+        client.on_disconnect = self._when_lost
+        client.connect_async(broker.host, broker.port, keepalive=30)
+        client.loop_start()
 
     def _when_connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         del userdata, flags, properties
         if reason.is_failure:
+            if reason.value == UNSUPPORTED_PROTOCOL and client.protocol != MQTT_3_1_1 and client is self._client:
+                client.loop_stop()
+                self._connect(MQTT_3_1_1)
+                return
             if str(reason) != self._was_refused:
                 LOG.warning("MQTT broker %s refuses us: %s", self.broker.host, reason)
             self._was_refused = str(reason)
             return
-        for topic, payload in discovery_messages(self.broker.base).items():
+        for topic, payload in discovery_messages(self.broker.base, self.broker.name).items():
             client.publish(topic, json.dumps(payload), qos=1, retain=True)
         client.publish(f"{self.broker.base}/availability", "online", qos=1, retain=True)
         self._state = None  # say it again: the broker may have forgotten
         self._was_refused = ""
+        self._connected_at = time.monotonic()
         self._connected.set()
 
     def _when_unreachable(self, client: Any, userdata: Any) -> None:
@@ -146,10 +185,27 @@ class MqttPublisher:
         self._was_refused = reason
 
     def _when_lost(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        del client, userdata, flags, properties
-        if self._connected.is_set() and reason.is_failure:
-            LOG.warning("MQTT broker %s is lost (%s); trying again until it is back", self.broker.host, reason)
+        del userdata, flags, properties
+        if client is not self._client:  # that of a protocol which was refused
+            return
+        was_connected = self._connected.is_set()
         self._connected.clear()
+        if self.clashed:
+            return
+        soon = was_connected and time.monotonic() - self._connected_at < CLASH_S
+        self._thrown_out = self._thrown_out + 1 if soon and reason.is_failure else 0
+        if getattr(reason, "value", 0) == TAKEN_OVER or self._thrown_out >= CLASHES:
+            self.clashed = True
+            LOG.error(
+                "MQTT broker %s: another client has our id (topic %s) and throws us out; nothing more is published. "
+                "Give each camera a --name or a /TOPIC of its own",
+                self.broker.host,
+                self.broker.base,
+            )
+            client.loop_stop()  # not disconnect(), which paho forgets when the connection is lost already
+            return
+        if was_connected and reason.is_failure:
+            LOG.warning("MQTT broker %s is lost (%s); trying again until it is back", self.broker.host, reason)
 
     def write(self, result: Result) -> None:
         """Publish what is due."""
@@ -194,10 +250,30 @@ def state_of(result: Result, fps: float) -> dict[str, Any]:
     return state
 
 
-def discovery_messages(base: str) -> dict[str, dict[str, Any]]:
-    """``{topic: payload}`` that announce the sensors (home-assistant.io/integrations/mqtt, "MQTT Discovery")."""
-    node = _plain(base)
-    device = {"identifiers": [node], "name": base.replace("/", " "), "model": "fer-camera", "manufacturer": "fer-edge"}
+def client_id(base: str) -> str:
+    """The one under which we are known to the broker: of the topics, for who writes the same topics is the same camera.
+
+    23 letters and digits, which every broker takes (MQTT 3.1.1, 3.1.3.1).
+    """
+    return f"fer{hashlib.sha256(base.encode()).hexdigest()[:20]}"
+
+
+def discovery_messages(base: str, name: str = "") -> dict[str, dict[str, Any]]:
+    """``{topic: payload}`` that announce the sensors (home-assistant.io/integrations/mqtt, "MQTT Discovery").
+
+    Args:
+        base: where our topics begin; decides the identity of the device.
+        name: of the device, as people read it.
+    """
+    node = plain(base)
+    if node != base.replace("/", "_"):  # two bases may come out the same
+        node = f"{node}_{hashlib.sha256(base.encode()).hexdigest()[:6]}"
+    device = {
+        "identifiers": [node],
+        "name": name or base.replace("/", " "),
+        "model": "fer-camera",
+        "manufacturer": "fer-edge",
+    }
     sensors: dict[str, dict[str, Any]] = {
         "emotion": {"name": "Emotion", "device_class": "enum", "options": [*EMOTIONS, UNCERTAIN, NOBODY]},
         "confidence": {"name": "Confidence", "unit_of_measurement": "%", "state_class": "measurement"},

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.redact import keep_secret
 
 __all__ = ["MAX_BYTES", "MQTT_PASSWORD", "WEB_TOKEN", "secret"]
 
@@ -29,7 +30,9 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
         UsageError: the file cannot be read, is empty, or is longer than a secret.
     """
     if file is None:
-        return os.environ.get(variable) or None
+        found = os.environ.get(variable) or None
+        keep_secret(found)
+        return found
     try:
         with Path(file).open("rb") as handle:
             content = handle.read(MAX_BYTES + 1)
@@ -41,4 +44,5 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
         line = ""
     if not line or len(content) > MAX_BYTES:
         raise UsageError(f"{option} {file}: expected a line of text, at most {MAX_BYTES} bytes")
+    keep_secret(line)
     return line

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fer_edge.redact import redact_address
+
 if TYPE_CHECKING:
     from fer_edge.outputs.base import OutputRunner
     from fer_edge.pipeline import FacePipeline
@@ -128,7 +130,7 @@ class StatusBoard:
             state = "starting"
         ages = stats.age_percentiles_ms(50, 99) if moments else [None, None]
         return Status(
-            source=source.description,
+            source=redact_address(source.description),
             state=state,
             frames=stats.frames,
             faces=stats.faces,

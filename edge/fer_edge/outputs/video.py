@@ -58,31 +58,34 @@ class VideoRecorder:
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
+        self._canvas: Image | None = None
         self._last: Image | None = None
 
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
-        image = annotate(result, blur=self._blur)
         if self._writer is None:
-            self._writer = self._open(image.shape[1], image.shape[0])
+            self._writer = self._open(result.image.shape[1], result.image.shape[0])
             self._start_s = result.time_s
-        image = fit(image, *self._size)
-        if not self._live:
-            self._writer.write(image)
+        due = self._fill(result.time_s) if self._live else self._written + 1
+        self._canvas = annotate(result, blur=self._blur, into=self._canvas)
+        del result  # its picture is of no use any more, and encoding takes long
+        self._last = fit(self._canvas, *self._size)
+        if due > self._written:
+            self._writer.write(self._last)
             self._written += 1
-            return
-        if result.time_s - self._last_s > MAX_FILL_S:
-            self._start_s += result.time_s - self._last_s - 1.0 / self._fps
-        self._last_s = result.time_s
-        due = int((result.time_s - self._start_s) * self._fps) + 1
+
+    def _fill(self, time_s: float) -> int:
+        """Repeat the last picture up to ``time_s`` seconds; how many pictures there have to be then."""
+        assert self._writer is not None
+        if time_s - self._last_s > MAX_FILL_S:
+            self._start_s += time_s - self._last_s - 1.0 / self._fps
+        self._last_s = time_s
+        due = int((time_s - self._start_s) * self._fps) + 1
         if self._last is not None:
             for _ in range(due - self._written - 1):
                 self._writer.write(self._last)
                 self._written += 1
-        if due > self._written:
-            self._writer.write(image)
-            self._written += 1
-        self._last = image
+        return due
 
     def _open(self, width: int, height: int) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.

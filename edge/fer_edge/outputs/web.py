@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import cv2
-import numpy as np
 
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.outputs.address import is_loopback, listen
-from fer_edge.outputs.draw import UNCERTAIN, annotate
+from fer_edge.outputs.draw import UNCERTAIN, annotate, shrunk
 from fer_edge.outputs.prometheus import CONTENT_TYPE, EmotionCounter, metrics_text
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.outputs.web_guard import MAX_HEADER_BYTES, Guard, limited_protocol
@@ -43,6 +42,8 @@ PREVIEW_WIDTH: Final[int] = 960
 PREVIEW_QUALITY: Final[int] = 80
 EVENTS_PER_S: Final[float] = 10.0
 KEEPALIVE_S: Final[float] = 2.0
+AT_ONCE: Final = {"X-Accel-Buffering": "no"}
+"""For nginx: hand on what comes instead of filling a buffer first."""
 TIMELINE_S: Final[float] = 300.0
 TIMELINE_STEP_S: Final[float] = 0.5
 
@@ -58,6 +59,8 @@ class WebOptions:
     video: bool = True
     """False: numbers only, no picture ever leaves."""
     blur: bool = False
+    proxies: tuple[str, ...] = ()
+    """Names under which a proxy before us is asked: taken as ``Host``, and its ``X-Forwarded-`` headers read."""
 
 
 class WebPage:
@@ -158,11 +161,7 @@ class _State:
 
 def encode_preview(result: Result, *, blur: bool) -> bytes:
     """The annotated frame as JPEG, at most :data:`PREVIEW_WIDTH` pixels wide."""
-    image = annotate(result, blur=blur)
-    height, width = image.shape[:2]
-    if width > PREVIEW_WIDTH:
-        size = (PREVIEW_WIDTH, max(1, round(height * PREVIEW_WIDTH / width)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    image = annotate(shrunk(result, PREVIEW_WIDTH), blur=blur)  # so that no large picture is copied
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1]
     return encoded.tobytes()
 
@@ -189,12 +188,13 @@ def make_app(state: _State) -> Starlette:
         return JSONResponse([{"t": round(wall - age, 2), "ago_s": round(age, 2), "faces": f} for age, f in ages])
 
     async def events(_: Request) -> Response:
-        return StreamingResponse(_events(state), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return StreamingResponse(_events(state), media_type="text/event-stream", headers=AT_ONCE)
 
     async def video(_: Request) -> Response:
         if not state.options.video:
             return PlainTextResponse("pictures are switched off (--no-video)\n", 404)
-        return StreamingResponse(_pictures(state), media_type="multipart/x-mixed-replace; boundary=frame")
+        kind = "multipart/x-mixed-replace; boundary=frame"
+        return StreamingResponse(_pictures(state), media_type=kind, headers=AT_ONCE)
 
     async def healthz(_: Request) -> Response:
         status = state.board.now()
@@ -219,7 +219,8 @@ def make_app(state: _State) -> Starlette:
         Route("/healthz", healthz),
         Route("/metrics", metrics),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, token=state.options.token, page=page)])
+    guard = Middleware(Guard, token=state.options.token, page=page, hosts=state.options.proxies)
+    return Starlette(routes=routes, middleware=[guard])
 
 
 async def _events(state: _State) -> AsyncIterator[str]:

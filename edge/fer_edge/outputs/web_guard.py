@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from fer_edge.outputs.address import is_loopback, same
 from fer_edge.outputs.token_guesses import GuessLimit
@@ -26,6 +27,8 @@ REQUEST_S: Final[float] = 10.0
 STALL_S: Final[float] = 20.0
 """A visitor who takes nothing for so long is sent away."""
 MAX_HEADER_BYTES: Final[int] = 16_384
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
+"""No ``//`` at its begin, which a browser would take for another host."""
 
 
 class Guard:
@@ -33,11 +36,18 @@ class Guard:
 
     The latter is because a foreign page can point its own host name at 127.0.0.1 and then read what is served there
     ("DNS rebinding"); its requests carry that name. ``page`` is the text served at ``/``: no other script runs there.
+
+    ``hosts`` are the names under which a proxy before us is asked. Only with one of them ``X-Forwarded-Prefix`` is
+    looked at, and ``X-Forwarded-For``, by which guesses are counted, only from a proxy on this machine: any other
+    visitor can write it, too.
     """
 
-    def __init__(self, app: Callable[..., Awaitable[None]], token: str | None, page: str) -> None:
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], token: str | None, page: str, hosts: tuple[str, ...] = ()
+    ) -> None:
         self._app = app
         self._token = token
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._headers = security_headers(page)
         self._guesses = GuessLimit()
 
@@ -54,18 +64,27 @@ class Guard:
         if scope["path"] in OPEN_PATHS:
             pass
         elif token is None:
-            if not is_loopback(request.url.hostname or ""):
-                response = PlainTextResponse("open this page as http://127.0.0.1 or http://localhost\n", 403)
+            name = asked_host(request.headers.get("host", ""))
+            if not is_loopback(name) and name not in self._hosts:
+                text = "open this page as http://127.0.0.1 or http://localhost; behind a proxy: --web-host NAME\n"
+                response = PlainTextResponse(text, 403)
         elif (refusal := self._refusal(request, token)) is not None:
             response = PlainTextResponse(*refusal)
         elif request.url.path == "/" and "token" in request.query_params:
-            response = RedirectResponse("/", 303)  # so that the token does not stay in the address bar
-            response.set_cookie(COOKIE, token, max_age=365 * 86_400, httponly=True, samesite="strict")
+            # So that the token does not stay in the address bar.
+            response = RedirectResponse("./", 303)
+            # Without a path browsers take the folder of the address, which is right as well (RFC 6265, 5.1.4).
+            path = self._prefix(request) or None
+            secure = bool(self._hosts) and request.headers.get("x-forwarded-proto", "") == "https"
+            year_s = 365 * 86_400
+            response.set_cookie(
+                COOKIE, token, max_age=year_s, path=path, secure=secure, httponly=True, samesite="strict"
+            )
         await (response or self._app)(scope, receive, self._with_headers(send))
 
     def _refusal(self, request: Request, token: str) -> tuple[str, int, dict[str, str]] | None:
         """Text, status and headers for who does not have the token; None for who has it."""
-        given, address = _given_token(request), request.client.host if request.client else ""
+        given, address = _given_token(request), self._visitor(request)
         wait_s = self._guesses.wait_s(address) if given else 0
         if wait_s:  # not even looked at, else waiting would not matter
             return f"too many wrong tokens; wait {wait_s} s\n", 429, {"Retry-After": str(wait_s)}
@@ -75,6 +94,18 @@ class Guard:
             self._guesses.wrong(address, given)
         return "a token is needed: /?token=...\n", 401, {"WWW-Authenticate": "Bearer"}
 
+    def _prefix(self, request: Request) -> str:
+        """The path under which a proxy shows us, without a slash at its end."""
+        given = request.headers.get("x-forwarded-prefix", "").rstrip("/") if self._hosts else ""
+        return given if _PREFIX.fullmatch(given) else ""
+
+    def _visitor(self, request: Request) -> str:
+        """Whose guesses are counted: behind a proxy who asked it, which is the last one of the list."""
+        direct = request.client.host if request.client else ""
+        if not self._hosts or not is_loopback(direct):
+            return direct
+        return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or direct
+
     def _with_headers(self, send: Any) -> Any:
         async def wrapped(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -82,6 +113,14 @@ class Guard:
             await send(message)
 
         return wrapped
+
+
+def asked_host(header: str) -> str:
+    """The name in a ``Host`` header, lower case, without its port; empty for what is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _given_token(request: Request) -> str:

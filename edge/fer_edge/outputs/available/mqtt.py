@@ -11,14 +11,22 @@ if TYPE_CHECKING:
     from fer_edge.outputs.output import Wanted
 
 
+def camera_name(text: str) -> str:
+    """See :func:`fer_edge.outputs.camera_name.camera_name`, which is loaded only when it is needed."""
+    from fer_edge.outputs.camera_name import camera_name as checked
+
+    return checked(text)
+
+
 def open_mqtt(wanted: Wanted) -> Output:
     """The connection; it comes back by itself when it is lost."""
+    from fer_edge.outputs.camera_name import default_name
     from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
     from fer_edge.outputs.secret import MQTT_PASSWORD, secret
 
     arguments = wanted.arguments
     password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
-    broker = parse_broker(arguments.mqtt, password)
+    broker = parse_broker(arguments.mqtt, password, name=arguments.name or default_name(arguments.source))
     return MqttPublisher(broker, wanted.board, ca_file=arguments.mqtt_ca)
 
 
@@ -29,6 +37,12 @@ OUTPUT = OutputSpec(
             "--mqtt",
             metavar="URL",
             help="mqtt[s]://[USER@]HOST[:PORT][/TOPIC]; password from FER_MQTT_PASSWORD",
+        ),
+        option(
+            "--name",
+            type=camera_name,
+            metavar="NAME",
+            help="of this camera, for the topics of --mqtt and Home Assistant (default: made of host and source)",
         ),
         option("--mqtt-password-file", metavar="FILE", help="read that password from the first line of this file"),
         option(

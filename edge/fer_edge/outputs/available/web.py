@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from fer_edge.logs import LOG
@@ -11,6 +12,14 @@ from fer_edge.outputs.output import OutputSpec, option
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
     from fer_edge.outputs.output import Wanted
+
+
+def host_name(text: str) -> str:
+    """A type for argparse: a host name or an address, without scheme, port and path."""
+    name = text.strip().lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[?[0-9a-f:.]+\]?", name):
+        raise argparse.ArgumentTypeError(f"expected a name such as cams.example, no http://, no port, got {text!r}")
+    return name.strip("[]")
 
 
 def web_token(arguments: argparse.Namespace) -> str | None:
@@ -28,7 +37,10 @@ def open_web(wanted: Wanted) -> Output:
     arguments = wanted.arguments
     host, port = parse_address(arguments.web, "--web")
     token = web_token(arguments)
-    page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur), wanted.board)
+    proxies = tuple(arguments.web_host or ())
+    page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur, proxies), wanted.board)
+    if proxies and not token:
+        LOG.info("--web-host without a token: whom the proxy lets in may watch")
     ending = "?token=..." if token else ""
     LOG.info("watch at " + " or ".join(f"http://{name}:{page.port}/{ending}" for name in reachable(page.host)))
     return page
@@ -51,6 +63,13 @@ OUTPUT = OutputSpec(
             "--web-token",
             metavar="T",
             help="the token itself; every user of this machine can read it on the command line",
+        ),
+        option(
+            "--web-host",
+            type=host_name,
+            action="append",
+            metavar="NAME",
+            help="the page is behind a proxy that is asked by this name; may be repeated",
         ),
         option(
             "--video",

@@ -1,0 +1,141 @@
+"""The one place where passwords are taken out of what is shown: messages, log lines, page, ``--print-config``.
+
+Hidden are the password of ``SCHEME://USER:PASSWORD@HOST`` (of any scheme, and where the scheme was forgotten), values
+of secret names in queries (``user=a&password=b``, ``pwd=``, ``token=``, ``auth=``; in any case, percent-encoded, too),
+the value of an ``Authorization`` header, and whatever was registered with :func:`keep_secret`. Host and user stay.
+
+A password that somebody typed without percent-encoding may hold ``/``, ``?``, ``#``, ``:`` and ``@``, where RFC 3986
+(3.2) would end it. Then the address has more than one reading, and the one that hides more is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, unquote
+
+HIDDEN: Final[str] = "***"
+_SHORTEST: Final[int] = 6
+"""Shorter registered secrets would be found in ordinary words."""
+_PARTS: Final = frozenset(
+    {"pass", "password", "passwd", "passwort", "passphrase", "pwd", "pw", "psw", "token", "auth", "authorization"}
+    | {"authkey", "secret", "key", "apikey", "credential", "credentials", "sig", "signature", "jwt", "sid", "session"}
+    | {"sessionid", "loginpas"}
+)
+_INSIDE: Final = re.compile(r"passw|pwd|token|secret|apikey")
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}", re.IGNORECASE)  # also with a slash too few
+_FIRST_ADDRESS: Final = re.compile(r"""(?:^|(?<=[\s,;|"'<>(){}\[\]=]))[a-z][a-z0-9+.-]*:/{1,3}""", re.IGNORECASE)
+_PASSWORD_BEGINS: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/?#:]*:(?!\d{1,5}(?:[/,?#]|$))", re.IGNORECASE)
+_QUERY: Final = re.compile(r"\?[\w.%\[\]-]+=")
+_HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
+_WORDS: Final = re.compile(r"\S+")
+_BARE: Final = re.compile(r"""^(["'(<\[]*[^\s:/\\@"'=,]+):(?![\\])(\S+)@(?=[\w\[])""")
+"""``user:password@host`` without a scheme."""
+_ENCODED: Final = re.compile(r"(%3a%2f%2f[^\s&]*?)%3a(\S+?)%40(?!\S*%40)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(
+    r"""(?P<before>^|[?&;#\s"'(,{]|%26|%3f|%3b)(?P<name>[\w.%\[\]-]{1,64}?)(?P<equals>=|%3d)(?P<value>[^\s&]*?)"""
+    r"""(?=%26|["')]*(?:[\s&]|$))""",
+    re.IGNORECASE,
+)
+_HEADER: Final = re.compile(
+    r"""\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest)\s+)?)[^\s"']+""", re.IGNORECASE
+)
+_kept: set[str] = set()
+
+
+def keep_secret(secret: str | None) -> None:
+    """Never show this from now on, wherever it stands; None and less than six characters are passed over."""
+    if secret and len(secret) >= _SHORTEST:
+        _kept.update({secret, quote(secret, safe=""), quote(secret)})
+
+
+def keep_secrets_of(address: str) -> None:
+    """Register the password of an address, because a library may give back a piece of the address without its begin."""
+    password = split_userinfo(address)[2]
+    if password is not None:
+        keep_secret(password)
+        keep_secret(unquote(password))
+
+
+def split_userinfo(address: str) -> tuple[str, str | None, str | None, str]:
+    """``(scheme with "://", user, password, what follows the @)``, nothing decoded; None for what is not there.
+
+    Args:
+        address: one address and nothing else; it may hold spaces.
+    """
+    match = _SCHEME.match(address)
+    scheme = match.group() if match else ""
+    rest = address[len(scheme) :]
+    query = _QUERY.search(rest)
+    at = rest[: query.start()].rfind("@") if query else rest.rfind("@")
+    colon = rest.find(":")
+    if query and 0 <= colon < query.start() and not (at >= 0 and _HOST.match(rest, at + 1)):
+        at = rest.rfind("@")  # the "?" may be one of the password
+    if at < 0:
+        return scheme, None, None, rest
+    if 0 <= colon < at:
+        return scheme, rest[:colon], rest[colon + 1 : at], rest[at + 1 :]
+    slash = rest.find("/")
+    if 0 <= slash < at:  # http://host/a@b
+        return scheme, None, None, rest
+    return scheme, rest[:at], None, rest[at + 1 :]
+
+
+def redact_address(address: str) -> str:
+    """One address as it may be shown; unlike :func:`redact` it takes spaces for a part of the password."""
+    scheme, user, password, rest = split_userinfo(address)
+    if password is not None and (scheme or _BARE.match(address)):
+        address = f"{scheme}{user}:{HIDDEN}@{rest}"
+    return redact(address)
+
+
+def redact(text: str) -> str:
+    """Any text as it may be shown, with all addresses in it. Doing it twice changes nothing more.
+
+    Args:
+        text: a message, perhaps of a library; words end at white space.
+    """
+    if not _kept and not any(sign in text for sign in "@=%") and "uthoriz" not in text.lower():
+        return text
+    for secret in sorted(_kept, key=len, reverse=True):
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
+    text = _WORDS.sub(lambda word: _without_userinfo(word.group()), text)
+    text = _HEADER.sub(rf"\1{HIDDEN}", text)
+    return _PARAMETER.sub(_without_value, text)
+
+
+def _without_userinfo(word: str) -> str:
+    if "@" in word:
+        starts = [match.start() for match in _FIRST_ADDRESS.finditer(word)]
+        if not starts:
+            return _BARE.sub(rf"\1:{HIDDEN}@", word)
+        pieces = [word[start:end] for start, end in zip(starts, [*starts[1:], len(word)], strict=True)]
+        shown = [word[: starts[0]]]
+        while pieces:
+            piece = pieces.pop(0)
+            while pieces and "@" not in piece and _PASSWORD_BEGINS.match(piece):
+                piece += pieces.pop(0)  # what looked like the next address belongs to the password
+            shown.append(_address_in_word(piece))
+        return "".join(shown)
+    return _ENCODED.sub(rf"\1%3A{HIDDEN}%40", word) if "%40" in word else word
+
+
+def _address_in_word(piece: str) -> str:
+    scheme, user, password, rest = split_userinfo(piece)
+    if password is None:
+        return piece
+    return f"{scheme}{user}:{HIDDEN}@{rest}"
+
+
+def _without_value(match: re.Match[str]) -> str:
+    before, name, equals, value = match.group("before", "name", "equals", "value")
+    # "...": what our own notices say in place of a token. FER_WEB_TOKEN=...: a token that is proposed, not one in use.
+    if not value or value == "..." or name.startswith("FER_") or not _is_secret(name):
+        return match.group()
+    return f"{before}{name}{equals}{HIDDEN}"
+
+
+def _is_secret(name: str) -> bool:
+    plain = unquote(unquote(name)).lower()
+    return bool(_INSIDE.search(plain)) or not _PARTS.isdisjoint(re.split(r"[^a-z0-9]+", plain))

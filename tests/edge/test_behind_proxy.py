@@ -1,0 +1,164 @@
+"""The page behind a real nginx (Debian's nginx-light), under a path, as docs/how-to/behind-a-proxy.md has it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+from tests.edge.web_page import Page, make_result
+
+from fer_edge.app.cli import main
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "behind-a-proxy.md"
+HOST = {"Host": "cams.example"}
+TOKEN = "s3cret-token"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Callable[[Page], int]]:
+    """``proxy(page)``: the port of an nginx with the guide's first location in front of the page."""
+    if NGINX is None:
+        pytest.skip("nginx is not installed (apt-get install nginx-light)")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(page: Page) -> int:
+        location = re.search(r"    location /cam1/ \{.*?\n    \}\n", GUIDE.read_text(), re.DOTALL)
+        assert location is not None
+        port = free_port()
+        kept = "\n".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi"))
+        config = (
+            f"daemon off; worker_processes 1; pid {tmp_path}/pid; error_log {tmp_path}/log;\n"
+            f"events {{}}\nhttp {{ access_log off; {kept} uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n"
+            f"server {{ listen 127.0.0.1:{port};\n{location.group().replace('8081', str(page.sink.port))} }} }}\n"
+        )
+        (tmp_path / "nginx.conf").write_text(config)
+        command = [NGINX or "", "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path), "-e", str(tmp_path / "log")]
+        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        end = time.monotonic() + 5
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+                return port
+            assert time.monotonic() < end, (tmp_path / "log").read_text()
+            time.sleep(0.02)
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(5)
+
+
+def get(port: int, path: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={**HOST, **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def beginning(port: int, path: str, wanted: bytes, show: Callable[[], object], **headers: str) -> bytes:
+    """What an endless answer begins with, as far as ``wanted``; that it comes at all means nothing buffers it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={**HOST, **headers})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        content = b""
+        end = time.monotonic() + 5
+        done = threading.Event()
+
+        def go_on() -> None:  # a picture is made only once somebody looks
+            while not done.wait(0.05):
+                show()
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            while wanted not in content:
+                content += answer.read1(65536)
+                assert time.monotonic() < end
+        finally:
+            done.set()
+            thread.join()
+        return content
+
+
+def test_under_a_path_with_a_token(serve: Callable[..., Page], proxy: Callable[[Page], int]) -> None:
+    page = serve(token=TOKEN, proxies=("cams.example",))
+    port = proxy(page)
+    page.show(make_result())
+    status, headers, _ = get(port, f"/cam1/?token={TOKEN}", **{"X-Forwarded-Prefix": "//evil.example"})
+    assert status == 303
+    assert urljoin("https://cams.example/cam1/?token=x", headers["location"]) == "https://cams.example/cam1/"
+    cookie = headers["set-cookie"]
+    assert "Path=/cam1;" in f"{cookie};"
+    assert "HttpOnly" in cookie
+    assert "Secure" not in cookie  # this nginx speaks plain HTTP
+    known = {"Cookie": cookie.partition(";")[0]}
+    status, _, body = get(port, "/cam1/", **known)
+    assert status == 200
+    used = re.findall(r"""(?:href=|fetch\(|EventSource\(|src = )"([^"]+)""", body.decode())
+    assert {"favicon.svg", "events", "api/timeline", "video?"} <= set(used)
+    for address in used:
+        assert urljoin("/cam1/", address).startswith("/cam1/"), address
+    assert get(port, "/cam1/api/faces", **known)[0] == 200
+    assert get(port, "/cam1/api/faces")[0] == 401
+    assert b'"happy"' in beginning(port, "/cam1/events", b"\n\ndata:", lambda: None, **known)
+    assert b"\xff\xd8" in beginning(port, "/cam1/video", b"\xff\xd8", lambda: page.show(make_result()), **known)
+
+
+def test_the_name_of_the_proxy_must_be_allowed(serve: Callable[..., Page], proxy: Callable[[Page], int]) -> None:
+    page = serve()
+    assert get(proxy(page), "/cam1/")[0] == 403
+    allowed = serve(proxies=("cams.example", "other.example"))
+    for host, status in (("cams.example", 200), ("CAMS.example:8443", 200), ("evil.example", 403), ("", 403)):
+        assert allowed.get("/", Host=host)[0] == status, host
+    assert allowed.get("/")[0] == 200
+
+
+def test_forwarded_headers_count_only_with_the_option(serve: Callable[..., Page]) -> None:
+    forged = [{"X-Forwarded-For": f"192.0.2.{n}", "X-Forwarded-Prefix": "/x"} for n in range(15)]
+    plain = serve(token=TOKEN)
+    assert "Path" not in plain.get(f"/?token={TOKEN}", **forged[0])[1]["set-cookie"]
+    answers = [plain.get(f"/?token=wrong{n}", **headers)[0] for n, headers in enumerate(forged)]
+    assert 429 in answers
+    behind = serve(token=TOKEN, proxies=("cams.example",))
+    answers = [behind.get(f"/?token=wrong{n}", **headers)[0] for n, headers in enumerate(forged)]
+    assert answers == [401] * 15
+    for wrong in ("//evil.example", "/a;Domain=x", "/a b", "/a\tb", "evil"):
+        cookie = behind.get(f"/?token={TOKEN}", **{"X-Forwarded-Prefix": wrong})[1]["set-cookie"]
+        assert "Path" not in cookie
+        assert "evil" not in cookie
+        assert "Domain" not in cookie
+    secure = behind.get(f"/?token={TOKEN}", **{"X-Forwarded-Prefix": "/c/", "X-Forwarded-Proto": "https"})[1]
+    assert "Path=/c;" in secure["set-cookie"]
+    assert "Secure" in secure["set-cookie"]
+
+
+def test_the_option_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--web-host", "http://cams.example", "x.mp4"]) == 2
+    assert "no http://" in capsys.readouterr().err
+    config = tmp_path / "c.toml"
+    config.write_text('web-host = ["a.example", "B.example"]\nweb = "8080"\n')
+    assert main(["--config", str(config), "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    assert 'web-host = ["a.example", "b.example"]' in printed
+    config.write_text(printed)
+    assert main(["--config", str(config), "--print-config"]) == 0
+    assert capsys.readouterr().out == printed
