@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
-from fer_edge.logs import shown_on_stderr
+from fer_edge.logs import set_verbosity, shown_on_stderr
 from fer_edge.missing import explained
 from fer_edge.redact import redact
 
@@ -46,6 +46,7 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs
         super().__init__(*args, **kwargs)
+        self._has_verbosity = False
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one.
@@ -72,7 +73,16 @@ class CommandParser(argparse.ArgumentParser):
             parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
             self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
+        if self._has_verbosity:
+            set_verbosity(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
         return parsed
+
+    def add_verbosity(self) -> None:
+        """Add ``--quiet`` and ``--verbose``, the same for every command; :meth:`parse_args` puts them into force."""
+        self._has_verbosity = True
+        how_much = self.add_mutually_exclusive_group()
+        how_much.add_argument("--quiet", action="store_true", help="errors only: no notices; results are still printed")
+        how_much.add_argument("--verbose", action="store_true", help="more notices, for finding out what goes on")
 
     def add_version(self) -> None:
         """Add ``--version``, the same for every command; the work is done only when it is asked for."""

@@ -1,8 +1,9 @@
-"""Notices: the package's one logger, and how a command shows them on standard error.
+"""Notices: one logger a package, and how a command shows them on standard error.
 
-Modules log to ``logging.getLogger("fer_edge")``: INFO for what is worth knowing (a camera is back), WARNING for what
-makes answers worse or is about to (a slower face detector, a camera that is lost), ERROR for an output that ended. In
-a program of its own, Python shows those from WARNING up; ``logging`` configures the rest.
+Modules log to the logger of their package, here ``logging.getLogger("fer_edge")``: INFO for what is worth knowing (a
+camera is back), WARNING for what makes answers worse or is about to (a slower face detector, a camera that is lost),
+ERROR for an output that ended. In a program of its own, Python shows those from WARNING up; ``logging`` configures
+the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from fer_edge.redact import redact
 __all__ = ["LOG", "making_room", "set_verbosity", "shown_on_stderr"]
 
 LOG: Final = logging.getLogger("fer_edge")
+LOGGERS: Final = tuple(logging.getLogger(name) for name in ("fer_edge", "fer_train", "fer_export", "fer_bench"))
+"""Those of all four packages: a command of one runs code of the others, too."""
 _BEFORE: Final[list[Callable[[], None]]] = []
 """What makes room on the terminal before a line is written: a progress line removes itself."""
 
@@ -57,16 +60,18 @@ def shown_on_stderr(prog: str) -> Iterator[None]:
         Nothing.
     """
     handler = _Lines(prog)
-    level, propagate = LOG.level, LOG.propagate
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    LOG.propagate = False  # TensorFlow's absl gives the root logger a handler of its own: no line twice
+    before = [(log, log.level, log.propagate) for log in LOGGERS]
+    for log in LOGGERS:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False  # TensorFlow's absl gives the root logger a handler of its own: no line twice
     try:
         yield
     finally:
-        LOG.removeHandler(handler)
-        LOG.setLevel(level)
-        LOG.propagate = propagate
+        for log, level, propagate in before:
+            log.removeHandler(handler)
+            log.setLevel(level)
+            log.propagate = propagate
 
 
 @contextlib.contextmanager
@@ -93,4 +98,5 @@ def set_verbosity(*, quiet: bool = False, verbose: bool = False) -> None:
         quiet: show errors only.
         verbose: show debug messages, too.
     """
-    LOG.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    for log in LOGGERS:
+        log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)

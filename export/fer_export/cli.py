@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fer_train.data.dataset import Split
 
 PROG = "fer-export"
+LOG: Final = logging.getLogger("fer_export")
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
@@ -38,6 +40,7 @@ def _parser() -> CommandParser:
         description="Export trained weights to float and INT8 models in TFLite and ONNX, behind an accuracy gate.",
     )
     parser.add_version()
+    parser.add_verbosity()
     parser.add_argument("--int8", action="store_true", help="export the four models, float and INT8; required")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--run", type=Path, metavar="DIR", help="a run folder of fer-train")
@@ -181,15 +184,14 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "threads": args.threads,
     }
     if args.data is None:
-        console.print(
-            "No --data: INT8 and float are compared on drawn faces, by agreement only; "
-            "accuracy on people needs a data set such as FER-2013.",
-            soft_wrap=True,
+        LOG.warning(
+            "no --data: INT8 and float are compared on drawn faces, by agreement only; "
+            "accuracy on people needs a data set such as FER-2013"
         )
         return ExportRequest(split=judging_split(), representatives=drawn_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split, console)
     if train is None:
-        console.print("The data has no train split: post-training quantisation would calibrate on drawn faces.")
+        LOG.warning("the data has no train split: post-training quantisation would calibrate on drawn faces")
         train = drawn_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common
@@ -208,9 +210,8 @@ def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, st
         console.print(f"note: {line}", soft_wrap=True)
     if dataset.skipped:
         name, reason = dataset.skipped[0]
-        console.print(
-            f"{counted(len(dataset.skipped), 'unreadable file')} of {data} skipped, the first: {name}: {reason}",
-            soft_wrap=True,
+        LOG.warning(
+            f"{counted(len(dataset.skipped), 'unreadable file')} of {data} skipped, the first: {name}: {reason}"
         )
     return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
 
@@ -235,7 +236,7 @@ def _progress(console: Any) -> Iterator[Any]:
             def begin(self, name: str, total: int | None = None) -> None:
                 progress.reset(task, description=name, total=total)
                 if not console.is_terminal:
-                    console.print(f"... {name}")
+                    LOG.info(name)
 
             def advance(self, done: int) -> None:
                 progress.update(task, completed=done)

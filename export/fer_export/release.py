@@ -9,6 +9,7 @@ fails leaves the earlier one as it was.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
+LOG: Final = logging.getLogger("fer_export")
 PROG: Final[str] = "fer_export.release"
 CONFUSION: Final[str] = "confusion_int8.png"
 OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)
@@ -49,7 +51,7 @@ class _Announced(Steps):
     """Names every step on standard error."""
 
     def begin(self, name: str, total: int | None = None) -> None:  # noqa: ARG002
-        sys.stderr.write(f"... {name}\n")
+        LOG.info(name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ def build_parser() -> CommandParser:
         argument_default=argparse.SUPPRESS,
     )
     parser.add_version()
+    parser.add_verbosity()
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     what = groups[WHAT]
     what.add_argument("--run", required=True, help="folder of this run, for example runs/first")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fer_train.console import console
 from fer_train.data.dataset import Dataset
 from fer_train.inputs.targets import blend, class_weights, hard_targets
 from fer_train.runs.config import TrainConfig
 
+LOG: Final = logging.getLogger("fer_train")
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -40,7 +42,7 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
 
         kept, _ = clean_train(dataset)
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
-        console.print(f"clean: {len(kept)} of {len(train)} train images kept")
+        LOG.info(f"clean: {len(kept)} of {len(train)} train images kept")
     if config.train_images:
         kept = share_of_each_class(labels, config.train_images)
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
@@ -54,7 +56,7 @@ def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
         paths = config.stored_teachers
         soft, known = ensemble_targets(paths, images, config.teacher_temperature)
         targets = blend(targets, soft, config.teacher_weight, known)
-        console.print(
+        LOG.info(
             f"{len(paths)} teacher{'s' * (len(paths) > 1)} for {int(known.sum())} of {len(labels)} "
             f"images, weight {config.teacher_weight}"
         )
@@ -71,7 +73,7 @@ def _crowd_labels(
 
     path = Path(str(config.soft_labels))
     votes, known = translated_votes(path, names, labels) if config.translate_votes else load_votes(path, names)
-    console.print(
+    LOG.info(
         f"crowd labels{' (translated)' * config.translate_votes} for {int(known.sum())} of {len(labels)} images, "
         f"weight {config.soft_label_weight}; log-loss of the labels under them "
         f"{log_loss(votes[known], labels[known]):.3f}"

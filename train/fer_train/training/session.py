@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, write_text
-from fer_train.console import console
 from fer_train.data.dataset import Dataset, load_dataset
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD, describe, summarize
@@ -26,12 +26,14 @@ from fer_train.training.float_stage import FloatStage
 from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import calibrate
 
+LOG: Final = logging.getLogger("fer_train")
+
 
 def _tell_how_it_was_read(dataset: Dataset) -> None:
     for line in dataset.notes:
-        console.print(f"note: {line}")
+        LOG.info(f"note: {line}")
     if dataset.skipped:
-        console.print(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
+        LOG.warning(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
 
 
 def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
@@ -41,14 +43,14 @@ def _say_what_is_next(config: TrainConfig, folder: RunFolder, found: dict[str, E
         else f"fer-train --teacher {folder.root} --data {config.data} --run runs/NAME"
     )
     if config.network == STUDENT and (warning := outlook(found, steps)):
-        console.print(warning)
-    console.print(f"plots in {folder.plots}, next: {following}")
+        LOG.warning(warning)
+    LOG.info(f"plots in {folder.plots}, next: {following}")
 
 
 def _present_teachers(stage: FloatStage) -> None:
     together = stage.evaluate_teachers()
     if together is not None:
-        console.print(
+        LOG.info(
             f"live teachers ({len(stage.config.live_teachers)}, weight {stage.config.teacher_weight}): "
             f"{together.accuracy:.2%} of {together.n_images} validation images"
         )
@@ -65,7 +67,8 @@ def train(
 ) -> int:
     """Run what is left of both stages; returns 0. Hosts other than the first end with the float stage."""
     is_first = devices is None or devices.hosts.is_first
-    console.quiet = not is_first
+    if not is_first:
+        LOG.setLevel(logging.WARNING)  # every host would say the same
     config, data = _read(config, resume=resume, cache_dir=cache_dir)
     if is_first:
         config.save(folder.config)
@@ -78,7 +81,7 @@ def train(
     if not is_first:
         return 0
     best = stage.evaluate()
-    console.print(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
+    LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
     evaluations = {"float": best}
     history = list(stage.history)
 
@@ -95,13 +98,13 @@ def train(
         evaluations = calibrate(folder.root, data.validation_images, evaluations, qat_network)
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary = summarize(evaluations, record)
-        console.print(f"temperature: {describe(record)}")
+        LOG.info(f"temperature: {describe(record)}")
     _write_results(folder, history, evaluations, data, summary)
     if write_logits:
         from fer_train.inputs.stored_teachers import write_teacher_logits
 
         write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
-        console.print(f"logits of {len(data.images)} train images in {write_logits}")
+        LOG.info(f"logits of {len(data.images)} train images in {write_logits}")
     _say_what_is_next(config, folder, evaluations, stage.steps * config.epochs)
     return 0
 
@@ -115,7 +118,7 @@ def _read(config: TrainConfig, *, resume: bool, cache_dir: str | None) -> tuple[
     config = dataclasses.replace(config, data_fingerprint=dataset.fingerprint)
     _tell_how_it_was_read(dataset)
     data = prepare_data(config, dataset)
-    console.print(
+    LOG.info(
         f"{len(data.labels)} train and {len(data.validation_labels)} validation images, "
         f"read in {time.monotonic() - started:.1f} s"
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
+from typing import Final
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fer_train.console import console
+LOG: Final = logging.getLogger("fer_train")
 
 
 class StageProgress:
@@ -32,8 +35,8 @@ class StageProgress:
             self._progress.update(self._one, note=note)
 
     def say(self, line: str) -> None:
-        """Print a lasting line above the bars."""
-        self._progress.console.print(line, soft_wrap=True)
+        """Log a lasting line; on a terminal Rich leads standard error, and so the line, above the bars."""
+        LOG.info(line)
 
 
 @contextlib.contextmanager
@@ -48,5 +51,7 @@ def stage_progress(stage: str, epochs: int, steps: int, done_epochs: int) -> Ite
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
+    hidden = not console.is_terminal or not LOG.isEnabledFor(logging.INFO)
+    with Progress(*columns, console=console, disable=hidden) as progress:
         yield StageProgress(progress, stage, epochs, steps, done_epochs)
