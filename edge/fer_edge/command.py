@@ -44,8 +44,22 @@ class CommandParser(argparse.ArgumentParser):
         else:
             parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
-            self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
+            self._refuse_unknown(unknown[0], given)
         return parsed
+
+    def _refuse_unknown(self, word: str, given: Sequence[str]) -> NoReturn:
+        """Say what an unknown word may have meant, by the options of the subcommand that was asked for."""
+        if word.startswith("-") and os.path.lexists(word):
+            self.error(f"unknown argument {word}; if the file of that name is meant: .{os.sep}{word}")
+        chosen = self._subcommand(given)
+        chosen.error(f"unknown argument {word}{did_you_mean(word.partition('=')[0], chosen._options())}")
+
+    def _subcommand(self, given: Sequence[str]) -> CommandParser:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers: dict[str, CommandParser] = action.choices
+                return next((parsers[word]._subcommand(given) for word in given if word in parsers), self)
+        return self
 
     def add_version(self) -> None:
         """Add ``--version``, the same for every command; the work is done only when it is asked for."""
@@ -54,9 +68,6 @@ class CommandParser(argparse.ArgumentParser):
     def _options(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
-            if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    yield from parser._options()
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage, which would bury the message."""
@@ -85,7 +96,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
         from fer_edge.versions import version_text
 
-        sys.stdout.write(version_text(parser.prog) + "\n")
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.write(version_text(parser.prog) + "\n")
         parser.exit()
 
 
