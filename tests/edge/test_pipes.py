@@ -134,3 +134,21 @@ def test_closed_streams(closed: str, long_video: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert len(saved.read_text().splitlines()) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_json_lines_reach_the_reader_of_a_named_pipe(tmp_path: Path, video: Path) -> None:
+    # The reader waits in its own open(): whoever then opens the pipe for reading, only to look, waits for ever, too.
+    pipe = tmp_path / "lines"
+    os.mkfifo(pipe)
+    command = [*CAMERA, str(video), *FAKE, "--quiet", "--max-frames", "2", "--jsonl", str(pipe)]
+    with (
+        subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader,
+        subprocess.Popen(command, env=plain_environment(tmp_path)) as camera,
+    ):
+        try:
+            assert camera.wait(20) == 0
+            assert len(reader.communicate(timeout=5)[0].splitlines()) == 2
+        finally:
+            reader.kill()
+            camera.kill()

@@ -114,10 +114,12 @@ def begins_with_start(path: Path) -> bool:
     """Whether a file is a live source's: by its first line, or because older lines were moved to ``NAME.1``."""
     if path.with_name(f"{path.name}.1").is_file():
         return True
+    if not path.is_file():  # a named pipe must not even be opened for reading: that waits for a writer, which is us
+        return False
     begin = json.dumps({"event": START}).removesuffix("}").encode()
     try:
         with path.open("rb") as file:
-            return path.is_file() and file.read(len(begin)) == begin
+            return file.read(len(begin)) == begin
     except OSError:
         return False
 
