@@ -127,6 +127,8 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
         ("--source scene.avi --jsonl text.jpg/out.jsonl", 2, "cannot be written"),
         ("--sorce scene.avi", 2, "unknown argument --sorce; did you mean --source?"),
         ("-face.jpg", 2, "unknown argument -face.jpg; if the file of that name is meant: ./-face.jpg"),
+        ("scene.avi --jsonl a.jsonl --jsonl=b.jsonl", 2, "--jsonl is given twice; it takes one value"),
+        ("scene.avi --save a.mp4 --save b.mp4", 2, "--save is given twice; it takes one value"),
         ("--source scene.avi --detect-every 0", 2, "expected a number from 1 to 1000"),
         ("--source scene.avi --detect-every much", 2, "expected a whole number"),
         ("--source scene.avi --fps nan", 2, "expected a number from"),
