@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import shown_on_stderr
 from fer_edge.missing import explained
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -46,6 +50,10 @@ class CommandParser(argparse.ArgumentParser):
         if unknown:
             self._refuse_unknown(unknown[0], given)
         return parsed
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help; ``argparse`` would keep a full disk to itself where the text is longer than the buffer."""
+        (file or sys.stdout).write(message)
 
     def _refuse_unknown(self, word: str, given: Sequence[str]) -> NoReturn:
         """Say what an unknown word may have meant, by the options of the subcommand that was asked for."""
@@ -96,9 +104,32 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
         from fer_edge.versions import version_text
 
-        if sys.stdout is not None:  # closed by whoever started us
-            sys.stdout.write(version_text(parser.prog) + "\n")
+        sys.stdout.write(version_text(parser.prog) + "\n")
         parser.exit()
+
+
+class Nowhere(io.TextIOWrapper):
+    """What stands in for a standard output that whoever started us has closed.
+
+    Python sets ``sys.stdout`` to None then. Being opened first, this takes the closed descriptor's number, too, so that
+    no file of ours gets it: a C library that prints would write into that file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(io.FileIO(os.devnull, "w"), encoding="utf-8")  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _somewhere_to_print() -> Iterator[None]:
+    if sys.stdout is not None:
+        yield
+        return
+    with Nowhere() as nowhere:
+        sys.stdout = nowhere
+        try:
+            yield
+        finally:
+            sys.stdout = None  # type: ignore[assignment]
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
@@ -109,7 +140,7 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 missing dependency or device, 130 interrupted.
     """
-    with shown_on_stderr(name):
+    with _somewhere_to_print(), shown_on_stderr(name):
         return _run(name, body)
 
 

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from fer_edge.command import Nowhere
 from fer_edge.errors import UsageError
 from fer_edge.results import Result
 
@@ -61,7 +62,7 @@ class JsonLines:
         """One line; the reader of a pipe has it at once. Raises ``OSError`` when the disk is full."""
         line = json.dumps(result.as_dict(), separators=(", ", ": ")) + "\n"
         if self.path is None:
-            if sys.stdout is None:
+            if sys.stdout is None or isinstance(sys.stdout, Nowhere):
                 raise OSError(errno.EBADF, "standard output is closed")
             sys.stdout.write(line)
             sys.stdout.flush()
