@@ -33,6 +33,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs
+        for text in ("description", "epilog"):  # often a module's docstring, with the marks of documentation in it
+            kwargs[text] = (kwargs.get(text) or "").replace("``", "") or None
         super().__init__(*args, **kwargs)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
@@ -116,7 +118,7 @@ class Nowhere(io.TextIOWrapper):
     """
 
     def __init__(self) -> None:
-        super().__init__(io.FileIO(os.devnull, "w"), encoding="utf-8")  # type: ignore[arg-type]
+        super().__init__(io.FileIO(os.devnull, "w"), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -129,7 +131,7 @@ def _somewhere_to_print() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
