@@ -29,7 +29,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own: only so is seen what the native libraries write."""
     command = [sys.executable, str(script), *map(str, arguments)]
-    environment = {**os.environ, "HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent"}
+    environment = {**os.environ, "HOME": "/dev/null/none", "XDG_CACHE_HOME": "/dev/null/none"}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False, cwd=cwd)
 
 
