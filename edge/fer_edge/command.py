@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fer_edge.errors import FerError, UsageError
 from fer_edge.logs import set_verbosity, shown_on_stderr
@@ -16,6 +17,9 @@ from fer_edge.missing import explained
 from fer_edge.redact import redact
 
 __all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -45,6 +49,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)  # --epoch is a typing error, not --epochs
+        for text in ("description", "epilog"):  # often a module's docstring, with the marks of documentation in it
+            kwargs[text] = (kwargs.get(text) or "").replace("``", "") or None
         super().__init__(*args, **kwargs)
         self._has_verbosity = False
 
@@ -72,7 +78,7 @@ class CommandParser(argparse.ArgumentParser):
         else:
             parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
-            self.error(f"unknown argument {unknown[0]}{did_you_mean(unknown[0].split('=')[0], self._options())}")
+            self._refuse_unknown(unknown[0], given)
         if self._has_verbosity:
             set_verbosity(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
         return parsed
@@ -84,6 +90,24 @@ class CommandParser(argparse.ArgumentParser):
         how_much.add_argument("--quiet", action="store_true", help="errors only: no notices; results are still printed")
         how_much.add_argument("--verbose", action="store_true", help="more notices, for finding out what goes on")
 
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help; ``argparse`` would keep a full disk to itself where the text is longer than the buffer."""
+        (file or sys.stdout).write(message)
+
+    def _refuse_unknown(self, word: str, given: Sequence[str]) -> NoReturn:
+        """Say what an unknown word may have meant, by the options of the subcommand that was asked for."""
+        if word.startswith("-") and os.path.lexists(word):
+            self.error(f"unknown argument {word}; if the file of that name is meant: .{os.sep}{word}")
+        chosen = self._subcommand(given)
+        chosen.error(f"unknown argument {word}{did_you_mean(word.partition('=')[0], chosen._options())}")
+
+    def _subcommand(self, given: Sequence[str]) -> CommandParser:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers: dict[str, CommandParser] = action.choices
+                return next((parsers[word]._subcommand(given) for word in given if word in parsers), self)
+        return self
+
     def add_version(self) -> None:
         """Add ``--version``, the same for every command; the work is done only when it is asked for."""
         self.add_argument("--version", action=_Version, help="print the versions in use and exit")
@@ -91,9 +115,6 @@ class CommandParser(argparse.ArgumentParser):
     def _options(self) -> Iterator[str]:
         for action in self._actions:
             yield from action.option_strings
-            if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    yield from parser._options()
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the whole usage, which would bury the message.
@@ -147,6 +168,30 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class Nowhere(io.TextIOWrapper):
+    """What stands in for a standard output that whoever started us has closed.
+
+    Python sets ``sys.stdout`` to None then. Being opened first, this takes the closed descriptor's number, too, so that
+    no file of ours gets it: a C library that prints would write into that file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(io.FileIO(os.devnull, "w"), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _somewhere_to_print() -> Iterator[None]:
+    if sys.stdout is not None:
+        yield
+        return
+    with Nowhere() as nowhere:
+        sys.stdout = nowhere
+        try:
+            yield
+        finally:
+            sys.stdout = None
+
+
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Run ``body`` and turn every expected failure into one or two lines on stderr and an exit code.
 
@@ -162,7 +207,7 @@ def run_command(name: str, body: Callable[[], int]) -> int:
     Returns:
         The exit code.
     """
-    with shown_on_stderr(name):
+    with _somewhere_to_print(), shown_on_stderr(name):
         return _run(name, body)
 
 

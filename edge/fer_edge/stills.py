@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -11,7 +13,8 @@ import cv2
 import numpy as np
 
 from fer_edge.arrays import FloatArray, Image
-from fer_edge.capture.pictures import read_image
+from fer_edge.capture.pictures import read_image, read_pictures
+from fer_edge.capture.sniff import Kind, sniff_file
 from fer_edge.defaults import DEFAULT_MARGIN, DEFAULT_MIN_CONFIDENCE
 from fer_edge.errors import SourceError
 from fer_edge.faces.detection import DetectedFace, FaceDetector
@@ -21,6 +24,7 @@ from fer_edge.faces.tracks import Tracker
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
+from fer_edge.logs import LOG
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face
 
@@ -87,13 +91,24 @@ def _default_detector() -> FaceDetector:
     return for_photos(open_detector())
 
 
+def _first_picture(path: Path) -> Image:
+    """The picture in a file; of an animated one, or of several pages, the first, with a word that there are others."""
+    image = read_image(path)
+    with contextlib.suppress(SourceError):  # the others may be damaged: they are not asked for
+        if sum(1 for _ in itertools.islice(read_pictures(path), 2)) > 1:
+            LOG.warning("%s holds several pictures: analyze looks at the first, FacePipeline at all", path)
+    return image
+
+
 def _picture(image: object) -> Image:
     """``(H, W, 3)`` BGR uint8, contiguous, from what a caller may give."""
     if isinstance(image, str | os.PathLike):
         path = Path(os.fsdecode(image))
         if path.is_dir():
             raise SourceError(f"{path} is a folder; analyze takes one image, FacePipeline folders and videos")
-        return read_image(path)
+        if sniff_file(path).kind is Kind.VIDEO:
+            raise SourceError(f"{path} is a video; analyze takes one image, FacePipeline folders and videos")
+        return _first_picture(path)
     expected = "expected a path, or uint8 of shape (H, W, 3) in the order B, G, R or (H, W) grey"
     if not isinstance(image, np.ndarray):
         raise SourceError(f"{expected}; got {type(image).__name__}")

@@ -108,7 +108,7 @@ def can_write(folder: Path) -> bool:
     """
     try:
         for place in (folder, *folder.parents):
-            if place.exists():
+            if place.exists() or place.is_symlink():  # nor can a folder be made in place of a broken link
                 return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     except OSError:  # a component that may not be entered, or is too long
         return False

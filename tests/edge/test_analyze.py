@@ -195,3 +195,21 @@ def test_quiet_still_tells_of_an_output_that_ended(
     options = ["--headless", "--quiet", "--backend", "fake", "--detector", "haar", "--jsonl", "/dev/full"]
     assert main(["--source", str(video), *options]) == 2
     assert "error: output" in capsys.readouterr().err
+
+
+def test_of_several_pictures_the_first_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    page = np.zeros((48, 48, 3), np.uint8)
+    cv2.imwritemulti(str(tmp_path / "two.tiff"), [page, page])
+    cv2.imwrite(str(tmp_path / "one.tiff"), page)
+    classifier, detector = open_classifier(backend="fake"), open_detector("haar")
+    assert fer_edge.analyze(tmp_path / "one.tiff", classifier, detector) == []
+    assert caplog.messages == []
+    assert fer_edge.analyze(tmp_path / "two.tiff", classifier, detector) == []
+    assert caplog.messages == [
+        f"{tmp_path / 'two.tiff'} holds several pictures: analyze looks at the first, FacePipeline at all"
+    ]
+
+
+def test_a_video_is_named_as_one(video: Path) -> None:
+    with pytest.raises(SourceError, match="is a video; analyze takes one image, FacePipeline folders and videos"):
+        fer_edge.analyze(video)

@@ -29,7 +29,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own: only so is seen what the native libraries write."""
     command = [sys.executable, str(script), *map(str, arguments)]
-    environment = {**os.environ, "HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent"}
+    environment = {**os.environ, "HOME": "/dev/null/none", "XDG_CACHE_HOME": "/dev/null/none"}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False, cwd=cwd)
 
 
@@ -85,6 +85,7 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
     for name, content in {
         "empty.mp4": b"",
         "empty.jpg": b"",
+        "-face.jpg": b"this is text\n",
         "empty.tflite": b"",
         "text.jpg": b"this is text\n",
         "text.mp4": b"this is text\n",
@@ -125,6 +126,9 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
         ("--source scene.avi --save a.mkv --jsonl ./a.mkv", 2, "both name a.mkv"),
         ("--source scene.avi --jsonl text.jpg/out.jsonl", 2, "cannot be written"),
         ("--sorce scene.avi", 2, "unknown argument --sorce; did you mean --source?"),
+        ("-face.jpg", 2, "unknown argument -face.jpg; if the file of that name is meant: ./-face.jpg"),
+        ("scene.avi --jsonl a.jsonl --jsonl=b.jsonl", 2, "--jsonl is given twice; it takes one value"),
+        ("scene.avi --save a.mp4 --save b.mp4", 2, "--save is given twice; it takes one value"),
         ("--source scene.avi --detect-every 0", 2, "expected a number from 1 to 1000"),
         ("--source scene.avi --detect-every much", 2, "expected a whole number"),
         ("--source scene.avi --fps nan", 2, "expected a number from"),

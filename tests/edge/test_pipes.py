@@ -134,3 +134,57 @@ def test_closed_streams(closed: str, long_video: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert len(saved.read_text().splitlines()) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_json_lines_reach_the_reader_of_a_named_pipe(tmp_path: Path, video: Path) -> None:
+    # The reader waits in its own open(): whoever then opens the pipe for reading, only to look, waits for ever, too.
+    pipe = tmp_path / "lines"
+    os.mkfifo(pipe)
+    command = [*CAMERA, str(video), *FAKE, "--quiet", "--max-frames", "2", "--jsonl", str(pipe)]
+    with (
+        subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader,
+        subprocess.Popen(command, env=plain_environment(tmp_path)) as camera,
+    ):
+        try:
+            assert camera.wait(20) == 0
+            assert len(reader.communicate(timeout=5)[0].splitlines()) == 2
+        finally:
+            reader.kill()
+            camera.kill()
+
+
+@pytest.mark.parametrize("name", [*MODULES])
+@pytest.mark.parametrize("closed", ["1", "2", "both"])
+def test_a_closed_stream_is_no_traceback(name: str, closed: str, tmp_path: Path) -> None:
+    script = '"$@" ' + {"1": ">&-", "2": "2>&-", "both": ">&- 2>&-"}[closed]
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *starter(name), "--version"],
+        capture_output=True, text=True, env=plain_environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (closed == "2")
+
+
+def test_with_standard_output_closed_no_file_gets_its_number(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from fer_edge.command import run_command\n"
+        f"body = lambda: (open({str(tmp_path / 'ours')!r}, 'w').fileno() == 1) + 2 * (sys.stdout.write('x') != 1)\n"
+        "sys.exit(run_command('x', body))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-c", code],
+        capture_output=True, text=True, env=plain_environment(tmp_path), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("name", [*MODULES])
+def test_help_on_a_full_disk_says_so(name: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*starter(name), "--help"], stdout=full, stderr=subprocess.PIPE, text=True,
+            env=plain_environment(tmp_path), check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, f"{name}: error: No space left on device\n")

@@ -100,6 +100,9 @@ def test_what_can_be_written(tmp_path: Path) -> None:
     assert not can_write(tmp_path / "file")
     assert not can_write(tmp_path / "file" / "below")
     assert not can_write(tmp_path / ("x" * 5000))
+    if hasattr(os, "getuid"):
+        (tmp_path / "broken").symlink_to(tmp_path / "gone")
+        assert not can_write(tmp_path / "broken" / "new"), "as ~/.cache on a disk that is not there"
     if hasattr(os, "getuid") and os.getuid() != 0:
         (tmp_path / "closed").mkdir(mode=0o500)
         assert not can_write(tmp_path / "closed" / "new")

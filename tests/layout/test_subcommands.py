@@ -30,7 +30,9 @@ def test_each_has_a_help_of_its_own(table: Subcommands, name: str, capsys: pytes
     with pytest.raises(SystemExit) as ending:
         table.main([name, "--help"])
     assert ending.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: {table.prog} {name} ")
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: {table.prog} {name} ")
+    assert "``" not in shown, "marks of documentation are not for a terminal"
 
 
 @pytest.mark.parametrize(("table", "name"), PARTS)

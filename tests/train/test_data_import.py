@@ -365,6 +365,12 @@ def test_bad_sources_end_in_one_line_and_exit_2(
 def test_a_mistyped_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "x", "--cleen"]) == 2
     assert "did you mean --clean?" in capsys.readouterr().err
+    # --data belongs to fer-data audit: it is no suggestion here, least of all for itself.
+    assert main(["import", "--data", "x"]) == 2
+    error = capsys.readouterr().err
+    assert "unknown argument --data" in error
+    assert "did you mean --data" not in error
+    assert "(see fer-data import --help)" in error
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

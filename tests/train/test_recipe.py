@@ -214,3 +214,9 @@ def test_resume_with_another_recipe_is_refused(tmp_path: Path, capsys: pytest.Ca
     recipe_from({"data": "d", "epochs": 3}).save(folder.config)
     assert main(["--run", str(tmp_path), "--resume", "--epochs", "4"]) == 2
     assert "epochs" in capsys.readouterr().err
+
+
+def test_nothing_to_resume_and_no_data_is_told_as_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--run", str(tmp_path / "nope"), "--resume"]) == 2
+    assert "nope holds no run to go on with; give --data to begin one there" in capsys.readouterr().err
+    assert not (tmp_path / "nope").exists()

@@ -42,10 +42,11 @@ def _quiet() -> contextlib.AbstractContextManager[None]:
 
 def _run(given: list[str]) -> int:
     from fer_edge.app.credentials import check_command_line, keep_secrets
-    from fer_edge.app.option_checks import check_texts
+    from fer_edge.app.option_checks import check_given_once, check_texts
     from fer_edge.app.options import build_parser
 
     arguments = parse_arguments(given)
+    check_given_once(given)
     check_texts(arguments)
     set_verbosity(quiet=arguments.quiet, verbose=arguments.verbose)
     keep_secrets(arguments)

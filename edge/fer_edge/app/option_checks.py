@@ -11,6 +11,7 @@ from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
 _TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
+_OUTPUTS: Final = ("jsonl", "save", "web", "mqtt", "metrics")
 _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("jsonl_max_mb", ("jsonl",)),
     ("web_token", ("web", "metrics")),
@@ -34,6 +35,21 @@ def check_texts(arguments: argparse.Namespace) -> None:
     for name in _TEXTS:
         if getattr(arguments, name) == "":
             raise UsageError(f"{_option(name)} is empty; give it a value or leave it out")
+
+
+def check_given_once(given: Sequence[str]) -> None:
+    """Refuse ``--jsonl a --jsonl b``: argparse takes the later one, and the first file would never be written.
+
+    Args:
+        given: the command line alone, which may well repeat what a configuration file says.
+
+    Raises:
+        UsageError: for the first output that is given twice.
+    """
+    words = [word.partition("=")[0] for word in (given[: given.index("--")] if "--" in given else given)]
+    for name in _OUTPUTS:
+        if words.count(_option(name)) > 1:
+            raise UsageError(f"{_option(name)} is given twice; it takes one value")
 
 
 def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool) -> list[str]:

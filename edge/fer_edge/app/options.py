@@ -34,7 +34,8 @@ EPILOG = """\
 keys in the window: q or Escape quits, space pauses, s saves the picture, f fills the screen
 
 Nothing is stored or sent unless an output or a key asks for it. Only the face detector's file is
-fetched once, and kept in the cache folder; with --detector haar or --detector-model it is not."""
+fetched, once (with --detector haar or --detector-model it is not), and kept in the cache folder,
+as is the TFLite network that is made from it."""
 
 
 def size(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from fer_edge.command import Nowhere
 from fer_edge.errors import UsageError
 from fer_edge.results import Result
 
@@ -61,7 +62,7 @@ class JsonLines:
         """One line; the reader of a pipe has it at once. Raises ``OSError`` when the disk is full."""
         line = json.dumps(result.as_dict(), separators=(", ", ": ")) + "\n"
         if self.path is None:
-            if sys.stdout is None:
+            if sys.stdout is None or isinstance(sys.stdout, Nowhere):
                 raise OSError(errno.EBADF, "standard output is closed")
             sys.stdout.write(line)
             sys.stdout.flush()
@@ -114,10 +115,12 @@ def begins_with_start(path: Path) -> bool:
     """Whether a file is a live source's: by its first line, or because older lines were moved to ``NAME.1``."""
     if path.with_name(f"{path.name}.1").is_file():
         return True
+    if not path.is_file():  # a named pipe must not even be opened for reading: that waits for a writer, which is us
+        return False
     begin = json.dumps({"event": START}).removesuffix("}").encode()
     try:
         with path.open("rb") as file:
-            return path.is_file() and file.read(len(begin)) == begin
+            return file.read(len(begin)) == begin
     except OSError:
         return False
 

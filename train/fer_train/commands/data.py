@@ -7,16 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
 from fer_edge.option_types import gigabytes, whole
 from fer_train.importing.class_names import NUMBERINGS
-
-if TYPE_CHECKING:
-    pass
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
 

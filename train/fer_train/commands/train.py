@@ -69,6 +69,8 @@ def _train(argv: Sequence[str] | None) -> int:
     resume = bool(options.get("resume")) and folder.config.exists()
     config = resumed_recipe(options, folder) if resume else recipe_from(options)
     if not config.data:
+        if options.get("resume"):
+            raise UsageError(f"{folder.root} holds no run to go on with; give --data to begin one there")
         raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
     if not resume and hosts.is_first and folder.float_checkpoint.exists():
         raise UsageError(f"{folder.root} already holds a run; continue with --resume, or choose another --run")
