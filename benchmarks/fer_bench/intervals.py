@@ -32,12 +32,12 @@ def hierarchical_resamples(
     as many rounds of each drawn process as it has, both with replacement.
     """
     starts = np.concatenate([[0], np.cumsum(group_sizes)])[:-1]
-    drawn = []
+    resampled = []
     for _ in range(resamples):
         processes = rng.integers(0, len(group_sizes), len(group_sizes))
         parts = [starts[p] + rng.integers(0, group_sizes[p], group_sizes[p]) for p in processes]
-        drawn.append(np.concatenate(parts))
-    return drawn
+        resampled.append(np.concatenate(parts))
+    return resampled
 
 
 def quantile_intervals(

@@ -16,7 +16,7 @@ SCHEMA: Final[str] = "fer-bench/1"
 N_QUANTILES: Final[int] = 101
 """``latency_quantiles_ms`` holds the 0 %, 1 % ... 100 % quantiles."""
 
-Interval = list[float]
+Bounds = list[float]
 """``[low, high]``, a 95 % confidence interval, in the unit of the key that holds it."""
 
 
@@ -92,9 +92,9 @@ class LatencyMs:
 class LatencyCi95Ms:
     """95 % confidence intervals, in ms, by a bootstrap over processes and rounds."""
 
-    p50: Interval
-    p90: Interval
-    p99: Interval
+    p50: Bounds
+    p90: Bounds
+    p99: Bounds
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Result:
     """Number of threads, as text, to inferences per second; empty unless it was asked for."""
     ratio_to_float: float | None = None
     """p50 over that of the float reference, round by round of turns; None unless ``ratio_valid``."""
-    ratio_to_float_ci95: Interval | None = None
+    ratio_to_float_ci95: Bounds | None = None
     ratio_valid: bool | None = None
     """Whether the ratio can be trusted; it can where ``valid`` is false for noise or drift alone, which hit both models
     alike. None without a reference, and in files of older versions, where it was as ``valid``."""
@@ -151,7 +151,7 @@ class Result:
     ratio_to_best: float | None = None
     """p50 over that of the fastest; None unless every result is valid."""
     accuracy: float | None = None
-    accuracy_ci95: Interval | None = None
+    accuracy_ci95: Bounds | None = None
     n_images: int | None = None
     split: str | None = None
     agreement_with_reference: float | None = None
@@ -249,6 +249,14 @@ class EndToEnd:
     """Of a soak; empty otherwise."""
     sha256: str | None = None
     """Of the model file; None in files of older versions."""
+    detector_engine: str | None = None
+    """What computed the face detector: ``litert`` or ``opencv``; None for one without a choice (Haar), and in files of
+    older versions."""
+
+    @property
+    def faces_by(self) -> str:
+        """The detector and its engine, in words."""
+        return f"{self.detector} ({self.detector_engine})" if self.detector_engine else self.detector
 
 
 @dataclass(frozen=True)

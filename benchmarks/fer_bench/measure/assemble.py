@@ -105,7 +105,7 @@ def _speed(item: Series, shared: Sequence[str]) -> Result:
         warmup_settled=item.warmup_settled,
     )
     reasons = [*shared, *own]
-    path = item.target.path
+    path = item.contender.path
     return Result(
         model=path.name,
         path=str(path),
@@ -115,7 +115,7 @@ def _speed(item: Series, shared: Sequence[str]) -> Result:
         runtime_version=opened.runtime_version,
         precision=opened.precision,
         input_size_px=opened.input_size_px,
-        threads=item.target.threads,
+        threads=item.contender.threads,
         valid=not reasons,
         invalid_reasons=reasons,
         latency_ms=LatencyMs(float(samples.min()), p50, p90, p99, float(samples.max())),

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.measure.worker_client import Opened, Remote, Target, opened_remotes
-from fer_bench.progress import Progress, part, silent
+from fer_bench.measure.worker_client import Contender, Opened, Remote, opened_remotes
+from fer_bench.progress import OnFraction, part, silent
 from fer_bench.schema import Settings
 
 WARMUP_WINDOW_S = 0.05
@@ -33,9 +33,9 @@ MAX_STRETCH = 20
 
 @dataclass
 class Series:
-    """All that was timed of one target."""
+    """All that was timed of one contender."""
 
-    target: Target
+    contender: Contender
     opened: list[Opened] = field(default_factory=list)
     rounds_ms: list[list[npt.NDArray[np.float64]]] = field(default_factory=list)
     """``rounds_ms[i][j]`` are the timings, in ms, of round ``j`` in process ``i``."""
@@ -59,22 +59,22 @@ class Series:
         return [[float(np.median(samples)) for samples in process] for process in self.rounds_ms]
 
 
-def measure(
-    targets: Sequence[Target],
+def time_contenders(
+    contenders: Sequence[Contender],
     settings: Settings,
     *,
     min_runs: int,
-    on_progress: Progress = silent,
+    on_progress: OnFraction = silent,
 ) -> list[Series]:
-    """Time every target; ``on_progress`` gets the fraction done, in [0, 1], and what is being done."""
-    series = [Series(target) for target in targets]
+    """Time every contender; ``on_progress`` gets the fraction done, in [0, 1], and what is being done."""
+    series = [Series(contender) for contender in contenders]
     rng = np.random.default_rng(settings.seed)
     for process in range(settings.n_processes):
         report = part(on_progress, process / settings.n_processes, (process + 1) / settings.n_processes)
         which = f"start {process + 1} of {settings.n_processes}"
-        with opened_remotes(list(targets), part(report, 0.0, LOADING_SHARE)) as remotes:
+        with opened_remotes(list(contenders), part(report, 0.0, LOADING_SHARE)) as remotes:
             for item, remote in zip(series, remotes, strict=True):
-                report(LOADING_SHARE, f"{which}: warming up {item.target.name}")
+                report(LOADING_SHARE, f"{which}: warming up {item.contender.name}")
                 item.opened.append(remote.opened)
                 item.rounds_ms.append([])
                 _warm_up(item, remote)
@@ -121,7 +121,7 @@ def _take_turns(
     seconds: float,
     min_runs: int,
     rng: np.random.Generator,
-    report: Progress,
+    report: OnFraction,
     what: str,
 ) -> None:
     """Rounds in which every model runs one chunk, until each had its seconds and its runs."""

@@ -14,12 +14,14 @@ import re
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.schema import OperatorProfile, Profile
 from fer_edge.dependencies import import_onnxruntime, import_runtime
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.inference.backends import backends
@@ -39,11 +41,31 @@ def profile_model(path: Path, backend: str, threads: int, seconds: float) -> dic
     """
     spec = backends().get(backend)
     if spec is not None and spec.can_profile and spec.is_tflite:
-        return _profile_tflite(path.read_bytes(), str(spec.runtime_module), threads, seconds)
+        return profile_tflite(path.read_bytes(), str(spec.runtime_module), threads, seconds)
     if spec is not None and spec.can_profile and spec.runtime_module == ONNX_RUNTIME:
         return _profile_onnx(path, threads, seconds)
     works = " and ".join(profiled_backends())
     raise InputError(f"operators on {backend} cannot be profiled; --profile works on {works}")
+
+
+def as_profile(
+    model: str, backend: str, threads: int, content: Mapping[str, Any], invalid_reasons: Sequence[str]
+) -> Profile:
+    """What :func:`profile_model` measured, as it stands in a report.
+
+    Args:
+        model: name of the model.
+        backend: name of the runtime.
+        threads: CPU threads.
+        content: answer of :func:`profile_model`.
+        invalid_reasons: why the times cannot be relied on; empty where they can.
+
+    Returns:
+        The profile.
+    """
+    operators = [OperatorProfile(**one) for one in content["operators"]]
+    reasons = list(invalid_reasons)
+    return Profile(model, backend, threads, content["method"], content["whole_us"], operators, not reasons, reasons)
 
 
 def profiled_backends() -> list[str]:
@@ -58,7 +80,21 @@ def profiled_backends() -> list[str]:
 # -- TFLite: every operator cut out ---------------------------------------------------------------------------------
 
 
-def _profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
+def profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Time each operator of a TFLite model, cut out into a model of its own.
+
+    Args:
+        content: the file.
+        runtime_module: module with an ``Interpreter``, such as ``ai_edge_litert.interpreter``.
+        threads: CPU threads.
+        seconds: to spend on it, over all operators.
+
+    Returns:
+        As :func:`profile_model`.
+
+    Raises:
+        MissingDependencyError: the runtime, or the schema to cut with, is not installed.
+    """
     make_interpreter = import_runtime(runtime_module).Interpreter
     parts = cut_out_operators(content)
     models = [content, *(part["content"] for part in parts)]

@@ -74,6 +74,7 @@ def run(options: dict[str, Any], on_sample: Any) -> dict[str, Any]:
         if options["seconds"] is not None and elapsed >= options["seconds"]:
             pipeline.request_stop()
     return {
+        "detector_engine": getattr(detector, "engine", None),
         "detector": type(detector).__name__.removesuffix("Detector").lower(),
         "n_frames": stats.frames,
         "n_faces": stats.faces,

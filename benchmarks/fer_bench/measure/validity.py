@@ -88,6 +88,13 @@ class Recorder:
         )
 
 
+def busy_now(look_s: float = 0.3) -> list[str]:
+    """What would make a measurement invalid that began now; better known before than after minutes."""
+    recorder = Recorder()
+    time.sleep(look_s)
+    return machine_reasons(recorder.stop())
+
+
 def neighbour_load(
     before: CpuTimes | None, after: CpuTimes | None, own_s: float, wall_s: float
 ) -> tuple[float | None, float | None]:

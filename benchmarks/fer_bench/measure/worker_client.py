@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 import fer_bench
 import fer_edge
-from fer_bench.progress import Progress, silent
+from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
 from fer_edge.labels import NUM_EMOTIONS
 
 
 @dataclass(frozen=True)
-class Target:
+class Contender:
     """What to measure: a model file on a runtime, with a number of threads, by a Python interpreter."""
 
     path: Path
@@ -58,7 +58,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Turn:
     """Timings of one turn of a model."""
 
     samples_ms: npt.NDArray[np.float64]
@@ -69,8 +69,8 @@ class Chunk:
 class Remote:
     """A model open in a process of its own. Also a predictor for ``fer_train.evaluation.evaluate``."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
         self._folder = tempfile.TemporaryDirectory(prefix="fer-bench-")
         folder = Path(self._folder.name)
         # Links instead of our site-packages on the path: another interpreter must not see our numpy.
@@ -78,8 +78,14 @@ class Remote:
             home = Path(cast(str, package.__file__)).parent
             (folder / home.name).symlink_to(home, target_is_directory=True)
         self._log = (folder / "stderr").open("w+b")
-        command = [target.python, "-m", "fer_bench.measure.worker_process", target.backend, str(target.path.resolve())]
-        command += [str(target.threads), str(time.monotonic_ns())]
+        command = [
+            contender.python,
+            "-m",
+            "fer_bench.measure.worker_process",
+            contender.backend,
+            str(contender.path.resolve()),
+        ]
+        command += [str(contender.threads), str(time.monotonic_ns())]
         # SAFEPATH: a stray queue.py in the current folder must not stand in for the standard library
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
         try:
@@ -89,7 +95,7 @@ class Remote:
         except OSError as error:
             self._log.close()
             self._folder.cleanup()
-            raise errors.UsageError(f"{target.python} cannot be started ({error.strerror})") from error
+            raise errors.UsageError(f"{contender.python} cannot be started ({error.strerror})") from error
         try:
             self.opened = Opened(**self._receive())
         except BaseException:
@@ -106,11 +112,11 @@ class Remote:
         """Side of the model's square input in pixels."""
         return self.opened.input_size_px
 
-    def time(self, what: str, seconds: float, min_runs: int, discard: int) -> Chunk:
+    def time(self, what: str, seconds: float, min_runs: int, discard: int) -> Turn:
         """Time ``what`` (``infer`` or ``predict``) for ``seconds`` and at least ``min_runs`` runs."""
         answer = self._ask({"op": "time", "what": what, "seconds": seconds, "min_runs": min_runs, "discard": discard})
         samples = np.asarray(answer["samples_ns"], np.float64) / 1e6
-        return Chunk(samples, answer["wall_ns"] / 1e9, answer["cpu_ns"] / 1e9)
+        return Turn(samples, answer["wall_ns"] / 1e9, answer["cpu_ns"] / 1e9)
 
     def memory(self) -> tuple[float | None, float | None]:
         """Resident memory now and at its peak, in MiB."""
@@ -172,19 +178,19 @@ class Remote:
         code = self._process.wait()
         with contextlib.suppress(ValueError):
             if code < 0:
-                return f"the measuring process of {self.target.path.name} was ended by {signal.Signals(-code).name}"
+                return f"the measuring process of {self.contender.path.name} was ended by {signal.Signals(-code).name}"
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
         reason = f": {last[0]}" if last else ""
-        return f"the measuring process of {self.target.name} exited early{reason}"
+        return f"the measuring process of {self.contender.name} exited early{reason}"
 
 
 @contextlib.contextmanager
-def opened_remotes(targets: list[Target], on_progress: Progress = silent) -> Iterator[list[Remote]]:
-    """Start a process for each target, one after the other, and end them all afterwards."""
+def opened_remotes(contenders: list[Contender], on_progress: OnFraction = silent) -> Iterator[list[Remote]]:
+    """Start a process for each contender, one after the other, and end them all afterwards."""
     with contextlib.ExitStack() as stack:
         remotes = []
-        for index, target in enumerate(targets):
-            on_progress(index / len(targets), f"starting {target.name}")
-            remotes.append(stack.enter_context(Remote(target)))
+        for index, contender in enumerate(contenders):
+            on_progress(index / len(contenders), f"starting {contender.name}")
+            remotes.append(stack.enter_context(Remote(contender)))
         yield remotes

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
     first = results[0]
-    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms per frame, side by side")
+    stages = _table(f"End to end on {first.source}, faces by {first.faces_by}", "stages: ms per frame, side by side")
     waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
     mixed = is_mixed([one.valid for one in results])
     for table, headings in (
@@ -97,7 +97,7 @@ def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
         __package__ or "",
         "end_to_end.html",
         source=first.source,
-        detector=first.detector,
+        detector=first.faces_by,
         head=head,
         rows=[_row(one) for one in results],
         soaks=[_soak(one) for one in results if one.samples],

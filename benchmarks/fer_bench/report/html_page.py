@@ -119,8 +119,8 @@ def _summary(results: Sequence[Result]) -> str:
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
     shown = next(result for result in results if result.accuracy is not None)
-    drawn = " Synthetic faces: says nothing about real ones." if shown.split == "synthetic" else ""
-    return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{drawn}"
+    remark = " Synthetic faces: says nothing about real ones." if shown.split == "synthetic" else ""
+    return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{remark}"
 
 
 def _how(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fer_bench.schema import Interval, Result
+from fer_bench.schema import Bounds, Result
 from fer_train.html import render
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _table(
 
 
 def _with_interval(
-    value: float | None, interval: Interval | None, digits: int, *, scale: float = 1.0, unit: str = ""
+    value: float | None, interval: Bounds | None, digits: int, *, scale: float = 1.0, unit: str = ""
 ) -> str:
     """``0.642 ± 0.004``."""
     if value is None:

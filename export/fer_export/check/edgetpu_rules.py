@@ -129,7 +129,7 @@ class CoralReport:
         return [["operator", "version", "count", "Edge TPU"], *body]
 
 
-def check_model(model: TFLiteModel) -> CoralReport:
+def check_edgetpu_rules(model: TFLiteModel) -> CoralReport:
     """Check a model against the compiler's rules, operator by operator."""
     compiled = any(op.name == COMPILED_OPERATOR for op in model.operators)
     verdicts = []

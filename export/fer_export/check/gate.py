@@ -85,7 +85,7 @@ class Limits:
     less accurate than float as well."""
     strict_agreement: bool = False
     min_agreement_synthetic: float = 0.75
-    """The same over drawn faces, where no accuracy is to be had and networks are unsure."""
+    """The same over synthetic faces, where no accuracy is to be had and networks are unsure."""
     max_recall_loss: float = MAX_RECALL_LOSS
     """Largest loss of one class's recall, in points; counts when it is more than chance (the interval excludes 0)."""
     max_drop_same: float = 0.2

@@ -31,6 +31,6 @@ def representative_faces(
     return np.stack([resize_gray(np.asarray(split.images[i]), size) for i in indices])
 
 
-def drawn_representatives() -> Split:
-    """Drawn faces to calibrate on where there is no data set: others than those that are judged on."""
+def synthetic_representatives() -> Split:
+    """Synthetic faces to calibrate on where there is no data set: others than those that are judged on."""
     return synthetic_split(REPRESENTATIVES_PER_CLASS, seed=1, name=SYNTHETIC_SPLIT)
