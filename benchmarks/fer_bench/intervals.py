@@ -17,6 +17,19 @@ import numpy.typing as npt
 
 from fer_train.evaluation.paired_interval import Z_95
 
+__all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
+    "SEED",
+    "Samples",
+    "hierarchical_resamples",
+    "paired_ratio",
+    "quantile_intervals",
+    "relative_spread",
+    "unpaired_ratio",
+    "wilson_interval",
+]
+
 Samples = npt.NDArray[np.float64]
 RESAMPLES: Final[int] = 500
 CONFIDENCE: Final[float] = 0.95

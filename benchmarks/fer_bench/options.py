@@ -71,6 +71,15 @@ def measure_parser() -> CommandParser:
     p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
     p.add_argument("--seed", type=whole(), default=0, help="for the order of turns and synthetic faces (default: 0)")
+    _add_profile_and_pipeline(p)
+    p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
+    p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
+    p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
+    return p
+
+
+def _add_profile_and_pipeline(p: CommandParser) -> None:
     p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
     p.add_argument(
         "--profile-detector",
@@ -88,11 +97,6 @@ def measure_parser() -> CommandParser:
     p.add_argument(
         "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
     )
-    p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
-    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
-    p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
-    p.add_argument("--require-valid", action="store_true", help="exit 1 when a measurement is not valid")
-    return p
 
 
 def compare_parser() -> CommandParser:

@@ -20,6 +20,8 @@ from fer_bench.schema import (
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
 
+__all__ = ["parse_report", "read_report", "write_report"]
+
 _T = TypeVar("_T")
 
 

@@ -12,6 +12,24 @@ import json
 from dataclasses import dataclass, field
 from typing import Final
 
+__all__ = [
+    "N_QUANTILES",
+    "SCHEMA",
+    "AgeMs",
+    "Bounds",
+    "Conditions",
+    "EndToEnd",
+    "LatencyCi95Ms",
+    "LatencyMs",
+    "Machine",
+    "OperatorProfile",
+    "Profile",
+    "Report",
+    "Result",
+    "Settings",
+    "SoakSample",
+]
+
 SCHEMA: Final[str] = "fer-bench/1"
 N_QUANTILES: Final[int] = 101
 """``latency_quantiles_ms`` holds the 0 %, 1 % ... 100 % quantiles."""

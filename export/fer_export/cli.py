@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fer_export.request import ExportRequest, ExportResult
     from fer_train.data.dataset import Split
 
+__all__ = ["PROG", "main"]
+
 PROG = "fer-export"
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 

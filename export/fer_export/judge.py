@@ -27,6 +27,8 @@ from fer_export.request import ExportRequest, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.trained import Trained
 
+__all__ = ["READING_PER_CLASS", "plausible", "verdict_on_files", "way_on"]
+
 READING_PER_CLASS: Final[int] = 60
 """Images per class on which other input ranges and class orders are tried."""
 

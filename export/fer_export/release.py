@@ -38,6 +38,8 @@ from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
+__all__ = ["CONFUSION", "OPTIONAL", "PROG", "WEIGHTS_NAME", "draw_overview", "main", "release"]
+
 PROG: Final[str] = "fer_export.release"
 CONFUSION: Final[str] = "confusion_int8.png"
 OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)

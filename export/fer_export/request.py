@@ -16,6 +16,8 @@ from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 
+__all__ = ["ExportRequest", "ExportResult", "GateFailedError", "GateReport", "Steps"]
+
 
 @dataclass(frozen=True)
 class ExportRequest:

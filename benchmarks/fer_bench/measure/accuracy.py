@@ -19,6 +19,8 @@ from fer_train.evaluation.evaluate import Evaluation, evaluate
 if TYPE_CHECKING:
     from fer_train.data.dataset import Split
 
+__all__ = ["evaluate_contenders", "load_faces"]
+
 
 def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None = None) -> Split:
     """A split of a data set; synthetic faces, with ``synthetic`` as the name of the split, where there is no data set.

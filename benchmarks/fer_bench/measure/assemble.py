@@ -16,6 +16,8 @@ from fer_edge.files import sha256_of
 from fer_edge.inference.backends import backends
 from fer_train.evaluation.evaluate import Evaluation
 
+__all__ = ["assemble", "reference_index"]
+
 _QUANTILES = (0.5, 0.9, 0.99)
 
 

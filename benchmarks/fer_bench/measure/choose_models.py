@@ -15,6 +15,8 @@ from fer_edge.inference.backend import BackendSpec
 from fer_edge.inference.backends import backend_for, backends_for
 from fer_edge.loading.model_files import DEFAULT_MODEL, find_model
 
+__all__ = ["KNOWN_MODELS", "choose_contenders"]
+
 KNOWN_MODELS: Final[tuple[str, ...]] = (
     "fer_float.tflite",
     "fer_int8.tflite",

@@ -15,8 +15,8 @@ from fer_bench.measure.operator_profile import as_profile, profile_tflite
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.schema import Profile
 from fer_edge.errors import UsageError
+from fer_edge.faces import yunet_engines
 from fer_edge.faces.detectors import open_detector
-from fer_edge.faces.yunet_engines import LiteRTEngine, yunet_tflite
 from fer_edge.inference.backends import backend_spec
 from fer_edge.native import quiet_native_libraries
 
@@ -54,10 +54,10 @@ def detector_network(name: str, model: str | os.PathLike[str] | None = None) -> 
     """
     detector = open_detector(name, model)
     engine, path = getattr(detector, "engine", None), getattr(detector, "model_path", None)
-    if engine != LiteRTEngine.name or path is None:
+    if engine != yunet_engines.LiteRTEngine.name or path is None:
         found = f"{detector.name} on OpenCV" if engine else detector.name
         raise UsageError(f"--profile-detector works on yunet on LiteRT, not on {found}")
-    return DetectorNetwork(detector.name, yunet_tflite(path))
+    return DetectorNetwork(detector.name, yunet_engines.yunet_tflite(path))
 
 
 def profile_detector(network: DetectorNetwork, seconds: float) -> Profile:

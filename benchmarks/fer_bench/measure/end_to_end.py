@@ -21,6 +21,17 @@ from fer_bench.schema import AgeMs, EndToEnd, SoakSample
 from fer_edge import errors
 from fer_edge.files import sha256_of
 
+__all__ = [
+    "MAX_SPREAD_PERCENT",
+    "MIN_FRAMES",
+    "N_SOAK_SAMPLES",
+    "VIDEO_SUFFIXES",
+    "Scene",
+    "measure_end_to_end",
+    "soak_findings",
+    "summarise",
+]
+
 MIN_FRAMES: Final[int] = 50
 MAX_SPREAD_PERCENT: Final[float] = 15.0
 N_SOAK_SAMPLES: Final[int] = 240

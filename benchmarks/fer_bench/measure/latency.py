@@ -17,6 +17,20 @@ from fer_bench.measure.worker_client import Contender, Opened, Remote, opened_re
 from fer_bench.progress import OnFraction, part, silent
 from fer_bench.schema import Settings
 
+__all__ = [
+    "LOADING_SHARE",
+    "MAX_STRETCH",
+    "MIN_RUNS_PER_CHUNK",
+    "PREDICT_SHARE",
+    "TIMING_FROM",
+    "WARMUP_MAX_S",
+    "WARMUP_TOLERANCE",
+    "WARMUP_WINDOWS",
+    "WARMUP_WINDOW_S",
+    "Series",
+    "time_contenders",
+]
+
 WARMUP_WINDOW_S = 0.05
 WARMUP_WINDOWS = 3
 WARMUP_TOLERANCE = 0.05

@@ -18,6 +18,19 @@ from fer_bench.schema import Machine
 from fer_edge.system import usable_cpus
 from fer_edge.versions import package_versions, source_commit
 
+__all__ = [
+    "ROOT",
+    "CpuTimes",
+    "read_cpu_times",
+    "read_frequency_mhz",
+    "read_governor",
+    "read_machine",
+    "read_pi_throttled",
+    "read_process_times",
+    "read_temperature_c",
+    "read_throttle_events",
+]
+
 ROOT: Final[Path] = Path("/")
 _FEATURES: Final[tuple[str, ...]] = (
     # x86: vector width, and the 8-bit dot product (VNNI)

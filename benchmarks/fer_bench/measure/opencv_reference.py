@@ -18,6 +18,8 @@ from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["OpenCVReference"]
+
 
 class OpenCVReference(ClassifierBase):
     """One float ONNX model in one ``cv2.dnn`` network."""

@@ -26,6 +26,20 @@ from fer_edge.dependencies import import_onnxruntime, import_runtime
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.inference.backends import backends
 
+__all__ = [
+    "ALONE",
+    "ONNX_RUNTIME",
+    "RUNS_PER_TURN",
+    "RUNTIME",
+    "as_profile",
+    "cut_out_operators",
+    "profile_model",
+    "profile_tflite",
+    "profiled_backends",
+    "summarise_onnx",
+    "tflite_macs",
+]
+
 ALONE: Final[str] = "each operator alone"
 RUNTIME: Final[str] = "ONNX Runtime's profiler"
 ONNX_RUNTIME: Final[str] = "onnxruntime"

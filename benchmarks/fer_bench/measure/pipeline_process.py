@@ -16,6 +16,8 @@ from typing import Any
 from fer_bench.measure.machine import read_frequency_mhz, read_temperature_c
 from fer_bench.measure.worker_process import peak_mib, resident_mib
 
+__all__ = ["main", "run"]
+
 _KEPT_AGES = 1_000_000
 
 

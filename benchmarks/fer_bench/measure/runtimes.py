@@ -9,6 +9,8 @@ from typing import Any, Final
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.inference.backends import backend_spec
 
+__all__ = ["OLD_RUNTIME_PYTHON", "OPENCV", "REFERENCE", "load_runtime", "runtime_spec"]
+
 OPENCV: Final[str] = "opencv"
 OLD_RUNTIME_PYTHON: Final[Path] = Path(__file__).parents[3] / ".venv-tflite-runtime" / "bin" / "python"
 """tflite-runtime needs numpy 1, hence an environment of its own; found here, ``--all`` uses it."""

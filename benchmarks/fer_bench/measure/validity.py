@@ -27,6 +27,29 @@ from fer_bench.measure.machine import (
 )
 from fer_bench.schema import Conditions
 
+__all__ = [
+    "HITS_ALL_ALIKE",
+    "MAX_DRIFT_PERCENT",
+    "MAX_INTERVAL_PERCENT",
+    "MAX_NEIGHBOURS_CPUS",
+    "MAX_RATIO_DRIFT_PERCENT",
+    "MAX_RATIO_INTERVAL_PERCENT",
+    "MAX_SPREAD_PERCENT",
+    "MAX_STOLEN_PERCENT",
+    "MIN_ROUNDS",
+    "MIN_RUNS",
+    "MIN_SHARE_OF_CPU",
+    "MIN_TIMED_S",
+    "Recorder",
+    "busiest",
+    "busy_now",
+    "drift_percent",
+    "machine_reasons",
+    "neighbour_load",
+    "ratio_reasons",
+    "series_reasons",
+]
+
 MIN_RUNS: Final[int] = 200
 """Fewer cannot show a p99: its two slowest runs would decide it."""
 MIN_TIMED_S: Final[float] = 0.5

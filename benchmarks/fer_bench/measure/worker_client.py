@@ -25,6 +25,8 @@ from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["Contender", "Opened", "Remote", "Turn", "opened_remotes"]
+
 
 @dataclass(frozen=True)
 class Contender:

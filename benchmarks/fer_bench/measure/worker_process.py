@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+__all__ = ["N_FACES", "Session", "main", "peak_mib", "resident_mib"]
+
 N_FACES: Final[int] = 8
 """Different inputs, taken in turn; a network's time should not depend on them, but one image in cache could flatter."""
 

@@ -14,6 +14,18 @@ from fer_edge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = [
+    "COLOURS",
+    "LABEL_LENGTH",
+    "MARKERS",
+    "accuracy_against_latency",
+    "bars",
+    "latency_distributions",
+    "latency_over_time",
+    "lines",
+    "new_figure",
+]
+
 COLOURS: Final[tuple[str, ...]] = (
     "#0072b2",
     "#d55e00",

@@ -20,6 +20,8 @@ from fer_train.html import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["end_to_end_section", "print_end_to_end", "soak_lines"]
+
 
 def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""

@@ -7,6 +7,8 @@ import re
 from fer_bench.schema import Report
 from fer_edge.inference.backends import backends
 
+__all__ = ["conditions_name"]
+
 
 def conditions_name(report: Report) -> str:
     """``raspberry-pi-5-model-b_4cpus_debian-12_python-3.11_litert-2.3_1-thread_2026-11-23.json``."""

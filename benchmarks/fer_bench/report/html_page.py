@@ -16,6 +16,8 @@ from fer_train.wording import counted
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["page", "write_page"]
+
 
 def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[Markup] = ()) -> None:
     """Write the page of ``report`` atomically; ``sections`` is further HTML to put at the end."""

@@ -11,6 +11,8 @@ from fer_train.html import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["Cell", "cost_table", "latency_table"]
+
 Cell = tuple[str, str]
 """Text and CSS class; ``speed`` is struck out where the row is invalid."""
 

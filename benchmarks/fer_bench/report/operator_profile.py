@@ -17,6 +17,8 @@ from fer_train.html import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["SHOWN_ON_TERMINAL", "by_kind", "print_profile", "profile_section", "shape_text"]
+
 SHOWN_ON_TERMINAL = 12
 
 

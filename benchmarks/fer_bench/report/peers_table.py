@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = ["markdown", "markdown_row", "package_of"]
+
 
 def markdown(report: dict[str, Any]) -> str:
     """The table for the README, with machine and date."""

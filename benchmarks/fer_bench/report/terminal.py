@@ -12,6 +12,19 @@ from rich.text import Text
 from fer_bench.report.trust import untrusted_sentence
 from fer_bench.schema import Conditions, Machine, Report, Result
 
+__all__ = [
+    "MIN_WIDTH",
+    "accuracy_table",
+    "console",
+    "cost_table",
+    "is_mixed",
+    "print_invalid",
+    "print_machine",
+    "print_report",
+    "scaling_table",
+    "speed_table",
+]
+
 MIN_WIDTH = 110
 """Where the output is not a terminal, rich would squeeze everything into 80 columns."""
 

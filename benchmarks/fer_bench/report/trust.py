@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+__all__ = ["PLAIN_WORDS", "plain_sentence", "untrusted_sentence"]
+
 PLAIN_WORDS: Final[dict[str, str]] = {
     "busy neighbour": "other programs used the processor",
     "busy host": "the hypervisor took processor time away",

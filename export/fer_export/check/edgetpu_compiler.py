@@ -11,6 +11,8 @@ from typing import Final
 
 from fer_edge.errors import CheckFailedError, DeviceError
 
+__all__ = ["COMPILER", "COMPILE_SECONDS", "Compilation", "compile_model", "find_compiler"]
+
 COMPILER: Final[str] = "edgetpu_compiler"
 COMPILE_SECONDS: Final[int] = 600
 

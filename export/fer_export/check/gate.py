@@ -15,6 +15,17 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.training.outlook import MAX_DROP, MAX_RECALL_LOSS, MIN_AGREEMENT
 
+__all__ = [
+    "MAX_HALF_WIDTH",
+    "Comparison",
+    "Limits",
+    "Verdict",
+    "accepting_options",
+    "check_quantized",
+    "check_same_network",
+    "merge",
+]
+
 MAX_HALF_WIDTH: Final[float] = 1.0
 """Points; a 95 % interval of the drop that is wider to either side is called too few images."""
 

@@ -21,6 +21,16 @@ from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLI
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained
 
+__all__ = [
+    "MAX_TWIN_DIFFERENCE",
+    "MIN_TWIN_AGREEMENT",
+    "TWIN_FACES",
+    "Method",
+    "Networks",
+    "build_networks",
+    "one_line",
+]
+
 Method = Literal["QAT", "PTQ"]
 TWIN_FACES: Final[int] = 105
 MIN_TWIN_AGREEMENT: Final[float] = 0.97

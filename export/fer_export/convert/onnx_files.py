@@ -16,6 +16,8 @@ from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_N
 from fer_export.convert.qdq_writer import tflite_to_onnx
 from fer_export.tflite_file import read_tflite
 
+__all__ = ["float_onnx", "int8_onnx"]
+
 
 def float_onnx(model: Any, input_size: int) -> bytes:
     """Float ONNX file of a ``tf_keras`` model: input ``(1, S, S, 3)`` float32 NHWC, output ``(1, 7)``; opset 13, IR 8.

@@ -20,6 +20,8 @@ from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT, to_float_input
 from fer_export.convert.qdq_graph import INPUT_NAME, OUTPUT_NAME, OnnxTarget
 
+__all__ = ["quantize_with_onnxruntime"]
+
 
 def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], onnx_target: OnnxTarget) -> bytes:
     """Static quantisation (QDQ, weights per channel, MinMax ranges) of a float ONNX file of ours.

@@ -12,6 +12,22 @@ from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.exact_add import AddMatch
 from fer_export.tflite_file import Operator, Tensor, TFLiteModel
 
+__all__ = [
+    "INPUT_NAME",
+    "IR_VERSION",
+    "NHWC_TO_NCHW",
+    "ONNX_TARGETS",
+    "OPSET",
+    "OUTPUT_NAME",
+    "OnnxTarget",
+    "Pads",
+    "QdqGraph",
+    "UnknownOperatorError",
+    "real_name",
+    "same_padding",
+    "saturation_is_clamp",
+]
+
 OnnxTarget = Literal["x86", "arm"]
 ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm")
 OPSET: Final[int] = 13

@@ -32,6 +32,8 @@ from fer_export.convert.qdq_graph import (
 from fer_export.convert.qdq_more_operators import MoreOperators
 from fer_export.tflite_file import Operator, TFLiteModel
 
+__all__ = ["float_shadow", "tflite_to_onnx"]
+
 
 def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
     """``onnx.ModelProto`` of an INT8 TFLite network, int8 at both ends as in the TFLite file (opset 13, IR 8).

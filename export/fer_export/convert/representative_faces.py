@@ -12,6 +12,8 @@ from fer_edge.preprocess import resize_gray
 from fer_train.data.dataset import Split
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT, synthetic_split
 
+__all__ = ["REPRESENTATIVES_PER_CLASS", "representative_faces", "synthetic_representatives"]
+
 REPRESENTATIVES_PER_CLASS: Final[int] = 30
 
 

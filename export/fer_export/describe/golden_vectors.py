@@ -1,8 +1,8 @@
 """Golden vectors: what this network computes on synthetic colour frames, recorded where it was exported.
 
 The frames are synthetic, because FER-2013 may not be redistributed, and coloured, so that swapped channels show. Each
-holds a face box; sizes vary, so that enlarging, shrinking and averaging of the preprocessing all occur, and some boxes reach
-beyond the frame. ``fer_edge.verification.replay`` replays them on a device.
+holds a face box; sizes vary, so that enlarging, shrinking and averaging of the preprocessing all occur, and some boxes
+reach beyond the frame. ``fer_edge.verification.replay`` replays them on a device.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import preprocess_face
 from fer_edge.verification.golden import GOLDEN_FORMAT, own_outputs_name
 from fer_train.synthetic.faces import draw_scene
+
+__all__ = ["N_FRAMES", "SEED", "draw_frames", "write_golden"]
 
 N_FRAMES: Final[int] = 64
 SEED: Final[int] = 20_13
