@@ -25,7 +25,17 @@ __all__ = ["evaluate_contenders", "load_faces"]
 def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None = None) -> Split:
     """A split of a data set; synthetic faces, with ``synthetic`` as the name of the split, where there is no data set.
 
-    With ``limit``, at most that many, evenly spaced over the split.
+    Args:
+        data: folder, zip or CSV, as :func:`fer_train.data.dataset.load_dataset` reads it; None: synthetic faces.
+        split: ``train``, ``validation`` or ``test``.
+        seed: for synthetic faces, and for a split that is made where the data has none.
+        limit: at most this many, evenly spaced over the split; None: all.
+
+    Returns:
+        Images and labels.
+
+    Raises:
+        InputError: the data cannot be read, or has no such split.
     """
     if data is None:
         from fer_train.synthetic.faces import judging_split
@@ -54,7 +64,17 @@ def evaluate_contenders(
 ) -> list[Evaluation]:
     """Every contender over all faces, as many at a time as there are CPUs: nothing is timed here.
 
-    ``costs``, for example latencies, are how long each contender takes against the others: the longest goes first.
+    Args:
+        contenders: models on their runtimes.
+        faces: with labels.
+        on_progress: gets the fraction done and what is being done.
+        costs: how long each contender takes against the others, for example latencies: the longest goes first.
+
+    Returns:
+        An evaluation for each of ``contenders``, in their order.
+
+    Raises:
+        FerError: a measuring process ended early, or a model cannot be used.
     """
     done = dict.fromkeys(range(len(contenders)), 0)
     weights = list(costs or [1.0] * len(contenders))

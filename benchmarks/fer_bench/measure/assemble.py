@@ -27,7 +27,17 @@ def assemble(
     evaluations: Sequence[Evaluation] | None = None,
     throughput_by_threads: Sequence[Mapping[str, float]] | None = None,
 ) -> list[Result]:
-    """One result for each of ``series``; ``evaluations`` and ``throughput_by_threads`` are in the same order."""
+    """From timings, evaluations and conditions to results.
+
+    Args:
+        series: what was timed, per model.
+        conditions: state of the machine meanwhile.
+        evaluations: accuracy, in the order of ``series``; None: not measured.
+        throughput_by_threads: ``{threads: inferences per second}``, in the order of ``series``; None: not measured.
+
+    Returns:
+        One result for each of ``series``.
+    """
     shared = machine_reasons(conditions)
     results = [_speed(item, shared) for item in series]
     reference = reference_index(results)
@@ -46,7 +56,14 @@ def assemble(
 
 
 def reference_index(results: Sequence[Result]) -> int | None:
-    """The float model that the others are compared with: on a TFLite runtime if there is one, else the first."""
+    """The float model that the others are compared with: on a TFLite runtime if there is one, else the first.
+
+    Args:
+        results: of one measurement.
+
+    Returns:
+        Its place among the results; None without a float model.
+    """
     floats = [index for index, result in enumerate(results) if result.precision == "float32"]
     preferred = [index for index in floats if _is_tflite(results[index].backend)]
     return next(iter(preferred + floats), None)

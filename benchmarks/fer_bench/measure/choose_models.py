@@ -34,10 +34,21 @@ def choose_contenders(
     everything: bool = False,
     pythons: Mapping[str, str] | None = None,
 ) -> list[tuple[str, Contender]]:
-    """Pairs of what was asked for and the contender it means.
+    """Pairs of what was asked for and the contender that it means.
 
-    ``models`` are names or ``name@backend``; ``pythons`` gives the interpreter of a backend that lives in another
-    environment. ``everything`` adds each known model file that is found, on each runtime that can be used here.
+    Args:
+        models: names or ``name@backend``; none means the default model, unless ``everything`` is asked for.
+        backend: runtime of models that name none; ``auto`` goes by the suffix.
+        threads: CPU threads of one inference.
+        everything: adds each known model file that is found, on each runtime that can be used here.
+        pythons: the interpreter of a backend that lives in another environment.
+
+    Returns:
+        ``(what was asked for, contender)``, without duplicates.
+
+    Raises:
+        ModelError: a file that is not there, or none is found with ``everything``.
+        UsageError: an unknown backend.
     """
     pythons = dict(pythons or {})
     if OLD_RUNTIME_PYTHON.exists():

@@ -43,8 +43,11 @@ class Scene:
     """What the pipeline looks at, and with which face detector."""
 
     source: str
+    """Video, image, folder or camera, as ``fer-camera --source`` takes it."""
     detector: str = "auto"
+    """Name of the face detector, or ``auto``."""
     detector_model: str | None = None
+    """The detector's file; None: the one in the cache folder."""
 
     @property
     def is_video_file(self) -> bool:
@@ -55,7 +58,23 @@ class Scene:
 def measure_end_to_end(
     contenders: Sequence[Contender], scene: Scene, n_repeats: int, minutes: float | None, on_progress: OnFraction
 ) -> list[EndToEnd]:
-    """The pipeline with each contender, ``n_repeats`` fresh processes each; with ``minutes``, one soak each."""
+    """The pipeline with each contender, in fresh processes that take turns.
+
+    Args:
+        contenders: classifiers on their runtimes.
+        scene: what the pipeline looks at.
+        n_repeats: fresh processes per contender.
+        minutes: run for this long, in one process per contender, and sample (a soak); None: to the end of the source.
+        on_progress: gets the fraction done and what is being done.
+
+    Returns:
+        A result for each of ``contenders``.
+
+    Raises:
+        SourceError: the source cannot be read or has no frame.
+        UsageError: a live source without ``minutes``, or an unknown detector.
+        FerError: a process ended early.
+    """
     passes: list[list[tuple[dict[str, Any], dict[str, Any] | None]]] = [[] for _ in contenders]
     reasons: list[set[str]] = [set() for _ in contenders]
     samples: list[list[SoakSample]] = [[] for _ in contenders]
@@ -86,7 +105,22 @@ def summarise(
     reasons: Sequence[str],
     samples: Sequence[SoakSample],
 ) -> EndToEnd:
-    """The result from the passes: each as fast as it goes, and, for a video file, at its own pace."""
+    """The result from the passes: each as fast as it goes, and, for a video file, at its own pace.
+
+    Args:
+        contender: the classifier on its runtime.
+        scene: what the pipeline looked at.
+        passes: ``(fast, paced)`` figures of each repeat, as :func:`fer_bench.measure.pipeline_process.run` gives
+            them; ``paced`` is None where the source has no pace of its own.
+        reasons: why nothing measured meanwhile is valid; empty where nothing speaks against it.
+        samples: of a soak.
+
+    Returns:
+        The result, valid or with reasons why not.
+
+    Raises:
+        SourceError: there was no frame.
+    """
     fast = [one for one, _ in passes]
     paced = [one for _, one in passes if one is not None]
     n_frames = sum(one["n_frames"] for one in fast)
@@ -175,7 +209,14 @@ def _run(
 
 
 def soak_findings(result: EndToEnd) -> dict[str, float | None]:
-    """What a soak shows: the last third against the first third."""
+    """What a soak shows: the last third against the first third.
+
+    Args:
+        result: with samples.
+
+    Returns:
+        ``throughput_change_percent``, ``rss_growth_mib`` and ``temperature_rise_c``; None for what is not known.
+    """
     third = len(result.samples) // 3
     if third < 3:
         return {"throughput_change_percent": None, "rss_growth_mib": None, "temperature_rise_c": None}

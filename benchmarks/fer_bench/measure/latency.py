@@ -50,17 +50,27 @@ class Series:
     """All that was timed of one contender."""
 
     contender: Contender
+    """The model on its runtime."""
     opened: list[Opened] = field(default_factory=list)
+    """What each process reported once its model was ready."""
     rounds_ms: list[list[npt.NDArray[np.float64]]] = field(default_factory=list)
     """``rounds_ms[i][j]`` are the timings, in ms, of round ``j`` in process ``i``."""
     predict_ms: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    """Timings of ``Classifier.predict`` on one face, in ms, an array per turn."""
     steady_mib: list[float | None] = field(default_factory=list)
+    """Resident memory at the end of each process, in MiB; None where it is not known."""
     peak_mib: list[float | None] = field(default_factory=list)
+    """Highest resident memory of each process, in MiB; None where it is not known."""
     wall_s: float = 0.0
+    """Seconds timed, over all processes."""
     cpu_s: float = 0.0
+    """CPU seconds of the same time."""
     n_warmup_runs: int = 0
+    """Runs before the timing, over all processes."""
     warmup_s: float = 0.0
+    """Seconds that they took."""
     warmup_settled: bool = True
+    """Whether the run times agreed at the end of every warm-up."""
 
     @property
     def samples_ms(self) -> npt.NDArray[np.float64]:
@@ -80,7 +90,20 @@ def time_contenders(
     min_runs: int,
     on_progress: OnFraction = silent,
 ) -> list[Series]:
-    """Time every contender; ``on_progress`` gets the fraction done, in [0, 1], and what is being done."""
+    """Time every contender, in turns and in fresh processes.
+
+    Args:
+        contenders: models on their runtimes.
+        settings: seconds, processes, length of a turn, seed.
+        min_runs: fewest timed runs per contender, over all processes.
+        on_progress: gets the fraction done, in [0, 1], and what is being done.
+
+    Returns:
+        What was timed, for each of ``contenders``.
+
+    Raises:
+        FerError: a model cannot be used, or a measuring process ended early.
+    """
     series = [Series(contender) for contender in contenders]
     rng = np.random.default_rng(settings.seed)
     for process in range(settings.n_processes):

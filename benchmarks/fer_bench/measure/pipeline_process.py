@@ -22,7 +22,11 @@ _KEPT_AGES = 1_000_000
 
 
 def main() -> int:
-    """Run the pipeline that the options describe."""
+    """Run the pipeline that the options describe.
+
+    Returns:
+        The exit code.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # runtimes print to stdout
     from fer_edge.errors import FerError
@@ -39,10 +43,19 @@ def main() -> int:
 
 
 def run(options: dict[str, Any], on_sample: Any) -> dict[str, Any]:
-    """One pass over the source, or ``seconds`` of it; returns the figures.
+    """One pass over the source, or ``seconds`` of it.
 
-    ``options``: ``model``, ``backend``, ``threads``, ``source``, ``detector``, ``detector_model``, ``realtime``,
-    ``loop``, ``seconds`` (None: to the end), ``sample_s`` (None: no samples), ``started_ns``.
+    Args:
+        options: ``model``, ``backend``, ``threads``, ``source``, ``detector``, ``detector_model``, ``realtime``,
+            ``loop``, ``seconds`` (None: to the end), ``sample_s`` (None: no samples), ``started_ns``.
+        on_sample: gets a sample (the keys of :class:`fer_bench.schema.SoakSample`) now and then.
+
+    Returns:
+        The figures.
+
+    Raises:
+        UsageError: a live source without ``seconds``.
+        FerError: the source, the model or the detector cannot be used.
     """
     from fer_edge.capture.frames import CaptureOptions
     from fer_edge.capture.open import open_source

@@ -33,10 +33,30 @@ REFERENCE: Final[BackendSpec] = BackendSpec(
 
 
 def runtime_spec(name: str) -> BackendSpec:
-    """The record of a runtime, as :func:`fer_edge.inference.backends.backend_spec`, or that of the OpenCV reference."""
+    """The record of a runtime: one of ``fer_edge``, or that of the OpenCV reference.
+
+    Args:
+        name: of the runtime.
+
+    Returns:
+        The record.
+
+    Raises:
+        UsageError: there is no runtime of this name.
+    """
     return REFERENCE if name == OPENCV else backend_spec(name)
 
 
 def load_runtime(name: str) -> Callable[..., Any]:
-    """What opens a model on the runtime ``name``: ``(model_path, *, threads)`` to a classifier."""
+    """What opens a model on a runtime.
+
+    Args:
+        name: of the runtime.
+
+    Returns:
+        ``(model_path, *, threads)`` to a classifier.
+
+    Raises:
+        UsageError: there is no runtime of this name.
+    """
     return runtime_spec(name).open

@@ -33,8 +33,11 @@ class Contender:
     """What to measure: a model file on a runtime, with a number of threads, by a Python interpreter."""
 
     path: Path
+    """The model file."""
     backend: str
+    """Name of the runtime."""
     threads: int = 1
+    """CPU threads of one inference."""
     python: str = sys.executable
     """Another environment's interpreter for a runtime that cannot live in ours, such as tflite-runtime."""
 
@@ -49,14 +52,23 @@ class Opened:
     """What a measuring process says of itself once its model has given its first result."""
 
     backend: str
+    """Name of the runtime."""
     runtime_version: str
+    """Package and version of the runtime."""
     precision: str
+    """dtype of the model's input: ``float32``, ``int8`` or ``uint8``."""
     input_size_px: int
+    """Side of the model's square input, in pixels."""
     import_ms: float
+    """Import of the runtime package, in ms."""
     load_ms: float
+    """From the file's path to a ready interpreter, in ms."""
     first_inference_ms: float
+    """In ms."""
     start_to_first_result_ms: float
+    """From starting the process to the first result, in ms."""
     baseline_rss_mib: float | None
+    """Resident memory before the runtime is imported, in MiB; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,23 @@ class Turn:
     """Timings of one turn of a model."""
 
     samples_ms: npt.NDArray[np.float64]
+    """Time of each run, ``(n,)`` float64, in ms."""
     wall_s: float
+    """Of all of them together, in seconds."""
     cpu_s: float
+    """CPU time of the same runs, in seconds."""
 
 
 class Remote:
-    """A model open in a process of its own. Also a predictor for ``fer_train.evaluation.evaluate``."""
+    """A model open in a process of its own. Also a predictor for ``fer_train.evaluation.evaluate``.
+
+    Args:
+        contender: the model on its runtime.
+
+    Raises:
+        UsageError: the interpreter cannot be started.
+        FerError: the model cannot be used, or the process ended early.
+    """
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
@@ -115,22 +138,59 @@ class Remote:
         return self.opened.input_size_px
 
     def time(self, what: str, seconds: float, min_runs: int, discard: int) -> Turn:
-        """Time ``what`` (``infer`` or ``predict``) for ``seconds`` and at least ``min_runs`` runs."""
+        """Run the model for a while and time each run.
+
+        Args:
+            what: ``infer`` (the bare network) or ``predict`` (from a face to probabilities).
+            seconds: for how long.
+            min_runs: fewest runs.
+            discard: untimed runs before.
+
+        Returns:
+            The timings.
+
+        Raises:
+            FerError: the process ended early.
+        """
         answer = self._ask({"op": "time", "what": what, "seconds": seconds, "min_runs": min_runs, "discard": discard})
         samples = np.asarray(answer["samples_ns"], np.float64) / 1e6
         return Turn(samples, answer["wall_ns"] / 1e9, answer["cpu_ns"] / 1e9)
 
     def memory(self) -> tuple[float | None, float | None]:
-        """Resident memory now and at its peak, in MiB."""
+        """Resident memory now and at its peak.
+
+        Returns:
+            Both in MiB; None where they are not known.
+        """
         answer = self._ask({"op": "memory"})
         return answer["steady_rss_mib"], answer["peak_rss_mib"]
 
     def profile(self, seconds: float) -> dict[str, Any]:
-        """Time and work of each operator, see ``fer_bench.measure.operator_profile.profile_model``."""
+        """Time and work of each operator.
+
+        Args:
+            seconds: to spend on it.
+
+        Returns:
+            As :func:`fer_bench.measure.operator_profile.profile_model`.
+
+        Raises:
+            InputError: the backend cannot be profiled.
+        """
         return self._ask({"op": "profile", "seconds": seconds})
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities ``(N, 7)`` float32 of ``(N, S, S)`` uint8 grey faces."""
+        """What the model answers.
+
+        Args:
+            faces: ``(N, S, S)`` uint8, grey.
+
+        Returns:
+            Probabilities ``(N, 7)`` float32.
+
+        Raises:
+            FerError: the process ended early.
+        """
         answer = self._ask({"op": "predict", "shape": list(faces.shape)}, np.ascontiguousarray(faces).tobytes())
         return np.asarray(answer["probabilities"], np.float32).reshape(len(faces), NUM_EMOTIONS)
 
@@ -189,7 +249,18 @@ class Remote:
 
 @contextlib.contextmanager
 def opened_remotes(contenders: list[Contender], on_progress: OnFraction = silent) -> Iterator[list[Remote]]:
-    """Start a process for each contender, one after the other, and end them all afterwards."""
+    """Start a process for each contender, one after the other, and end them all afterwards.
+
+    Args:
+        contenders: models on their runtimes.
+        on_progress: gets the fraction started and what is being started.
+
+    Yields:
+        The processes, in the order of ``contenders``.
+
+    Raises:
+        FerError: one of them cannot be started.
+    """
     with contextlib.ExitStack() as stack:
         remotes = []
         for index, contender in enumerate(contenders):
