@@ -20,12 +20,32 @@ __all__ = ["page", "write_page"]
 
 
 def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[Markup] = ()) -> None:
-    """Write the page of ``report`` atomically; ``sections`` is further HTML to put at the end."""
+    """Write the page of a report atomically.
+
+    Args:
+        report: the measurement.
+        path: of the file.
+        sections: further HTML to put at the end.
+
+    Raises:
+        MissingDependencyError: Jinja2 or Matplotlib is not installed.
+    """
     write_text(path, page(report, sections))
 
 
 def page(report: Report, sections: Sequence[Markup] = ()) -> str:
-    """The page of ``report`` as text; ``sections`` as for :func:`write_page`."""
+    """The page of a report as text.
+
+    Args:
+        report: the measurement.
+        sections: further HTML to put at the end.
+
+    Returns:
+        One HTML file without outside resources.
+
+    Raises:
+        MissingDependencyError: Jinja2 or Matplotlib is not installed.
+    """
     machine, results = report.machine, report.results
     place = machine.board or machine.cpu_model
     has_accuracy = any(result.accuracy is not None for result in results)

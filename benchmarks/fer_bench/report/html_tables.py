@@ -18,7 +18,14 @@ Cell = tuple[str, str]
 
 
 def latency_table(results: Sequence[Result]) -> Markup:
-    """Percentiles, ratios, size and accuracy."""
+    """Percentiles, ratios, size and accuracy.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        A ``<table>`` element.
+    """
     headings = ("p50 ms", "p90 ms", "p99 ms", "× float", "× best", "file MB", "accuracy", "agrees")
     best = min((result.latency_ms.p50 for result in results if result.valid), default=None)
 
@@ -41,7 +48,14 @@ def latency_table(results: Sequence[Result]) -> Markup:
 
 
 def cost_table(results: Sequence[Result]) -> Markup:
-    """Throughput by number of threads, loading, memory."""
+    """Throughput by number of threads, loading, memory.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        A ``<table>`` element.
+    """
     counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
     headings = (
         *(["faces/s"] if not counts else [f"faces/s, {count} thread{'s' if count > 1 else ''}" for count in counts]),
