@@ -30,7 +30,14 @@ _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """``fer-export``.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
     with quiet_native_libraries():  # TensorFlow, LiteRT and ONNX Runtime write pages that no user can act on
         return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
 

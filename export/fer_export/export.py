@@ -45,7 +45,18 @@ __all__ = ["export"]
 def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """Export and write all files, or raise and write none.
 
-    Raises :class:`GateFailedError` with every failure; :class:`ModelError` for weights that cannot be used.
+    Args:
+        request: what to export, how to judge it, where to put it.
+        steps: hears what begins and how far it is; None for nobody.
+
+    Returns:
+        The finished export.
+
+    Raises:
+        GateFailedError: the models are not good enough; every failure is named.
+        ModelError: weights that cannot be used.
+        CheckFailedError: a written file does not repeat its golden vectors.
+        MissingDependencyError: a package for the conversion is not installed.
     """
     steps = steps or Steps()
     steps.begin("loading weights")

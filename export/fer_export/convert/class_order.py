@@ -32,6 +32,9 @@ ORDERS: Final[dict[str, tuple[int, ...]]] = {
 def class_order(text: str) -> tuple[int, ...]:
     """``--labels``: a known order by name, or the seven emotions as the outputs stand, separated by commas.
 
+    Args:
+        text: of the option.
+
     Returns:
         The index in :data:`fer_edge.labels.EMOTIONS` of each of the seven outputs.
 
@@ -59,7 +62,14 @@ def class_order(text: str) -> tuple[int, ...]:
 
 
 def order_name(order: tuple[int, ...]) -> str:
-    """What to give as ``--labels`` for an order: its name, or the emotions separated by commas."""
+    """What to give as ``--labels`` for an order.
+
+    Args:
+        order: the emotion (0..6, our order) of each output.
+
+    Returns:
+        Its name, or the emotions separated by commas.
+    """
     for name, known in ORDERS.items():
         if known == order:
             return name

@@ -43,7 +43,9 @@ class Networks:
     """The contents of the four model files, and how the INT8 ones were quantised."""
 
     files: dict[str, bytes]
+    """``{file name: content}``."""
     method: Method
+    """``QAT`` or ``PTQ`` (post-training quantisation)."""
     onnx_quantiser: str | None = None
     """Why ONNX Runtime's own quantiser made the INT8 ONNX file; None where it holds the network of the TFLite file."""
 
@@ -58,8 +60,20 @@ def build_networks(
 ) -> Networks:
     """Convert; INT8 from the QAT network where there is one, else by post-training quantisation.
 
-    ``representatives(size)`` gives ``(N, size, size)`` uint8 faces and is not called for QAT; ``on_step`` hears what
-    begins. Raises :class:`ModelError` when a file breaks the contract.
+    Args:
+        trained: weights of ours, or a model from elsewhere.
+        representatives: ``representatives(size)`` gives ``(N, size, size)`` uint8 faces to calibrate on; not called
+            for QAT of ours.
+        onnx_target: ``x86`` for unsigned activations of the INT8 ONNX file, ``arm`` for signed ones.
+        force_ptq: quantise after training even where there is a QAT network.
+        on_step: gets the name of what begins.
+
+    Returns:
+        The contents of the files.
+
+    Raises:
+        ModelError: a file breaks the contract, or cannot be made.
+        MissingDependencyError: a package for the conversion is not installed.
     """
     floating = trained.float_model()
     on_step("float TFLite")
@@ -91,7 +105,14 @@ def build_networks(
 
 
 def one_line(error: Exception) -> str:
-    """The first line of what an exception of somebody else's says, or its name."""
+    """What an exception of somebody else's says, in one line.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        The first line of its text, or its name; at most 200 characters.
+    """
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 

@@ -19,7 +19,11 @@ class MoreOperators(QdqGraph):
     """Handlers of further operators; each adds nodes whose real result has the name of the TFLite output tensor."""
 
     def more_handlers(self) -> dict[str, Callable[[Operator], None]]:
-        """TFLite operator name -> handler."""
+        """What writes further operators.
+
+        Returns:
+            ``{TFLite operator name: handler}``.
+        """
         return {
             "MAX_POOL_2D": self._pool,
             "AVERAGE_POOL_2D": self._pool,

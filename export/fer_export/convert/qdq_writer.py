@@ -36,18 +36,37 @@ __all__ = ["float_shadow", "tflite_to_onnx"]
 
 
 def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
-    """``onnx.ModelProto`` of an INT8 TFLite network, int8 at both ends as in the TFLite file (opset 13, IR 8).
+    """An INT8 TFLite network as ONNX, int8 at both ends as in the TFLite file (opset 13, IR 8).
 
-    Raises :class:`ModelError` for a network that is not fully INT8 or uses an operator without a counterpart here.
+    Args:
+        model: the network.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        ModelError: the network is not fully INT8, or uses an operator without a counterpart here.
+        MissingDependencyError: onnx is not installed.
     """
     return _Writer(model, onnx_target, quantized=True).write()
 
 
 def float_shadow(model: TFLiteModel) -> Any:
-    """``onnx.ModelProto`` of the same network with the same 8-bit weights but real-valued activations.
+    """The same network with the same 8-bit weights but real-valued activations.
 
     Takes float32 ``(1, S, S, 3)``; every activation is an output, named ``t<tensor index>``, NCHW where 4-D. What an
     INT8 activation differs from its shadow is exactly what rounding the activations to 8 bits has cost so far.
+
+    Args:
+        model: the INT8 network.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        ModelError: as for :func:`tflite_to_onnx`.
+        MissingDependencyError: onnx is not installed.
     """
     return _Writer(model, "x86", quantized=False).write()
 
