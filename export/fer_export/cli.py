@@ -136,12 +136,12 @@ def _run(args: argparse.Namespace) -> int:
     require_jinja()
     console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
     request = _request(args, weights, console)
-    from fer_export.export import export
+    from fer_export.export import export_models
     from fer_export.request import GateFailedError
 
     try:
         with _progress(console) as steps:
-            result = export(request, steps)
+            result = export_models(request, steps)
     except GateFailedError as error:
         _print_table(console, "Models (not written)", error.report.rows)
         if error.report.coral_rows:

@@ -39,10 +39,10 @@ from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
 from fer_train.wording import counted
 
-__all__ = ["export"]
+__all__ = ["export_models"]
 
 
-def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
+def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """Export and write all files, or raise and write none.
 
     Args:

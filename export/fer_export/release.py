@@ -25,7 +25,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
-from fer_export.export import export
+from fer_export.export import export_models
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, Steps
@@ -120,7 +120,7 @@ def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
         data_fingerprint=dataset.fingerprint,
         threads=min(4, usable_cpus()),
     )
-    return export(request, _Announced())
+    return export_models(request, _Announced())
 
 
 def _write_records(chain: list[Path], result: ExportResult, folder: Path) -> None:

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import fer_bench
 import fer_edge
 from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
@@ -99,8 +98,7 @@ class Remote:
         self._folder = tempfile.TemporaryDirectory(prefix="fer-bench-")
         folder = Path(self._folder.name)
         # Links instead of our site-packages on the path: another interpreter must not see our numpy.
-        for package in (fer_edge, fer_bench):
-            home = Path(cast(str, package.__file__)).parent
+        for home in (Path(fer_edge.__file__).parent, Path(__file__).parents[1]):
             (folder / home.name).symlink_to(home, target_is_directory=True)
         self._log = (folder / "stderr").open("w+b")
         command = [

@@ -69,8 +69,8 @@ class UserModel:
         """The network on our input.
 
         Returns:
-            A callable of TensorFlow: ``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities; weights are
-            constants.
+            A callable of TensorFlow: ``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities;
+            weights are constants.
         """
         return self._model
 
