@@ -47,7 +47,7 @@ def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportR
 
     Args:
         request: what to export, how to judge it, where to put it.
-        steps: hears what begins and how far it is; None for nobody.
+        steps: is called as each step begins and advances; None reports to nobody.
 
     Returns:
         The finished export.

@@ -66,7 +66,7 @@ def plausible(request: ExportRequest, trained: Trained | UserModel, reference: E
         request: what is exported.
         trained: the weights.
         reference: evaluation of the float model.
-        steps: hears what begins.
+        steps: is called as a step begins.
 
     Returns:
         Failures and remarks.
@@ -148,7 +148,7 @@ def _onnx_verdict(
 ) -> Verdict:
     """Whether the INT8 ONNX file is the network of the INT8 TFLite file, which only our own networks must be.
 
-    Operators of other people's networks are rounded otherwise by ONNX Runtime; their file is judged by itself.
+    ONNX Runtime rounds operators of networks from elsewhere differently; their file is judged by itself.
     """
     if onnx_quantiser is None:
         verdict = check_same_network(INT8_ONNX, twin, limits, labelled=labelled)

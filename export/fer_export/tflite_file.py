@@ -71,7 +71,7 @@ class Tensor:
 
     @property
     def is_per_channel(self) -> bool:
-        """Whether the file has one scale a channel (also when there is one channel only, it does not)."""
+        """Whether the file has one scale per channel (also when there is one channel only, it does not)."""
         return len(self.scales) > 1
 
     @property
@@ -293,7 +293,7 @@ def _tensor(index: int, raw: Any, buffers: list[Any], content: bytes) -> Tensor:
     data: bytes | None = None
     if buffer.data is not None and len(buffer.data) > 0:
         data = np.asarray(buffer.data, dtype=np.uint8).tobytes()
-    elif buffer.offset > 1:  # files over 2 GB, and newer writers, keep constants behind the flatbuffer
+    elif buffer.offset > 1:  # files over 2 GB, and newer writers, keep constants after the flatbuffer
         data = content[buffer.offset : buffer.offset + buffer.size]
     return Tensor(
         index=index,

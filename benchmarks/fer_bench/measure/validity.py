@@ -302,8 +302,8 @@ def ratio_reasons(
         found.append(f"ratio uncertain by +-{half:.1f} % (limit {MAX_RATIO_INTERVAL_PERCENT:.0f} %)")
     drift = drift_percent(round_ratios)
     if drift is None or abs(drift) > MAX_RATIO_DRIFT_PERCENT:
-        said = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
-        found.append(f"ratio drifts: {said} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
+        change = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
+        found.append(f"ratio drifts: {change} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
     return found
 
 

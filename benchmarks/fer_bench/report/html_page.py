@@ -129,14 +129,14 @@ def _summary(results: Sequence[Result]) -> str:
         if not ratios:
             return ""
         ratio, best = min(ratios, key=lambda pair: pair[0])
-        said = f"Milliseconds are invalid, but ratios are not: {best.name} takes {ratio:.2f} times as long as"
-        return f"{said} {best.reference or ''}."
-    said = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms per face"
+        sentence = f"Milliseconds are invalid, but ratios are not: {best.name} takes {ratio:.2f} times as long as"
+        return f"{sentence} {best.reference or ''}."
+    sentence = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms per face"
     if best.ratio_to_float is not None and best.reference not in (None, best.name):
-        said += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
+        sentence += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
     if best.accuracy is not None:
-        said += f"; accuracy {100 * best.accuracy:.1f} % on {best.n_images:,} images of split {best.split}"
-    return f"{said}."
+        sentence += f"; accuracy {100 * best.accuracy:.1f} % on {best.n_images:,} images of split {best.split}"
+    return f"{sentence}."
 
 
 def _accuracy_caption(results: Sequence[Result]) -> str:

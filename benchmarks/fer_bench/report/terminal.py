@@ -111,10 +111,10 @@ def _speed_caption(results: Sequence[Result]) -> str:
     reference = next((result.reference for result in results if result.reference), None)
     if not reference:
         return ""
-    said = f"x float: p50 over that of {reference}, round by round"
+    caption = f"x float: p50 over that of {reference}, round by round"
     if any(result.ratio_to_float is not None and not result.valid for result in results):
-        said += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
-    return said
+        caption += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
+    return caption
 
 
 def _ratio(result: Result) -> Text:
@@ -220,9 +220,9 @@ def accuracy_table(results: Sequence[Result]) -> Table:
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
     splits = {(result.split, result.n_images) for result in results if result.accuracy is not None}
-    said = "; ".join(f"accuracy on split {split}, {n} images" for split, n in sorted(splits, key=str))
+    caption = "; ".join(f"accuracy on split {split}, {n} images" for split, n in sorted(splits, key=str))
     reference = next((result.reference for result in results if result.agreement_with_reference is not None), None)
-    return said + (f"; agrees: same decision as {reference}" if reference else "")
+    return caption + (f"; agrees: same decision as {reference}" if reference else "")
 
 
 def scaling_table(results: Sequence[Result]) -> Table:

@@ -161,13 +161,13 @@ def check_edgetpu_rules(model: TFLiteModel) -> CoralReport:
     """
     compiled = any(op.name == COMPILED_OPERATOR for op in model.operators)
     verdicts = []
-    behind: Operator | None = None
+    on_cpu: Operator | None = None
     for op in model.operators:
         status = "compiled for the Edge TPU already" if op.name == COMPILED_OPERATOR else _status(model, op)
-        if status == MAPS and behind is not None:
-            status = f"runs on the CPU after {behind.name}: the compiler splits a model only once"
-        elif status != MAPS and behind is None and not compiled:
-            behind = op
+        if status == MAPS and on_cpu is not None:
+            status = f"runs on the CPU after {on_cpu.name}: the compiler splits a model only once"
+        elif status != MAPS and on_cpu is None and not compiled:
+            on_cpu = op
         verdicts.append(OperatorVerdict(op.index, op.name, op.version, status))
     problems = [] if compiled else _model_problems(model)
     return CoralReport(tuple(verdicts), tuple(problems), model.parameter_bytes, compiled)

@@ -37,7 +37,7 @@ ONE_CLASS_SHARE: Final[float] = 0.95
 MIN_SPREAD: Final[float] = 1e-3
 """On faces without labels: below this standard deviation of every probability the network ignores its input."""
 MIN_GAIN_POINTS: Final[float] = 10.0
-"""Another reading of inputs or outputs must be better by so many points, beyond chance, to be proposed."""
+"""Another reading of inputs or outputs must be better by this many points, beyond chance, to be proposed."""
 
 
 @dataclass(frozen=True)

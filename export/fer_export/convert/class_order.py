@@ -1,4 +1,4 @@
-"""In which order the outputs of somebody else's network stand, and how to bring them into ours."""
+"""The order of the outputs of a network from elsewhere, and how to bring them into ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORDERS: Final[dict[str, tuple[int, ...]]] = {
 
 
 def class_order(text: str) -> tuple[int, ...]:
-    """``--labels``: a known order by name, or the seven emotions as the outputs stand, separated by commas.
+    """``--labels``: a known order by name, or the seven emotions in the order of the outputs, separated by commas.
 
     Args:
         text: of the option.
@@ -56,7 +56,8 @@ def class_order(text: str) -> tuple[int, ...]:
         names.append(name)
     if sorted(names) != sorted(EMOTIONS):
         raise UsageError(
-            f"--labels: expected each of {', '.join(EMOTIONS)} once, as the outputs stand; got {', '.join(names)}"
+            f"--labels: expected each of {', '.join(EMOTIONS)} once, in the order of the outputs; "
+            f"got {', '.join(names)}"
         )
     return _indices(tuple(names))
 

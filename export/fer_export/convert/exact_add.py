@@ -4,7 +4,7 @@ Convolutions of the two runtimes agree to the last bit: both accumulate in int32
 The first different bit of a network arises in an ADD. XNNPACK computes it in integers, ``a * A + b * B`` with 21-bit
 multipliers, rounded half up; ONNX Runtime in float32, with a constant term that is itself rounded. They part where a
 sum lies within about 1e-5 of a rounding tie. That is one pair (a, b) in some ten thousand, but 8-bit activations
-crowd around few values, so one such pair can flip 0.05 % of a layer, which the layers behind it amplify.
+crowd around few values, so one such pair can flip 0.05 % of a layer, which the layers after it amplify.
 
 An 8-bit ADD has only 65,536 possible inputs. So the remedy is a search: move the two input scales by steps of about
 1e-7 until ONNX Runtime gives, for every pair, what XNNPACK gives. Real numbers change in the seventh digit.
@@ -98,10 +98,10 @@ def match_add(q: AddQuantization, *, unsigned: bool) -> AddMatch:
         MissingDependencyError: onnx or onnxruntime is not installed.
     """
     adder = _OrtAdder(unsigned)
-    wanted = xnnpack_add(q)
+    expected = xnnpack_add(q)
     best: AddMatch | None = None
     for a_scale, b_scale in _candidates(np.float32(q.a_scale), np.float32(q.b_scale)):
-        differing = int(np.count_nonzero(adder.table(q, a_scale, b_scale) != wanted))
+        differing = int(np.count_nonzero(adder.table(q, a_scale, b_scale) != expected))
         if best is None or differing < best.differing_pairs:
             best = AddMatch(a_scale, b_scale, differing)
         if best.differing_pairs == 0:

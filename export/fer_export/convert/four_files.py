@@ -105,7 +105,7 @@ def build_networks(
 
 
 def one_line(error: Exception) -> str:
-    """What an exception of somebody else's says, in one line.
+    """The text of another library's exception, in one line.
 
     Args:
         error: the exception.
@@ -119,7 +119,7 @@ def one_line(error: Exception) -> str:
 def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str | None:
     """Whether the written INT8 ONNX file answers otherwise than its TFLite twin; None when they agree.
 
-    Operators that other people's networks use are rounded otherwise by some runtimes, which adds up.
+    Some runtimes round operators of networks from elsewhere differently, which adds up.
     """
     answers = []
     with tempfile.TemporaryDirectory(prefix="fer-twins-") as folder:

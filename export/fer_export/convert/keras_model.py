@@ -151,7 +151,7 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
     """The network as a callable whose variables have become constants.
 
     Variables of a Keras 3 model are lost on the way into the TFLite converter, constants are not; and a SavedModel
-    that ``model.export`` wrote is not a Keras model any more, only a function.
+    that ``model.export`` wrote is no longer a Keras model, only a function.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2

@@ -1,4 +1,4 @@
-"""Operators that MobileNetV2 does not use and other people's networks do: pooling, gates, activations, reshaping."""
+"""Operators that MobileNetV2 does not use and networks from elsewhere do: pooling, gates, activations, reshaping."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class MoreOperators(QdqGraph):
             left, right = same_padding(image.shape[2], kernel[1], strides[1], 1)
             edges = [top, left, bottom, right]
         if pads.as_list() != [0, 0, 0, 0]:
-            raise ModelError(f"{self.model.source}: {op.name} {op.index} behind a PAD is not known")
+            raise ModelError(f"{self.model.source}: {op.name} {op.index} after a PAD is not supported")
         kind = "MaxPool" if op.name == "MAX_POOL_2D" else "AveragePool"
-        # TFLite averages over the pixels that exist, as ONNX does unless told to count the padding.
+        # TFLite averages over the pixels that exist, as ONNX does unless it is set to count the padding.
         self._finish(op, kind, [self._input(data)], kernel_shape=kernel, strides=strides, pads=edges)
 
     def _concatenation(self, op: Operator) -> None:

@@ -5,7 +5,7 @@ files hold one mathematical object. ONNX Runtime fuses the result completely (QL
 
 * a fused ReLU6 that coincides with the saturation of its output tensor becomes nothing at all, no Clip;
 * biases are int32 at input scale x weight scale, as in TFLite;
-* padding operators are folded into the convolution behind them;
+* padding operators are folded into the convolution after them;
 * one Transpose, at the input, goes from the NHWC of the contract to ONNX's NCHW.
 
 Two flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm`` signed
@@ -137,7 +137,7 @@ class _Writer(MoreOperators):
         dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
         if op.padding == "SAME":
             if pads.as_list() != [0, 0, 0, 0]:
-                raise ModelError(f"{self.model.source}: {op.name} {op.index} has SAME padding behind a PAD")
+                raise ModelError(f"{self.model.source}: {op.name} {op.index} has SAME padding after a PAD")
             top, bottom = same_padding(image.shape[1], height, strides[0], dilations[0])
             left, right = same_padding(image.shape[2], width, strides[1], dilations[1])
             pads = Pads(top, left, bottom, right)
@@ -195,7 +195,7 @@ class _Writer(MoreOperators):
             self._finish(op, "GlobalAveragePool", [self._input(data.index)])
             return
         pooled = self._node("GlobalAveragePool", [self._input(data.index)])
-        # Rounded before the Flatten, not behind it: only then does ONNX Runtime see a pair around the pooling.
+        # Rounded before the Flatten, not after it: only then does ONNX Runtime see a pair around the pooling.
         self._node("Flatten", [self._round(pooled, result)], axis=1)
         self._alias(result)
 
@@ -204,7 +204,7 @@ class _Writer(MoreOperators):
         consumers = self.model.consumers(op.outputs[0])
         folds = all(c.name in ("CONV_2D", "DEPTHWISE_CONV_2D") and c.padding == "VALID" for c in consumers)
         if amounts.shape != (4, 2) or amounts[[0, 3]].any() or not folds:
-            raise ModelError(f"{self.model.source}: PAD {op.index} does not stand before an unpadded convolution")
+            raise ModelError(f"{self.model.source}: PAD {op.index} is not followed by an unpadded convolution")
         (top, bottom), (left, right) = amounts[1].tolist(), amounts[2].tolist()
         self.pads[op.outputs[0]] = (op.inputs[0], Pads(top, left, bottom, right))
 
