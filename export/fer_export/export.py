@@ -32,6 +32,7 @@ from fer_export.describe import manifest, report
 from fer_export.describe.golden_vectors import write_golden
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_export.judge import plausible, verdict_on_files, way_on
+from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, GateFailedError, GateReport, Steps
 from fer_export.tflite_file import read_tflite
 from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
@@ -61,6 +62,7 @@ def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportR
     steps = steps or Steps()
     steps.begin("loading weights")
     trained = load_weights(request.weights, request.input_range, request.order)
+    LOG.debug("%s: %s, input %d pixels", request.origin, type(trained).__name__, trained.input_size)
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
@@ -170,7 +172,8 @@ def _layers(networks: Networks, sample: npt.NDArray[np.uint8]) -> list[LayerErro
         return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
     try:
         return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
-    except Exception:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+    except Exception as error:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+        LOG.debug("no errors by layer: %s", error)
         return []
 
 

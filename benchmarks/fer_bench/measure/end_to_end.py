@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fer_bench.log import LOG
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.measure.worker_client import Contender
 from fer_bench.progress import OnFraction
@@ -182,6 +183,7 @@ def _run(
         "started_ns": time.monotonic_ns(),
     }
     command = [contender.python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)]
+    LOG.debug("starting %s", " ".join(command))
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process,

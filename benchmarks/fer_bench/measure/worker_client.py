@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fer_edge
+from fer_bench.log import LOG
 from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
 from fer_edge.labels import NUM_EMOTIONS
@@ -110,6 +111,7 @@ class Remote:
         ]
         command += [str(contender.threads), str(time.monotonic_ns())]
         # SAFEPATH: a stray queue.py in the current folder must not stand in for the standard library
+        LOG.debug("starting %s", " ".join(command))
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
         try:
             self._process = subprocess.Popen(
@@ -121,6 +123,7 @@ class Remote:
             raise errors.UsageError(f"{contender.python} cannot be started ({error.strerror})") from error
         try:
             self.opened = Opened(**self._receive())
+            LOG.debug("process %d: %s", self.pid, self.opened)
         except BaseException:
             self.close()
             raise

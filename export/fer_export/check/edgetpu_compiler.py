@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import CheckFailedError, DeviceError
+from fer_export.log import LOG
 
 __all__ = ["COMPILER", "COMPILE_SECONDS", "Compilation", "compile_model", "find_compiler"]
 
@@ -66,6 +67,7 @@ def compile_model(model: Path, out: Path) -> Compilation:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeviceError(f"{COMPILER} could not be run: {error}") from error
     report = done.stdout + done.stderr
+    LOG.debug("%s: exit code %d\n%s", " ".join(command), done.returncode, report)
     compiled = out / f"{model.stem}_edgetpu.tflite"
     if done.returncode != 0 or not compiled.is_file():
         lines = (line.strip() for line in report.splitlines() if re.search("error|invalid", line, re.IGNORECASE))

@@ -18,6 +18,7 @@ from fer_export.convert.onnx_files import float_onnx, int8_onnx
 from fer_export.convert.onnxruntime_quantizer import quantize_with_onnxruntime
 from fer_export.convert.qdq_graph import OnnxTarget, UnknownOperatorError
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.log import LOG
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained
 
@@ -100,6 +101,8 @@ def build_networks(
         on_step("INT8 ONNX by ONNX Runtime's quantiser")
         faces = representatives(trained.input_size)
         files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, onnx_target)
+    for name, content in files.items():
+        LOG.debug("%s: %d bytes", name, len(content))
     method: Method = "QAT" if qat is not None else "PTQ"
     return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
 
@@ -130,6 +133,7 @@ def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str
                 answers.append(classifier.predict(faces))
     agreement = float(np.mean(answers[0].argmax(axis=1) == answers[1].argmax(axis=1)))
     difference = float(np.abs(answers[0] - answers[1]).mean())
+    LOG.debug("INT8 ONNX against INT8 TFLite: agreement %.4f, mean difference %.5f", agreement, difference)
     if agreement >= MIN_TWIN_AGREEMENT and difference <= MAX_TWIN_DIFFERENCE:
         return None
     return f"written operator by operator it agreed with {INT8_TFLITE} on {agreement:.0%} of {len(faces)} faces only"

@@ -30,6 +30,7 @@ from fer_export.convert.qdq_graph import (
     same_padding,
 )
 from fer_export.convert.qdq_more_operators import MoreOperators
+from fer_export.log import LOG
 from fer_export.tflite_file import Operator, TFLiteModel
 
 __all__ = ["float_shadow", "tflite_to_onnx"]
@@ -181,6 +182,7 @@ class _Writer(MoreOperators):
         sums = AddQuantization(a.scale, a.zero_point, b.scale, b.zero_point, result.scale, result.zero_point)
         match = match_add(sums, unsigned=self.shift != 0)
         self.add_matches[op.index] = match
+        LOG.debug("ADD %d: %d of 65536 sums differ between the runtimes", op.index, match.differing_pairs)
         inputs = [
             self._round(real_name(t.index), t, read_scale=float(s)) for t, s in ((a, match.a_scale), (b, match.b_scale))
         ]
