@@ -55,7 +55,7 @@ def detector_network(name: str, model: str | os.PathLike[str] | None = None) -> 
     detector = open_detector(name, model)
     engine, path = getattr(detector, "engine", None), getattr(detector, "model_path", None)
     if engine != yunet_engines.LiteRTEngine.name or path is None:
-        found = f"{detector.name} on OpenCV" if engine else detector.name
+        found = f"{detector.name} on {engine}" if engine and engine not in detector.name else detector.name
         raise UsageError(f"--profile-detector works on yunet on LiteRT, not on {found}")
     return DetectorNetwork(detector.name, yunet_engines.yunet_tflite(path))
 
