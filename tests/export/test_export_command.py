@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,30 @@ def test_reports_show_what_was_measured(exported: Path) -> None:
         assert all(model in text for model in MODEL_FILES)
     page = (exported / "report.html").read_text()
     assert page.count('class="heat confusion"') == 2 and "http" not in page.split("</style>")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--labels", "fer2014"], 2, "--labels: unknown order 'fer2014'"),
+        (["--data", "/nonexistent.zip"], 2, "--data /nonexistent.zip does not exist"),
+        ([], 3, "rich is not installed"),
+    ],
+)
+def test_without_rich_a_mistake_is_still_found_first(
+    arguments: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    (tmp_path / "mine.h5").touch()
+    assert main(["--int8", "--weights", str(tmp_path / "mine.h5"), *arguments]) == code
+    assert words in capsys.readouterr().err
 
 
 def test_failed_gate_writes_nothing_and_says_all(
