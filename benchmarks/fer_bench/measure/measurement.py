@@ -62,12 +62,7 @@ def contenders_of(request: BenchRequest) -> list[Contender]:
     pairs = choose_contenders(
         request.models, request.backend, request.threads, everything=request.everything, pythons=request.pythons
     )
-    for asked, contender in pairs:
-        LOG.info("model %s: %s on %s", asked, contender.path, contender.backend)
     contenders = [contender for _, contender in pairs]
-    folders = dict.fromkeys(str(contender.path.parent) for contender in contenders)
-    if request.everything and len(folders) > 1:
-        LOG.warning("these files come from %s: make sure that they come from one export", ", ".join(folders))
     if request.profile and not _profiled(contenders):
         raise UsageError(f"--profile works on {' and '.join(profiled_backends())}, not on {contenders[0].backend}")
     if request.profile_detector:
@@ -123,6 +118,11 @@ def measure_models(
         FerError: a model, the data or the source cannot be used, or a measuring process ended early.
     """
     contenders = contenders_of(request) if contenders is None else list(contenders)
+    for contender in contenders:
+        LOG.info("model %s on %s", contender.path, contender.backend)
+    folders = dict.fromkeys(str(contender.path.parent) for contender in contenders)
+    if request.everything and len(folders) > 1:
+        LOG.warning("these files come from %s: make sure that they come from one export", ", ".join(folders))
     settings, created = _settings(contenders, request), _now()
     if request.end_to_end:
         report = _pipelines(contenders, request, settings, on_progress)
