@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import MissingDependencyError, ModelError
 
 __all__ = ["FILE_IDENTIFIER", "Operator", "TFLiteModel", "Tensor", "read_tflite"]
@@ -55,7 +56,7 @@ class Tensor:
     """Like ``shape``, with -1 for an axis whose size the file leaves open."""
     type_name: str
     """The schema's name: ``INT8``, ``FLOAT32``, ``INT4``, ..."""
-    scales: npt.NDArray[np.float32]
+    scales: FloatArray
     """``(0,)``, ``(1,)`` or ``(channels,)`` float32."""
     zero_points: npt.NDArray[np.int64]
     """The same length, int64."""

@@ -23,6 +23,7 @@ import fer_edge
 from fer_bench.log import LOG
 from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
+from fer_edge.arrays import FloatArray
 from fer_edge.labels import NUM_EMOTIONS
 
 __all__ = ["Contender", "Opened", "Remote", "Turn", "opened_remotes"]
@@ -180,7 +181,7 @@ class Remote:
         """
         return self._ask({"op": "profile", "seconds": seconds})
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
         """What the model answers.
 
         Args:

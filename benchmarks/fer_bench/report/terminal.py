@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -35,8 +36,13 @@ def console() -> Console:
     Returns:
         Rich's console.
     """
-    out = Console(highlight=False, force_jupyter=False)
-    return out if out.is_terminal else Console(highlight=False, force_jupyter=False, width=max(MIN_WIDTH, out.width))
+    plain: dict[str, Any] = {
+        "highlight": False,
+        "markup": False,
+        "force_jupyter": False,
+    }  # file names may hold brackets
+    out = Console(**plain)
+    return out if out.is_terminal else Console(**plain, width=max(MIN_WIDTH, out.width))
 
 
 def print_report(report: Report, out: Console) -> None:

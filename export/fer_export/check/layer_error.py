@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 from fer_edge.preprocess import to_float_input, to_int8_input
@@ -151,7 +152,7 @@ def _tflite_activations(content: bytes, inputs: npt.NDArray[Any]) -> dict[int, n
     return {i: np.concatenate(parts) for i, parts in rows.items()}
 
 
-def _shadow_activations(model: TFLiteModel, inputs: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[Any]]:
+def _shadow_activations(model: TFLiteModel, inputs: FloatArray) -> dict[int, npt.NDArray[Any]]:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_export.convert.class_order import ORDERS
 from fer_train.evaluation.evaluate import Evaluation
@@ -94,7 +95,7 @@ def knows_nothing(evaluation: Evaluation) -> str | None:
     return None
 
 
-def ignores_its_input(probabilities: npt.NDArray[np.float32]) -> bool:
+def ignores_its_input(probabilities: FloatArray) -> bool:
     """Whether the answers to different faces are all the same, which needs no labels to be wrong.
 
     Args:
@@ -107,7 +108,7 @@ def ignores_its_input(probabilities: npt.NDArray[np.float32]) -> bool:
 
 
 def best_order(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+    probabilities: FloatArray, labels: npt.NDArray[np.int64]
 ) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]]:
     """The order of classes under which most answers are right.
 
@@ -134,7 +135,7 @@ def best_order(
 
 
 def better_reading(
-    predict: Callable[[str], npt.NDArray[np.float32]],
+    predict: Callable[[str], FloatArray],
     labels: npt.NDArray[np.int64],
     chosen: str,
     ranges: Mapping[str, object],

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
@@ -82,7 +83,7 @@ class UserModel:
         """
         return None
 
-    def predict_with(self, input_range: str, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict_with(self, input_range: str, faces: npt.NDArray[np.uint8]) -> FloatArray:
         """What the network answers when faces are fed in another range.
 
         Args:

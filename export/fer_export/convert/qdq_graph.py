@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.exact_add import AddMatch
 from fer_export.tflite_file import Operator, Tensor, TFLiteModel
@@ -211,7 +212,7 @@ class QdqGraph:
         scales = (np.float32(data.scale) * kernel.scales).astype(np.float32)
         return [self._dequantized(self._store("b", bias.array(), bias.index), scales, np.int32)]
 
-    def _dequantized(self, stored: str, scales: npt.NDArray[np.float32], dtype: Any) -> str:
+    def _dequantized(self, stored: str, scales: FloatArray, dtype: Any) -> str:
         per_channel = len(scales) > 1
         values = scales if per_channel else scales[0]
         zeros = np.zeros(np.shape(values), dtype)
