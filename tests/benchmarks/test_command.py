@@ -21,6 +21,7 @@ from fer_bench.measure.measurement import verify_contenders
 from fer_bench.measure.worker_client import Contender, Opened
 from fer_bench.options import compare_parser, demo_parser, measure_parser
 from fer_bench.report.html_page import page
+from fer_bench.report.terminal import console, print_report
 from fer_bench.report_file import parse_report, read_report
 from fer_edge.command import CommandParser
 from fer_edge.verification.replay import StageResult, VerifyReport
@@ -275,6 +276,13 @@ def test_a_noisy_machine_spoils_milliseconds_but_not_ratios(tmp_path: Path) -> N
 def test_names_on_the_page_are_escaped() -> None:
     text = page(a_report([a_result(model="<script>alert(1)</script>.tflite")]))
     assert "<script>" not in text
+
+
+def test_brackets_in_names_are_shown_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    report = a_report([a_result(model="a[b].tflite", valid=False, invalid_reasons=["too short: 2 [/runs]"])])
+    print_report(report, console())
+    shown = capsys.readouterr().out
+    assert shown.count("a[b].tflite") >= 3 and "[/runs]" in shown
 
 
 def test_the_page_of_a_valid_report_has_no_banner() -> None:

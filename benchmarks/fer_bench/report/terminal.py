@@ -36,11 +36,8 @@ def console() -> Console:
     Returns:
         Rich's console.
     """
-    plain: dict[str, Any] = {
-        "highlight": False,
-        "markup": False,
-        "force_jupyter": False,
-    }  # file names may hold brackets
+    # Names of files may hold brackets, which Rich would take for colours.
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "force_jupyter": False}
     out = Console(**plain)
     return out if out.is_terminal else Console(**plain, width=max(MIN_WIDTH, out.width))
 
