@@ -135,6 +135,7 @@ def _pipelines(
     contenders: Sequence[Contender], request: BenchRequest, settings: Settings, on_progress: OnFraction
 ) -> Report:
     scene = Scene(str(request.source), request.detector, request.detector_model)
+    _warn_where_busy()
     plan = Plan({"pipeline": 1.0, **_profile_seconds(contenders, request)})
     recorder = Recorder()
     stage = plan.stage(on_progress, "pipeline")
@@ -150,8 +151,7 @@ def _models(
     faces = load_faces(request.data, request.split, request.seed, request.limit) if request.accuracy else None
     if faces is not None and request.data is None:
         LOG.warning("no --data: accuracy is measured on synthetic faces and says nothing about real ones")
-    for reason in busy_now():
-        LOG.warning("times will not be reliable now: %s", reason)
+    _warn_where_busy()
     plan = _plan(contenders, request, faces)
     starts = counted(request.processes, "fresh process", "fresh processes")
     LOG.info("measuring %s in %s each: about %s", counted(len(contenders), "model"), starts, duration(plan.total_s))
@@ -166,6 +166,11 @@ def _models(
     profiles = _profiles(contenders, request, plan, on_progress)
     results = assemble(series, conditions, evaluations, scaling)
     return Report(SCHEMA, "", [], read_machine(), conditions, settings, results, profiles)
+
+
+def _warn_where_busy() -> None:
+    for reason in busy_now():
+        LOG.warning("times will not be reliable now: %s", reason)
 
 
 def _now() -> str:
