@@ -56,7 +56,7 @@ def keep_secret(secret: str | None) -> None:
 
 
 def keep_secrets_of(address: str) -> None:
-    """Register the password of an address, because a library may give back a piece of the address without its beginning.
+    """Register the password of an address, because a library may give back a piece of it.
 
     Args:
         address: of a camera, stream or broker, perhaps without a password.
