@@ -101,8 +101,8 @@ def _temperature(before: float | None, after: float | None) -> str:
 def _reasons(report: Report) -> list[tuple[str, list[str]]]:
     """Everything that may be invalid, as its name and why; an empty list of reasons is valid."""
     found = [(result.name, result.invalid_reasons) for result in report.results]
-    found += [(f"profile of {one.model} on {one.backend}", one.invalid_reasons) for one in report.profiles]
-    return found + [(f"{one.model} end to end", one.invalid_reasons) for one in report.end_to_end]
+    found += [(f"profile of {entry.model} on {entry.backend}", entry.invalid_reasons) for entry in report.profiles]
+    return found + [(f"{entry.model} end to end", entry.invalid_reasons) for entry in report.end_to_end]
 
 
 def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]:
@@ -123,9 +123,9 @@ def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]
 
 def _summary(results: Sequence[Result]) -> str:
     """The fastest in a sentence, by its ratio where milliseconds are not valid; nothing where no timing is."""
-    best = min((result for result in results if result.valid), key=lambda one: one.latency_ms.p50, default=None)
+    best = min((result for result in results if result.valid), key=lambda result: result.latency_ms.p50, default=None)
     if best is None:
-        ratios = [(one.ratio_to_float, one) for one in results if one.ratio_to_float is not None]
+        ratios = [(result.ratio_to_float, result) for result in results if result.ratio_to_float is not None]
         if not ratios:
             return ""
         ratio, best = min(ratios, key=lambda pair: pair[0])
@@ -154,8 +154,8 @@ def _how(report: Report) -> str:
         "Intervals are 95 %, by a bootstrap over processes and rounds. "
     )
     versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    every = [(one.model, one.sha256) for one in report.results]
-    every += [(one.model, one.sha256 or "") for one in report.end_to_end]
+    every = [(entry.model, entry.sha256) for entry in report.results]
+    every += [(entry.model, entry.sha256 or "") for entry in report.end_to_end]
     models = "; ".join(f"{model} {sha256[:12]}" for model, sha256 in dict.fromkeys(every) if sha256)
     return (
         f"{latency if report.results else ''}"
