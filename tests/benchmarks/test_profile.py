@@ -18,7 +18,7 @@ from tests.benchmarks.conftest import write_tiny_onnx
 from tests.benchmarks.report_examples import a_report, a_result
 
 from fer_bench.cli import main
-from fer_bench.measure.detector_profile import detector_network, profile_detector
+from fer_bench.measure.detector_profile import DetectorNetwork, detector_network, profile_detector
 from fer_bench.measure.operator_profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
 from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.report.operator_profile import print_profile, profile_section
@@ -205,6 +205,19 @@ def test_a_detector_that_is_no_network_on_litert_is_refused_at_once(
     monkeypatch.setattr("fer_bench.measure.detector_profile.open_detector", lambda name, model: found)
     assert main(["--model", "x@fake", "--profile-detector", "--detector", detector, "--quiet"]) == 2
     assert capsys.readouterr().err.strip().endswith(f"--profile-detector works on yunet on LiteRT, not on {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "title", "form"),
+    [("yunet", "litert", "yunet", ()), ("yunet", "litert-int8", "yunet-int8", ("int8",))],
+)
+def test_the_form_of_the_detector_s_network_is_that_which_it_runs(
+    name: str, engine: str, title: str, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(name=name, engine=engine, model_path="y.onnx")
+    monkeypatch.setattr("fer_bench.measure.detector_profile.open_detector", lambda name, model: found)
+    monkeypatch.setattr("fer_edge.faces.yunet_engines.yunet_tflite", lambda *given: repr(given).encode())
+    assert detector_network(name) == DetectorNetwork(title, repr(("y.onnx", *form)).encode())
 
 
 def test_the_real_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
