@@ -351,8 +351,8 @@ class EndToEnd:
     sha256: str | None = None
     """Of the model file; None in files of older versions."""
     detector_engine: str | None = None
-    """What computed the face detector, such as ``litert`` or ``opencv``; None for one without a choice (Haar), and in files of
-    older versions."""
+    """What computed the face detector, such as ``litert`` or ``opencv``; None for one without a choice (Haar), and in
+    files of older versions."""
 
     @property
     def faces_by(self) -> str:
