@@ -3,7 +3,8 @@
 ONNX models by ONNX Runtime's own profiler. LiteRT's Python package has none, so each operator of a TFLite model is cut
 out into a model of its own (same weights, same quantisation, same XNNPACK kernels) and timed alone; all operators take
 turns. Its weights are then in the cache and every operator pays for a call of its own, so the sum is compared with the
-time of the whole model and both are reported.
+time of the whole model and both are reported. A padding that XNNPACK makes part of the convolution after it is timed as
+what it adds to that convolution: alone it would be a copy of the image that the model never makes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.measure.tflite_operators import cut_out_operators
 from fer_bench.schema import OperatorProfile, Profile
 from fer_edge.dependencies import import_onnxruntime, import_runtime
-from fer_edge.errors import InputError, MissingDependencyError
+from fer_edge.errors import InputError
 from fer_edge.inference.backends import backends
 
 __all__ = [
@@ -32,12 +34,10 @@ __all__ = [
     "RUNS_PER_TURN",
     "RUNTIME",
     "as_profile",
-    "cut_out_operators",
     "profile_model",
     "profile_tflite",
     "profiled_backends",
     "summarise_onnx",
-    "tflite_macs",
 ]
 
 ALONE: Final[str] = "each operator alone"
@@ -125,7 +125,8 @@ def profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: f
     """
     make_interpreter = import_runtime(runtime_module).Interpreter
     parts = cut_out_operators(content)
-    models = [content, *(part["content"] for part in parts)]
+    padded = [part for part in parts if part.with_next is not None]
+    models = [content, *(part.content for part in parts), *(part.with_next for part in padded)]
     interpreters = []
     for model in models:
         interpreter = make_interpreter(model_content=model, num_threads=threads)
@@ -134,12 +135,20 @@ def profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: f
             interpreter.set_tensor(detail["index"], _any_values(detail["shape"], detail["dtype"]))
         interpreter.invoke()
         interpreters.append(interpreter)
-    medians = _turns([interpreter.invoke for interpreter in interpreters], seconds)
+    whole_us, *medians = _turns([interpreter.invoke for interpreter in interpreters], seconds)
+    times_us = dict(zip((part.index for part in parts), medians, strict=False))
+    for part, pair_us in zip(padded, medians[len(parts) :], strict=True):
+        times_us[part.index] = max(0.0, pair_us - times_us[part.index_of_next])
     operators = [
-        {key: part[key] for key in ("operator", "output_shape", "n_macs")} | {"time_us": us}
-        for part, us in zip(parts, medians[1:], strict=True)
+        {
+            "operator": part.operator,
+            "output_shape": list(part.output_shape),
+            "n_macs": part.n_macs,
+            "time_us": times_us[part.index],
+        }
+        for part in parts
     ]
-    return {"method": ALONE, "whole_us": medians[0], "operators": operators}
+    return {"method": ALONE, "whole_us": whole_us, "operators": operators}
 
 
 def _turns(calls: list[Any], seconds: float) -> list[float]:
@@ -167,93 +176,6 @@ def _any_values(shape: Any, dtype: Any) -> npt.NDArray[Any]:
         return whole
     real: npt.NDArray[Any] = rng.random(shape).astype(dtype)
     return real
-
-
-def cut_out_operators(content: bytes) -> list[dict[str, Any]]:
-    """A one-operator model for each operator of a TFLite model.
-
-    Args:
-        content: the file.
-
-    Returns:
-        For each operator, in run order: ``content`` (of the new file), ``operator``, ``output_shape``, ``n_macs``.
-
-    Raises:
-        MissingDependencyError: ai-edge-litert, which brings TFLite's schema, is not installed.
-    """
-    try:
-        import flatbuffers
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError as error:
-        raise MissingDependencyError(f"{error.name} is not installed; pip install ai-edge-litert") from error
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    whole = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = whole.subgraphs[0]
-    parts = []
-    for operator in graph.operators:
-        code = whole.operatorCodes[operator.opcodeIndex]
-        used = [int(i) for i in (*operator.inputs, *operator.outputs) if i >= 0]
-        order = list(dict.fromkeys(used))
-        new = {old: i for i, old in enumerate(order)}
-        one, sub = schema.ModelT(), schema.SubGraphT()
-        one.version, one.operatorCodes, one.subgraphs = whole.version, [code], [sub]
-        one.buffers, sub.tensors = [schema.BufferT()], []
-        for old in order:
-            tensor = graph.tensors[old]
-            copied = schema.TensorT()
-            vars(copied).update(vars(tensor))
-            copied.buffer = 0
-            if _is_constant(whole, tensor):
-                one.buffers.append(whole.buffers[tensor.buffer])
-                copied.buffer = len(one.buffers) - 1
-            sub.tensors.append(copied)
-        alone = schema.OperatorT()
-        vars(alone).update(vars(operator))
-        alone.opcodeIndex = 0
-        alone.inputs = [new[int(i)] if i >= 0 else -1 for i in operator.inputs]
-        alone.outputs = [new[int(i)] for i in operator.outputs]
-        sub.operators = [alone]
-        sub.inputs = [new[int(i)] for i in operator.inputs if i >= 0 and not _is_constant(whole, graph.tensors[i])]
-        sub.outputs = alone.outputs
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(one.Pack(builder), b"TFL3")
-        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        shapes = [tuple(int(n) for n in graph.tensors[i].shape) if i >= 0 else () for i in operator.inputs]
-        output = tuple(int(n) for n in graph.tensors[operator.outputs[0]].shape)
-        parts.append(
-            {
-                "content": bytes(builder.Output()),
-                "operator": name,
-                "output_shape": list(output),
-                "n_macs": tflite_macs(name, shapes, output),
-            }
-        )
-    return parts
-
-
-def _is_constant(model: Any, tensor: Any) -> bool:
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
-
-
-def tflite_macs(operator: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
-    """Multiply-accumulates of an operator from its shapes, NHWC.
-
-    Args:
-        operator: the schema's name, such as ``CONV_2D``.
-        inputs: shapes of the inputs, in their order.
-        output: shape of the output.
-
-    Returns:
-        Their number; 0 for operators that do not multiply matrices.
-    """
-    if operator == "CONV_2D":  # weights (Cout, kh, kw, Cin)
-        return math.prod(output) * math.prod(inputs[1][1:])
-    if operator == "DEPTHWISE_CONV_2D":  # weights (1, kh, kw, C)
-        return math.prod(output) * math.prod(inputs[1][1:3])
-    if operator == "FULLY_CONNECTED":  # weights (out, in)
-        return math.prod(output) * inputs[1][1]
-    return 0
 
 
 # -- ONNX: the runtime's own profiler -------------------------------------------------------------------------------
