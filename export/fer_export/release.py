@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=__doc__)
+        parser.add_verbosity()
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, required=True, help="data set to judge on")
         parser.add_argument("--split", default="validation")
