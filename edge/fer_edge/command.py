@@ -52,7 +52,6 @@ class CommandParser(argparse.ArgumentParser):
         for text in ("description", "epilog"):  # often a module's docstring, with the marks of documentation in it
             kwargs[text] = (kwargs.get(text) or "").replace("``", "") or None
         super().__init__(*args, **kwargs)
-        self._has_verbosity = False
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one.
@@ -79,16 +78,42 @@ class CommandParser(argparse.ArgumentParser):
             parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
             self._refuse_unknown(unknown[0], given)
-        if self._has_verbosity:
-            set_verbosity(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
         return parsed
 
-    def add_verbosity(self) -> None:
-        """Add ``--quiet`` and ``--verbose``, the same for every command; :meth:`parse_args` puts them into force."""
-        self._has_verbosity = True
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """Parse what is known, and put ``--quiet`` or ``--verbose`` into force, on whichever level they were given.
+
+        Args:
+            args: arguments without the program's name; None takes those of the process.
+            namespace: what the options are added to; None makes one.
+
+        Returns:
+            ``(options, list of the arguments that are not known)``.
+
+        Raises:
+            UsageError: a bad value, or both ``--quiet`` and ``--verbose``.
+        """
+        parsed, unknown = super().parse_known_args(args, namespace)
+        quiet, verbose = getattr(parsed, "quiet", None), getattr(parsed, "verbose", None)
+        if quiet and verbose:  # one before a subcommand, one after it
+            self.error("argument --verbose: not allowed with argument --quiet")
+        if quiet is not None or verbose is not None:
+            set_verbosity(quiet=bool(quiet), verbose=bool(verbose))
+        return parsed, unknown
+
+    def add_verbosity(self, *, again: bool = False) -> None:
+        """Add ``--quiet`` and ``--verbose``, the same for every command; parsing puts them into force.
+
+        Args:
+            again: the parser is that of a subcommand whose command has them, too; what was given to the command stays.
+        """
+        default: Any = argparse.SUPPRESS if again else False
         how_much = self.add_mutually_exclusive_group()
-        how_much.add_argument("--quiet", action="store_true", help="errors only: no notices; results are still printed")
-        how_much.add_argument("--verbose", action="store_true", help="more notices, for finding out what goes on")
+        for flag, text in (
+            ("--quiet", "errors only: no notices; results are still printed"),
+            ("--verbose", "more notices, for finding out what goes on"),
+        ):
+            how_much.add_argument(flag, action="store_true", default=default, help=text)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Print the help; ``argparse`` would keep a full disk to itself where the text is longer than the buffer."""

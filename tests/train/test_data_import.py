@@ -138,10 +138,10 @@ def test_broken_images_are_counted_listed_and_left_out(tmp_path: Path, capsys: p
     broken = {"train/sad/bad.png": b"no image", "train/sad/empty.jpg": b"", "train/sad/notes.txt": b"hello"}
     source = write_folder(tmp_path / "src", small_files() | broken)
     assert main(["import", str(source), "--to", str(tmp_path / "out")]) == 0
-    printed = capsys.readouterr().out
-    assert "63 images" in printed
-    assert "skipped 3 files" in printed
-    assert all(name in printed for name in broken)
+    printed = capsys.readouterr()
+    assert "63 images" in printed.out
+    assert "warning: skipped 3 files" in printed.err
+    assert all(name in printed.err for name in broken)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert {name for name, _ in manifest["skipped"]} == set(broken)
     assert not set(files_below(tmp_path / "out")) & set(broken)

@@ -19,6 +19,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.data.dataset import load_dataset
+from fer_train.logs import LOG
 from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
 from fer_train.runs.average import average
 from fer_train.runs.config import load_config
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=__doc__)
+        parser.add_verbosity()
         parser.add_argument(
             "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
         )
@@ -47,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             data = load_dataset(options.data) if options.data else None
             if data is not None:
                 n = reestimate_batchnorm(network, data.split("train").images)
-                sys.stdout.write(f"BatchNorm statistics of {n} train images\n")
+                LOG.info(f"BatchNorm statistics of {n} train images")
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
         _write(network, options.run, options.to)
-        sys.stdout.write(f"the mean of {len(options.run)} runs is in {options.to}\n")
+        LOG.info(f"the mean of {len(options.run)} runs is in {options.to}")
         if data is not None:
             from fer_train.evaluation.evaluate import evaluate
             from fer_train.networks.keras_classifier import KerasClassifier

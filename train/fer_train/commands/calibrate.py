@@ -28,6 +28,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import FLOAT, INT8, RECORD, describe, load_temperatures, summarize
+from fer_train.logs import LOG
 from fer_train.quantization.tflite import evaluate_int8
 from fer_train.runs.config import load_config
 from fer_train.runs.run_folder import RunFolder
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+        parser.add_verbosity()
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
         parser.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
@@ -63,7 +65,9 @@ def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int
     known = load_temperatures(folder.root)
     if known is not None and known.folded:
         raise ModelError(f"the weights in {folder.root} already contain a temperature; calibrate the run instead")
-    split = load_dataset(data or recipe.data, seed=recipe.seed).split("validation")
+    source = data or recipe.data
+    LOG.debug(f"temperatures are fitted on the validation split of {source}")
+    split = load_dataset(source, seed=recipe.seed).split("validation")
     try:
         from fer_train.runs.trained import load_trained
 

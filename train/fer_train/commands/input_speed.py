@@ -28,6 +28,7 @@ from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
+from fer_train.logs import LOG
 from fer_train.networks.build import INPUT_SIZES
 from fer_train.runs.config import TrainConfig
 
@@ -58,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                     precisions=options.precision,
                     steps=options.steps,
                     rounds=options.rounds,
-                    say=_say,
                 )
             except ImportError as error:
                 raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
@@ -81,12 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(PROG, body)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
 def _parser() -> CommandParser:
     parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+    parser.add_verbosity()
     parser.add_argument("--input-size", type=int, choices=INPUT_SIZES, default=96, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=whole(1), default=64, help="(default: %(default)s)")
     parser.add_argument("--steps", type=whole(1), default=10, help="of one round (default: %(default)s)")
@@ -112,7 +109,6 @@ def measure(
     precisions: Sequence[str],
     steps: int,
     rounds: int,
-    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Images a second of loop and bare step for each precision; keys name their units."""
     import keras
@@ -124,7 +120,7 @@ def measure(
         loop, bare = _contestants(dataclasses.replace(config, precision=precision), steps)
         contestants += [(precision, "loop", loop), (precision, "bare", bare)]
     for precision, kind, run in contestants:
-        say(f"compiling {precision} {kind}")
+        LOG.info(f"compiling {precision} {kind}")
         run()
     seconds: dict[tuple[str, str], list[float]] = {(p, kind): [] for p, kind, _ in contestants}
     for turn in range(rounds):
@@ -133,7 +129,7 @@ def measure(
             started = time.perf_counter()
             run()
             seconds[precision, kind].append(time.perf_counter() - started)
-        say(f"round {turn + 1} of {rounds}")
+        LOG.info(f"round {turn + 1} of {rounds}")
     images = steps * config.batch_size
     results = []
     for precision in precisions:

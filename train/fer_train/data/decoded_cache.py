@@ -33,6 +33,7 @@ from fer_train.data.duplicates import group_copies, members_of_groups
 from fer_train.data.folder_layout import SPLITS, require_classes
 from fer_train.data.memory_map import one_by_one, release_pages
 from fer_train.data.records import ImageSource, Record
+from fer_train.logs import LOG
 from fer_train.on_progress import Progress
 from fer_train.parallel import ordered_map
 
@@ -51,6 +52,7 @@ def cached(
     key = hashlib.sha256(f"{FORMAT}\0{source.key()}\0{seed}".encode()).hexdigest()[:32]
     folder = cache_dir / "datasets" / key
     meta = _read_meta(folder)
+    LOG.debug(f"decoded images: {folder}{', to be made now' * (meta is None)}")
     if meta is None:
         _require_writable(cache_dir)
         _build(source, folder, seed, on_progress)

@@ -21,12 +21,18 @@ from fer_train.data.fer2013_csv import CsvSource
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
 from fer_train.data.records import ImageSource, Record
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
+from fer_train.logs import LOG
 from fer_train.wording import megabytes
 
 
 def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageSource:
     """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""
-    source = Path(path)
+    opened = _opened(Path(path), rule)
+    LOG.debug(f"{path} is read by {type(opened).__name__}")
+    return opened
+
+
+def _opened(source: Path, rule: LayoutRule) -> ImageSource:
     if source.is_dir():
         return FolderSource(source, rule)
     if not source.exists():

@@ -34,6 +34,7 @@ from fer_train.importing.class_names import import_rule
 from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
 from fer_train.importing.rafdb_list import list_rule
+from fer_train.logs import LOG
 from fer_train.on_progress import Progress
 from fer_train.parallel import ordered_map
 
@@ -165,6 +166,7 @@ def _open_for_import(
     if source.is_dir():
         _refuse_links(source)
     plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
+    LOG.debug(f"images come from {plain}{', labels from a list beside them' * (labels is not None)}")
     if labels is not None:
         rule = list_rule(labels, numbering)
     elif plain.suffix.lower() != ".csv":

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_train.data.dataset import Dataset
 from fer_train.inputs.targets import blend, class_weights, hard_targets
+from fer_train.logs import LOG
 from fer_train.runs.config import TrainConfig
 
-LOG: Final = logging.getLogger("fer_train")
 FloatArray = npt.NDArray[np.float32]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
+from fer_train.logs import LOG
 from fer_train.networks.teachers import resnet_features, vgg_features
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
     if network == "resnet":
         return resnet_features(keras, inputs)
     size = int(inputs.shape[1])
+    LOG.debug(f"backbone weights: {backbone or 'none, random'}")
     waited_s = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(STALL_S)  # Keras would wait for ever for a server that does not answer

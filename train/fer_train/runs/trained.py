@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import ModelError
 from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
+from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights
 from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.keras_file import import_tf_keras, load_keras_file
@@ -124,6 +125,7 @@ def load_float_weights(path: Path, network: Any) -> None:
     Raises :class:`ModelError` when there are none, or those of another network.
     """
     packed, weights = path / PACKED_FLOAT, RunFolder(path).float_weights
+    LOG.debug(f"float weights: {packed if packed.exists() else weights}")
     if packed.exists():
         _set_weights(network, read_packed(packed), packed)
         return

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge.errors import MissingDependencyError, UsageError
+from fer_train.logs import LOG
 
 ALL = "all"
 _ADDRESS, _COUNT, _NUMBER = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -158,5 +159,6 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
     if number > len(names):
         raise UsageError(f"--devices {number}: there are {len(names)} ({', '.join(names)})")
     # Each process cuts its own piece out of every batch; Keras need not (and can only do so for tf.data).
+    LOG.debug(f"training on {', '.join(names[:number])} of {hosts.count} host(s), this one is number {hosts.number}")
     distribution = keras.distribution.DataParallel(devices=names[:number], auto_shard_dataset=False)
     return Devices(distribution, hosts, number)

@@ -18,6 +18,7 @@ from fer_train.inputs.augment import Augment
 from fer_train.inputs.batches import Batches
 from fer_train.inputs.mixing import Mixing
 from fer_train.inputs.training_data import FloatArray, TrainingData
+from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights, set_trainable_blocks
 from fer_train.networks.engine import choose_precision, on_cpu, runner, to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
@@ -63,6 +64,7 @@ class FloatStage:
             self.teachers = load_teachers(config.live_teachers, self.size, config.teacher_temperature, runner)
         self.network, self.trainer = self._build(self.size, None if config.start_from else config.backbone)
         if config.start_from and not self._has_checkpoint():
+            LOG.debug(f"first weights: {config.start_from}")
             load_float_weights(Path(config.start_from), self.network)
         self.history: list[EpochMetrics] = []
         self.best_accuracy = -1.0
@@ -79,6 +81,7 @@ class FloatStage:
             start = int(checkpoint.record["epochs_done"])
             self.history = rows_from_json(checkpoint.record["history"])
             self.best_accuracy = float(checkpoint.record["best_accuracy"])
+            LOG.debug(f"resuming from {self.folder.float_checkpoint}")
         self.devices.require_equal(start, "the last complete epoch")
         if start >= self.config.epochs:
             if self.history and self.devices.hosts.is_first:

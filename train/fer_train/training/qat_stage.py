@@ -20,6 +20,7 @@ from fer_train.evaluation.evaluate import EVALUATION_BATCH, Evaluation, cross_en
 from fer_train.inputs.augment import Augment
 from fer_train.inputs.batches import Batches
 from fer_train.inputs.training_data import TrainingData
+from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights
 from fer_train.networks.engine import to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
@@ -117,6 +118,7 @@ class QatStage:
                 f"--qat-start-from needs a run of fer-train with an input of {self.config.input_size} pixels, "
                 f"{path} is {'a model file' if earlier.recipe is None else f'one of {earlier.input_size}'}"
             )
+        LOG.debug(f"first weights and ranges of the QAT stage: {path}")
         network = earlier.qat_model()
         if network is None:
             raise ModelError(f"--qat-start-from: {path} holds no QAT weights; has its QAT stage finished an epoch?")

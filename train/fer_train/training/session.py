@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from fer_train.data.dataset import Dataset, load_dataset
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD, describe, summarize
 from fer_train.inputs.training_data import TrainingData, prepare_data
+from fer_train.logs import LOG
 from fer_train.networks.build import STUDENT
 from fer_train.runs.config import TrainConfig
 from fer_train.runs.history import EpochMetrics
@@ -25,8 +26,6 @@ from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
 from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import calibrate
-
-LOG: Final = logging.getLogger("fer_train")
 
 
 def _tell_how_it_was_read(dataset: Dataset) -> None:
