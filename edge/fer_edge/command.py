@@ -11,17 +11,28 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fer_edge.errors import FerError, UsageError
+from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.logs import set_verbosity, shown_on_stderr
 from fer_edge.missing import explained
 from fer_edge.redact import redact
+from fer_edge.start import was_interrupted
 
-__all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "CommandParser",
+    "Nowhere",
+    "counted",
+    "did_you_mean",
+    "let_go_of_stdout",
+    "run_command",
+    "say",
+]
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_LET_GO_S = 1.0
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -247,12 +258,8 @@ def _run(name: str, body: Callable[[], int]) -> int:
             raise
         _flush()
         return code
-    except FerError as error:
-        say(f"{name}: error: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        say(f"{name}: interrupted")
-        return EXIT_INTERRUPTED
+    except (FerError, KeyboardInterrupt) as error:
+        return _report(name, error)
     except BrokenPipeError:  # the reader has seen enough
         return 0
     except OSError as error:  # a full disk, a missing permission: the system's words are the clearest
@@ -264,7 +271,29 @@ def _run(name: str, body: Callable[[], int]) -> int:
             return 0
         raise
     finally:
-        _let_go_of_stdout()
+        let_go_of_stdout()
+
+
+def _report(name: str, error: FerError | KeyboardInterrupt) -> int:
+    if isinstance(error, FerError):
+        cut_short = isinstance(error, MissingDependencyError) and was_interrupted(error)  # while it was imported
+        if not cut_short:
+            say(f"{name}: error: {error}")
+            return error.exit_code
+    say(f"{name}: interrupted")
+    if not _can_let_go():
+        os._exit(EXIT_INTERRUPTED)  # nobody reads what was printed, and Python's own end would wait for it, too
+    return EXIT_INTERRUPTED
+
+
+def _can_let_go() -> bool:
+    """Whether standard output takes the rest soon; an output's thread that hangs in a full pipe holds its lock."""
+    import threading
+
+    flushing = threading.Thread(target=let_go_of_stdout, daemon=True)
+    flushing.start()
+    flushing.join(_LET_GO_S)
+    return not flushing.is_alive()
 
 
 def _take_any_text() -> None:
@@ -279,8 +308,8 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _let_go_of_stdout() -> None:
-    """Lead standard output to nowhere if it cannot be written: the interpreter would complain at its exit.
+def let_go_of_stdout() -> None:
+    """Lead standard output to nowhere if it cannot be written: who flushes it next would complain again.
 
     An output's own thread may have met the broken pipe and kept it to itself; the text then still waits in the buffer.
     """

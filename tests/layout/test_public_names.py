@@ -71,7 +71,7 @@ def defined(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Assign) and _is_type_variable(node)
         for name in assigned(node)
     }
-    return {name for name in found - types if not name.startswith("_")}
+    return {name for name in found - types - {"TYPE_CHECKING"} if not name.startswith("_")}
 
 
 def _is_type_variable(node: ast.Assign) -> bool:
