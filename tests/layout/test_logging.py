@@ -138,7 +138,7 @@ def test_verbose_says_what_is_read_and_by_what(tmp_path: Path, capsys: pytest.Ca
     assert data.main(["synth", "--to", str(faces), *arguments]) == 0
     assert data.main(["import", str(faces), "--to", str(tmp_path / "out"), "--verbose"]) == 0
     shown = capsys.readouterr()
-    assert f"images come from {faces}" in shown.err and "FolderSource" in shown.err
+    assert f"images come from {faces}" in shown.err and "FolderReader" in shown.err
     assert shown.out.startswith("imported: 28 images")
 
 

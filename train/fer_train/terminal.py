@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from fer_train.logs import LOG
 
 if TYPE_CHECKING:
-    from fer_train.on_progress import Progress
+    from fer_train.on_progress import OnProgress
 
 
 @contextlib.contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
+def progress_bar(label: str) -> Iterator[OnProgress]:
     """A bar on standard error with the time that is left.
 
     There is none where standard error is not a terminal, without Rich, and with ``--quiet``.

@@ -17,12 +17,12 @@ import numpy.typing as npt
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.crowd_agreement import VoteAudit, audit_votes
 from fer_train.audit.findings import Audit, Finding
-from fer_train.audit.image_facts import ImageFacts, collect_facts, groups_of_copies
+from fer_train.audit.image_facts import ImageFacts, collect_facts, groups_of_duplicates
 from fer_train.audit.near_duplicates import MIN_CORRELATION, FaceSpace, join_pairs, near_pairs, unit_rows
 from fer_train.data.cleaning import CleanReport, clean_groups, conflicting_mask
 from fer_train.data.dataset import Dataset, Split
 from fer_train.data.duplicates import members_of_groups
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
 
 BLANK_CONTRAST: Final[float] = 4.0
 LOW_CONTRAST: Final[float] = 20.0
@@ -38,7 +38,7 @@ def audit(
     *,
     votes: str | os.PathLike[str] | None = None,
     label_errors: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Audit:
     """Audit all splits of ``dataset``; with ``votes``, a FER+ table, also against the crowd's labels.
 
@@ -50,7 +50,7 @@ def audit(
     splits = tuple(dataset.splits.values())
     vote_audit = audit_votes(votes, splits) if votes is not None else None
     facts = collect_facts(splits, on_progress)
-    copies = groups_of_copies(facts.digests)
+    copies = groups_of_duplicates(facts.digests)
     labels = np.concatenate([split.labels for split in splits])
     split_of = np.repeat(np.arange(len(splits)), [len(split) for split in splits])
     first = np.zeros(len(copies), dtype=bool)

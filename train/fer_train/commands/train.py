@@ -16,7 +16,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import whole
 from fer_train.commands.recipe import QUICK, add_option, recipe_from, resumed_recipe
 from fer_train.commands.subcommands import SUBCOMMANDS
-from fer_train.runs.config import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
+from fer_train.runs.recipe import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import hosts_from, open_devices
 
@@ -67,8 +67,8 @@ def _train(argv: Sequence[str] | None) -> int:
     folder = RunFolder(Path(options["run"]))
     hosts = hosts_from(options)
     resume = bool(options.get("resume")) and folder.config.exists()
-    config = resumed_recipe(options, folder) if resume else recipe_from(options)
-    if not config.data:
+    recipe = resumed_recipe(options, folder) if resume else recipe_from(options)
+    if not recipe.data:
         if options.get("resume"):
             raise UsageError(f"{folder.root} holds no run to go on with; give --data to begin one there")
         raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
@@ -86,7 +86,7 @@ def _train(argv: Sequence[str] | None) -> int:
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
         return train(
-            config,
+            recipe,
             folder,
             resume=resume,
             cache_dir=options.get("cache_dir"),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_train.data.dataset import Dataset
-from fer_train.data.duplicates import group_copies
+from fer_train.data.duplicates import group_duplicates
 from fer_train.data.memory_map import one_by_one
 
 
@@ -53,7 +53,7 @@ def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
     """
     train = dataset.split("train")
     others = [split for name, split in dataset.splits.items() if name != "train"]
-    groups, *other_groups = group_copies(*(one_by_one(split.images) for split in (train, *others)))
+    groups, *other_groups = group_duplicates(*(one_by_one(split.images) for split in (train, *others)))
     evaluated = np.concatenate(other_groups) if other_groups else np.empty(0, dtype=np.int64)
     return clean_groups(groups, train.labels, evaluated)
 

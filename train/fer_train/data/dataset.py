@@ -20,8 +20,8 @@ from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.system import cache_folder
 from fer_train.data.decoded_cache import cached
 from fer_train.data.folder_layout import SPLITS
-from fer_train.data.readers import open_source
-from fer_train.on_progress import Progress
+from fer_train.data.readers import open_reader
+from fer_train.on_progress import OnProgress
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def load_dataset(
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Dataset:
     """Read a folder, a zip or a ``fer2013.csv``, decoding it to a memory-mapped cache the first time.
 
@@ -101,7 +101,7 @@ def load_dataset(
     Raises :class:`DataError` for a missing or truncated source, an unknown folder, a missing class.
     """
     cache = Path(cache_dir) if cache_dir is not None else cache_folder()
-    with contextlib.closing(open_source(source)) as opened:
+    with contextlib.closing(open_reader(source)) as opened:
         folder, meta = cached(opened, cache, seed=seed, on_progress=on_progress)
     side = int(meta["side"])
     splits: dict[str, Split] = {}

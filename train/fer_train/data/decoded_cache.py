@@ -29,12 +29,12 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage
 from fer_edge.system import can_write
 from fer_train.data.decoding import BrokenImageError, to_square
-from fer_train.data.duplicates import group_copies, members_of_groups
+from fer_train.data.duplicates import group_duplicates, members_of_groups
 from fer_train.data.folder_layout import SPLITS, require_classes
 from fer_train.data.memory_map import one_by_one, release_pages
-from fer_train.data.records import ImageSource, Record
+from fer_train.data.records import ImageReader, Record
 from fer_train.logs import LOG
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
 
 FORMAT: Final[int] = 2
@@ -46,7 +46,7 @@ _STALE_S: Final[float] = 24 * 3600.0
 
 
 def cached(
-    source: ImageSource, cache_dir: Path, *, seed: int, on_progress: Progress | None = None
+    source: ImageReader, cache_dir: Path, *, seed: int, on_progress: OnProgress | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """Folder and ``meta.json`` of the decoded ``source``, which is decoded now if it never was."""
     key = hashlib.sha256(f"{FORMAT}\0{source.key()}\0{seed}".encode()).hexdigest()[:32]
@@ -109,7 +109,7 @@ class _SplitWriter:
             self.handle.close()
 
 
-def _build(source: ImageSource, folder: Path, seed: int, on_progress: Progress | None) -> None:
+def _build(source: ImageReader, folder: Path, seed: int, on_progress: OnProgress | None) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder.parent)
     building = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
@@ -137,7 +137,7 @@ def _remove_stale(parent: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Progress | None) -> dict[str, Any]:
+def _decode_into(source: ImageReader, folder: Path, seed: int, on_progress: OnProgress | None) -> dict[str, Any]:
     side = _common_side(source)
     writers = {split: _SplitWriter(folder, split) for split in SPLITS}
     broken: list[tuple[str, str]] = []
@@ -202,7 +202,7 @@ def _decode(record: Record, side: int) -> tuple[GrayImage, str] | str:
     return to_square(image, side), f"{image.shape[1]}x{image.shape[0]}"
 
 
-def _common_side(source: ImageSource) -> int:
+def _common_side(source: ImageReader) -> int:
     """The most frequent side among some images spread over the set, at most :data:`MAX_SIDE`."""
     every = max(1, source.total // _SAMPLE) if source.path.suffix.lower() != ".csv" else 1
     sides: Counter[int] = Counter()
@@ -241,7 +241,7 @@ def _carve_validation(
 
 def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
     """``(N,)`` mask of a tenth of each class (at least one image), groups of exact duplicates whole."""
-    (groups,) = group_copies(one_by_one(images))
+    (groups,) = group_duplicates(one_by_one(images))
     chosen: npt.NDArray[np.bool_] = np.zeros(len(images), dtype=bool)
     # A group belongs to the class of its first image, so that copies with different labels are not torn apart.
     members = members_of_groups(groups, at_least=1)

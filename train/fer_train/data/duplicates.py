@@ -18,7 +18,7 @@ def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
     return digests
 
 
-def group_copies(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int64]]:
+def group_duplicates(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int64]]:
     """For each split an ``(N,)`` array of group numbers; two images are exact duplicates iff theirs are equal."""
     number_of: dict[bytes, int] = {}
     return [

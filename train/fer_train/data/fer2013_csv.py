@@ -44,7 +44,7 @@ NO_USAGE: Final[str] = (
 )
 
 
-class CsvSource:
+class CsvReader:
     """``fer2013.csv``, columns ``emotion, pixels, Usage``, read row by row, never as a whole.
 
     Also as other programs save it again: another order of columns or an index before them, other letter case, ``;`` or

@@ -17,36 +17,36 @@ from pathlib import Path, PurePosixPath
 from fer_edge.errors import DataError
 from fer_edge.preprocess import GrayImage
 from fer_train.data.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_image
-from fer_train.data.fer2013_csv import CsvSource
+from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
-from fer_train.data.records import ImageSource, Record
+from fer_train.data.records import ImageReader, Record
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
 from fer_train.logs import LOG
 from fer_train.wording import megabytes
 
 
-def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageSource:
+def open_reader(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageReader:
     """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""
     opened = _opened(Path(path), rule)
     LOG.debug(f"{path} is read by {type(opened).__name__}")
     return opened
 
 
-def _opened(source: Path, rule: LayoutRule) -> ImageSource:
+def _opened(source: Path, rule: LayoutRule) -> ImageReader:
     if source.is_dir():
-        return FolderSource(source, rule)
+        return FolderReader(source, rule)
     if not source.exists():
         raise DataError(f"no data set at {source}; expected a folder, a zip or a fer2013.csv")
     if source.stat().st_size == 0:
         raise DataError(f"{source} is empty; expected a folder, a zip or a fer2013.csv")
     if source.suffix.lower() == ".csv":
-        return CsvSource(source)
+        return CsvReader(source)
     if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
-        return ZipSource(source, rule)
+        return ZipReader(source, rule)
     raise DataError(f"{source} is not a data set; expected a folder, a zip or a fer2013.csv")
 
 
-class _ListedSource:
+class _ListedReader:
     """What folders and zips share: files that a layout rule sorts into splits and classes, when that is needed.
 
     A data set that is in the cache is recognised by its key alone; then no list of its files is ever made.
@@ -92,7 +92,7 @@ class _ListedSource:
         return self.layout.numbering
 
 
-class FolderSource(_ListedSource):
+class FolderReader(_ListedReader):
     """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
@@ -145,7 +145,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield Path(item.path), item.stat()
 
 
-class ZipSource(_ListedSource):
+class ZipReader(_ListedReader):
     """The same layout inside a zip, read in place without unpacking."""
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:

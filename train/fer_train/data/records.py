@@ -33,7 +33,7 @@ class Record:
     """How far reading has come, in the unit of the source's ``total``."""
 
 
-class ImageSource(Protocol):
+class ImageReader(Protocol):
     """Something that :func:`fer_train.data.dataset.load_dataset` can read."""
 
     path: Path

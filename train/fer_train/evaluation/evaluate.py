@@ -13,7 +13,7 @@ from fer_edge.errors import DataError, ModelError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 
-CALIBRATION_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
+ECE_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 
 
 class _Predictor(Protocol):
@@ -90,7 +90,7 @@ def confusion_matrix(labels: npt.NDArray[np.int64], decisions: npt.NDArray[np.in
 
 
 def expected_calibration_error(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], bins: int = CALIBRATION_BINS
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], bins: int = ECE_BINS
 ) -> float:
     """Mean gap between confidence and accuracy, weighted by bin size, over equal bins of the top probability.
 
@@ -107,7 +107,7 @@ def expected_calibration_error(
     return float(gap.sum() / len(labels))
 
 
-def evaluate(
+def evaluate_classifier(
     classifier: _Predictor,
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],

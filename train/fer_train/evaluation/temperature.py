@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
+from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
 from fer_train.networks.build import OUTPUT_NAME
 
@@ -20,9 +21,6 @@ FLOAT, QAT, INT8 = "float", "qat", "int8"
 _COLDEST, _HOTTEST = 0.05, 20.0
 _LEAST_PROBABILITY: Final[float] = 1e-30
 _RANGES: Final[tuple[str, ...]] = ("kernel_min", "kernel_max", "pre_activation_min", "pre_activation_max")
-
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,14 @@ class Temperatures:
     record: dict[str, Any]
 
 
-def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
+def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
     """``softmax(logits / T)`` ``(N, 7)`` of a network that gives ``softmax(logits)``: their logarithms do."""
     scaled = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY)) / temperature
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+def fit_temperature(probabilities: FloatArray, labels: Labels) -> float:
     """The T in [0.05, 20] that minimises the mean negative log-likelihood of ``labels`` ``(N,)``.
 
     The likelihood is concave in 1 / T, so its slope, mean(z of the label) - mean(expected z), crosses zero once.
@@ -59,7 +57,7 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     return float(2.0 / (low + high))
 
 
-def cross_fitted_error(probabilities: Probabilities, labels: Labels) -> float:
+def cross_fitted_error(probabilities: FloatArray, labels: Labels) -> float:
     """Calibration error of images each of which was tempered by a T that was fitted without it (two seeded halves)."""
     half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
     out = np.empty_like(probabilities)

@@ -25,17 +25,17 @@ from fer_train.data.crowd_votes import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_co
 from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.decoding import decode_image
 from fer_train.data.duplicates import pixel_digests
-from fer_train.data.fer2013_csv import CsvSource
+from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import SPLITS, Entry, LayoutRule, require_classes
-from fer_train.data.readers import open_source
-from fer_train.data.records import ImageSource, Record
+from fer_train.data.readers import open_reader
+from fer_train.data.records import ImageReader, Record
 from fer_train.data.staged_folder import MANIFEST, check_target, staged_folder, write_new
 from fer_train.importing.class_names import import_rule
 from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
 from fer_train.importing.rafdb_list import list_rule
 from fer_train.logs import LOG
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
 
 DEFAULT_MAX_BYTES: Final[int] = 4 << 30
@@ -91,7 +91,7 @@ def import_dataset(
     numbering: str | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     force: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImportReport:
     """Copy the images of a folder, a zip, a tar or a ``fer2013.csv`` to ``target/<split>/<class>/``, checking each.
 
@@ -162,7 +162,7 @@ def _write_records(staging: Path, good: list[_Written], report: ImportReport, or
 
 def _open_for_import(
     source: Path, target: Path, rule: LayoutRule, max_bytes: int, stack: contextlib.ExitStack, numbering: str | None
-) -> ImageSource:
+) -> ImageReader:
     if source.is_dir():
         _refuse_links(source)
     plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
@@ -171,7 +171,7 @@ def _open_for_import(
         rule = list_rule(labels, numbering)
     elif plain.suffix.lower() != ".csv":
         rule = labels_beside(plain, numbering) or rule
-    return stack.enter_context(contextlib.closing(open_source(plain, rule)))
+    return stack.enter_context(contextlib.closing(open_reader(plain, rule)))
 
 
 def _check_apart(source: Path, target: Path) -> None:
@@ -224,8 +224,8 @@ def _target_name(record: Record, is_csv: bool) -> str:
     return f"{folder}/{EMOTIONS[entry.label]}/{entry.name}.png"
 
 
-def _write_images(source: ImageSource, staging: Path, on_progress: Progress | None) -> list[_Written]:
-    is_csv = isinstance(source, CsvSource)
+def _write_images(source: ImageReader, staging: Path, on_progress: OnProgress | None) -> list[_Written]:
+    is_csv = isinstance(source, CsvReader)
 
     def write(record: Record) -> _Written:
         try:
@@ -258,7 +258,7 @@ def _counts(items: list[_Written]) -> dict[str, dict[str, int]]:
     }
 
 
-def _require_classes(items: list[_Written], source: Path, opened: ImageSource, written: list[_Written]) -> None:
+def _require_classes(items: list[_Written], source: Path, opened: ImageReader, written: list[_Written]) -> None:
     counts = {split: list(classes.values()) for split, classes in _counts(items).items()}
     try:
         require_classes(counts, str(source))

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.preprocess import resize_gray
 from fer_edge.system import usable_cpus
 from fer_train.inputs.mixing import Mixing, mix
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Batches:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from fer_edge.arrays import FloatArray
+
 Batch = tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]
 
 

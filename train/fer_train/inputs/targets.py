@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.labels import NUM_EMOTIONS
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def hard_targets(labels: npt.NDArray[np.int64], smoothing: float) -> FloatArray:

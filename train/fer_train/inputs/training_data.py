@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_train.data.dataset import Dataset
 from fer_train.inputs.targets import blend, class_weights, hard_targets
 from fer_train.logs import LOG
-from fer_train.runs.config import TrainConfig
-
-FloatArray = npt.NDArray[np.float32]
+from fer_train.runs.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,49 +30,49 @@ class TrainingData:
     validation_labels: npt.NDArray[np.int64]
 
 
-def prepare_data(config: TrainConfig, dataset: Dataset) -> TrainingData:
+def prepare_data(recipe: Recipe, dataset: Dataset) -> TrainingData:
     """Images, targets and weights as the recipe wants them: cleaned, smoothed, with crowd labels and teacher."""
     train, validation = dataset.split("train"), dataset.split("validation")
     images, labels, names = train.images, train.labels, train.names
-    if config.clean:
+    if recipe.clean:
         from fer_train.data.cleaning import clean_train
 
         kept, _ = clean_train(dataset)
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
         LOG.info(f"clean: {len(kept)} of {len(train)} train images kept")
-    if config.train_images:
-        kept = share_of_each_class(labels, config.train_images)
+    if recipe.train_images:
+        kept = share_of_each_class(labels, recipe.train_images)
         images, labels, names = images[kept], labels[kept], tuple(names[i] for i in kept)
-    targets = hard_targets(labels, config.label_smoothing)
-    if config.soft_labels:
-        votes, known = _crowd_labels(config, names, labels)
-        targets = blend(targets, votes, config.soft_label_weight, known)
-    if config.stored_teachers:
+    targets = hard_targets(labels, recipe.label_smoothing)
+    if recipe.soft_labels:
+        votes, known = _crowd_labels(recipe, names, labels)
+        targets = blend(targets, votes, recipe.soft_label_weight, known)
+    if recipe.stored_teachers:
         from fer_train.inputs.stored_teachers import ensemble_targets
 
-        paths = config.stored_teachers
-        soft, known = ensemble_targets(paths, images, config.teacher_temperature)
-        targets = blend(targets, soft, config.teacher_weight, known)
+        paths = recipe.stored_teachers
+        soft, known = ensemble_targets(paths, images, recipe.teacher_temperature)
+        targets = blend(targets, soft, recipe.teacher_weight, known)
         LOG.info(
             f"{len(paths)} teacher{'s' * (len(paths) > 1)} for {int(known.sum())} of {len(labels)} "
-            f"images, weight {config.teacher_weight}"
+            f"images, weight {recipe.teacher_weight}"
         )
     return TrainingData(
-        images, labels, targets, class_weights(labels, config.class_weighting), validation.images, validation.labels
+        images, labels, targets, class_weights(labels, recipe.class_weighting), validation.images, validation.labels
     )
 
 
 def _crowd_labels(
-    config: TrainConfig, names: tuple[str, ...], labels: npt.NDArray[np.int64]
+    recipe: Recipe, names: tuple[str, ...], labels: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     from fer_train.data.crowd_votes import load_votes
     from fer_train.data.vote_translation import log_loss, translated_votes
 
-    path = Path(str(config.soft_labels))
-    votes, known = translated_votes(path, names, labels) if config.translate_votes else load_votes(path, names)
+    path = Path(str(recipe.soft_labels))
+    votes, known = translated_votes(path, names, labels) if recipe.translate_votes else load_votes(path, names)
     LOG.info(
-        f"crowd labels{' (translated)' * config.translate_votes} for {int(known.sum())} of {len(labels)} images, "
-        f"weight {config.soft_label_weight}; log-loss of the labels under them "
+        f"crowd labels{' (translated)' * recipe.translate_votes} for {int(known.sum())} of {len(labels)} images, "
+        f"weight {recipe.soft_label_weight}; log-loss of the labels under them "
         f"{log_loss(votes[known], labels[known]):.3f}"
     )
     return votes, known

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN
 from fer_train.networks.build import OUTPUT_NAME
-from fer_train.quantization.tflite import FloatArray
 
 _LEAST_HIGH = 1e-3
 """A layer that is dead on all calibration images still needs a range with a width, or its scale is 0."""
@@ -42,7 +42,7 @@ def equalize_depthwise(model: Any) -> None:
 
 
 def wrap_for_qat(model: Any) -> Any:
-    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges still wait for :func:`calibrate`."""
+    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges wait for :func:`measure_ranges`."""
     import tensorflow_model_optimization as tfmot
 
     for layer in model.layers:
@@ -53,7 +53,7 @@ def wrap_for_qat(model: Any) -> Any:
         return tfmot.quantization.keras.quantize_model(model)
 
 
-def calibrate(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
+def measure_ranges(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
     """Set every range of ``qat`` from data: what ``model``, the float network it wraps, computes for ``batches``.
 
     Each batch is ``(B, S, S, 3)`` float32. A range becomes the mean over batches of the smallest and largest value,
@@ -80,7 +80,7 @@ def calibrate(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
     for name, low, high in zip([*tapped, OUTPUT_NAME], np.mean(lows, axis=0), np.mean(highs, axis=0), strict=True):
         pair = _ranges(wrappers[name], "pre_activation" if name == OUTPUT_NAME else "output")
         if pair is None:
-            raise ModelError(f"the wrapped layer {name} has no range to calibrate; is tfmot newer than tested (0.8)?")
+            raise ModelError(f"the wrapped layer {name} has no range to measure; is tfmot newer than tested (0.8)?")
         pair[0].assign(low)
         pair[1].assign(high)
     pin_input_range(qat)

@@ -5,7 +5,7 @@ Two weaknesses of stock tfmot ruin MobileNetV2, and both are cured before the fi
 * depthwise kernels get one range for all channels, although channels differ by orders of magnitude:
   :func:`equalize_depthwise` moves each channel's scale into the BatchNorm after it, exactly;
 * activation ranges start at [-6, 6] and move by a 0.999 average, so that the minimum of a ReLU6 stays below 0 for
-  epochs: :func:`calibrate` sets all ranges from data, ReLU6 minima to exactly 0.
+  epochs: :func:`measure_ranges` sets all ranges from data, ReLU6 minima to exactly 0.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.preprocess import to_float_input
 from fer_edge.system import usable_cpus
-from fer_train.evaluation.evaluate import Evaluation, evaluate
-from fer_train.evaluation.temperature import Labels
+from fer_train.arrays import Labels
+from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def float_to_tflite(model: Any) -> bytes:
@@ -125,4 +124,4 @@ def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Label
         as_file(qat_to_tflite(qat_network)) as path,
         contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier,
     ):
-        return evaluate(classifier, images, labels, split)
+        return evaluate_classifier(classifier, images, labels, split)

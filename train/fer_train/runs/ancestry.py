@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
-from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.history import EpochMetrics, read_metrics
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
 RECIPES: Final[str] = "recipes.json"
@@ -22,7 +22,7 @@ def ancestry(run: Path) -> list[Path]:
     Stops at what is no longer one of our runs on this disk. Raises :class:`ModelError` for a circular chain.
     """
     chain = [run]
-    while (start := load_config(RunFolder(chain[0]).config).start_from) is not None:
+    while (start := load_recipe(RunFolder(chain[0]).config).start_from) is not None:
         folder = Path(start)
         if any(folder.resolve() == known.resolve() for known in chain):
             raise ModelError(f"{chain[0]} claims to start from {folder}, which started from it")
@@ -36,7 +36,7 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
     """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from."""
     rows: list[EpochMetrics] = []
     for folder in chain:
-        if load_config(RunFolder(folder).config).average_of:
+        if load_recipe(RunFolder(folder).config).average_of:
             continue
         done = len(rows)
         own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]
@@ -46,7 +46,7 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
 
 def _qat_history(folder: Path) -> list[EpochMetrics]:
     own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "qat"]
-    start = load_config(RunFolder(folder).config).qat_start_from
+    start = load_recipe(RunFolder(folder).config).qat_start_from
     if start is None or not RunFolder(Path(start)).metrics.is_file() or Path(start).resolve() == folder.resolve():
         return own
     earlier = [row for row in read_metrics(RunFolder(Path(start)).metrics) if row.stage == "qat"]
@@ -64,7 +64,7 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
         if (folder / RECIPES).is_file():
             records += _released(folder / RECIPES)
             continue
-        config: TrainConfig = load_config(RunFolder(folder).config)
+        config: Recipe = load_recipe(RunFolder(folder).config)
         config = dataclasses.replace(
             config.without_paths(),
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,

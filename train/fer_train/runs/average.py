@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fer_train.runs.config import load_config
+from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 
 
-def average(runs: Sequence[Path]) -> Any:
+def average_runs(runs: Sequence[Path]) -> Any:
     """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.
 
     It has the input size of the last run. Raises :class:`ModelError` for missing weights or those of another network.
@@ -22,7 +22,7 @@ def average(runs: Sequence[Path]) -> Any:
     from fer_train.networks.build import build_network
     from fer_train.runs.trained import load_float_weights
 
-    recipe = load_config(RunFolder(runs[-1]).config)
+    recipe = load_recipe(RunFolder(runs[-1]).config)
     network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
     total: list[Any] = []
     for run in runs:

@@ -19,7 +19,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The recipe (:class:`fer_train.runs.config.TrainConfig`)."""
+        """The recipe (:class:`fer_train.runs.recipe.Recipe`)."""
         return self.root / "config.json"
 
     @property

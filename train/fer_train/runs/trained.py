@@ -13,9 +13,9 @@ from fer_edge.errors import ModelError
 from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
 from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights
-from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.keras_file import import_tf_keras, load_keras_file
 from fer_train.runs.packed_weights import read_packed
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
 PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
@@ -26,7 +26,7 @@ class Trained:
     """Weights on disk, and the networks built from them on demand."""
 
     path: Path
-    recipe: TrainConfig | None
+    recipe: Recipe | None
     """None for a user's own Keras model."""
     fold: bool = True
     """Whether the networks get the temperatures of ``temperature.json``."""
@@ -115,7 +115,7 @@ def load_trained(path: Path, *, fold: bool = True) -> Trained:
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        return Trained(path, load_config(path / "config.json"), fold)
+        return Trained(path, load_recipe(path / "config.json"), fold)
     return Trained(path, None, fold)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import preprocess_face
@@ -21,7 +21,6 @@ from fer_train.synthetic.expressions import draw_expression
 from fer_train.synthetic.face_painter import HALF_WIDTH, FacePainter
 from fer_train.synthetic.looks import draw_looks, draw_pose
 
-Image = npt.NDArray[np.uint8]
 MIN_SIZE: Final[int] = 16
 SYNTHETIC_SPLIT: Final[str] = "synthetic"
 """Name of the split of drawn faces that models are judged on without a data set."""

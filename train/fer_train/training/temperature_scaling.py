@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.files import write_text
-from fer_train.evaluation.evaluate import Evaluation, evaluate
+from fer_train.arrays import Labels
+from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.evaluation.temperature import FLOAT, INT8, QAT, RECORD, cross_fitted_error, fit_temperature, fold, temper
 from fer_train.quantization.tflite import evaluate_int8
 
 _BATCH: Final[int] = 128
 
 
-def calibrate(
+def fit_temperatures(
     folder: Path,
     images: npt.NDArray[np.uint8],
     before: dict[str, Evaluation],
@@ -35,7 +36,7 @@ def calibrate(
     after = {FLOAT: Evaluation(plain.split, temper(plain.probabilities, temperature), plain.labels)}
     record[FLOAT] |= _errors(plain, after[FLOAT])
     if qat_network is not None:
-        simulated = _evaluate_keras(qat_network, images, plain)
+        simulated = evaluate_keras(qat_network, images, plain.labels, plain.split)
         record[QAT], temperature = _fitted(simulated)
         fold(qat_network, temperature)
         after[INT8] = evaluate_int8(qat_network, images, plain.labels, plain.split)
@@ -62,7 +63,18 @@ def _errors(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     }
 
 
-def _evaluate_keras(network: Any, images: npt.NDArray[np.uint8], like: Evaluation) -> Evaluation:
+def evaluate_keras(network: Any, images: npt.NDArray[np.uint8], labels: Labels, split: str) -> Evaluation:
+    """Evaluate a Keras network as it is, without TFLite.
+
+    Args:
+        network: ``(N, S, S, 3)`` float32 to ``(N, 7)`` probabilities, of Keras 3 or tf_keras.
+        images: ``(N, H, H)`` uint8 grey faces of any size; they are resized as on the device.
+        labels: ``(N,)`` class of each.
+        split: what they are called.
+
+    Returns:
+        The probabilities, beside the labels.
+    """
     from fer_train.networks.keras_classifier import KerasClassifier
 
-    return evaluate(KerasClassifier(network), images, like.labels, like.split, batch=_BATCH)
+    return evaluate_classifier(KerasClassifier(network), images, labels, split, batch=_BATCH)

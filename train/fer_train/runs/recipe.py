@@ -36,7 +36,7 @@ _ALPHA: Final = Range(low=0, high=100)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class Recipe:
     """The recipe; the defaults are the recommended one.
 
     Every option of ``fer-train`` that belongs to the recipe is a field here, with its words, range and default; a new
@@ -209,7 +209,7 @@ class TrainConfig:
         """Those teachers that are files: of logits, or exported models."""
         return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
 
-    def without_paths(self) -> TrainConfig:
+    def without_paths(self) -> Recipe:
         """The recipe for others to read: data and backbone left out, votes by name."""
         votes = Path(self.soft_labels).name if self.soft_labels else None
         return dataclasses.replace(self, data="", backbone=None, soft_labels=votes)
@@ -225,11 +225,11 @@ class TrainConfig:
         write_text(path, self.as_json())
 
 
-OPTIONS: Final = options_of(TrainConfig)
+OPTIONS: Final = options_of(Recipe)
 """The options of the recipe, by field name."""
 
 
-def load_config(path: Path) -> TrainConfig:
+def load_recipe(path: Path) -> Recipe:
     """Read ``config.json``; unknown keys of newer versions are ignored.
 
     Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
@@ -242,11 +242,11 @@ def load_config(path: Path) -> TrainConfig:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(record, dict) or record.get("labels") != list(EMOTIONS):
         raise ModelError(f"{path} does not describe a model with the labels {', '.join(EMOTIONS)}")
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    known = {field.name for field in dataclasses.fields(Recipe)}
     teachers = record.get("teacher") or ()  # one name, or null, in older records
     record["teacher"] = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     record["average_of"] = tuple(record.get("average_of") or ())
     try:
-        return TrainConfig(**{key: value for key, value in record.items() if key in known})
+        return Recipe(**{key: value for key, value in record.items() if key in known})
     except TypeError as error:
         raise ModelError(f"{path} is not a valid configuration: {error}") from error
