@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from fer_edge.system import usable_cpus
 
+__all__ = ["ordered_map"]
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -12,6 +12,8 @@ from fer_train.logs import LOG
 if TYPE_CHECKING:
     from fer_train.on_progress import OnProgress
 
+__all__ = ["progress_bar"]
+
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[OnProgress]:

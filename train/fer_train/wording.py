@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+__all__ = ["counted", "megabytes", "singular"]
+
 _SINGULAR: Final[dict[str, str]] = {"images": "image", "duplicates": "duplicate", "groups": "group", "files": "file"}
 
 

@@ -24,6 +24,8 @@ from fer_train.data.dataset import Dataset, Split
 from fer_train.data.duplicates import members_of_groups
 from fer_train.on_progress import OnProgress
 
+__all__ = ["BLANK_CONTRAST", "BRIGHT", "DARK", "LOW_CONTRAST", "LOW_DETAIL", "UNLIKE_SCORE", "audit", "strangeness"]
+
 BLANK_CONTRAST: Final[float] = 4.0
 LOW_CONTRAST: Final[float] = 20.0
 DARK: Final[float] = 40.0

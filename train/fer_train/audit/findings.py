@@ -14,6 +14,8 @@ from fer_train.data.cleaning import CleanReport
 from fer_train.data.dataset import Dataset, Split
 from fer_train.wording import singular
 
+__all__ = ["Audit", "Finding", "figure_text"]
+
 
 @dataclass(frozen=True)
 class Finding:

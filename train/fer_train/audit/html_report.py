@@ -19,6 +19,8 @@ from fer_train.data.crowd_votes import OTHER_COLUMNS
 from fer_train.html import render
 from fer_train.wording import counted, singular
 
+__all__ = ["GROUPS_SHOWN", "IMAGES_SHOWN", "SKIPPED_SHOWN", "render_report", "write_report"]
+
 GROUPS_SHOWN: Final[int] = 48
 IMAGES_SHOWN: Final[int] = 6
 SKIPPED_SHOWN: Final[int] = 200

@@ -8,6 +8,8 @@ from typing import TextIO
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.findings import Audit, figure_text
 
+__all__ = ["print_summary"]
+
 
 def print_summary(audit: Audit, stream: TextIO) -> None:
     """Write splits, findings and what cleaning would do to ``stream``."""

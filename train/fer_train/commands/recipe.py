@@ -15,6 +15,8 @@ from fer_train.runs.option import OptionField
 from fer_train.runs.recipe import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
+__all__ = ["DEFAULTS", "QUICK", "add_option", "recipe_from", "resumed_recipe", "with_derived_defaults"]
+
 DEFAULTS: Final = Recipe()
 QUICK: Final[dict[str, Any]] = {
     "input_size": 64,

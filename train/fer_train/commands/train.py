@@ -20,6 +20,8 @@ from fer_train.runs.recipe import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import hosts_from, open_devices
 
+__all__ = ["build_parser", "main"]
+
 
 def build_parser() -> CommandParser:
     """All options; those that were not given are absent from the result, so that ``--resume`` can tell."""

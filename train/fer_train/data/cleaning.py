@@ -13,6 +13,8 @@ from fer_train.data.dataset import Dataset
 from fer_train.data.duplicates import group_duplicates
 from fer_train.data.memory_map import one_by_one
 
+__all__ = ["CleanReport", "clean_groups", "clean_train", "conflicting_mask"]
+
 
 @dataclass(frozen=True)
 class CleanReport:

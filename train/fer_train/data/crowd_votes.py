@@ -21,6 +21,8 @@ import numpy.typing as npt
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 
+__all__ = ["OTHER_COLUMNS", "VOTE_COLUMNS", "Votes", "load_vote_counts", "load_votes"]
+
 VOTE_COLUMNS: Final[dict[str, str]] = {
     "angry": "anger",
     "disgust": "disgust",

@@ -23,6 +23,8 @@ from fer_train.data.folder_layout import SPLITS
 from fer_train.data.readers import open_reader
 from fer_train.on_progress import OnProgress
 
+__all__ = ["Dataset", "Split", "load_dataset"]
+
 
 @dataclass(frozen=True)
 class Split:

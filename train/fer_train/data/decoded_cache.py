@@ -37,6 +37,8 @@ from fer_train.logs import LOG
 from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
 
+__all__ = ["BATCH", "FORMAT", "MAX_SIDE", "cached", "choose_tenth", "with_first_reason"]
+
 FORMAT: Final[int] = 2
 MAX_SIDE: Final[int] = 224
 """Images are stored no larger than the largest input that a model of ours takes."""

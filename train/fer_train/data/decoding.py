@@ -12,6 +12,8 @@ from fer_edge.image_bytes import why_refused
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray, to_gray
 from fer_train.wording import megabytes
 
+__all__ = ["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "BrokenImageError", "decode_image", "to_square"]
+
 MAX_IMAGE_BYTES: Final[int] = 64 << 20
 """An encoded image larger than this is taken for damage or malice, not for a face."""
 MAX_IMAGE_PIXELS: Final[int] = 1 << 26

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["group_duplicates", "members_of_groups", "pixel_digests"]
+
 
 def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
     """A 16-byte digest of the shape and pixels of each image; equal for exact duplicates only."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+__all__ = ["CLASS_OF", "SPELLINGS", "emotion_of", "plain"]
+
 SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
     "angry": ("angry", "anger", "angriness", "ang"),
     "disgust": ("disgust", "disgusted", "dis"),

@@ -22,6 +22,8 @@ from fer_train.data.emotion_words import emotion_of, plain
 from fer_train.data.folder_layout import Entry
 from fer_train.data.records import Record
 
+__all__ = ["CSV_LABELS", "CSV_SPLITS", "NO_USAGE", "CsvReader", "parse_pixels"]
+
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
 CSV_SPLITS: Final[dict[str, str]] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}

@@ -16,6 +16,22 @@ from fer_edge.command import did_you_mean
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
 
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "NOT_AN_IMAGE",
+    "SPLITS",
+    "SPLIT_FOLDERS",
+    "Entry",
+    "Layout",
+    "LayoutRule",
+    "assign",
+    "class_of",
+    "find_root",
+    "is_clutter",
+    "require_classes",
+    "split_of_file",
+]
+
 SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
 SPLIT_FOLDERS: Final[dict[str, str]] = {
     "train": "train",

@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["CHUNK", "chunks", "one_by_one", "release_pages"]
+
 CHUNK: Final[int] = 512
 
 

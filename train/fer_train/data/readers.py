@@ -24,6 +24,8 @@ from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_
 from fer_train.logs import LOG
 from fer_train.wording import megabytes
 
+__all__ = ["FolderReader", "ZipReader", "open_reader"]
+
 
 def open_reader(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageReader:
     """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""

@@ -10,6 +10,8 @@ from typing import Protocol
 from fer_edge.preprocess import GrayImage
 from fer_train.data.folder_layout import Entry
 
+__all__ = ["ImageReader", "Record", "StoredImage"]
+
 
 class StoredImage(Protocol):
     """One image where it lies; reading is put off until it is asked for."""

@@ -13,6 +13,8 @@ from typing import Any, Final
 from fer_edge.errors import DataError
 from fer_edge.files import write_text
 
+__all__ = ["MANIFEST", "check_target", "staged_folder", "write_new"]
+
 MANIFEST: Final[str] = "manifest.json"
 _JOURNAL: Final[str] = ".journal.json"
 

@@ -17,6 +17,8 @@ from fer_edge.errors import DataError, MissingDependencyError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.data.crowd_votes import Votes, load_vote_counts
 
+__all__ = ["log_loss", "translated_votes"]
+
 _FOLDS: Final[int] = 5
 _FLOOR: Final[float] = 0.05
 """Added to a share before its logarithm is taken: half a vote of ten."""

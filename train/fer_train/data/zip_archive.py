@@ -14,6 +14,18 @@ from typing import Final
 
 from fer_edge.errors import DataError
 
+__all__ = [
+    "DAMAGED_MEMBER",
+    "check_members",
+    "check_size",
+    "directory_digest",
+    "extract_member",
+    "open_zip",
+    "read_member",
+    "refuse_climbing",
+    "too_large",
+]
+
 _END_RECORD: Final[int] = 22
 _LONGEST_TAIL: Final[int] = _END_RECORD + 0xFFFF  # the record that ends an archive, and its comment
 

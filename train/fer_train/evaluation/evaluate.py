@@ -13,6 +13,16 @@ from fer_edge.errors import DataError, ModelError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 
+__all__ = [
+    "ECE_BINS",
+    "EVALUATION_BATCH",
+    "Evaluation",
+    "confusion_matrix",
+    "cross_entropy",
+    "evaluate_classifier",
+    "expected_calibration_error",
+]
+
 ECE_BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 
 

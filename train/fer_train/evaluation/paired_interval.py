@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Z_95", "Interval", "paired_drop"]
+
 Z_95: Final[float] = 1.959964
 """97.5 % quantile of the normal distribution."""
 

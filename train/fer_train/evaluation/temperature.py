@@ -16,6 +16,22 @@ from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
 from fer_train.networks.build import OUTPUT_NAME
 
+__all__ = [
+    "FLOAT",
+    "INT8",
+    "QAT",
+    "RECORD",
+    "Temperatures",
+    "cross_fitted_error",
+    "describe",
+    "fit_temperature",
+    "fold",
+    "load_temperatures",
+    "save_folded",
+    "summarize",
+    "temper",
+]
+
 RECORD: Final[str] = "temperature.json"
 FLOAT, QAT, INT8 = "float", "qat", "int8"
 _COLDEST, _HOTTEST = 0.05, 20.0

@@ -26,6 +26,8 @@ from fer_train.data.folder_layout import (
     split_of_file,
 )
 
+__all__ = ["DROPPED_CLASSES", "NUMBERINGS", "better_numbering", "import_rule", "split_folder"]
+
 DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
     {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
 )

@@ -38,6 +38,8 @@ from fer_train.logs import LOG
 from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
 
+__all__ = ["CHECKSUMS", "DEFAULT_MAX_BYTES", "VOTES_FILE", "ImportReport", "import_dataset"]
+
 DEFAULT_MAX_BYTES: Final[int] = 4 << 30
 CHECKSUMS: Final[str] = "SHA256SUMS"
 VOTES_FILE: Final[str] = "ferplus_votes.csv"

@@ -11,6 +11,8 @@ from keras import ops
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN, INPUT_SCALE, PIXEL_ZERO
 from fer_train.runs.recipe import Recipe
 
+__all__ = ["Augment"]
+
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Grey faces ``(B, S, S)`` uint8 to network input ``(B, S, S, 3)`` float32 in [-1, 127/128].

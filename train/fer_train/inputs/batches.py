@@ -13,6 +13,8 @@ from fer_edge.preprocess import resize_gray
 from fer_edge.system import usable_cpus
 from fer_train.inputs.mixing import Mixing, mix
 
+__all__ = ["Batches"]
+
 
 class Batches:
     """Resized grey faces, targets and weights, batch by batch; the last incomplete batch is left out.

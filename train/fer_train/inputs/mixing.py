@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
 
+__all__ = ["Batch", "Mixing", "mix"]
+
 Batch = tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]
 
 

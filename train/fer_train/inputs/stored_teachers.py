@@ -20,6 +20,16 @@ from fer_edge.preprocess import resize_gray
 from fer_edge.system import usable_cpus
 from fer_train.networks.keras_classifier import KerasClassifier
 
+__all__ = [
+    "KEY_BYTES",
+    "MODEL_SUFFIXES",
+    "ensemble_targets",
+    "image_keys",
+    "log_probabilities",
+    "teacher_targets",
+    "write_teacher_logits",
+]
+
 KEY_BYTES = 16
 MODEL_SUFFIXES: Final[frozenset[str]] = frozenset({".tflite", ".onnx"})
 """Of exported models, which can teach as they are."""

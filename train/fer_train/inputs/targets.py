@@ -8,6 +8,8 @@ import numpy.typing as npt
 from fer_edge.arrays import FloatArray
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["blend", "class_weights", "hard_targets"]
+
 
 def hard_targets(labels: npt.NDArray[np.int64], smoothing: float) -> FloatArray:
     """One-hot ``(N, 7)`` with label smoothing (Szegedy et al. 2016, equation 8): ``(1 - s) * onehot + s / 7``."""

@@ -14,6 +14,8 @@ from fer_train.inputs.targets import blend, class_weights, hard_targets
 from fer_train.logs import LOG
 from fer_train.runs.recipe import Recipe
 
+__all__ = ["TrainingData", "prepare_data", "share_of_each_class"]
+
 
 @dataclass(frozen=True)
 class TrainingData:

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+__all__ = [
+    "DEFAULT_BN_MOMENTUM",
+    "INPUT_NAME",
+    "INPUT_SIZES",
+    "NETWORKS",
+    "NUM_BLOCKS",
+    "OUTPUT_NAME",
+    "STALL_S",
+    "STUDENT",
+    "block_of",
+    "build_network",
+    "copy_weights",
+    "set_trainable_blocks",
+]
+
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
 """Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+__all__ = ["choose_precision", "device_names", "on_cpu", "runner", "to_numpy"]
+
 to_numpy = keras.ops.convert_to_numpy  # also of what lies on a GPU
 
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from fer_edge.preprocess import to_float_input
 
+__all__ = ["KerasClassifier"]
+
 
 class KerasClassifier:
     """Predicts with a Keras 3 or tf_keras model that takes ``(N, S, S, 3)`` and gives ``(N, 7)`` probabilities."""

@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from fer_edge.errors import ModelError
 
+__all__ = ["Step", "fused_network", "sample_affine"]
+
 Step = Callable[[dict[str, Any], bool], Any]
 """From the tensors so far, by name, and whether in training, to the next tensor."""
 

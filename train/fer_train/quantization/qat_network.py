@@ -13,6 +13,8 @@ from fer_edge.errors import ModelError
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN
 from fer_train.networks.build import OUTPUT_NAME
 
+__all__ = ["equalize_depthwise", "measure_ranges", "pin_input_range", "snap_kernels", "wrap_for_qat"]
+
 _LEAST_HIGH = 1e-3
 """A layer that is dead on all calibration images still needs a range with a width, or its scale is 0."""
 

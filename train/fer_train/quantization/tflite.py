@@ -27,6 +27,8 @@ from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
 
+__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "ptq_to_tflite", "qat_to_tflite"]
+
 
 def float_to_tflite(model: Any) -> bytes:
     """Float32 TFLite, input ``(1, S, S, 3)``, from a tf_keras or Keras 3 model."""

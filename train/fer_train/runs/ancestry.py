@@ -12,6 +12,8 @@ from fer_train.runs.history import EpochMetrics, read_metrics
 from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
+__all__ = ["RECIPES", "ancestry", "recipes", "whole_history"]
+
 RECIPES: Final[str] = "recipes.json"
 """In a released folder such as ``models/``: the recipes of all runs that led to it, the oldest first."""
 

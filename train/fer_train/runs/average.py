@@ -11,6 +11,8 @@ import numpy as np
 from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 
+__all__ = ["average_runs"]
+
 
 def average_runs(runs: Sequence[Path]) -> Any:
     """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.

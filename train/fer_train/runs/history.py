@@ -12,6 +12,8 @@ from typing import Any
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 
+__all__ = ["EpochMetrics", "read_metrics", "rows_from_json", "write_metrics"]
+
 
 @dataclass(frozen=True)
 class EpochMetrics:

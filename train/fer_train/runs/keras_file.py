@@ -16,6 +16,8 @@ from typing import Any, Final
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["MAX_DESCRIPTION_BYTES", "import_tf_keras", "load_keras_file", "refuse_code"]
+
 _MODULES: Final[tuple[str, ...]] = ("keras", "tf_keras", "builtins")
 _CODE_LAYERS: Final[frozenset[str]] = frozenset({"Lambda", "__lambda__", "__typespec__"})
 _OPERATIONS: Final[tuple[str, ...]] = ("math.", "nn.", "__operators__.", "linalg.", "image.resize", "compat.v1.nn.")

@@ -13,6 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+__all__ = [
+    "ABOVE_0",
+    "AT_LEAST_0",
+    "AT_LEAST_1",
+    "BELOW_1",
+    "SHARE",
+    "Option",
+    "OptionField",
+    "Range",
+    "option",
+    "options_of",
+]
+
 _KEY: Final[str] = "option"
 
 

@@ -9,6 +9,8 @@ from fer_train.evaluation.temperature import save_folded
 from fer_train.runs.packed_weights import write_packed
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, Trained
 
+__all__ = ["pack"]
+
 
 def pack(trained: Trained, folder: Path) -> None:
     """Write ``config.json``, ``float.npz`` and ``qat.npz``: kernels in half precision, all else in single.

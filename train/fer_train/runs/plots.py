@@ -12,6 +12,8 @@ from fer_edge.labels import EMOTIONS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.history import EpochMetrics
 
+__all__ = ["draw_confusion", "draw_curves"]
+
 _TRAIN, _VALIDATION, _INT8 = "#7a8ca8", "#c2410c", "#0f766e"
 
 

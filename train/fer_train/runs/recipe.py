@@ -14,6 +14,23 @@ from fer_edge.labels import EMOTIONS
 from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
+__all__ = [
+    "AUGMENTATION",
+    "DEVICES",
+    "FLOAT",
+    "FORMAT_VERSION",
+    "FROM_BACKBONE",
+    "GROUPS",
+    "NETWORK",
+    "OPTIONS",
+    "QAT",
+    "SOFT",
+    "WEIGHT_OF_VOTES",
+    "WHAT",
+    "Recipe",
+    "load_recipe",
+]
+
 FORMAT_VERSION = 1
 WHAT: Final[str] = "what and where"
 NETWORK: Final[str] = "network"

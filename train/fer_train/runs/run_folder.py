@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
+__all__ = ["RunFolder"]
+
 
 @dataclass(frozen=True)
 class RunFolder:

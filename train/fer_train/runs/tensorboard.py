@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fer_train.runs.history import EpochMetrics
 
+__all__ = ["TensorBoardLog"]
+
 
 class TensorBoardLog:
     """Writes each epoch as scalars, by stage. Needs TensorBoard, not TensorFlow: a GPU machine may have JAX alone."""

@@ -18,6 +18,8 @@ from fer_train.runs.packed_weights import read_packed
 from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
+__all__ = ["PACKED_FLOAT", "PACKED_QAT", "Trained", "load_float_weights", "load_trained"]
+
 PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
 
 

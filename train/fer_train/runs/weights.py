@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from fer_edge.files import atomic_path
 
+__all__ = ["require_space", "save_weights"]
+
 
 def require_space(path: Path, weights: Iterable[npt.NDArray[Any]]) -> None:
     """Raise ``OSError`` (ENOSPC) when the disk of ``path`` cannot take ``weights``.

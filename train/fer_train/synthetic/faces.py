@@ -21,6 +21,17 @@ from fer_train.synthetic.expressions import draw_expression
 from fer_train.synthetic.face_painter import HALF_WIDTH, FacePainter
 from fer_train.synthetic.looks import draw_looks, draw_pose
 
+__all__ = [
+    "MIN_SIZE",
+    "SYNTHETIC_PER_CLASS",
+    "SYNTHETIC_SPLIT",
+    "draw_face",
+    "draw_scene",
+    "judging_split",
+    "numbered_face",
+    "synthetic_split",
+]
+
 MIN_SIZE: Final[int] = 16
 SYNTHETIC_SPLIT: Final[str] = "synthetic"
 """Name of the split of drawn faces that models are judged on without a data set."""

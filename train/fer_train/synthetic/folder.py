@@ -20,6 +20,8 @@ from fer_edge.system import usable_cpus
 from fer_train.data.staged_folder import MANIFEST, staged_folder, write_new
 from fer_train.synthetic.faces import MIN_SIZE, numbered_face
 
+__all__ = ["NOTE", "write_synthetic"]
+
 NOTE: Final[str] = (
     "These faces are synthetic: drawn by fer-edge-toolkit (fer-data synth), not photographs of people.\n"
     "They exercise the software. Accuracy measured on them says nothing about real faces.\n"

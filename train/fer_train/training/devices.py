@@ -17,6 +17,8 @@ from typing import Any
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_train.logs import LOG
 
+__all__ = ["ALL", "Devices", "Hosts", "hosts_from", "open_devices"]
+
 ALL = "all"
 _ADDRESS, _COUNT, _NUMBER = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
 

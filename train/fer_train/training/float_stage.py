@@ -37,6 +37,8 @@ from fer_train.training.optimizer import make_optimizer
 from fer_train.training.stage_progress import StageProgress, stage_progress
 from fer_train.training.weight_average import averaged_weights
 
+__all__ = ["FINE_TUNE", "HEAD", "LATE", "FloatStage"]
+
 HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
 """Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 _EVALUATION_BATCH_GPU = 512

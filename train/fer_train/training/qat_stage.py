@@ -35,6 +35,8 @@ from fer_train.runs.weights import require_space
 from fer_train.training.checkpoint import assign_all, load_checkpoint, save_checkpoint
 from fer_train.training.stage_progress import StageProgress, stage_progress
 
+__all__ = ["QatStage", "Quality"]
+
 _RANGES_BATCH = 64
 _MOMENTUM = 0.9
 

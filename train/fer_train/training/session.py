@@ -27,6 +27,8 @@ from fer_train.training.float_stage import FloatStage
 from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import fit_temperatures
 
+__all__ = ["train"]
+
 
 def _tell_how_it_was_read(dataset: Dataset) -> None:
     for line in dataset.notes:

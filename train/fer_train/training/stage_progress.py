@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fer_train.logs import LOG
 
+__all__ = ["StageProgress", "stage_progress"]
+
 
 class StageProgress:
     """Two bars: the whole stage in images, with its remaining time, and the running epoch in batches."""

@@ -15,6 +15,8 @@ from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.evaluation.temperature import FLOAT, INT8, QAT, RECORD, cross_fitted_error, fit_temperature, fold, temper
 from fer_train.quantization.tflite import evaluate_int8
 
+__all__ = ["evaluate_keras", "fit_temperatures"]
+
 _BATCH: Final[int] = 128
 
 
