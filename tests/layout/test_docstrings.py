@@ -110,6 +110,8 @@ def class_faults(node: ast.ClassDef) -> list[str]:
             lacking += [f"Raises: {e}" for e in sorted(raised(member)) if f"{e}: " not in found.get("Raises", "")]
         if isinstance(member, ast.AnnAssign) and not ast.unparse(member.target).startswith("_"):
             told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            # A field of the recipe has its words in it: option(default, "help", ...).
+            told = told or (isinstance(member.value, ast.Call) and ast.unparse(member.value.func) == "option")
             lacking += [] if told else [f"field: {ast.unparse(member.target)}"]
     return lacking
 

@@ -42,11 +42,22 @@ def audit(
     label_errors: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Audit:
-    """Audit all splits of ``dataset``; with ``votes``, a FER+ table, also against the crowd's labels.
+    """Audit all splits of a data set.
 
-    ``label_errors`` adds likely label errors by confident learning, which needs the extra ``audit`` and minutes.
     Time grows nearly linearly with the number of images, memory by about 600 bytes per image.
-    Raises :class:`DataError` for a vote table that does not fit.
+
+    Args:
+        dataset: the data set.
+        votes: a FER+ table of votes, to compare the labels with.
+        label_errors: add likely label errors by confident learning (Northcutt et al. 2021), which needs the extra
+            ``audit`` and minutes.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        All findings, those without any images included.
+
+    Raises:
+        DataError: the vote table does not fit.
     """
     start = time.perf_counter()
     splits = tuple(dataset.splits.values())
@@ -178,6 +189,12 @@ def strangeness(facts: ImageFacts) -> npt.NDArray[np.float64]:
     correlates with the mean face, and how much of it the leading principal components of the set leave unexplained.
     On FER-2013 (train and PublicTest) 41 of the 50 highest were marked "not a face" or dropped by FER+'s annotators;
     the rest are drawings.
+
+    Args:
+        facts: of all images.
+
+    Returns:
+        ``(N,)`` float64; the higher, the less alike.
     """
     space = FaceSpace.of(facts.thumbnails[facts.contrast >= BLANK_CONTRAST], components=32)
     length = np.sqrt(float((space.mean * space.mean).sum())) or 1.0

@@ -27,12 +27,24 @@ SKIPPED_SHOWN: Final[int] = 200
 
 
 def write_report(path: str | os.PathLike[str], audit: Audit) -> None:
-    """Write the page to ``path``, atomically."""
+    """Write the page to ``path``, atomically.
+
+    Args:
+        path: the file; an older one is replaced.
+        audit: what to show.
+    """
     write_text(path, render_report(audit))
 
 
 def render_report(audit: Audit) -> str:
-    """The page as text; pictures are inside it."""
+    """The page as text; pictures are inside it.
+
+    Args:
+        audit: the audit.
+
+    Returns:
+        The HTML.
+    """
     side, counts = audit.dataset.side, audit.splits[0].counts
     most = max(1, *counts.values())
     skipped = audit.dataset.skipped

@@ -39,7 +39,12 @@ _TYPES: Final[dict[type, Any]] = {int: whole(least=None), float: number(), str: 
 
 
 def add_option(group: argparse._ArgumentGroup, field: OptionField) -> None:
-    """Give the parser the option of a field of the recipe."""
+    """Give the parser the option of a field of the recipe.
+
+    Args:
+        group: a group of options of the parser.
+        field: the field.
+    """
     default = f" (default {field.default_text})" if field.default_text else ""
     help_text = (field.option.help + default).replace("%", "%%")
     if field.kind is bool:
@@ -64,6 +69,12 @@ def with_derived_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     - Smaller faces at first and fewer blocks at last where training begins at a backbone, unless live teachers, which
       know one input size, look at the same faces.
     - Votes that were given count by :data:`WEIGHT_OF_VOTES`.
+
+    Args:
+        given: values that were given, by field name.
+
+    Returns:
+        Values by field name.
     """
     derived: dict[str, Any] = {}
     if given.get("network", STUDENT) != STUDENT:
@@ -113,7 +124,18 @@ def recipe_from(options: Mapping[str, Any]) -> Recipe:
 
 
 def resumed_recipe(options: Mapping[str, Any], folder: RunFolder) -> Recipe:
-    """The recipe of a run that goes on. Raises :class:`UsageError` where given options would change it."""
+    """The recipe of a run that goes on.
+
+    Args:
+        options: values that were given, by field name.
+        folder: the folder of the run.
+
+    Returns:
+        The recipe of the run, with the place of the data set as given.
+
+    Raises:
+        UsageError: an option would change the recipe.
+    """
     saved = load_recipe(folder.config)
     given = recipe_from({"data": saved.data, **options})
     names = {field.name for field in dataclasses.fields(Recipe)} & options.keys() - {"data"}

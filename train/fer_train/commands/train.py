@@ -24,7 +24,11 @@ __all__ = ["build_parser", "main"]
 
 
 def build_parser() -> CommandParser:
-    """All options; those that were not given are absent from the result, so that ``--resume`` can tell."""
+    """All options; those that were not given are absent from the result, so that ``--resume`` can tell.
+
+    Returns:
+        The parser of ``fer-train``.
+    """
     parser = CommandParser(
         prog="fer-train",
         description="Train MobileNetV2 on seven emotions: a float stage, then quantisation-aware training.",
@@ -60,7 +64,14 @@ def build_parser() -> CommandParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; returns the exit code of the contract."""
+    """Run ``fer-train`` for one training.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code (see :func:`fer_edge.command.run_command`).
+    """
     return run_command("fer-train", lambda: _train(argv))
 
 

@@ -50,7 +50,21 @@ _STALE_S: Final[float] = 24 * 3600.0
 def cached(
     source: ImageReader, cache_dir: Path, *, seed: int, on_progress: OnProgress | None = None
 ) -> tuple[Path, dict[str, Any]]:
-    """Folder and ``meta.json`` of the decoded ``source``, which is decoded now if it never was."""
+    """A data set decoded on disk; it is decoded now if it never was.
+
+    Args:
+        source: what reads the data set.
+        cache_dir: the cache folder.
+        seed: chooses the validation tenth where the source has no validation split.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        ``(folder, meta)``: the folder of the cache entry, and the content of its ``meta.json``.
+
+    Raises:
+        DataError: the data set cannot be used, or the cache cannot be read back.
+        UsageError: the cache cannot be written.
+    """
     key = hashlib.sha256(f"{FORMAT}\0{source.key()}\0{seed}".encode()).hexdigest()[:32]
     folder = cache_dir / "datasets" / key
     meta = _read_meta(folder)
@@ -188,7 +202,15 @@ def _decode_into(source: ImageReader, folder: Path, seed: int, on_progress: OnPr
 
 
 def with_first_reason(error: DataError, skipped: Sequence[tuple[str, str]]) -> DataError:
-    """The same error, which also tells how many files were skipped, and why the first one was."""
+    """The same error, which also tells how many files were skipped, and why the first one was.
+
+    Args:
+        error: what is wrong.
+        skipped: ``(name, reason)`` of each skipped file.
+
+    Returns:
+        The error to raise instead.
+    """
     if not skipped:
         return error
     name, reason = skipped[0]
@@ -242,7 +264,16 @@ def _carve_validation(
 
 
 def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
-    """``(N,)`` mask of a tenth of each class (at least one image), groups of exact duplicates whole."""
+    """A tenth of each class (at least one image), groups of exact duplicates whole.
+
+    Args:
+        images: ``(N, S, S)`` uint8, grey.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        seed: the same seed gives the same result.
+
+    Returns:
+        ``(N,)`` mask.
+    """
     (groups,) = group_duplicates(one_by_one(images))
     chosen: npt.NDArray[np.bool_] = np.zeros(len(images), dtype=bool)
     # A group belongs to the class of its first image, so that copies with different labels are not torn apart.

@@ -51,6 +51,12 @@ class CsvReader:
 
     Also as other programs save it again: another order of columns or an index before them, other letter case, ``;`` or
     tabs between columns, quotes, a byte order mark, ``3.0`` or ``happy`` for 3, no Usage at all.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the first line lacks a column.
     """
 
     numbering = None
@@ -84,7 +90,11 @@ class CsvReader:
         self.notes = [] if self._columns["usage"] >= 0 else [NO_USAGE]
 
     def key(self) -> str:
-        """Digest of size, time of change, and both ends: 287 MB are not read twice."""
+        """Digest of size, time of change, and both ends: 287 MB are not read twice.
+
+        Returns:
+            SHA-256 in hexadecimal digits.
+        """
         stat = self.path.stat()
         digest = hashlib.sha256(f"{self.path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         with self.path.open("rb") as handle:
@@ -96,7 +106,11 @@ class CsvReader:
     def records(self) -> Iterator[Record]:
         """Images in the order of the rows; the name is ``<Usage>_row<row>``, rows counted from 0 after the header.
 
-        Raises :class:`DataError` when the last row breaks off.
+        Yields:
+            One record per image.
+
+        Raises:
+            DataError: the last row breaks off, or there is no image at all.
         """
         self.skipped.clear()
         position = 0
@@ -186,7 +200,17 @@ class _PixelText:
 
 
 def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
-    """``(N,)`` uint8 from decimal numbers with blanks between. Raises :class:`BrokenImageError`."""
+    """Pixels that are written as text.
+
+    Args:
+        text: decimal numbers with blanks between them, or a list as Python prints it.
+
+    Returns:
+        ``(N,)`` uint8.
+
+    Raises:
+        BrokenImageError: there is something else, or a number outside 0 to 255.
+    """
     # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
     if text[:1] == b"[":  # a list, as Python prints it
         text = text.strip(b"[]").replace(b",", b" ")

@@ -28,7 +28,18 @@ __all__ = ["FolderReader", "ZipReader", "open_reader"]
 
 
 def open_reader(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageReader:
-    """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""
+    """What reads the data set at ``path``.
+
+    Args:
+        path: a folder, a zip or a ``fer2013.csv``.
+        rule: which split and class each file belongs to; not asked for a CSV.
+
+    Returns:
+        A reader, to be closed.
+
+    Raises:
+        DataError: it is none of the three kinds.
+    """
     opened = _opened(Path(path), rule)
     LOG.debug(f"{path} is read by {type(opened).__name__}")
     return opened
@@ -95,7 +106,12 @@ class _ListedReader:
 
 
 class FolderReader(_ListedReader):
-    """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""
+    """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not.
+
+    Args:
+        path: the folder.
+        rule: which split and class each file belongs to.
+    """
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
         super().__init__(path, rule)
@@ -105,14 +121,22 @@ class FolderReader(_ListedReader):
         return [PurePosixPath(name) for name, _, _ in self._files]
 
     def key(self) -> str:
-        """Digest of the folder's path and of every file's name, size and time of change."""
+        """Digest of the folder's path and of every file's name, size and time of change.
+
+        Returns:
+            A digest in hexadecimal digits.
+        """
         digest = hashlib.sha256(str(self.path.resolve()).encode(errors="surrogateescape"))
         for name, size, changed in self._files:
             digest.update(f"{name}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def records(self) -> Iterator[Record]:
-        """Images sorted by name."""
+        """Images sorted by name.
+
+        Yields:
+            One record per image.
+        """
         for position, entry in enumerate(self.layout.entries, start=1):
             yield Record(entry, _ImageFile(self.path / entry.path), position)
 
@@ -148,7 +172,12 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 class ZipReader(_ListedReader):
-    """The same layout inside a zip, read in place without unpacking."""
+    """The same layout inside a zip, read in place without unpacking.
+
+    Args:
+        path: the archive.
+        rule: which split and class each file belongs to.
+    """
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
         super().__init__(path, rule)
@@ -173,14 +202,22 @@ class ZipReader(_ListedReader):
         return self._members
 
     def key(self) -> str:
-        """Digest of what the archive's directory says of its members: names, sizes, checksums."""
+        """Digest of what the archive's directory says of its members: names, sizes, checksums.
+
+        Returns:
+            A digest in hexadecimal digits.
+        """
         if self._digest is None:
             lines = (f"{info.filename}\0{info.CRC}\0{info.file_size}\0" for info in self._archive.infolist())
             self._digest = hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         return self._digest
 
     def records(self) -> Iterator[Record]:
-        """Images sorted by name."""
+        """Images sorted by name.
+
+        Yields:
+            One record per image.
+        """
         for position, entry in enumerate(self.layout.entries, start=1):
             yield Record(entry, _ZipMember(self._archive, self._members[entry.path]), position)
 

@@ -17,11 +17,25 @@ class StoredImage(Protocol):
     """One image where it lies; reading is put off until it is asked for."""
 
     def encoded(self) -> bytes:
-        """The content of an image file. Raises :class:`BrokenImageError`."""
+        """The content of an image file.
+
+        Returns:
+            Bytes of an image file.
+
+        Raises:
+            BrokenImageError: they cannot be read.
+        """
         ...
 
     def decode(self) -> GrayImage:
-        """Grey ``(H, W)`` uint8. Raises :class:`BrokenImageError`."""
+        """The image.
+
+        Returns:
+            ``(H, W)`` uint8, grey.
+
+        Raises:
+            BrokenImageError: it cannot be decoded.
+        """
         ...
 
 
@@ -30,7 +44,9 @@ class Record:
     """One labelled image."""
 
     entry: Entry
+    """Its name, split and class."""
     image: StoredImage
+    """Its pixels, not yet read."""
     position: int
     """How far reading has come, in the unit of the source's ``total``."""
 
@@ -39,6 +55,7 @@ class ImageReader(Protocol):
     """Something that :func:`fer_train.data.dataset.load_dataset` can read."""
 
     path: Path
+    """The folder or file that is read."""
 
     @property
     def total(self) -> int:
@@ -66,11 +83,19 @@ class ImageReader(Protocol):
         ...
 
     def key(self) -> str:
-        """What changes when the content changes; cheap to compute."""
+        """What changes when the content changes; cheap to compute.
+
+        Returns:
+            Text for the name of a cache entry.
+        """
         ...
 
     def records(self) -> Iterator[Record]:
-        """All images in a fixed order; they can be decoded until :meth:`close`."""
+        """All images in a fixed order; they can be decoded until :meth:`close`.
+
+        Yields:
+            One record per image.
+        """
         ...
 
     def close(self) -> None:

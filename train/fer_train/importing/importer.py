@@ -50,6 +50,7 @@ class ImportReport:
     """What an import did."""
 
     target: Path
+    """The new folder."""
     counts: dict[str, dict[str, int]]
     """Split -> class -> images written."""
     skipped: tuple[tuple[str, str], ...]
@@ -57,9 +58,11 @@ class ImportReport:
     dropped: dict[str, int]
     """Images of classes that are none of the seven, by class."""
     cleaned: CleanReport | None
+    """What ``--clean`` removed; None without it."""
     votes: int | None
     """Images with crowd votes; None when no votes were given."""
     already_there: bool = False
+    """Whether an earlier, equal import was found, and nothing was written."""
     notes: tuple[str, ...] = ()
     """How the source was read, where that was a choice: one line each."""
     numbering: str | None = None
@@ -102,11 +105,24 @@ def import_dataset(
     ``votes``, ``ferplus_votes.csv`` joined to the new names. ``target`` appears when everything is done; an import
     that was killed goes on where it stopped when it is started again.
 
-    ``votes`` is a FER+ table that names the images or follows the rows of ``fer2013.csv``; for images with other names
-    the latter is joined by pixel content through ``vote_pixels``, that ``fer2013.csv``.
+    Args:
+        source: a folder, a zip, a tar (as downloaded) or a ``fer2013.csv``.
+        target: the new folder.
+        clean: leave out of train what :func:`fer_train.data.cleaning.clean_train` removes.
+        votes: a FER+ table that names the images or follows the rows of ``fer2013.csv``.
+        vote_pixels: that ``fer2013.csv``, to join votes by pixel content where images have other names.
+        numbering: whose numbers numbered class folders are.
+        max_bytes: the most bytes that archives may unpack to.
+        force: replace a folder that one of our commands made.
+        on_progress: called with ``(done, total)`` along the way.
 
-    Raises :class:`DataError` for a source that cannot be used, unpacks to more than ``max_bytes``, holds links or
-    paths that climb out, and for a ``target`` that is not empty, unless ``force`` is given.
+    Returns:
+        What was written, and what was left out and why.
+
+    Raises:
+        DataError: the source cannot be used, unpacks to too much, or holds links or paths that climb out; or ``target``
+            is not empty and ``force`` is not given.
+        UsageError: an unknown numbering, or one that does not fit the source.
     """
     source_path, target_path = Path(source), Path(target)
     rule = import_rule(numbering)

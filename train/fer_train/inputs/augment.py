@@ -20,6 +20,10 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     In training: one affine sampling step (flip, rotation, zoom, shift; edges replicated, so that there are no black
     corners), contrast and brightness, and random erasing, each drawn for every image. Otherwise the plain scaling of
     :func:`fer_edge.preprocess.to_float_input`. Values stay in the range that the quantised input can hold.
+
+    Args:
+        recipe: how much of each change, and the seed.
+        **kwargs: as for :class:`keras.layers.Layer`.
     """
 
     def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
@@ -31,7 +35,15 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return keras.random.uniform((count,), -limit, limit, seed=self.random)
 
     def call(self, faces: Any, training: bool = False) -> Any:
-        """Scale, and in training change, a batch of faces."""
+        """Scale, and in training change, a batch of faces.
+
+        Args:
+            faces: ``(B, S, S)`` uint8, grey.
+            training: whether to change them.
+
+        Returns:
+            ``(B, S, S, 3)`` float32, ``(p - 128) / 128``.
+        """
         x = (ops.cast(ops.expand_dims(faces, -1), "float32") - PIXEL_ZERO) * INPUT_SCALE
         if training:
             x = self._photometric(self._erase(self._affine(x)))

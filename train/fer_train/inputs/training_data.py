@@ -24,16 +24,31 @@ class TrainingData:
     images: npt.NDArray[np.uint8]
     """``(N, H, H)`` grey."""
     labels: npt.NDArray[np.int64]
+    """``(N,)``, 0..6."""
     targets: FloatArray
     """``(N, 7)``, rows sum to 1."""
     weights: FloatArray
     """``(N,)``, mean 1."""
     validation_images: npt.NDArray[np.uint8]
+    """``(M, H, H)`` grey."""
     validation_labels: npt.NDArray[np.int64]
+    """``(M,)``, 0..6."""
 
 
 def prepare_data(recipe: Recipe, dataset: Dataset) -> TrainingData:
-    """Images, targets and weights as the recipe wants them: cleaned, smoothed, with crowd labels and teacher."""
+    """What the recipe makes of a data set: cleaned, smoothed, with crowd labels and teachers.
+
+    Args:
+        recipe: the recipe of the run.
+        dataset: the data set.
+
+    Returns:
+        Images, targets and weights.
+
+    Raises:
+        DataError: there is no train or no validation split, or votes do not fit.
+        ModelError: a teacher cannot be used.
+    """
     train, validation = dataset.split("train"), dataset.split("validation")
     images, labels, names = train.images, train.labels, train.names
     if recipe.clean:
@@ -81,7 +96,15 @@ def _crowd_labels(
 
 
 def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:
-    """Rows of about ``wanted`` images, every class by its share and with one image at least; the same ones always."""
+    """A part of the images, every class by its share and with at least one image.
+
+    Args:
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        wanted: about how many images.
+
+    Returns:
+        Indices, ascending, always the same ones.
+    """
     rng = np.random.default_rng(0)
     parts = []
     for label in np.unique(labels):

@@ -24,7 +24,13 @@ def equalize_depthwise(model: Any) -> None:
 
     A channel's factor s goes into the BatchNorm that follows: mean / s, variance / s**2, and gamma corrected for
     epsilon, gamma * s * sqrt(variance / s**2 + eps) / sqrt(variance + eps), since
-    gamma * (x - mean) / sqrt(variance + eps) must keep its value when x becomes x / s. In place; tf_keras or Keras 3.
+    gamma * (x - mean) / sqrt(variance + eps) must keep its value when x becomes x / s.
+
+    Args:
+        model: a network of tf_keras or Keras 3, changed in place.
+
+    Raises:
+        ModelError: a depthwise layer has no BatchNorm after it.
     """
     layers = {layer.name: layer for layer in model.layers}
     for name, layer in layers.items():
@@ -44,7 +50,14 @@ def equalize_depthwise(model: Any) -> None:
 
 
 def wrap_for_qat(model: Any) -> Any:
-    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges wait for :func:`measure_ranges`."""
+    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges wait for :func:`measure_ranges`.
+
+    Args:
+        model: a flat network of tf_keras.
+
+    Returns:
+        The wrapped network.
+    """
     import tensorflow_model_optimization as tfmot
 
     for layer in model.layers:
@@ -56,10 +69,18 @@ def wrap_for_qat(model: Any) -> Any:
 
 
 def measure_ranges(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
-    """Set every range of ``qat`` from data: what ``model``, the float network it wraps, computes for ``batches``.
+    """Set every range of ``qat`` from data: what ``model`` computes for ``batches``.
 
-    Each batch is ``(B, S, S, 3)`` float32. A range becomes the mean over batches of the smallest and largest value,
-    which is what tfmot's moving average would settle at; it always holds 0. The input's is pinned to [-1, 127/128].
+    A range becomes the mean over batches of the smallest and largest value, which is what tfmot's moving average would
+    settle at; it always holds 0. The input's is pinned to [-1, 127/128].
+
+    Args:
+        qat: the wrapped network, changed in place.
+        model: the float network that it wraps.
+        batches: each ``(B, S, S, 3)`` float32.
+
+    Raises:
+        ModelError: there is no batch, or a layer without a range.
     """
     import tf_keras
 
@@ -92,6 +113,12 @@ def pin_input_range(qat: Any) -> None:
     """Fix the input's range to [-1, 127/128]: scale 1/128, zero point 0, int8 = pixel - 128.
 
     Its quantiser only ever widens the range, and no input reaches beyond it, so it stays.
+
+    Args:
+        qat: the wrapped network, changed in place.
+
+    Raises:
+        ModelError: the input layer has no range.
     """
     layer = next(layer for layer in qat.layers if type(layer).__name__ == "QuantizeLayer")
     pair = _ranges(layer, layer.name)
@@ -106,6 +133,9 @@ def snap_kernels(qat: Any) -> None:
 
     Kernels on the grid survive rounding to half precision: at most 127 steps, each moved by under 2**-11 of itself,
     lie within 0.07 of a step of where they were, so the same INT8 values come out again.
+
+    Args:
+        qat: the wrapped network, changed in place.
     """
     import tensorflow as tf
 

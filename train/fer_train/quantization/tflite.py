@@ -31,12 +31,26 @@ __all__ = ["as_file", "evaluate_int8", "float_to_tflite", "ptq_to_tflite", "qat_
 
 
 def float_to_tflite(model: Any) -> bytes:
-    """Float32 TFLite, input ``(1, S, S, 3)``, from a tf_keras or Keras 3 model."""
+    """Float32 TFLite, input ``(1, S, S, 3)``.
+
+    Args:
+        model: a network of tf_keras or Keras 3.
+
+    Returns:
+        Content of a ``.tflite`` file.
+    """
     return _convert(model, None)
 
 
 def qat_to_tflite(qat: Any) -> bytes:
-    """INT8 TFLite with int8 input and output from a wrapped model: its own ranges, no representative data."""
+    """INT8 TFLite with int8 input and output from a wrapped model: its own ranges, no representative data.
+
+    Args:
+        qat: the wrapped network.
+
+    Returns:
+        Content of a ``.tflite`` file.
+    """
     import tensorflow as tf
 
     def settings(converter: Any) -> None:
@@ -48,9 +62,16 @@ def qat_to_tflite(qat: Any) -> bytes:
 
 
 def ptq_to_tflite(model: Any, faces: npt.NDArray[np.uint8]) -> bytes:
-    """INT8 TFLite with int8 input and output by post-training quantisation, calibrated on ``(N, S, S)`` uint8 faces.
+    """INT8 TFLite with int8 input and output by post-training quantisation.
 
     Two faces of our own, all 0 and all 255, pin the input's range to [-1, 127/128], and so its scale to 1/128.
+
+    Args:
+        model: a network of tf_keras or Keras 3.
+        faces: ``(N, S, S)`` uint8, grey, that ranges are measured on.
+
+    Returns:
+        Content of a ``.tflite`` file.
     """
     import tensorflow as tf
 
@@ -111,7 +132,14 @@ def _quiet_converter() -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_file(content: bytes) -> Iterator[Path]:
-    """A converted model as a temporary ``.tflite`` file, for runtimes that read files."""
+    """A converted model as a temporary ``.tflite`` file, for runtimes that read files.
+
+    Args:
+        content: of the file.
+
+    Yields:
+        Its path; the file is removed in the end.
+    """
     with tempfile.TemporaryDirectory(prefix="fer-") as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(content)
@@ -119,7 +147,17 @@ def as_file(content: bytes) -> Iterator[Path]:
 
 
 def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Labels, split: str) -> Evaluation:
-    """The wrapped network as the INT8 TFLite model that it converts to."""
+    """Evaluate the wrapped network as the INT8 TFLite model that it converts to.
+
+    Args:
+        qat_network: the wrapped network.
+        images: ``(N, H, H)`` uint8, grey.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        split: what the images are called.
+
+    Returns:
+        Probabilities and labels.
+    """
     from fer_edge.loading.open import open_classifier
 
     with (

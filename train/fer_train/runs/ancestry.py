@@ -19,9 +19,18 @@ RECIPES: Final[str] = "recipes.json"
 
 
 def ancestry(run: Path) -> list[Path]:
-    """Folders of runs, the oldest first and ``run`` itself last, as ``--start-from`` chained them.
+    """The runs that a run went on from, as ``--start-from`` chained them.
 
-    Stops at what is no longer one of our runs on this disk. Raises :class:`ModelError` for a circular chain.
+    It stops at what is no longer one of our runs on this disk.
+
+    Args:
+        run: the folder of a run.
+
+    Returns:
+        Folders of runs, the oldest first and ``run`` itself last.
+
+    Raises:
+        ModelError: the chain is circular.
     """
     chain = [run]
     while (start := load_recipe(RunFolder(chain[0]).config).start_from) is not None:
@@ -35,7 +44,17 @@ def ancestry(run: Path) -> list[Path]:
 
 
 def whole_history(chain: list[Path]) -> list[EpochMetrics]:
-    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from."""
+    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from.
+
+    Args:
+        chain: folders of runs, the oldest first, as :func:`ancestry` gives them.
+
+    Returns:
+        One row per epoch.
+
+    Raises:
+        ModelError: a table cannot be read.
+    """
     rows: list[EpochMetrics] = []
     for folder in chain:
         if load_recipe(RunFolder(folder).config).average_of:
@@ -59,7 +78,16 @@ def _qat_history(folder: Path) -> list[EpochMetrics]:
 def recipes(chain: list[Path]) -> list[dict[str, Any]]:
     """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood.
 
-    A released folder stands for the runs that it was made of. Raises :class:`ModelError` when its list is damaged.
+    A released folder stands for the runs that it was made of.
+
+    Args:
+        chain: folders of runs, the oldest first, as :func:`ancestry` gives them.
+
+    Returns:
+        The fields of each recipe, with the name of its ``run``.
+
+    Raises:
+        ModelError: the list of a released folder is damaged.
     """
     records: list[dict[str, Any]] = []
     for folder in chain:

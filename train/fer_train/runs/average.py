@@ -15,9 +15,16 @@ __all__ = ["average_runs"]
 
 
 def average_runs(runs: Sequence[Path]) -> Any:
-    """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.
+    """A Keras 3 network with the mean of the float weights of runs, BatchNorm statistics included.
 
-    It has the input size of the last run. Raises :class:`ModelError` for missing weights or those of another network.
+    Args:
+        runs: folders of runs with float weights.
+
+    Returns:
+        The network, with the input size of the last run.
+
+    Raises:
+        ModelError: weights are missing, or are those of another network.
     """
     import keras
 

@@ -70,10 +70,16 @@ def load_keras_file(path: Path) -> Any:
 
 
 def refuse_code(path: Path) -> None:
-    """Raise :class:`ModelError` when the network that a Keras file describes holds code, or cannot be described.
+    """Refuse a Keras file whose network holds code.
 
     Nothing of the file is executed: the description is JSON, in ``config.json`` of a ``.keras`` file and in the
     attribute ``model_config`` of an ``.h5`` file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ModelError: the network holds code, or cannot be described.
     """
     description = _description(path)
     for part in _parts(description):
@@ -138,7 +144,14 @@ def _description(path: Path) -> Any:
 
 
 def import_tf_keras() -> Any:
-    """The module ``tf_keras``, or the error that says how to install it."""
+    """Import ``tf_keras``.
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     try:
         import tf_keras
     except ImportError as error:

@@ -17,6 +17,13 @@ def pack(trained: Trained, folder: Path) -> None:
 
     Kernels of the QAT network are put on their INT8 grid first, which half precision does not disturb: its export gives
     the answers of the run's own. The float network's probabilities move by about 1e-3.
+
+    Args:
+        trained: weights of a run.
+        folder: where the files go.
+
+    Raises:
+        ModelError: it is a model file, not a run.
     """
     if trained.recipe is None:
         raise ModelError(f"{trained.path} is a model file; only a run of fer-train can be packed")

@@ -62,6 +62,7 @@ class Recipe:
 
     data: str = option("", "folder, zip or fer2013.csv", group=WHAT)
     data_fingerprint: str = ""
+    """SHA-256 of the data set that the run was started with; set by the run itself."""
     soft_labels: str | None = option(None, "FER+ votes, blended with the labels", group=SOFT, metavar="CSV")
     soft_label_weight: float = option(
         0.0,
@@ -227,18 +228,30 @@ class Recipe:
         return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
 
     def without_paths(self) -> Recipe:
-        """The recipe for others to read: data and backbone left out, votes by name."""
+        """The recipe for others to read: data and backbone left out, votes by name.
+
+        Returns:
+            The copy.
+        """
         votes = Path(self.soft_labels).name if self.soft_labels else None
         return dataclasses.replace(self, data="", backbone=None, soft_labels=votes)
 
     def as_json(self) -> str:
-        """The record as JSON text, with what is needed to rebuild the network."""
+        """The record as JSON text, with what is needed to rebuild the network.
+
+        Returns:
+            Text of ``config.json``.
+        """
         architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network
         record = {"format": FORMAT_VERSION, "architecture": architecture, "labels": list(EMOTIONS)}
         return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write ``config.json`` atomically."""
+        """Write ``config.json`` atomically.
+
+        Args:
+            path: the file; an older one is replaced.
+        """
         write_text(path, self.as_json())
 
 
@@ -249,7 +262,14 @@ OPTIONS: Final = options_of(Recipe)
 def load_recipe(path: Path) -> Recipe:
     """Read ``config.json``; unknown keys of newer versions are ignored.
 
-    Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
+    Args:
+        path: the file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ModelError: the file is missing, not JSON, or for other labels.
     """
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ class RunFolder:
     """Names of the files of one run."""
 
     root: Path
+    """The folder."""
 
     @property
     def config(self) -> Path:
@@ -71,9 +72,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; raises :class:`UsageError` when another process trains in it.
+        """Hold the folder.
 
         The lock belongs to the process and goes with it, so a killed run leaves no lock.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            UsageError: another process trains in it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         try:

@@ -41,9 +41,18 @@ _DRAWN_SIDE: Final[int] = 192
 
 
 def draw_face(emotion: str, rng: np.random.Generator, size: int) -> Image:
-    """A face that fills the picture as in FER-2013: BGR ``(size, size, 3)`` uint8.
+    """A face that fills the picture as in FER-2013.
 
-    Raises :class:`UsageError` for an unknown emotion or a size below 16.
+    Args:
+        emotion: one of :data:`fer_edge.labels.EMOTIONS`.
+        rng: where all chance comes from.
+        size: side in pixels, at least 16.
+
+    Returns:
+        BGR ``(size, size, 3)`` uint8.
+
+    Raises:
+        UsageError: an unknown emotion, or a smaller size.
     """
     if size < MIN_SIZE:
         raise UsageError(f"a drawn face needs a size of at least {MIN_SIZE} pixels, got {size}")
@@ -64,10 +73,20 @@ def draw_face(emotion: str, rng: np.random.Generator, size: int) -> Image:
 def draw_scene(
     emotion: str, rng: np.random.Generator, width: int, height: int
 ) -> tuple[Image, tuple[int, int, int, int]]:
-    """A person before a background, as a camera sees them: BGR ``(height, width, 3)`` uint8 and the face's box.
+    """A person before a background, as a camera sees them.
 
-    The box is ``(x, y, w, h)`` in pixels, from the hairline to the chin and from ear to ear, inside the frame.
-    Raises :class:`UsageError` for an unknown emotion or a frame below 64 pixels.
+    Args:
+        emotion: one of :data:`fer_edge.labels.EMOTIONS`.
+        rng: where all chance comes from.
+        width: in pixels, at least 64.
+        height: in pixels, at least 64.
+
+    Returns:
+        ``(image, box)``: BGR ``(height, width, 3)`` uint8, and ``(x, y, w, h)`` of the face in pixels, from the
+            hairline to the chin and from ear to ear, inside the frame.
+
+    Raises:
+        UsageError: an unknown emotion, or a smaller frame.
     """
     if min(width, height) < 64:
         raise UsageError(f"a drawn scene needs at least 64x64 pixels, got {width}x{height}")
@@ -90,9 +109,20 @@ def draw_scene(
 
 
 def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "validation") -> Split:
-    """``n_per_class`` grey faces of each class, ``(7 * n_per_class, size, size)`` uint8, classes taking turns.
+    """A split of synthetic faces.
 
-    Another ``name`` gives other faces for the same ``seed``, so that train and validation never share one.
+    Args:
+        n_per_class: faces of each class.
+        seed: the same seed gives the same result.
+        size: side in pixels.
+        name: of the split; another one gives other faces for the same seed, so that train and validation never share
+            one.
+
+    Returns:
+        ``(7 * n_per_class, size, size)`` uint8 images, classes taking turns, and their labels and names.
+
+    Raises:
+        UsageError: fewer than one face per class.
     """
     if n_per_class < 1:
         raise UsageError(f"expected at least one drawn face per class, got {n_per_class}")
@@ -111,12 +141,29 @@ def judging_split(seed: int = 0, per_class: int = SYNTHETIC_PER_CLASS) -> Split:
     """The drawn faces that stand in for a data set where models are compared, the same for export and benchmark.
 
     The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a drawn data set to train on.
+
+    Args:
+        seed: the same seed gives the same result.
+        per_class: faces of each class.
+
+    Returns:
+        The split.
     """
     return synthetic_split(per_class, seed, name=SYNTHETIC_SPLIT)
 
 
 def numbered_face(split: str, seed: int, index: int, size: int) -> Image:
-    """Face ``index`` of a split, of class ``index % 7``; each is drawn from a generator of its own."""
+    """Face ``index`` of a split, of class ``index % 7``; each is drawn from a generator of its own.
+
+    Args:
+        split: name of the split.
+        seed: the same seed gives the same result.
+        index: of the face in it.
+        size: side in pixels.
+
+    Returns:
+        BGR ``(size, size, 3)`` uint8.
+    """
     rng = np.random.default_rng([seed, index, *split.encode()])
     return draw_face(EMOTIONS[index % NUM_EMOTIONS], rng, size)
 

@@ -39,10 +39,24 @@ def write_synthetic(
     force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write ``counts[split]`` drawn faces of each class to ``target/<split>/<class>/Synthetic_<number>.png``.
+    """Write synthetic faces to ``target/<split>/<class>/Synthetic_<number>.png``.
 
-    The same arguments give the same pictures, whatever the number of processors. Returns the number of pictures.
-    Raises :class:`UsageError` for counts or a size that make no sense, :class:`DataError` when ``target`` is in use.
+    The same arguments give the same pictures, whatever the number of processors.
+
+    Args:
+        target: the new folder.
+        counts: split -> faces of each class.
+        size: side in pixels.
+        seed: the same seed gives the same result.
+        force: replace a folder that one of our commands made.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        How many pictures were written.
+
+    Raises:
+        UsageError: counts or a size that make no sense.
+        DataError: ``target`` is in use.
     """
     if size < MIN_SIZE:
         raise UsageError(f"drawn faces need a size of at least {MIN_SIZE} pixels, got {size}")

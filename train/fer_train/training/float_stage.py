@@ -45,7 +45,17 @@ _EVALUATION_BATCH_GPU = 512
 
 
 class FloatStage:
-    """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on."""
+    """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on.
+
+    Args:
+        recipe: the recipe of the run.
+        data: what to train on.
+        folder: where weights, checkpoints and tables go.
+        devices: what to train on; None takes the one that Keras takes.
+
+    Raises:
+        UsageError: a batch does not split over the devices, or there are no images.
+    """
 
     def __init__(self, recipe: Recipe, data: TrainingData, folder: RunFolder, devices: Devices | None = None) -> None:
         self.recipe, self.data, self.folder = recipe, data, folder
@@ -75,7 +85,11 @@ class FloatStage:
             raise UsageError("the train split has no images")
 
     def run(self, *, resume: bool) -> None:
-        """Train the remaining epochs. Leaves ``float.weights.h5`` of the best epoch and ``metrics.csv``."""
+        """Train the remaining epochs. Leaves ``float.weights.h5`` of the best epoch and ``metrics.csv``.
+
+        Args:
+            resume: go on after the last complete epoch.
+        """
         checkpoint = load_checkpoint(self.folder.float_checkpoint) if resume and self._has_checkpoint() else None
         start = 0
         if checkpoint is not None:
@@ -114,14 +128,22 @@ class FloatStage:
             log.close()
 
     def evaluate(self) -> Evaluation:
-        """The network as it is now, over the validation split."""
+        """The network as it is now, over the validation split.
+
+        Returns:
+            Probabilities and labels.
+        """
         if self._steps is not None and not on_cpu():
             return self._evaluate(self._steps, _EVALUATION_BATCH_GPU)
         with self.devices.local():
             return self._evaluate(KerasClassifier(runner(self._on_one_device())))
 
     def evaluate_teachers(self) -> Evaluation | None:
-        """The live teachers' mean answer over the validation split; None without any."""
+        """The live teachers' mean answer over the validation split; None without any.
+
+        Returns:
+            Probabilities and labels, or None.
+        """
         return None if self.teachers is None else self._evaluate(self.teachers)
 
     def _evaluate(self, classifier: Any, batch: int = EVALUATION_BATCH) -> Evaluation:
@@ -129,7 +151,11 @@ class FloatStage:
         return evaluate_classifier(classifier, images, labels, "validation", batch=batch)
 
     def finish(self) -> Any:
-        """The network with its best weights, on one device; several devices and hosts are done with."""
+        """The network with its best weights, on one device; several devices and hosts are done with.
+
+        Returns:
+            The network.
+        """
         with self.devices.local():
             network = self._on_one_device()
             if self.devices.hosts.is_first:
@@ -144,7 +170,11 @@ class FloatStage:
         self._enter(0, None)
 
     def first_batch(self) -> tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]:
-        """Faces, targets and weights of the first batch of the first epoch."""
+        """Faces, targets and weights of the first batch of the first epoch.
+
+        Returns:
+            Faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32.
+        """
         return self._batches(0)[0]
 
     def _on_one_device(self) -> Any:
@@ -263,7 +293,11 @@ class FloatStage:
         self._steps = None
 
     def plain_steps(self) -> Any | None:
-        """Steps in plain PyTorch, which a GPU replays as one graph; None where Keras' own loop trains."""
+        """Steps in plain PyTorch, which a GPU replays as one graph; None where Keras' own loop trains.
+
+        Returns:
+            A :class:`fer_train.training.torch_steps.TorchSteps`, or None.
+        """
         fused = self._runner is not self.network and keras.backend.backend() == "torch"
         if not fused or self.recipe.optimizer != "adamw":
             return None
@@ -327,7 +361,15 @@ class FloatStage:
                 self._save_best()
 
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
+        """Train on all batches of an epoch. Evaluation and checkpoint are for the caller.
+
+        Args:
+            epoch: counted from 0.
+            progress: told of every batch.
+
+        Returns:
+            Mean loss in nats and accuracy, 0 to 1.
+        """
         progress.start_epoch(epoch)
         steps = self.plain_steps()
         if steps is None:

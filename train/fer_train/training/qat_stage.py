@@ -51,7 +51,16 @@ class Quality(NamedTuple):
 
 
 class QatStage:
-    """Trains the wrapped network; epoch 0 is the calibrated network before any step, and a candidate too."""
+    """Trains the wrapped network; epoch 0 is the calibrated network before any step, and a candidate too.
+
+    Args:
+        recipe: the recipe of the run.
+        data: what to train on.
+        folder: where weights, checkpoints and tables go.
+        float_network: the network after the float stage.
+        history: rows of the float stage.
+        float_answers: ``(N,)`` classes that the float network gives the validation images.
+    """
 
     def __init__(
         self,
@@ -62,7 +71,6 @@ class QatStage:
         history: list[EpochMetrics],
         float_answers: npt.NDArray[np.int64],
     ) -> None:
-        """``float_answers`` are the float network's classes ``(N,)`` of the validation images."""
         tf.get_logger().setLevel("ERROR")  # its notes on retracing mean the two evaluations, which are wanted
         self.recipe, self.data, self.folder = recipe, data, folder
         self.history = [row for row in history if row.stage == "float"]
@@ -88,7 +96,14 @@ class QatStage:
         self.network.optimizer.build(self.network.trainable_variables)
 
     def run(self, *, resume: bool) -> dict[str, Evaluation]:
-        """Calibrate, train what is left, and evaluate the best epoch as the INT8 model that it converts to."""
+        """Measure ranges, train what is left, and evaluate the best epoch as the INT8 model that it converts to.
+
+        Args:
+            resume: go on after the last complete epoch.
+
+        Returns:
+            The evaluation of ``int8``.
+        """
         start = 0
         if resume and self.folder.qat_checkpoint.exists():
             start = self._restore()

@@ -66,7 +66,24 @@ def train(
     write_logits: str | None = None,
     devices: Devices | None = None,
 ) -> int:
-    """Run what is left of both stages; returns 0. Hosts other than the first end with the float stage."""
+    """Run what is left of both stages, each resumable, and write weights, tables and plots to the folder of the run.
+
+    Hosts other than the first end with the float stage.
+
+    Args:
+        recipe: the recipe of the run.
+        folder: the folder of the run.
+        resume: go on after the last complete epoch.
+        cache_dir: where decoded images are kept.
+        write_logits: a file for this model's logits of train, for ``--teacher``.
+        devices: what the float stage trains on.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: the data set is not the one that the run was started with.
+    """
     is_first = devices is None or devices.hosts.is_first
     if not is_first:
         LOG.setLevel(logging.WARNING)  # every host would say the same

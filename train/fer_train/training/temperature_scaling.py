@@ -26,11 +26,18 @@ def fit_temperatures(
     before: dict[str, Evaluation],
     qat_network: Any | None = None,
 ) -> dict[str, Evaluation]:
-    """Fit both temperatures, write the record to the run's ``folder``, and return the evaluations after folding.
+    """Fit both temperatures, and write the record to the run's folder.
 
-    ``before`` are evaluations of ``images`` ``(N, H, H)`` without temperature: ``float``, and with a QAT stage
-    ``int8``, the converted network. ``qat_network``, whose unrounded probabilities its T is fitted on, is folded in
-    place and converted once more.
+    Args:
+        folder: the folder of the run.
+        images: ``(N, H, H)`` uint8, grey.
+        before: evaluations of ``images`` without temperature: ``float``, and with a QAT stage ``int8``, the converted
+            network.
+        qat_network: the wrapped network, whose unrounded probabilities its T is fitted on; it is folded in place and
+            converted once more.
+
+    Returns:
+        The evaluations after folding, by the same names.
     """
     plain = before[FLOAT]
     record: dict[str, Any] = {"format": 1, "folded": False, "fitted_on": plain.split, "n_images": plain.n_images}
