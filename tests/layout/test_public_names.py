@@ -125,7 +125,28 @@ def test_the_list_is_what_the_module_offers(name: str) -> None:
     assert len({*names}) == len(names)
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_LIST if name.split(".")[0] in DEMANDED])
+@pytest.mark.parametrize("name", [name for name in ROOMS if handed_on(name, TREES[name][1])])
+def test_a_room_hands_on_names_of_their_own_modules(name: str) -> None:
+    """Read, not imported: some of the modules need a training framework."""
+    tree = TREES[name][1]
+    homes: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and assigned(node) == ["_HOMES"] and node.value is not None:
+            homes = ast.literal_eval(node.value)
+    imported = {
+        alias.name: node.module
+        for block in tree.body
+        if guarded(block)
+        for node in getattr(block, "body", [])
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+    }
+    assert homes == imported, "type checkers and Python must find the same"
+    for listed, home in homes.items():
+        assert listed in defined(TREES[home][1]), f"{home} has no {listed}"
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_LIST if name.split(".")[0] == "fer_edge"])
 def test_every_listed_name_is_there(name: str) -> None:
     module = importlib.import_module(name)
     for listed in declared(TREES[name][1]) or []:
@@ -143,7 +164,7 @@ def test_array_types_are_defined_once() -> None:
     owners = {
         (name, node.targets[0].id)
         for name, (_, tree) in TREES.items()
-        if name.startswith("fer_edge.")
+        if name.split(".")[0] in DEMANDED
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
@@ -156,6 +177,13 @@ def test_a_room_does_not_load_what_it_hands_on() -> None:
     code = "; ".join(f"import {name}" for name in ROOMS) + "; import sys; print({'numpy', 'cv2'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_names_of_the_training_package_are_loaded_when_they_are_used() -> None:
+    code = "import sys, fer_train; before = 'numpy' in sys.modules; print(before, fer_train.Split.__name__, 'keras' in "
+    code += "sys.modules, 'train' in dir(fer_train))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "Split", "False", "True"]
 
 
 def test_an_unknown_name_of_a_room_is_an_attribute_error() -> None:

@@ -45,6 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path) -> None:
     import fer_edge
+    import fer_train
 
     for command in hooks().COMMANDS:
         assert (site / "reference" / "commands" / f"{command}.html").is_file()
@@ -52,6 +53,9 @@ def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path
     for name in fer_edge.__all__:
         if name not in ("EMOTIONS", "__version__"):
             assert f'id="fer_edge.{name}"' in page, name
+    training = (site / "reference" / "python-train.html").read_text(encoding="utf-8")
+    missing = [name for name in fer_train.__all__ if not re.search(rf'id="fer_train\.(\w+\.)*{name}"', training)]
+    assert not missing and ":class:" not in training
     camera = (site / "reference" / "commands" / "fer-camera.html").read_text(encoding="utf-8")
     assert "--min-confidence" in camera and "--web" in camera
     assert ":class:" not in page

@@ -98,7 +98,7 @@ def _train(argv: Sequence[str] | None) -> int:
             from fer_train.training.session import train
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
-        return train(
+        train(
             recipe,
             folder,
             resume=resume,
@@ -106,6 +106,7 @@ def _train(argv: Sequence[str] | None) -> int:
             write_logits=options.get("write_logits"),
             devices=devices,
         )
+    return 0
 
 
 if __name__ == "__main__":

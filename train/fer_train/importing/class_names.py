@@ -106,7 +106,7 @@ def _map(paths: list[PurePosixPath], where: str, numbering: str | None) -> Layou
 def _folder_table(
     images: list[PurePosixPath], where: str, numbering: str | None, layout: Layout
 ) -> dict[PurePosixPath, str]:
-    """Folder -> one of our classes or a dropped one; ``layout`` is told whose numbers were taken.
+    """Folder -> one of our classes or a dropped one; ``layout`` records whose numbers were taken.
 
     Raises :class:`DataError` for folders that are neither.
     """
@@ -218,7 +218,7 @@ def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> t
     names = {i: name for i, name in enumerate(NUMBERINGS[numbering]) if name}
     strange = sorted(numbers - set(names))
     if strange:
-        raise DataError(f"{where}: class folder {strange[0]} is no class of the {numbering} numbering")
+        raise DataError(f"{where}: class folder {strange[0]} is not a class of the {numbering} numbering")
     return numbering, names
 
 

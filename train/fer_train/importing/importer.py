@@ -54,7 +54,7 @@ class ImportReport:
     counts: dict[str, dict[str, int]]
     """Split -> class -> images written."""
     skipped: tuple[tuple[str, str], ...]
-    """``(name, reason)`` of broken images and files that are no images."""
+    """``(name, reason)`` of broken images and files that are not images."""
     dropped: dict[str, int]
     """Images of classes that are none of the seven, by class."""
     cleaned: CleanReport | None
@@ -125,10 +125,9 @@ def import_dataset(
         UsageError: an unknown numbering, or one that does not fit the source.
     """
     source_path, target_path = Path(source), Path(target)
-    rule = import_rule(numbering)
     _check_apart(source_path, target_path)
     with contextlib.ExitStack() as stack:
-        opened = _open_for_import(source_path, target_path, rule, max_bytes, stack, numbering)
+        opened = _open_for_import(source_path, target_path, import_rule(numbering), max_bytes, stack, numbering)
         options = {"clean": clean, "numbering": numbering, "votes": _digest_or_none(votes)}
         sha256 = sha256_of(source_path) if source_path.is_file() else None
         job: dict[str, Any] = {"source": source_path.name, "key": sha256 or opened.key(), **options}
@@ -140,22 +139,28 @@ def import_dataset(
             written = _write_images(opened, staging, on_progress)
             good = [item for item in written if not item.problem]
             _require_classes(good, source_path, opened, written)
-            report_clean = _clean(good, staging) if clean else None
+            cleaned = _clean(good, staging) if clean else None
             good = [item for item in good if not item.problem]
             n_votes = _join_votes(good, staging, Path(votes), vote_pixels) if votes is not None else None
             _remove_unlisted(staging, good)
-            report = ImportReport(
-                target=target_path,
-                counts=_counts(good),
-                skipped=(*opened.skipped, *((i.entry.name, i.problem) for i in written if i.problem and not i.digest)),
-                dropped=opened.dropped,
-                cleaned=report_clean,
-                votes=n_votes,
-                notes=tuple(opened.notes),
-                numbering=opened.numbering,
-            )
+            report = _report(target_path, opened, written, cleaned, n_votes)
             _write_records(staging, good, report, {"job": job, "source_sha256": sha256})
     return report
+
+
+def _report(
+    target: Path, reader: ImageReader, written: list[_Written], cleaned: CleanReport | None, n_votes: int | None
+) -> ImportReport:
+    return ImportReport(
+        target=target,
+        counts=_counts([item for item in written if not item.problem]),
+        skipped=(*reader.skipped, *((i.entry.name, i.problem) for i in written if i.problem and not i.digest)),
+        dropped=reader.dropped,
+        cleaned=cleaned,
+        votes=n_votes,
+        notes=tuple(reader.notes),
+        numbering=reader.numbering,
+    )
 
 
 def _write_records(staging: Path, good: list[_Written], report: ImportReport, origin: dict[str, Any]) -> None:

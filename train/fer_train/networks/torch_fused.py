@@ -26,8 +26,8 @@ def fused_network(network: Any) -> Any:
     """A Keras model that computes what ``network`` does, with its variables: for training and for prediction.
 
     It computes in float32 or, where Keras' policy is ``mixed_bfloat16``, in both. Moving variances take the unbiased
-    variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor of 1.003 at 3x3 pixels and 32
-    images, less elsewhere).
+    variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor of 1.003 at 3x3 pixels and
+    32 images, less elsewhere).
 
     Args:
         network: flat, and made of the layers of :func:`fer_train.networks.build.build_network`.

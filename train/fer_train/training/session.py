@@ -65,7 +65,7 @@ def train(
     cache_dir: str | None = None,
     write_logits: str | None = None,
     devices: Devices | None = None,
-) -> int:
+) -> None:
     """Run what is left of both stages, each resumable, and write weights, tables and plots to the folder of the run.
 
     Hosts other than the first end with the float stage.
@@ -78,9 +78,6 @@ def train(
         write_logits: a file for this model's logits of train, for ``--teacher``.
         devices: what the float stage trains on.
 
-    Returns:
-        0.
-
     Raises:
         UsageError: the data set is not the one that the run was started with.
     """
@@ -90,14 +87,13 @@ def train(
     recipe, data = _read(recipe, resume=resume, cache_dir=cache_dir)
     if is_first:
         recipe.save(folder.config)
-
     stage = FloatStage(recipe, data, folder, devices)
     if is_first:
         _present_teachers(stage)
     stage.run(resume=resume)
     stage.finish()
     if not is_first:
-        return 0
+        return
     best = stage.evaluate()
     LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
     evaluations = {"float": best}
@@ -119,12 +115,15 @@ def train(
         LOG.info(f"temperature: {describe(record)}")
     _write_results(folder, history, evaluations, data, summary)
     if write_logits:
-        from fer_train.inputs.stored_teachers import write_teacher_logits
-
-        write_teacher_logits(Path(write_logits), stage.network, np.asarray(data.images))
-        LOG.info(f"logits of {len(data.images)} train images in {write_logits}")
+        _write_logits(Path(write_logits), stage, data)
     _say_what_is_next(recipe, folder, evaluations, stage.steps * recipe.epochs)
-    return 0
+
+
+def _write_logits(path: Path, stage: FloatStage, data: TrainingData) -> None:
+    from fer_train.inputs.stored_teachers import write_teacher_logits
+
+    write_teacher_logits(path, stage.network, np.asarray(data.images))
+    LOG.info(f"logits of {len(data.images)} train images in {path}")
 
 
 def _read(recipe: Recipe, *, resume: bool, cache_dir: str | None) -> tuple[Recipe, TrainingData]:
