@@ -222,7 +222,7 @@ def _temperature_record(trained: Trained | UserModel) -> dict[str, Any] | None:
 def _calibration(comparisons: dict[str, Comparison], *, labelled: bool) -> dict[str, str]:
     if not labelled:
         return {}
-    float_error, int8_error = (comparisons[name].other.calibration_error for name in (FLOAT_TFLITE, INT8_TFLITE))
+    float_error, int8_error = (comparisons[name].other.ece for name in (FLOAT_TFLITE, INT8_TFLITE))
     n = comparisons[INT8_TFLITE].other.n_images
     return {
         f"expected calibration error ({ECE_BINS} bins)": (

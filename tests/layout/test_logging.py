@@ -121,6 +121,9 @@ def test_every_training_command_takes_quiet_and_verbose(tmp_path: Path, capsys: 
         with pytest.raises(SystemExit):
             SUBCOMMANDS.main([*filter(None, [name]), "--help"])
         assert "--quiet" in (shown := capsys.readouterr().out) and "--verbose" in shown, name
+    for given in (["--quiet", "average"], ["average", "--quiet"]):
+        assert SUBCOMMANDS.main([*given, "--verbose", "--run", "r", "--to", "t"]) == 2
+        assert "fer-train average: error: argument --verbose: not allowed with" in capsys.readouterr().err
     synth = ["synth", "--train", "1", "--validation", "0", "--test", "0", "--size", "16", "--to"]
     assert data.main(["--quiet", *synth, str(tmp_path / "a")]) == 0
     assert data.main([*synth, str(tmp_path / "b"), "--quiet"]) == 0

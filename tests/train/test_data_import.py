@@ -256,7 +256,7 @@ def test_force_spares_folders_that_are_not_ours(tmp_path: Path) -> None:
         import_dataset(source, home, force=True)
     assert files_below(home) == {"letters/mother.txt": b"dear"}
     for target in (tmp_path, source.parent / "d.zip"):
-        with pytest.raises(DataError, match="lie in each other"):
+        with pytest.raises(DataError, match="overlap"):
             import_dataset(source, target, force=True)
 
 

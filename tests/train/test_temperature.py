@@ -144,8 +144,8 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     record = json.loads((run / RECORD).read_text())
     assert record["n_images"] == 600
     assert record[FLOAT]["temperature"] > 1.2  # the labels are drawn at 1.7: the network is overconfident
-    assert after[FLOAT].calibration_error < before[FLOAT].calibration_error
-    assert after[INT8].calibration_error < before[INT8].calibration_error
+    assert after[FLOAT].ece < before[FLOAT].ece
+    assert after[INT8].ece < before[INT8].ece
     assert record[FLOAT]["decisions_changed"] == 0
     # All values up to the softmax stay; only where two classes round to the same 1/256 may the decision move.
     moved = before[INT8].decisions != after[INT8].decisions

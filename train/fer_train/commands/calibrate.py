@@ -2,7 +2,7 @@
 
 One number T for a network: its logits are divided by T, so that probabilities fit how often they are right; decisions
 stay. T minimises the negative log-likelihood on the validation split, which is choosing on that split: the record
-therefore also holds the calibration error of each half of it under the T of the other half.
+therefore also holds the ECE of each half of it under the T of the other half.
 
 The weights of a run stay as trained. ``temperature.json`` beside them says T, and whoever builds the networks
 (:mod:`fer_train.runs.trained`) folds it: kernel and bias of the dense layer are divided by T, and in the QAT network

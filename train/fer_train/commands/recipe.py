@@ -32,7 +32,7 @@ QUICK: Final[dict[str, Any]] = {
 }
 """What ``--quick`` stands for: a first model that passes the gate, in minutes on two cores; options beside it win.
 
-Erasing helps long trainings only, and QAT at its usual rate shakes so short a run: on drawn faces it took INT8 from
+Erasing helps long trainings only, and QAT at its usual rate shakes so short a run: on synthetic faces it took INT8 from
 89.6 to 72.9 %, at this rate INT8 stayed at 93.6 %."""
 _TYPES: Final[dict[type, Any]] = {int: whole(least=None), float: number(), str: str, tuple: str}
 """Types for argparse; ranges are checked with the whole recipe, where one option may move another's."""

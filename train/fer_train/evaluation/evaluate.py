@@ -1,4 +1,4 @@
-"""Any classifier over a labelled split: accuracy, per-class recall, confusion, calibration. Needs no TensorFlow."""
+"""Any classifier over a labelled split: accuracy, per-class recall, confusion, ECE. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Evaluation:
         return {name: float(matrix[i, i] / totals[i]) if totals[i] else float("nan") for i, name in enumerate(EMOTIONS)}
 
     @property
-    def calibration_error(self) -> float:
-        """Expected calibration error over 15 equal bins, in [0, 1]."""
+    def ece(self) -> float:
+        """Expected calibration error over 15 equal bins (Guo et al. 2017), in [0, 1]."""
         return expected_calibration_error(self.probabilities, self.labels)
 
     def agreement(self, other: Evaluation) -> float:
@@ -104,7 +104,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "recall": self.recall,
             "confusion": self.confusion.tolist(),
-            "expected_calibration_error": self.calibration_error,
+            "expected_calibration_error": self.ece,
         }
 
 

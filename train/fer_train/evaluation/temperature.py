@@ -152,7 +152,7 @@ def load_temperatures(folder: Path) -> Temperatures | None:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        describe(record)  # all that people are told is there
+        describe(record)  # all that it reads is there
         qat = record.get(QAT, {}).get("temperature")
         found = Temperatures(
             float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
@@ -177,7 +177,7 @@ def save_folded(record: Temperatures, folder: Path) -> None:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """One line for people: both temperatures, what they were fitted on, calibration errors before and after.
+    """One line for people: both temperatures, what they were fitted on, ECE before and after.
 
     Args:
         record: content of ``temperature.json``.
@@ -190,7 +190,7 @@ def describe(record: dict[str, Any]) -> str:
         if key in record:
             part = record[key]
             parts.append(
-                f"{name} T = {part['temperature']:.3f}, calibration error "
+                f"{name} T = {part['temperature']:.3f}, ECE "
                 f"{part['expected_calibration_error_before']:.4f} -> {part['expected_calibration_error_after']:.4f}, "
                 f"{part['decisions_changed']} decisions changed"
             )
@@ -198,7 +198,7 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def summarize(after: dict[str, Evaluation], record: dict[str, Any]) -> dict[str, Any]:
-    """What ``summary.json`` holds: the evaluations after folding, with T and the calibration error before it.
+    """What ``summary.json`` holds: the evaluations after folding, with T and the ECE before it.
 
     Args:
         after: the evaluations after folding, by name of the model.

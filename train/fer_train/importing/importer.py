@@ -200,7 +200,7 @@ def _open_for_import(
 def _check_apart(source: Path, target: Path) -> None:
     inner, outer = source.resolve(), target.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
-        raise DataError(f"{source} and {target} lie in each other; give another folder with --to")
+        raise DataError(f"{source} and {target} overlap; give another folder with --to")
 
 
 def _refuse_links(folder: Path) -> None:
@@ -247,8 +247,8 @@ def _target_name(record: Record, is_csv: bool) -> str:
     return f"{folder}/{EMOTIONS[entry.label]}/{entry.name}.png"
 
 
-def _write_images(source: ImageReader, staging: Path, on_progress: OnProgress | None) -> list[_Written]:
-    is_csv = isinstance(source, CsvReader)
+def _write_images(reader: ImageReader, staging: Path, on_progress: OnProgress | None) -> list[_Written]:
+    is_csv = isinstance(reader, CsvReader)
 
     def write(record: Record) -> _Written:
         try:
@@ -264,10 +264,10 @@ def _write_images(source: ImageReader, staging: Path, on_progress: OnProgress | 
         return _Written(record.entry, name, sha256, digest, position=record.position)
 
     written = []
-    for item in ordered_map(write, source.records(), batch=64):
+    for item in ordered_map(write, reader.records(), batch=64):
         written.append(item)
         if on_progress:
-            on_progress(item.position, source.total)
+            on_progress(item.position, reader.total)
     return written
 
 

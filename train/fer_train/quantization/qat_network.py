@@ -16,7 +16,7 @@ from fer_train.networks.build import OUTPUT_NAME
 __all__ = ["equalize_depthwise", "measure_ranges", "pin_input_range", "snap_kernels", "wrap_for_qat"]
 
 _LEAST_HIGH = 1e-3
-"""A layer that is dead on all calibration images still needs a range with a width, or its scale is 0."""
+"""A layer that is dead on all those images still needs a range with a width, or its scale is 0."""
 
 
 def equalize_depthwise(model: Any) -> None:
@@ -98,7 +98,7 @@ def measure_ranges(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
         lows.append([min(float(value.min()), 0.0) for value in values])
         highs.append([max(float(value.max()), _LEAST_HIGH) for value in values])
     if first is None:
-        raise ModelError("calibration needs at least one batch of images")
+        raise ModelError("ranges are measured on at least one batch of images, got none")
     qat(first, training=True)  # lets the kernels' ranges be read from the kernels
     for name, low, high in zip([*tapped, OUTPUT_NAME], np.mean(lows, axis=0), np.mean(highs, axis=0), strict=True):
         pair = _ranges(wrappers[name], "pre_activation" if name == OUTPUT_NAME else "output")

@@ -194,7 +194,7 @@ class Recipe:
     qat_epochs: int = option(2, "0 leaves the stage out", group=QAT, within=AT_LEAST_0)
     qat_start_from: str | None = option(
         None,
-        "begin with the QAT weights of another run (or packed model folder), instead of calibration",
+        "begin with the QAT weights of another run (or packed model folder), instead of measured ranges",
         group=QAT,
         metavar="RUN",
     )
@@ -211,7 +211,7 @@ class Recipe:
     calibration_images: int = option(1024, "for the ranges of activations", group=QAT, within=AT_LEAST_1)
     temperature_scaling: bool = option(
         True,
-        "leave the probabilities' calibration as training made it",
+        "leave the probabilities as training made them",
         group=QAT,
         flag="--no-temperature-scaling",
     )

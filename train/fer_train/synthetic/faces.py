@@ -34,7 +34,7 @@ __all__ = [
 
 MIN_SIZE: Final[int] = 16
 SYNTHETIC_SPLIT: Final[str] = "synthetic"
-"""Name of the split of drawn faces that models are judged on without a data set."""
+"""Name of the split of synthetic faces that models are judged on without a data set."""
 SYNTHETIC_PER_CLASS: Final[int] = 40
 _DRAWN_SIDE: Final[int] = 192
 """Small faces are drawn at least this large and shrunk, so that thin lines fade instead of breaking up."""
@@ -55,7 +55,7 @@ def draw_face(emotion: str, rng: np.random.Generator, size: int) -> Image:
         UsageError: an unknown emotion, or a smaller size.
     """
     if size < MIN_SIZE:
-        raise UsageError(f"a drawn face needs a size of at least {MIN_SIZE} pixels, got {size}")
+        raise UsageError(f"a synthetic face needs a size of at least {MIN_SIZE} pixels, got {size}")
     k = max(1, -(-_DRAWN_SIDE // size))
     side = size * k
     expression, looks, pose = draw_expression(emotion, rng), draw_looks(rng), draw_pose(rng)
@@ -89,7 +89,7 @@ def draw_scene(
         UsageError: an unknown emotion, or a smaller frame.
     """
     if min(width, height) < 64:
-        raise UsageError(f"a drawn scene needs at least 64x64 pixels, got {width}x{height}")
+        raise UsageError(f"a synthetic scene needs at least 64x64 pixels, got {width}x{height}")
     expression, looks, pose = draw_expression(emotion, rng), draw_looks(rng), draw_pose(rng)
     k = 2 if max(width, height) < 1000 else 1
     canvas = box_blur(_background(rng, width * k, height * k), max(1, min(width, height) * k // 80))  # out of focus
@@ -125,7 +125,7 @@ def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "va
         UsageError: fewer than one face per class.
     """
     if n_per_class < 1:
-        raise UsageError(f"expected at least one drawn face per class, got {n_per_class}")
+        raise UsageError(f"expected at least one synthetic face per class, got {n_per_class}")
     n = n_per_class * NUM_EMOTIONS
     images = np.empty((n, size, size), dtype=np.uint8)
     names = []
@@ -138,9 +138,9 @@ def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "va
 
 
 def judging_split(seed: int = 0, per_class: int = SYNTHETIC_PER_CLASS) -> Split:
-    """The drawn faces that stand in for a data set where models are compared, the same for export and benchmark.
+    """The synthetic faces that stand in for a data set where models are compared, the same for export and benchmark.
 
-    The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a drawn data set to train on.
+    The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a synthetic data set to train on.
 
     Args:
         seed: the same seed gives the same result.

@@ -1,4 +1,4 @@
-"""``fer-data synth``: a folder of drawn faces in the layout of every other data set, marked as drawn."""
+"""``fer-data synth``: a folder of synthetic faces in the layout of every other data set, marked as such."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_synthetic(
         DataError: ``target`` is in use.
     """
     if size < MIN_SIZE:
-        raise UsageError(f"drawn faces need a size of at least {MIN_SIZE} pixels, got {size}")
+        raise UsageError(f"synthetic faces need a size of at least {MIN_SIZE} pixels, got {size}")
     if any(count < 0 for count in counts.values()) or not counts.get("train"):
         raise UsageError(f"expected at least one face per class for train, got {counts}")
     job = {"synthetic": True, "counts": counts, "size": size, "seed": seed}

@@ -365,7 +365,7 @@ class FloatStage:
 
         Args:
             epoch: counted from 0.
-            progress: told of every batch.
+            progress: shows every batch.
 
         Returns:
             Mean loss in nats and accuracy, 0 to 1.

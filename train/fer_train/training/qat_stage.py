@@ -51,7 +51,7 @@ class Quality(NamedTuple):
 
 
 class QatStage:
-    """Trains the wrapped network; epoch 0 is the calibrated network before any step, and a candidate too.
+    """Trains the wrapped network; epoch 0 is the network with measured ranges, before any step, and a candidate too.
 
     Args:
         recipe: the recipe of the run.

@@ -64,10 +64,10 @@ def _fitted(evaluation: Evaluation) -> tuple[dict[str, Any], float]:
 
 
 def _errors(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """What folding did to the model that ships: calibration error over 15 bins, and decisions that rounding moved."""
+    """What folding did to the model that ships: ECE over 15 bins, and decisions that rounding moved."""
     return {
-        "expected_calibration_error_before": before.calibration_error,
-        "expected_calibration_error_after": after.calibration_error,
+        "expected_calibration_error_before": before.ece,
+        "expected_calibration_error_after": after.ece,
         "decisions_changed": int((before.decisions != after.decisions).sum()),
     }
 
