@@ -25,7 +25,7 @@ from fer_edge.errors import UsageError
 from fer_edge.files import atomic_path, sha256_of, write_text
 from fer_edge.loading.open import open_classifier
 from fer_edge.option_types import whole
-from fer_train.evaluation.evaluate import evaluate
+from fer_train.evaluation.evaluate import evaluate_classifier
 from interleaved_ratios import frame, time_rounds, with_interval
 
 PROG = "pareto.py"
@@ -62,7 +62,7 @@ def body(arguments: Sequence[str]) -> int:
     first = next(iter(files))
     models = []
     for name, path in files.items():
-        found = evaluate(classifiers[name], faces.images, faces.labels, faces.name)
+        found = evaluate_classifier(classifiers[name], faces.images, faces.labels, faces.name)
         right = int((found.decisions == faces.labels).sum())
         models.append(
             {

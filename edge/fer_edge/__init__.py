@@ -18,12 +18,14 @@ A video, a camera or a folder::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from fer_edge._version import __version__
 from fer_edge.lazy import lazy_names
 
+TYPE_CHECKING = False  # as type checkers know it; typing's own takes longer to import than all that is here
+
 if TYPE_CHECKING:
+    from typing import Final
+
     from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
     from fer_edge.loading.open import open_classifier

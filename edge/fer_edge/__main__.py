@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from fer_edge.app.cli import main
+from fer_edge.start import fer_camera
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fer_camera())

@@ -11,17 +11,28 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fer_edge.errors import FerError, UsageError
+from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.logs import set_verbosity, shown_on_stderr
 from fer_edge.missing import explained
 from fer_edge.redact import redact
+from fer_edge.start import was_interrupted
 
-__all__ = ["EXIT_INTERRUPTED", "CommandParser", "Nowhere", "counted", "did_you_mean", "run_command", "say"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "CommandParser",
+    "Nowhere",
+    "counted",
+    "did_you_mean",
+    "let_go_of_stdout",
+    "run_command",
+    "say",
+]
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_LET_GO_S = 1.0
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -52,7 +63,6 @@ class CommandParser(argparse.ArgumentParser):
         for text in ("description", "epilog"):  # often a module's docstring, with the marks of documentation in it
             kwargs[text] = (kwargs.get(text) or "").replace("``", "") or None
         super().__init__(*args, **kwargs)
-        self._has_verbosity = False
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse; an unknown option is an error that suggests the nearest known one.
@@ -79,16 +89,42 @@ class CommandParser(argparse.ArgumentParser):
             parsed, unknown = self.parse_known_args(given, namespace)
         if unknown:
             self._refuse_unknown(unknown[0], given)
-        if self._has_verbosity:
-            set_verbosity(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
         return parsed
 
-    def add_verbosity(self) -> None:
-        """Add ``--quiet`` and ``--verbose``, the same for every command; :meth:`parse_args` puts them into force."""
-        self._has_verbosity = True
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """Parse what is known, and put ``--quiet`` or ``--verbose`` into force, on whichever level they were given.
+
+        Args:
+            args: arguments without the program's name; None takes those of the process.
+            namespace: what the options are added to; None makes one.
+
+        Returns:
+            ``(options, list of the arguments that are not known)``.
+
+        Raises:
+            UsageError: a bad value, or both ``--quiet`` and ``--verbose``.
+        """
+        parsed, unknown = super().parse_known_args(args, namespace)
+        quiet, verbose = getattr(parsed, "quiet", None), getattr(parsed, "verbose", None)
+        if quiet and verbose:  # one before a subcommand, one after it
+            self.error("argument --verbose: not allowed with argument --quiet")
+        if quiet is not None or verbose is not None:
+            set_verbosity(quiet=bool(quiet), verbose=bool(verbose))
+        return parsed, unknown
+
+    def add_verbosity(self, *, again: bool = False) -> None:
+        """Add ``--quiet`` and ``--verbose``, the same for every command; parsing puts them into force.
+
+        Args:
+            again: the parser is that of a subcommand whose command has them, too; what was given to the command stays.
+        """
+        default: Any = argparse.SUPPRESS if again else False
         how_much = self.add_mutually_exclusive_group()
-        how_much.add_argument("--quiet", action="store_true", help="errors only: no notices; results are still printed")
-        how_much.add_argument("--verbose", action="store_true", help="more notices, for finding out what goes on")
+        for flag, text in (
+            ("--quiet", "errors only: no notices; results are still printed"),
+            ("--verbose", "more notices, for finding out what goes on"),
+        ):
+            how_much.add_argument(flag, action="store_true", default=default, help=text)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Print the help; ``argparse`` would keep a full disk to itself where the text is longer than the buffer."""
@@ -222,12 +258,8 @@ def _run(name: str, body: Callable[[], int]) -> int:
             raise
         _flush()
         return code
-    except FerError as error:
-        say(f"{name}: error: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        say(f"{name}: interrupted")
-        return EXIT_INTERRUPTED
+    except (FerError, KeyboardInterrupt) as error:
+        return _report(name, error)
     except BrokenPipeError:  # the reader has seen enough
         return 0
     except OSError as error:  # a full disk, a missing permission: the system's words are the clearest
@@ -239,7 +271,29 @@ def _run(name: str, body: Callable[[], int]) -> int:
             return 0
         raise
     finally:
-        _let_go_of_stdout()
+        let_go_of_stdout()
+
+
+def _report(name: str, error: FerError | KeyboardInterrupt) -> int:
+    if isinstance(error, FerError):
+        cut_short = isinstance(error, MissingDependencyError) and was_interrupted(error)  # while it was imported
+        if not cut_short:
+            say(f"{name}: error: {error}")
+            return error.exit_code
+    say(f"{name}: interrupted")
+    if not _can_let_go():
+        os._exit(EXIT_INTERRUPTED)  # nobody reads what was printed, and Python's own end would wait for it, too
+    return EXIT_INTERRUPTED
+
+
+def _can_let_go() -> bool:
+    """Whether standard output takes the rest soon; an output's thread that hangs in a full pipe holds its lock."""
+    import threading
+
+    flushing = threading.Thread(target=let_go_of_stdout, daemon=True)
+    flushing.start()
+    flushing.join(_LET_GO_S)
+    return not flushing.is_alive()
 
 
 def _take_any_text() -> None:
@@ -254,8 +308,8 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _let_go_of_stdout() -> None:
-    """Lead standard output to nowhere if it cannot be written: the interpreter would complain at its exit.
+def let_go_of_stdout() -> None:
+    """Lead standard output to nowhere if it cannot be written: who flushes it next would complain again.
 
     An output's own thread may have met the broken pipe and kept it to itself; the text then still waits in the buffer.
     """

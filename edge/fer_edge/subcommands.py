@@ -13,6 +13,8 @@ from fer_edge.errors import UsageError
 
 __all__ = ["Subcommand", "Subcommands"]
 
+_VERBOSITY = ("--quiet", "--verbose")
+
 
 class Subcommand(NamedTuple):
     """What carries a subcommand out, and what it does in a few words."""
@@ -44,9 +46,12 @@ class Subcommands:
             The exit code.
         """
         arguments = list(sys.argv[1:] if argv is None else argv)
-        name = arguments[0] if arguments else ""
+        before = 0  # as in `fer-train --quiet average`
+        while before < len(arguments) and arguments[before] in _VERBOSITY:
+            before += 1
+        name = arguments[before] if before < len(arguments) else ""
         if name in self.table:
-            return self._call(self.table[name].target, arguments[1:])
+            return self._call(self.table[name].target, [*arguments[:before], *arguments[before + 1 :]])
         if name and not name.startswith("-"):
             return run_command(self.prog, lambda: self._refuse(name))
         return self._call(self.itself, arguments)

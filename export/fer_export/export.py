@@ -35,7 +35,7 @@ from fer_export.judge import plausible, verdict_on_files, way_on
 from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, GateFailedError, GateReport, Steps
 from fer_export.tflite_file import read_tflite
-from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
+from fer_train.evaluation.evaluate import ECE_BINS, Evaluation, evaluate_classifier
 from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
 from fer_train.wording import counted
@@ -193,7 +193,7 @@ def _opened(folder: Path, threads: int) -> Iterator[dict[str, Classifier]]:
 def _evaluate(name: str, classifier: Classifier, request: ExportRequest, steps: Steps) -> Evaluation:
     steps.begin(f"accuracy of {name}", len(request.split))
     try:
-        return evaluate(
+        return evaluate_classifier(
             classifier, request.split.images, request.split.labels, request.split.name, on_progress=steps.advance
         )
     except ModelError as error:
@@ -234,10 +234,10 @@ def _temperature_record(trained: Trained | UserModel) -> dict[str, Any] | None:
 def _calibration(comparisons: dict[str, Comparison], *, labelled: bool) -> dict[str, str]:
     if not labelled:
         return {}
-    float_error, int8_error = (comparisons[name].other.calibration_error for name in (FLOAT_TFLITE, INT8_TFLITE))
+    float_error, int8_error = (comparisons[name].other.ece for name in (FLOAT_TFLITE, INT8_TFLITE))
     n = comparisons[INT8_TFLITE].other.n_images
     return {
-        f"expected calibration error ({CALIBRATION_BINS} bins)": (
+        f"expected calibration error ({ECE_BINS} bins)": (
             f"float {float_error:.4f}, INT8 {int8_error:.4f} on these {n} images"
         )
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -232,6 +234,27 @@ def test_signals_finish_the_files(number: int, live: bool, code: int, long_video
     assert "frames per second" in err
     assert ("capture to result p50" in err) == live
     assert count_frames(saved) >= 5
+
+
+def test_a_second_signal_waits_for_no_output_but_still_reports(long_video: Path) -> None:
+    command = [sys.executable, str(RUN_CAMERA), "--source", str(long_video), *FAKE, "--jsonl", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        reading = process.stdout.fileno()
+        assert os.read(reading, 1) == b"{"
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)  # full at once: the output then hangs
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None, "it waits for the reader"
+        process.send_signal(signal.SIGINT)
+        err = process.stderr.read()
+        assert process.wait(30) == 130
+    summary, interrupted = err.splitlines()[-2:]
+    assert re.match(r"fer-camera: [1-9]\d* frames?, .* frames per second", summary)
+    assert interrupted == "fer-camera: interrupted"
 
 
 def test_list_cameras_and_help(capsys: pytest.CaptureFixture[str]) -> None:

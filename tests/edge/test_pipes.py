@@ -78,7 +78,7 @@ def test_printed_answers_of_the_camera(option: str, tmp_path: Path) -> None:
 def test_tables_of_the_data_command(tmp_path: Path) -> None:
     environment, faces = plain_environment(tmp_path), str(tmp_path / "faces")
     sizes = ["--train", "1", "--validation", "1", "--test", "1"]
-    assert read_one_line([*starter("fer-data"), "synth", "--to", faces, *sizes], environment, 0) == (0, "")
+    assert read_one_line([*starter("fer-data"), "synth", "--to", faces, *sizes, "--quiet"], environment, 0) == (0, "")
     assert read_one_line([*starter("fer-data"), "audit", "--data", faces], environment, 0) == (0, "")
 
 
@@ -88,6 +88,18 @@ def test_table_of_the_benchmark(tmp_path: Path) -> None:
     assert code == 0
     assert "BrokenPipe" not in err
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_lines_for_a_full_disk_are_one_error(long_video: Path, tmp_path: Path, unbuffered: bool) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*CAMERA, "--source", str(long_video), *FAKE, "--quiet", "--jsonl", "-"], stdout=full,
+            stderr=subprocess.PIPE, text=True, env=plain_environment(tmp_path, unbuffered=unbuffered), check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "fer-camera: error: output JSON lines stopped: No space left on device\n"
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])

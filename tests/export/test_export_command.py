@@ -22,7 +22,7 @@ from fer_export.cli import main
 from fer_export.convert.representative_faces import representative_faces
 from fer_export.file_names import MODEL_FILES
 from fer_train.data.dataset import load_dataset
-from fer_train.evaluation.evaluate import evaluate
+from fer_train.evaluation.evaluate import evaluate_classifier
 from fer_train.synthetic.faces import synthetic_split
 
 LENIENT = ("--allow-chance", "--max-drop", "25", "--min-agreement", "0.5", "--max-recall-loss", "100", "--threads", "1")
@@ -90,7 +90,7 @@ def test_manifest_keeps_the_contract(exported: Path, data: Path) -> None:
         ends = [(entry[end]["scale"], entry[end]["zero_point"]) for end in ("input", "output")]
         assert ends == ([(1 / 128, 0), (1 / 256, -128)] if quantised else [(None, None)] * 2)
         with open_classifier(exported / name) as classifier:  # type: ignore[attr-defined]
-            again = evaluate(classifier, validation.images, validation.labels, "validation")
+            again = evaluate_classifier(classifier, validation.images, validation.labels, "validation")
         assert entry["accuracy"] == again.accuracy
         assert read_manifest(exported / name) == entry
     assert manifest["quantisation"] == "PTQ"

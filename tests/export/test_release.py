@@ -20,8 +20,8 @@ from fer_export.release import OPTIONAL, main
 from fer_export.request import ExportRequest, ExportResult, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD
-from fer_train.runs.config import TrainConfig
 from fer_train.runs.history import EpochMetrics, write_metrics
+from fer_train.runs.recipe import Recipe
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT
 from fer_train.synthetic.folder import write_synthetic
 
@@ -36,7 +36,7 @@ class Stage:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.run, self.data, self.target = folder / "runs/new", folder / "data", folder / "models"
-        TrainConfig(data="/home/somebody/faces.zip").save(self.run / "config.json")
+        Recipe(data="/home/somebody/faces.zip").save(self.run / "config.json")
         rows = [EpochMetrics("float", "fine-tune", n, 1.5, 0.5, 1.4, 0.5 + n / 10, None, 1e-3, 9.0) for n in (1, 2)]
         write_metrics(self.run / "metrics.csv", rows)
         write_synthetic(str(self.data), {"train": 1, "validation": 2, "test": 0})

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 FER_EDGE = ROOT / "edge/fer_edge"
 PACKAGES = {
     "fer_edge": FER_EDGE,
+    "fer_train": ROOT / "train/fer_train",
     "fer_export": ROOT / "export/fer_export",
     "fer_bench": ROOT / "benchmarks/fer_bench",
 }
@@ -151,3 +152,6 @@ def test_the_public_functions_of_the_front_door_are_among_them() -> None:
     front |= {"pipeline.py:FacePipeline.poll", "inference/classifier.py:Classifier.predict"}
     assert {f"fer_edge/{name}" for name in front} <= PUBLIC.keys()
     assert {"fer_export/export.py:export_models", "fer_bench/measure/measurement.py:measure_models"} <= PUBLIC.keys()
+    assert {
+        f"fer_train/{name}" for name in ("data/dataset.py:load_dataset", "training/session.py:train")
+    } <= PUBLIC.keys()

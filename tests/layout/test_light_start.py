@@ -17,7 +17,7 @@ HEAVY = (
     "torch", "jax", "rich", "matplotlib", "psutil", "sklearn",
 )  # fmt: skip
 COMMANDS = {
-    point.name: point.value.split(":")[0]
+    point.name: point.value.replace(":", " import ")
     for point in metadata.entry_points(group="console_scripts")
     if point.value.startswith("fer_")
 }
@@ -46,9 +46,10 @@ def command(name: str, *arguments: str) -> str:
     """Code that runs the command's entry point, which ends with :class:`SystemExit` for help."""
     return f"""
 import sys
-from {COMMANDS[name]} import main
+from {COMMANDS[name]} as main
+sys.argv = {[name, *arguments]!r}
 try:
-    code = main({list(arguments)!r})
+    code = main()
 except SystemExit as ending:
     code = ending.code
 assert not code, code
@@ -95,7 +96,7 @@ def test_a_package_runs_as_its_command(module: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_usage_error_is_found_before_anything_heavy_is_loaded(name: str) -> None:
-    code = f"from {COMMANDS[name]} import main\nassert main(['--no-such-option']) == 2\n"
+    code = f"import sys\nsys.argv = [{name!r}, '--no-such-option']\nfrom {COMMANDS[name]} as main\nassert main() == 2\n"
     done = subprocess.run([sys.executable, "-c", code + LOADED], capture_output=True, text=True, check=True)
     line, loaded = done.stderr.splitlines()
     assert line.startswith(f"{name}: error: ")
@@ -132,3 +133,49 @@ def test_every_public_name_resolves_and_is_listed() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fer_edge.nothing
+
+
+INTERRUPT = """
+import importlib, os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == MODULE:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    pass
+            except KeyboardInterrupt:
+                if LOST:  # as in numpy's C extensions
+                    raise ImportError("could not import")
+                raise
+
+sys.meta_path.insert(0, Interrupt())
+function = getattr(importlib.import_module("fer_edge.start"), FUNCTION)
+sys.argv = [FUNCTION, "--version"]
+sys.exit(function())
+"""
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_an_interrupt_while_modules_are_imported_is_one_line(name: str, lost: bool) -> None:
+    function = name.replace("-", "_")
+    first = {"fer-camera": "fer_edge.app", "fer-data": "fer_train"}.get(name, function)
+    for module in (first, "fer_edge.command"):
+        code = f"MODULE, LOST, FUNCTION = {module!r}, {lost}, {function!r}" + INTERRUPT
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", f"{name}: interrupted\n"), module
+
+
+def test_every_command_starts_where_interrupts_are_caught() -> None:
+    assert set(COMMANDS.values()) == {f"fer_edge.start import {name.replace('-', '_')}" for name in COMMANDS}
+    from fer_edge import command, start
+
+    assert start._INTERRUPTED == command.EXIT_INTERRUPTED
+
+
+@pytest.mark.parametrize("package", ["fer_edge", "fer_train"])
+def test_packages_with_a_command_run_as_modules(package: str) -> None:
+    done = subprocess.run([sys.executable, "-m", package, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("usage: fer-"), done.stderr

@@ -18,7 +18,7 @@ PACKAGES = {
     "fer_export": ROOT / "export/fer_export",
     "fer_bench": ROOT / "benchmarks/fer_bench",
 }
-DEMANDED = {"fer_edge", "fer_export", "fer_bench"}
+DEMANDED = {"fer_edge", "fer_train", "fer_export", "fer_bench"}
 """Packages in which every room, and every module that another package or room uses, has to have an ``__all__``."""
 
 
@@ -71,7 +71,7 @@ def defined(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Assign) and _is_type_variable(node)
         for name in assigned(node)
     }
-    return {name for name in found - types if not name.startswith("_")}
+    return {name for name in found - types - {"TYPE_CHECKING"} if not name.startswith("_")}
 
 
 def _is_type_variable(node: ast.Assign) -> bool:
@@ -125,7 +125,28 @@ def test_the_list_is_what_the_module_offers(name: str) -> None:
     assert len({*names}) == len(names)
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_LIST if name.split(".")[0] in DEMANDED])
+@pytest.mark.parametrize("name", [name for name in ROOMS if handed_on(name, TREES[name][1])])
+def test_a_room_hands_on_names_of_their_own_modules(name: str) -> None:
+    """Read, not imported: some of the modules need a training framework."""
+    tree = TREES[name][1]
+    homes: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and assigned(node) == ["_HOMES"] and node.value is not None:
+            homes = ast.literal_eval(node.value)
+    imported = {
+        alias.name: node.module
+        for block in tree.body
+        if guarded(block)
+        for node in getattr(block, "body", [])
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+    }
+    assert homes == imported, "type checkers and Python must find the same"
+    for listed, home in homes.items():
+        assert listed in defined(TREES[home][1]), f"{home} has no {listed}"
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_LIST if name.split(".")[0] == "fer_edge"])
 def test_every_listed_name_is_there(name: str) -> None:
     module = importlib.import_module(name)
     for listed in declared(TREES[name][1]) or []:
@@ -156,6 +177,13 @@ def test_a_room_does_not_load_what_it_hands_on() -> None:
     code = "; ".join(f"import {name}" for name in ROOMS) + "; import sys; print({'numpy', 'cv2'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_names_of_the_training_package_are_loaded_when_they_are_used() -> None:
+    code = "import sys, fer_train; before = 'numpy' in sys.modules; print(before, fer_train.Split.__name__, 'keras' in "
+    code += "sys.modules, 'train' in dir(fer_train))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "Split", "False", "True"]
 
 
 def test_an_unknown_name_of_a_room_is_an_attribute_error() -> None:

@@ -18,7 +18,7 @@ from fer_edge.errors import ModelError
 from fer_edge.files import atomic_path, write_text, write_together
 from fer_train.commands.train import main as fer_train
 from fer_train.data.staged_folder import staged_folder
-from fer_train.evaluation.evaluate import evaluate
+from fer_train.evaluation.evaluate import evaluate_classifier
 from fer_train.runs.run_folder import RunFolder
 
 
@@ -104,4 +104,4 @@ def test_a_network_without_numbers_is_never_the_best() -> None:
             return np.full((len(faces), 7), np.nan, np.float32)
 
     with pytest.raises(ModelError, match="not numbers"):
-        evaluate(RunAway(), np.zeros((3, 8, 8), np.uint8), np.zeros(3, np.int64), "validation")
+        evaluate_classifier(RunAway(), np.zeros((3, 8, 8), np.uint8), np.zeros(3, np.int64), "validation")

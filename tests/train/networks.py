@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer_train.inputs.targets import class_weights, hard_targets
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.synthetic.faces import synthetic_split
 
@@ -34,7 +34,7 @@ def use_first_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "build_network", first_blocks)
 
 
-def run_with_weights(root: Path, recipe: TrainConfig, seed: int) -> Path:
+def run_with_weights(root: Path, recipe: Recipe, seed: int) -> Path:
     """What a finished run leaves: random weights of :func:`first_blocks`, and one opinion."""
     import keras
 
@@ -67,7 +67,7 @@ def drawn_training_data(each: int, validation_each: int, class_weighting: float 
 
 
 SIZE = 32
-RECIPE = TrainConfig(
+RECIPE = Recipe(
     input_size=SIZE,
     backbone=None,
     epochs=3,

@@ -9,14 +9,14 @@ import pytest
 
 from fer_edge.errors import ModelError
 from fer_train.runs.ancestry import RECIPES, ancestry, recipes, whole_history
-from fer_train.runs.config import TrainConfig
 from fer_train.runs.history import EpochMetrics, read_metrics, write_metrics
+from fer_train.runs.recipe import Recipe
 
 
 def run(folder: Path, epochs: int, start_from: Path | None) -> Path:
     folder.mkdir()
     start = str(start_from) if start_from else None
-    TrainConfig(
+    Recipe(
         epochs=epochs,
         data="/home/me/faces.zip",
         start_from=start,
@@ -53,7 +53,7 @@ def test_a_qat_stage_that_went_on_from_another_tells_both(tmp_path: Path) -> Non
     last = EpochMetrics("qat", "qat", 1, 0.8, 0.9, 1.4, 0.5, 0.52, 1e-3, 9.0)
     write_metrics(first / "metrics.csv", [*read_metrics(first / "metrics.csv"), last])
     second = run(tmp_path / "second", 0, first)
-    TrainConfig(epochs=0, start_from=str(first), qat_start_from=str(first)).save(second / "config.json")
+    Recipe(epochs=0, start_from=str(first), qat_start_from=str(first)).save(second / "config.json")
     begun = EpochMetrics("qat", "begun", 0, None, None, 1.4, 0.5, 0.52, 1e-3, 9.0)
     write_metrics(second / "metrics.csv", [begun, last])
     history = whole_history(ancestry(second))

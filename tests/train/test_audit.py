@@ -23,7 +23,7 @@ from fer_train.audit.label_errors import find_label_errors
 from fer_train.audit.near_duplicates import MIN_CORRELATION, join_pairs, near_pairs, unit_rows
 from fer_train.commands.data import main
 from fer_train.data.dataset import Dataset, Split, load_dataset
-from fer_train.data.duplicates import group_copies, members_of_groups
+from fer_train.data.duplicates import group_duplicates, members_of_groups
 from fer_train.synthetic.faces import synthetic_split
 
 
@@ -212,7 +212,7 @@ def test_near_pairs_find_what_comparing_all_finds() -> None:
 def test_groups() -> None:
     assert join_pairs(np.array([[1, 2], [4, 2], [5, 6]]), 7).tolist() == [0, 1, 1, 3, 1, 5, 5]
     images = np.random.default_rng(0).integers(0, 255, (4, 8, 8), dtype=np.uint8)
-    groups, others = group_copies(images[[0, 1, 0]], images[[1, 2]])
+    groups, others = group_duplicates(images[[0, 1, 0]], images[[1, 2]])
     assert groups[0] == groups[2] != groups[1] == others[0] != others[1]
     assert [g.tolist() for g in members_of_groups(np.array([3, 1, 3, 1, 9]))] == [[0, 2], [1, 3]]
     assert members_of_groups(np.empty(0, dtype=np.int64)) == []

@@ -10,12 +10,12 @@ import pytest
 from fer_edge.errors import UsageError
 from fer_train.commands.recipe import recipe_from
 from fer_train.commands.train import build_parser
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 
 STEPS, WARMUP, PEAK = 100, 20, 0.4
 
 
-def rates(config: TrainConfig, at: list[int]) -> list[float]:
+def rates(config: Recipe, at: list[int]) -> list[float]:
     from fer_train.training.optimizer import make_optimizer
 
     optimizer = make_optimizer(config, PEAK, STEPS, WARMUP)
@@ -28,16 +28,16 @@ def rates(config: TrainConfig, at: list[int]) -> list[float]:
 
 def test_cosine_rises_to_its_peak_and_falls_to_a_hundredth() -> None:
     pytest.importorskip("keras")
-    found = rates(TrainConfig(), [0, 10, WARMUP, 60, STEPS])
+    found = rates(Recipe(), [0, 10, WARMUP, 60, STEPS])
     # Linear from peak / 20; half-way down the cosine is the mean of peak and peak / 100.
     assert found == pytest.approx([PEAK / 20, PEAK * 10.5 / 20, PEAK, PEAK * 1.01 / 2, PEAK / 100], rel=1e-5)
     third = PEAK * (0.99 * (1 + math.cos(math.pi / 4)) / 2 + 0.01)
-    assert rates(TrainConfig(), [40]) == pytest.approx([third], rel=1e-5)
+    assert rates(Recipe(), [40]) == pytest.approx([third], rel=1e-5)
 
 
 def test_constant_stays_at_its_peak() -> None:
     pytest.importorskip("keras")
-    assert rates(TrainConfig(schedule="constant"), [WARMUP, 60, STEPS]) == pytest.approx([PEAK] * 3)
+    assert rates(Recipe(schedule="constant"), [WARMUP, 60, STEPS]) == pytest.approx([PEAK] * 3)
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
@@ -45,7 +45,7 @@ def test_one_step_goes_downhill_and_decays_kernels_only(name: str) -> None:
     keras = pytest.importorskip("keras")
     from fer_train.training.optimizer import make_optimizer
 
-    config = TrainConfig(optimizer=name, weight_decay=0.5, warmup_epochs=0)
+    config = Recipe(optimizer=name, weight_decay=0.5, warmup_epochs=0)
     kernel = keras.Variable(np.array([2.0, 2.0], np.float32), name="kernel")
     bias = keras.Variable(np.array([2.0, 2.0], np.float32), name="bias")
     optimizer = make_optimizer(config, 0.1, STEPS, 0)

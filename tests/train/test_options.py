@@ -16,8 +16,8 @@ from fer_edge.errors import UsageError
 from fer_train.commands.option_table import markdown
 from fer_train.commands.recipe import add_option, recipe_from, with_derived_defaults
 from fer_train.commands.train import build_parser, main
-from fer_train.runs.config import FROM_BACKBONE, GROUPS, OPTIONS, WEIGHT_OF_VOTES, TrainConfig, load_config
 from fer_train.runs.option import AT_LEAST_0, Range, option, options_of
+from fer_train.runs.recipe import FROM_BACKBONE, GROUPS, OPTIONS, WEIGHT_OF_VOTES, Recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_ranges(within: Range, inside: list[float], outside: list[float], text: 
 
 
 def test_every_field_of_the_recipe_has_an_option_and_every_number_a_range() -> None:
-    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    fields = {field.name for field in dataclasses.fields(Recipe)}
     assert fields - OPTIONS.keys() == {"data_fingerprint", "average_of"}
     assert {field.option.group for field in OPTIONS.values()} <= set(GROUPS)
     unbounded = [
@@ -143,11 +143,11 @@ def test_the_order_of_what_is_given_plays_no_part() -> None:
 
 def test_a_recipe_of_an_old_run_is_still_read(tmp_path: Path) -> None:
     """Keys that came later are missing, a key is unknown, and a value lies where today's range would not let it."""
-    record = json.loads(TrainConfig(epochs=7, zoom=4.0).as_json()) | {"gone_since": 1}
+    record = json.loads(Recipe(epochs=7, zoom=4.0).as_json()) | {"gone_since": 1}
     for name in ("late_blocks", "checkpoint_seconds", "qat_min_agreement", "temperature_scaling"):
         del record[name]
     (tmp_path / "config.json").write_text(json.dumps(record))
-    assert load_config(tmp_path / "config.json") == TrainConfig(epochs=7, zoom=4.0)
+    assert load_recipe(tmp_path / "config.json") == Recipe(epochs=7, zoom=4.0)
 
 
 def test_a_place_for_logits_that_does_not_exist_is_refused_before_training(

@@ -56,7 +56,7 @@ def test_the_numbering_is_printed_stored_and_doubted(
     source = write_zip(tmp_path / "a.zip", numbered(NUMBERINGS[truth][:8], AFFECTNET))
     options = ["--numbering", taken] if taken else []
     assert main(["import", str(source), "--to", str(tmp_path / "out"), *options]) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"read as {taken or 'affectnet'}: 0 " in said
     assert ("fit the numbering" in said) == (proposed is not None)
     assert proposed is None or f"import again with --numbering {proposed}" in said
@@ -65,7 +65,7 @@ def test_the_numbering_is_printed_stored_and_doubted(
     if truth == (taken or "affectnet"):
         assert manifest["counts"]["train"] == {name: AFFECTNET[name] for name in EMOTIONS}
     assert main(["import", str(source), "--to", str(tmp_path / "out"), *options]) == 0
-    assert f"read as {taken or 'affectnet'}" in capsys.readouterr().out
+    assert f"read as {taken or 'affectnet'}" in capsys.readouterr().err
 
 
 def test_even_and_small_sets_are_not_doubted() -> None:
@@ -197,7 +197,7 @@ def test_a_csv_without_usage_states_its_split(tmp_path: Path, capsys: pytest.Cap
     assert dataset.validation_from_train and "no Usage column: every row is train" in dataset.notes[0]
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 35, "validation": 7}
     assert main(["import", str(path), "--to", str(tmp_path / "out")]) == 0
-    assert "note: the CSV has no Usage column" in capsys.readouterr().out
+    assert "note: the CSV has no Usage column" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

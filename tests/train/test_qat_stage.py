@@ -12,7 +12,7 @@ import pytest
 from tests.train.networks import RECIPE, SIZE, first_blocks, training_data
 
 from fer_edge.errors import ModelError
-from fer_train.evaluation.evaluate import evaluate
+from fer_train.evaluation.evaluate import evaluate_classifier
 from fer_train.runs.run_folder import RunFolder
 
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
@@ -49,7 +49,7 @@ def test_calibrated_network_converts_to_the_contract(tmp_path: Path) -> None:
     import tf_keras
 
     from fer_edge.preprocess import resize_gray, to_float_input
-    from fer_train.quantization.qat_network import calibrate, equalize_depthwise, snap_kernels, wrap_for_qat
+    from fer_train.quantization.qat_network import equalize_depthwise, measure_ranges, snap_kernels, wrap_for_qat
     from fer_train.quantization.tflite import qat_to_tflite
 
     network = first_blocks(tf_keras, SIZE)
@@ -68,7 +68,7 @@ def test_calibrated_network_converts_to_the_contract(tmp_path: Path) -> None:
         if type(layer).__name__ == "DepthwiseConv2D":
             np.testing.assert_allclose(np.abs(layer.get_weights()[0]).max(axis=(0, 1, 3)), 1.0, rtol=1e-5)
     wrapped = wrap_for_qat(network)
-    calibrate(wrapped, network, [x])
+    measure_ranges(wrapped, network, [x])
     simulated = wrapped.predict_on_batch(x)
     assert np.abs(simulated - before).mean() < 0.05
     content = qat_to_tflite(wrapped)
@@ -107,7 +107,7 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     check_contract(qat_to_tflite(packed.qat_model()), tmp_path / "int8.tflite", n_rectified=35)
     data = training_data()
     classifier = open_classifier(tmp_path / "int8.tflite")
-    rounded = evaluate(classifier, data.validation_images, data.validation_labels, "validation")
+    rounded = evaluate_classifier(classifier, data.validation_images, data.validation_labels, "validation")
     np.testing.assert_array_equal(rounded.probabilities, evaluation.probabilities)
 
     further = dataclasses.replace(RECIPE, qat_start_from=str(tmp_path / "packed"), qat_epochs=0)
@@ -140,7 +140,7 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
         return Evaluation("validation", np.eye(7, dtype=np.float32)[own], labels)
 
     stage: Any = qat.QatStage.__new__(qat.QatStage)
-    stage.config, stage.folder, stage.data = RECIPE, RunFolder(tmp_path), training_data()
+    stage.recipe, stage.folder, stage.data = RECIPE, RunFolder(tmp_path), training_data()
     stage.best, stage.float_answers, stage.history = qat.Quality(), answers, []
     stage.augment = SimpleNamespace(variables=[])
     saved: list[int] = []
@@ -157,7 +157,7 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
         save_weights=save,
     )
     monkeypatch.setattr(qat, "pin_input_range", lambda _: None)
-    monkeypatch.setattr(qat, "evaluate", lambda *_, **__: int8(0, 0))
+    monkeypatch.setattr(qat, "evaluate_classifier", lambda *_, **__: int8(0, 0))
     log: Any = SimpleNamespace(add=lambda _: None)
     progress: Any = SimpleNamespace(say=lambda _: None)
     # Accuracy 72 at 94 % agreement, 74 at 96 %, then 71 at 97 %, which is enough, 70 at 98 %, and 75 at 95 %.

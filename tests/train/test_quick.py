@@ -16,13 +16,13 @@ from fer_train.commands.recipe import QUICK, recipe_from
 from fer_train.commands.train import build_parser
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.inputs.targets import hard_targets
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 from fer_train.training.outlook import outlook
 
 ROOT = Path(__file__).parents[2]
 
 
-def recipe(*arguments: str) -> TrainConfig:
+def recipe(*arguments: str) -> Recipe:
     return recipe_from(vars(build_parser().parse_args(["--run", "r", "--data", "d", *arguments])))
 
 

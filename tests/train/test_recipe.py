@@ -19,9 +19,9 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.inputs.batches import Batches
 from fer_train.inputs.stored_teachers import ensemble_targets, image_keys, teacher_targets
 from fer_train.inputs.targets import blend, class_weights, hard_targets
-from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.history import EpochMetrics, write_metrics
 from fer_train.runs.plots import draw_confusion, draw_curves
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.synthetic.faces import synthetic_split
 from fer_train.training.checkpoint import load_checkpoint, save_checkpoint
@@ -30,24 +30,24 @@ SHIPPED = Path(__file__).parents[2] / "models" / "fer_int8.tflite"
 
 
 def test_config_survives_the_disk(tmp_path: Path) -> None:
-    config = TrainConfig(epochs=3, backbone=None, data="somewhere.zip")
+    config = Recipe(epochs=3, backbone=None, data="somewhere.zip")
     config.save(tmp_path / "config.json")
-    assert load_config(tmp_path / "config.json") == config
+    assert load_recipe(tmp_path / "config.json") == config
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"labels": ["happy"]}', "\x00\xff"])
 def test_bad_config_is_a_model_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError):
-        load_config(tmp_path / "config.json")
+        load_recipe(tmp_path / "config.json")
 
 
 def test_config_of_another_label_order_is_refused(tmp_path: Path) -> None:
-    record = json.loads(TrainConfig().as_json())
+    record = json.loads(Recipe().as_json())
     record["labels"] = sorted(record["labels"], reverse=True)
     (tmp_path / "config.json").write_text(json.dumps(record))
     with pytest.raises(ModelError, match="labels"):
-        load_config(tmp_path / "config.json")
+        load_recipe(tmp_path / "config.json")
 
 
 def test_hard_targets_are_smoothed_distributions() -> None:
@@ -109,9 +109,9 @@ def test_an_exported_model_teaches_the_mean_of_both_sides() -> None:
 
 def test_one_teacher_of_older_records_still_loads(tmp_path: Path) -> None:
     for stored, expected in ((None, ()), ("a.npz", ("a.npz",)), (["a", "b"], ("a", "b"))):
-        record = json.loads(TrainConfig().as_json()) | {"teacher": stored}
+        record = json.loads(Recipe().as_json()) | {"teacher": stored}
         (tmp_path / "config.json").write_text(json.dumps(record))
-        assert load_config(tmp_path / "config.json").teacher == expected
+        assert load_recipe(tmp_path / "config.json").teacher == expected
 
 
 def test_going_on_from_a_run_leaves_out_the_head_epoch_and_may_be_qat_alone() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fer_train.commands.input_speed import main, measure
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 
 SIZE = 32
 
@@ -30,7 +30,7 @@ def test_loop_and_bare_step_train_the_same_number_of_steps(monkeypatch: pytest.M
         get_ready(stage)
 
     monkeypatch.setattr(fit.FloatStage, "get_ready", remember)
-    config = TrainConfig(input_size=SIZE, backbone=None, batch_size=8, head_epochs=0, mixup=0.2)
+    config = Recipe(input_size=SIZE, backbone=None, batch_size=8, head_epochs=0, mixup=0.2)
     record = measure(config, precisions=["float32"], steps=3, rounds=2)
     # Warm-up and two rounds, each of three steps in the loop and three bare ones.
     assert [int(stage.trainer.optimizer.iterations) for stage in stages] == [18]

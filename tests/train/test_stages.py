@@ -14,7 +14,7 @@ from tests.train.networks import RECIPE, SIZE, first_blocks, training_data
 
 from fer_edge.errors import ModelError
 from fer_train.runs.ancestry import ancestry
-from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training import keras_optimizer
 
@@ -25,9 +25,7 @@ class CrashError(Exception):
     """Stands for a kill between two epochs."""
 
 
-def float_stage(
-    folder: RunFolder, stop_after: int | None = None, resume: bool = False, recipe: TrainConfig = RECIPE
-) -> Any:
+def float_stage(folder: RunFolder, stop_after: int | None = None, resume: bool = False, recipe: Recipe = RECIPE) -> Any:
     from fer_train.training.float_stage import FloatStage
 
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -170,7 +168,7 @@ def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.Monke
     network.load_weights(mean.float_weights)
     for one, other, both in zip(*parts, network.get_weights(), strict=True):
         np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
-    assert load_config(mean.config).average_of == tuple(runs)
+    assert load_recipe(mean.config).average_of == tuple(runs)
     assert ancestry(mean.root) == [Path(runs[1]), mean.root]
     assert average.main(["--run", *runs, "--to", str(mean.root)]) == 2, "a run is never written over"
     assert average.main(["--run", runs[0], "--to", str(tmp_path / "one")]) == 2

@@ -137,7 +137,7 @@ def test_synth_command_writes_a_data_set(tmp_path: Path, capsys: pytest.CaptureF
     target = tmp_path / "faces"
     arguments = ["synth", "--to", str(target), "--train", "4", "--validation", "2", "--test", "0", "--size", "32"]
     assert main(arguments) == 0
-    assert "drew 42 synthetic faces" in capsys.readouterr().out
+    assert "drew 42 synthetic faces" in capsys.readouterr().err
     dataset = load_dataset(target, cache_dir=tmp_path / "cache")
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 28, "validation": 14}
     assert dataset.side == 32

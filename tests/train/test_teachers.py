@@ -13,14 +13,14 @@ from tests.train.networks import drawn_training_data, run_with_weights, use_firs
 from fer_edge.errors import ModelError, UsageError
 from fer_train.commands.recipe import recipe_from
 from fer_train.commands.train import main
-from fer_train.runs.config import TrainConfig, load_config
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.checkpoint import load_checkpoint
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
 
 SIZE = 32
-RECIPE = TrainConfig(
+RECIPE = Recipe(
     input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, precision="float32", dropout=0.0
 )
 
@@ -148,7 +148,7 @@ def test_networks_that_teach_are_trained_from_scratch_in_float_only(tmp_path: Pa
     config = recipe_from({"network": "vgg"})
     assert (config.backbone, config.head_epochs, config.qat_epochs) == (None, 0, 0)
     config.save(tmp_path / "config.json")
-    assert load_config(tmp_path / "config.json") == config
+    assert load_recipe(tmp_path / "config.json") == config
     assert '"architecture": "vgg"' in config.as_json()
     for option in ({"backbone": "imagenet"}, {"qat_epochs": 2}):
         with pytest.raises(UsageError, match="from scratch and in float only"):
@@ -157,7 +157,7 @@ def test_networks_that_teach_are_trained_from_scratch_in_float_only(tmp_path: Pa
 
 def test_a_network_that_teaches_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli = pytest.importorskip("fer_export.cli")
-    TrainConfig(network="vgg", backbone=None).save(tmp_path / "config.json")
+    Recipe(network="vgg", backbone=None).save(tmp_path / "config.json")
     assert cli.main(["--int8", "--run", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "teaches" in capsys.readouterr().err
     assert main(["--run", str(tmp_path / "x"), "--network", "vgg", "--qat-epochs", "1", "--data", "y"]) == 2

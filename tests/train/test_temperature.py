@@ -24,8 +24,8 @@ from fer_train.evaluation.temperature import (
     summarize,
     temper,
 )
-from fer_train.runs.config import TrainConfig
-from fer_train.training.temperature_scaling import calibrate
+from fer_train.runs.recipe import Recipe
+from fer_train.training.temperature_scaling import fit_temperatures
 
 SIZE = 32
 tensorflow_here = pytest.mark.skipif(
@@ -106,14 +106,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A packed folder with a small float and QAT network that answer with many different classes."""
     tf_keras = pytest.importorskip("tf_keras")
     from fer_edge.preprocess import to_float_input
-    from fer_train.quantization.qat_network import calibrate as set_ranges
+    from fer_train.quantization.qat_network import measure_ranges as set_ranges
     from fer_train.quantization.qat_network import wrap_for_qat
     from fer_train.runs import trained as artifacts
 
     monkeypatch.setattr(artifacts, "build_network", small_network)
     folder = tmp_path / "run"
     folder.mkdir()
-    TrainConfig(input_size=96).save(folder / "config.json")
+    Recipe(input_size=96).save(folder / "config.json")
     network = small_network(tf_keras, 96)
     wrapped = wrap_for_qat(network)
     set_ranges(wrapped, network, [to_float_input(np.repeat(np.repeat(faces(64), 3, 1), 3, 2))])
@@ -140,12 +140,12 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
         INT8: evaluate_int8(qat, images, labels, "validation"),
     }
     assert len(np.unique(before[INT8].decisions)) >= 3
-    after = calibrate(run, images, before, qat)
+    after = fit_temperatures(run, images, before, qat)
     record = json.loads((run / RECORD).read_text())
     assert record["n_images"] == 600
     assert record[FLOAT]["temperature"] > 1.2  # the labels are drawn at 1.7: the network is overconfident
-    assert after[FLOAT].calibration_error < before[FLOAT].calibration_error
-    assert after[INT8].calibration_error < before[INT8].calibration_error
+    assert after[FLOAT].ece < before[FLOAT].ece
+    assert after[INT8].ece < before[INT8].ece
     assert record[FLOAT]["decisions_changed"] == 0
     # All values up to the softmax stay; only where two classes round to the same 1/256 may the decision move.
     moved = before[INT8].decisions != after[INT8].decisions
@@ -178,7 +178,7 @@ def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path
     np.testing.assert_allclose(packed.float_model().predict_on_batch(x), after[FLOAT].probabilities[:50], atol=0.02)
     again = evaluate_int8(packed.qat_model(), images, labels, "validation")
     np.testing.assert_array_equal(again.probabilities, after[INT8].probabilities)  # kernels lie on their INT8 grid
-    TrainConfig(data=str(run), input_size=96).save(tmp_path / "packed/config.json")
+    Recipe(data=str(run), input_size=96).save(tmp_path / "packed/config.json")
     assert main(["--run", str(tmp_path / "packed")]) == 2  # the weights have it in them
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.train.networks import drawn_training_data, first_blocks, run_with_weights, use_first_blocks
 
 from fer_edge.errors import CheckFailedError, ModelError
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.keras_optimizer import averages, moments
 
@@ -162,7 +162,7 @@ def test_gradients_of_a_taught_student_do_not_add_up(tmp_path: Path, monkeypatch
     from fer_train.training.float_stage import FloatStage
 
     use_first_blocks(monkeypatch)
-    recipe = TrainConfig(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
+    recipe = Recipe(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
     teacher = run_with_weights(tmp_path / "teacher", recipe, seed=1)
     student = RunFolder(tmp_path / "student")
     student.root.mkdir()
@@ -185,7 +185,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
     use_first_blocks(monkeypatch)
     # At a low rate, since Adam makes full steps of gradients that are nothing but rounding, and they differ.
     rate = 1e-4
-    recipe = TrainConfig(
+    recipe = Recipe(
         input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, mixup=0.2, erase=0.3
     )
     recipe = dataclasses.replace(recipe, learning_rate=rate, head_learning_rate=rate)
@@ -228,7 +228,7 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pyt
     use_first_blocks(monkeypatch)
     data = drawn_training_data(2, 1)
     data = dataclasses.replace(data, weights=np.full_like(data.weights, np.nan))
-    recipe = TrainConfig(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
+    recipe = Recipe(input_size=SIZE, backbone=None, epochs=1, head_epochs=0, batch_size=14)
     with pytest.raises(CheckFailedError, match="the loss became nan in epoch 1"):
         FloatStage(recipe, data, RunFolder(tmp_path)).run(resume=False)
     assert not RunFolder(tmp_path).float_weights.exists()
@@ -241,7 +241,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(fit, "build_network", first_blocks)
     data = drawn_training_data(4, 1)
-    recipe = TrainConfig(
+    recipe = Recipe(
         input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, erase=0.3, mixup=0.2
     )
     histories = []

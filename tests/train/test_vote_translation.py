@@ -15,7 +15,7 @@ from fer_train.data.crowd_votes import VOTE_COLUMNS
 from fer_train.data.dataset import Dataset, Split
 from fer_train.data.vote_translation import log_loss, translated_votes
 from fer_train.inputs.training_data import prepare_data
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 
 pytest.importorskip("sklearn", reason="the [audit] extra is not installed")
 
@@ -81,7 +81,7 @@ def test_images_without_votes_keep_their_labels(tmp_path: Path) -> None:
     images = np.zeros((len(names), 48, 48), np.uint8)
     train = Split("train", images, labels, names)
     dataset = Dataset(tmp_path, {"train": train, "validation": train}, (), "fingerprint")
-    recipe = TrainConfig(soft_labels=str(table), soft_label_weight=0.5, translate_votes=True, label_smoothing=0.0)
+    recipe = Recipe(soft_labels=str(table), soft_label_weight=0.5, translate_votes=True, label_smoothing=0.0)
     targets = prepare_data(recipe, dataset).targets
     onehot = np.eye(NUM_EMOTIONS, dtype=np.float32)[labels]
     np.testing.assert_array_equal(targets[4], onehot[4])

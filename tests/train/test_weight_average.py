@@ -14,14 +14,14 @@ from tests.train.test_stages import small_network
 from fer_edge.labels import EMOTIONS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.inputs.targets import hard_targets
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training import keras_optimizer
 from fer_train.training.weight_average import average_decay
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
 
-DEFAULT_DECAY = TrainConfig().ema_decay
+DEFAULT_DECAY = Recipe().ema_decay
 STEPS = 100
 
 
@@ -57,7 +57,7 @@ def test_keras_averages_by_that_decay(name: str) -> None:
 
     from fer_train.training.optimizer import make_optimizer
 
-    optimizer = make_optimizer(TrainConfig(optimizer=name, schedule="constant"), 0.01, STEPS, 0)
+    optimizer = make_optimizer(Recipe(optimizer=name, schedule="constant"), 0.01, STEPS, 0)
     weight = keras.Variable(np.array([1.0, -2.0], np.float32), name="bias")
     optimizer.build([weight])
     expected = np.zeros(2)

@@ -10,15 +10,25 @@ from typing import TypeVar
 
 from fer_edge.system import usable_cpus
 
+__all__ = ["ordered_map"]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T], *, batch: int = 256, workers: int = 0) -> Iterator[R]:
-    """``map`` on threads, in order; items are taken as they are needed, so memory stays bounded.
+    """``map`` on threads, in order; memory stays bounded.
 
-    Threads suffice because decoding, inflating, hashing and file access all let go of the interpreter lock. There are
-    ``workers``, or one a core.
+    Threads suffice because decoding, inflating, hashing and file access all let go of the interpreter lock.
+
+    Args:
+        function: called on a thread.
+        items: taken as they are needed.
+        batch: how many items a thread takes at once.
+        workers: how many threads; 0 takes one per core.
+
+    Yields:
+        The results, in the order of the items.
     """
     workers = workers or max(2, usable_cpus())
 

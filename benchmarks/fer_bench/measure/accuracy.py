@@ -14,7 +14,7 @@ import numpy as np
 from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.progress import OnFraction, silent
 from fer_edge.system import usable_cpus
-from fer_train.evaluation.evaluate import Evaluation, evaluate
+from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
 if TYPE_CHECKING:
     from fer_train.data.dataset import Split
@@ -91,7 +91,7 @@ def evaluate_contenders(
                 on_progress(share, f"accuracy of {contender.name}")
 
         with Remote(contender) as remote:
-            return evaluate(remote, faces.images, faces.labels, faces.name, on_progress=progress)
+            return evaluate_classifier(remote, faces.images, faces.labels, faces.name, on_progress=progress)
 
     at_once = max(1, usable_cpus() // max(contender.threads for contender in contenders))
     with ThreadPoolExecutor(at_once) as pool:

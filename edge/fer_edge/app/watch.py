@@ -75,8 +75,13 @@ def watch(arguments: argparse.Namespace) -> int:
         session = Session(arguments, classifier, progress)
         stack.callback(session.close)
         session.open_window()
-        session.run_all(jobs)
-        session.close()
+        try:
+            session.run_all(jobs)
+            session.close()
+        except KeyboardInterrupt:  # a second signal: outputs are not waited for any longer
+            if session.signals:
+                LOG.info(session.summary(time.monotonic() - began))
+            raise
         LOG.info(session.summary(time.monotonic() - began))
     if session.failed:
         return UsageError.exit_code
@@ -219,9 +224,11 @@ class Session:
                     self._deliver_and_show(pipeline, board.runners, hold=last and not source.continuous)
             finally:
                 self.progress.stop()
-                for runner in own:
-                    runner.close()
-                self._count(pipeline, own)
+                try:
+                    for runner in own:
+                        runner.close()
+                finally:  # also when a second signal cuts the waiting short
+                    self._count(pipeline, own)
 
     def _count(self, pipeline: FacePipeline, runners: list[OutputRunner]) -> None:
         self._frames += pipeline.stats.frames

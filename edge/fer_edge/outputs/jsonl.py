@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from fer_edge.command import Nowhere
+from fer_edge.command import Nowhere, let_go_of_stdout
 from fer_edge.errors import UsageError
 from fer_edge.results import Result
 
@@ -64,8 +64,12 @@ class JsonLines:
         if self.path is None:
             if sys.stdout is None or isinstance(sys.stdout, Nowhere):
                 raise OSError(errno.EBADF, "standard output is closed")
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            try:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+            except OSError:
+                let_go_of_stdout()  # what waits in its buffer would fail, and be reported, once more at the end
+                raise
             return
         if self._file is None:
             self._keep = self._keep or begins_with_start(self.path)

@@ -75,7 +75,7 @@ def model_entry(classifier: Classifier, comparison: Comparison, *, labelled: boo
         "top1_agreement_with_float": comparison.agreement,
         "drop_points": comparison.drop.value if labelled else None,
         "drop_interval_points": [comparison.drop.low, comparison.drop.high] if labelled else None,
-        "expected_calibration_error": evaluation.calibration_error if labelled else None,
+        "expected_calibration_error": evaluation.ece if labelled else None,
         "mean_probability_difference_from_float": comparison.mean_probability_difference,
         "runtime": classifier.runtime_version,
     }

@@ -17,12 +17,14 @@ import numpy.typing as npt
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.crowd_agreement import VoteAudit, audit_votes
 from fer_train.audit.findings import Audit, Finding
-from fer_train.audit.image_facts import ImageFacts, collect_facts, groups_of_copies
+from fer_train.audit.image_facts import ImageFacts, collect_facts, groups_of_duplicates
 from fer_train.audit.near_duplicates import MIN_CORRELATION, FaceSpace, join_pairs, near_pairs, unit_rows
 from fer_train.data.cleaning import CleanReport, clean_groups, conflicting_mask
 from fer_train.data.dataset import Dataset, Split
 from fer_train.data.duplicates import members_of_groups
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
+
+__all__ = ["BLANK_CONTRAST", "BRIGHT", "DARK", "LOW_CONTRAST", "LOW_DETAIL", "UNLIKE_SCORE", "audit", "strangeness"]
 
 BLANK_CONTRAST: Final[float] = 4.0
 LOW_CONTRAST: Final[float] = 20.0
@@ -38,29 +40,40 @@ def audit(
     *,
     votes: str | os.PathLike[str] | None = None,
     label_errors: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Audit:
-    """Audit all splits of ``dataset``; with ``votes``, a FER+ table, also against the crowd's labels.
+    """Audit all splits of a data set.
 
-    ``label_errors`` adds likely label errors by confident learning, which needs the extra ``audit`` and minutes.
     Time grows nearly linearly with the number of images, memory by about 600 bytes per image.
-    Raises :class:`DataError` for a vote table that does not fit.
+
+    Args:
+        dataset: the data set.
+        votes: a FER+ table of votes, to compare the labels with.
+        label_errors: add likely label errors by confident learning (Northcutt et al. 2021), which needs the extra
+            ``audit`` and minutes.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        All findings, those without any images included.
+
+    Raises:
+        DataError: the vote table does not fit.
     """
     start = time.perf_counter()
     splits = tuple(dataset.splits.values())
     vote_audit = audit_votes(votes, splits) if votes is not None else None
     facts = collect_facts(splits, on_progress)
-    copies = groups_of_copies(facts.digests)
+    duplicates = groups_of_duplicates(facts.digests)
     labels = np.concatenate([split.labels for split in splits])
     split_of = np.repeat(np.arange(len(splits)), [len(split) for split in splits])
-    first = np.zeros(len(copies), dtype=bool)
-    first[np.unique(copies, return_index=True)[1]] = True
-    near_groups, near_best = _near_groups(facts, first, copies)
+    first = np.zeros(len(duplicates), dtype=bool)
+    first[np.unique(duplicates, return_index=True)[1]] = True
+    near_groups, near_best = _near_groups(facts, first, duplicates)
     findings = [
-        _exact(copies, len(copies)),
-        _conflicts(copies, labels),
-        *_leaks(splits, split_of, copies, near_groups),
-        _near(near_groups, near_best, copies, labels),
+        _exact(duplicates, len(duplicates)),
+        _conflicts(duplicates, labels),
+        *_leaks(splits, split_of, duplicates, near_groups),
+        _near(near_groups, near_best, duplicates, labels),
         *_pictures(facts),
         _balance(splits),
     ]
@@ -70,11 +83,11 @@ def audit(
         from fer_train.audit.label_errors import find_label_errors
 
         findings.append(_label_errors(find_label_errors(splits, near_groups, on_progress)))
-    return Audit(dataset, splits, tuple(findings), _clean(splits, copies), vote_audit, time.perf_counter() - start)
+    return Audit(dataset, splits, tuple(findings), _clean(splits, duplicates), vote_audit, time.perf_counter() - start)
 
 
-def _exact(copies: npt.NDArray[np.int64], n: int) -> Finding:
-    groups = sorted(members_of_groups(copies), key=len, reverse=True)
+def _exact(duplicates: npt.NDArray[np.int64], n: int) -> Finding:
+    groups = sorted(members_of_groups(duplicates), key=len, reverse=True)
     extra = sum(len(group) - 1 for group in groups)
     return Finding(
         "exact_copies",
@@ -85,9 +98,9 @@ def _exact(copies: npt.NDArray[np.int64], n: int) -> Finding:
     )
 
 
-def _conflicts(copies: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Finding:
-    conflicting = conflicting_mask(copies, labels)
-    groups = [group for group in members_of_groups(copies) if conflicting[group[0]]]
+def _conflicts(duplicates: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Finding:
+    conflicting = conflicting_mask(duplicates, labels)
+    groups = [group for group in members_of_groups(duplicates) if conflicting[group[0]]]
     return Finding(
         "conflicting_labels",
         "Conflicting labels",
@@ -100,7 +113,7 @@ def _conflicts(copies: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> 
 def _leaks(
     splits: Sequence[Split],
     split_of: npt.NDArray[np.int64],
-    copies: npt.NDArray[np.int64],
+    duplicates: npt.NDArray[np.int64],
     near_groups: npt.NDArray[np.int64],
 ) -> Iterable[Finding]:
     """For each pair of splits, images of the later one that also appear in the earlier one."""
@@ -108,10 +121,10 @@ def _leaks(
         for b in range(a + 1, len(splits)):
             later = splits[b]
             here, there = split_of == b, split_of == a
-            exact = here & np.isin(copies, copies[there])
+            exact = here & np.isin(duplicates, duplicates[there])
             near = here & np.isin(near_groups, near_groups[there])
             order = np.flatnonzero(exact)
-            partner = {int(group): int(i) for i, group in reversed([*enumerate(copies)]) if there[i]}
+            partner = {int(group): int(i) for i, group in reversed([*enumerate(duplicates)]) if there[i]}
             yield Finding(
                 f"leak_{later.name}_in_{earlier.name}",
                 f"{later.name.capitalize()} images that also appear in {earlier.name}",
@@ -121,12 +134,12 @@ def _leaks(
                     "share": float(exact.sum() / max(1, here.sum())),
                     "images_with_near_copies": int((near & ~exact).sum()),
                 },
-                [np.array([i, partner[int(copies[i])]], dtype=np.int64) for i in order],
+                [np.array([i, partner[int(duplicates[i])]], dtype=np.int64) for i in order],
             )
 
 
 def _near_groups(
-    facts: ImageFacts, first: npt.NDArray[np.bool_], copies: npt.NDArray[np.int64]
+    facts: ImageFacts, first: npt.NDArray[np.bool_], duplicates: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], dict[int, float]]:
     """``(N,)`` groups of near and exact duplicates, and the lowest correlation in each group of near-duplicates."""
     pairs, correlations = near_pairs(facts.thumbnails, first & (facts.contrast >= BLANK_CONTRAST))
@@ -136,15 +149,15 @@ def _near_groups(
         root = int(roots[i])
         weakest[root] = min(weakest.get(root, 1.0), correlation)
     # An exact copy belongs where the first of its kind does.
-    first_of = np.zeros(int(copies.max()) + 1 if len(copies) else 0, dtype=np.int64)
-    first_of[copies[first]] = np.flatnonzero(first)
-    return roots[first_of[copies]], weakest
+    first_of = np.zeros(int(duplicates.max()) + 1 if len(duplicates) else 0, dtype=np.int64)
+    first_of[duplicates[first]] = np.flatnonzero(first)
+    return roots[first_of[duplicates]], weakest
 
 
 def _near(
     near_groups: npt.NDArray[np.int64],
     weakest: dict[int, float],
-    copies: npt.NDArray[np.int64],
+    duplicates: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
 ) -> Finding:
     groups, notes = [], []
@@ -153,7 +166,7 @@ def _near(
         root = int(near_groups[group[0]])
         if root not in weakest:
             continue  # exact copies only
-        singles = group[np.unique(copies[group], return_index=True)[1]]
+        singles = group[np.unique(duplicates[group], return_index=True)[1]]
         images += len(singles)
         conflicting += len(set(labels[singles].tolist())) > 1
         groups.append(np.sort(singles))
@@ -176,6 +189,12 @@ def strangeness(facts: ImageFacts) -> npt.NDArray[np.float64]:
     correlates with the mean face, and how much of it the leading principal components of the set leave unexplained.
     On FER-2013 (train and PublicTest) 41 of the 50 highest were marked "not a face" or dropped by FER+'s annotators;
     the rest are drawings.
+
+    Args:
+        facts: of all images.
+
+    Returns:
+        ``(N,)`` float64; the higher, the less alike.
     """
     space = FaceSpace.of(facts.thumbnails[facts.contrast >= BLANK_CONTRAST], components=32)
     length = np.sqrt(float((space.mean * space.mean).sum())) or 1.0
@@ -271,8 +290,8 @@ def _label_errors(found: Any) -> Finding:
     )
 
 
-def _clean(splits: Sequence[Split], copies: npt.NDArray[np.int64]) -> CleanReport | None:
+def _clean(splits: Sequence[Split], duplicates: npt.NDArray[np.int64]) -> CleanReport | None:
     if splits[0].name != "train":
         return None
     n = len(splits[0])
-    return clean_groups(copies[:n], splits[0].labels, copies[n:])[1]
+    return clean_groups(duplicates[:n], splits[0].labels, duplicates[n:])[1]

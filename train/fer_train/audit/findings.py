@@ -14,14 +14,19 @@ from fer_train.data.cleaning import CleanReport
 from fer_train.data.dataset import Dataset, Split
 from fer_train.wording import singular
 
+__all__ = ["Audit", "Finding", "figure_text"]
+
 
 @dataclass(frozen=True)
 class Finding:
     """One kind of problem: what it is, how much of it there is, and which images show it."""
 
     key: str
+    """Its name in the JSON record."""
     title: str
+    """Its name for people."""
     meaning: str
+    """What it says of the data set, in a sentence or two."""
     figures: dict[str, float]
     """Counts and shares by name."""
     groups: list[npt.NDArray[np.int64]] = field(default_factory=list)
@@ -35,12 +40,17 @@ class Audit:
     """Everything that an audit found."""
 
     dataset: Dataset
+    """What was audited."""
     splits: tuple[Split, ...]
+    """Its splits, in the order in which images are counted."""
     findings: tuple[Finding, ...]
+    """One per kind of problem."""
     clean: CleanReport | None
     """What cleaning would remove from train; None without a train split."""
     votes: VoteAudit | None
+    """Agreement with the crowd; None without a vote table."""
     seconds: float
+    """How long it took."""
 
     @property
     def n_images(self) -> int:
@@ -48,11 +58,25 @@ class Audit:
         return sum(len(split) for split in self.splits)
 
     def finding(self, key: str) -> Finding:
-        """The finding called ``key``."""
+        """The finding of that name.
+
+        Args:
+            key: its name, as in the JSON record.
+
+        Returns:
+            The finding.
+        """
         return next(finding for finding in self.findings if finding.key == key)
 
     def locate(self, index: int) -> tuple[Split, int]:
-        """Split and position in it of an image counted through all splits."""
+        """Where an image is that was counted through all splits.
+
+        Args:
+            index: counted from 0 through all splits.
+
+        Returns:
+            The split, and the position in it.
+        """
         for split in self.splits:
             if index < len(split):
                 return split, index
@@ -60,12 +84,23 @@ class Audit:
         raise IndexError(index)
 
     def describe(self, index: int) -> dict[str, str]:
-        """Name, split and label of an image counted through all splits."""
+        """Name, split and label of an image counted through all splits.
+
+        Args:
+            index: counted from 0 through all splits.
+
+        Returns:
+            ``name``, ``split`` and ``label``.
+        """
         split, i = self.locate(index)
         return {"name": split.names[i], "split": split.name, "label": EMOTIONS[int(split.labels[i])]}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, all affected images by name."""
+        """Plain JSON values, all affected images by name.
+
+        Returns:
+            What ``fer-data audit --json`` writes.
+        """
         return {
             "format": 1,
             "source": str(self.dataset.source),
@@ -90,7 +125,14 @@ class Audit:
 
 
 def figure_text(finding: Finding) -> str:
-    """The figures of a finding in words: ``1,532 extra duplicates, 1,273 groups, 4.7%``."""
+    """The figures of a finding in words: ``1,532 extra duplicates, 1,273 groups, 4.7%``.
+
+    Args:
+        finding: the finding.
+
+    Returns:
+        One line.
+    """
     words = []
     for name, value in finding.figures.items():
         if name == "share":

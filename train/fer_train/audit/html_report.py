@@ -19,18 +19,32 @@ from fer_train.data.crowd_votes import OTHER_COLUMNS
 from fer_train.html import render
 from fer_train.wording import counted, singular
 
+__all__ = ["GROUPS_SHOWN", "IMAGES_SHOWN", "SKIPPED_SHOWN", "render_report", "write_report"]
+
 GROUPS_SHOWN: Final[int] = 48
 IMAGES_SHOWN: Final[int] = 6
 SKIPPED_SHOWN: Final[int] = 200
 
 
 def write_report(path: str | os.PathLike[str], audit: Audit) -> None:
-    """Write the page to ``path``, atomically."""
+    """Write the page to ``path``, atomically.
+
+    Args:
+        path: the file; an older one is replaced.
+        audit: what to show.
+    """
     write_text(path, render_report(audit))
 
 
 def render_report(audit: Audit) -> str:
-    """The page as text; pictures are inside it."""
+    """The page as text; pictures are inside it.
+
+    Args:
+        audit: the audit.
+
+    Returns:
+        The HTML.
+    """
     side, counts = audit.dataset.side, audit.splits[0].counts
     most = max(1, *counts.values())
     skipped = audit.dataset.skipped

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fer_train.data.dataset import Split
 from fer_train.data.duplicates import pixel_digests
 from fer_train.data.memory_map import chunks
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
 
 THUMBNAIL: Final[int] = 16
@@ -40,7 +40,7 @@ class ImageFacts:
         return len(self.brightness)
 
 
-def collect_facts(splits: Sequence[Split], on_progress: Progress | None = None) -> ImageFacts:
+def collect_facts(splits: Sequence[Split], on_progress: OnProgress | None = None) -> ImageFacts:
     """Look at every image of all splits once, on all cores."""
     total = sum(len(split) for split in splits)
     parts: list[tuple[Any, ...]] = []
@@ -73,7 +73,7 @@ def _facts_of_chunk(images: npt.NDArray[np.uint8]) -> tuple[Any, ...]:
     return digests, thumbnails, brightness, contrast, detail, flatness
 
 
-def groups_of_copies(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+def groups_of_duplicates(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
     """``(N,)`` group numbers; equal iff the digests are."""
     pairs = digests.view([("a", "<u8"), ("b", "<u8")])
     return np.asarray(np.unique(pairs, return_inverse=True)[1], dtype=np.int64).reshape(-1)

@@ -24,7 +24,7 @@ from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
 from fer_train.data.dataset import Split
 from fer_train.data.memory_map import chunks
-from fer_train.on_progress import Progress
+from fer_train.on_progress import OnProgress
 
 FOLDS: Final[int] = 5
 _SIDE: Final[int] = 48
@@ -51,7 +51,7 @@ class LabelErrors:
 
 
 def find_label_errors(
-    splits: Sequence[Split], groups: npt.NDArray[np.int64], on_progress: Progress | None = None
+    splits: Sequence[Split], groups: npt.NDArray[np.int64], on_progress: OnProgress | None = None
 ) -> LabelErrors:
     """Suspicious labels among the images of all splits; ``groups`` ``(N,)`` numbers images that must share a fold.
 
@@ -88,7 +88,7 @@ def out_of_fold(
     groups: npt.NDArray[np.int64],
     *,
     seed: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> npt.NDArray[np.float64]:
     """``(N, 7)`` probabilities of each image by a classifier that has seen neither it nor anything in its group."""
     folds = _import("sklearn.model_selection", "scikit-learn").StratifiedGroupKFold(

@@ -8,9 +8,16 @@ from typing import TextIO
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.findings import Audit, figure_text
 
+__all__ = ["print_summary"]
+
 
 def print_summary(audit: Audit, stream: TextIO) -> None:
-    """Write splits, findings and what cleaning would do to ``stream``."""
+    """Write splits, findings and what cleaning would do to ``stream``.
+
+    Args:
+        audit: the audit.
+        stream: a text stream, such as standard output.
+    """
     rows = [("split", *EMOTIONS, "all")]
     for split in audit.splits:
         rows.append((split.name, *(f"{count:,}" for count in (*split.counts.values(), len(split)))))

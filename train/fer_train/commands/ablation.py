@@ -24,6 +24,7 @@ from fer_edge.files import write_text
 from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
 from fer_train.evaluation.paired_interval import Interval, paired_drop
+from fer_train.logs import LOG
 from fer_train.runs.run_folder import RunFolder
 
 PROG: Final[str] = "fer-train ablation"
@@ -85,8 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wanted: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
         folders = {}
         for number, (name, extra) in enumerate(wanted.items(), 1):
-            sys.stdout.write(f"{PROG}: {number}/{len(wanted)} {name} {' '.join(extra)}\n")
-            sys.stdout.flush()
+            LOG.info(f"{number}/{len(wanted)} {name} {' '.join(extra)}".rstrip())
             folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
             fixed = ["--data", options.data, "--qat-epochs", "0"]
             run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
@@ -130,6 +130,7 @@ def _parser() -> CommandParser:
         description="Short runs that differ from a base run in one part each. All other options are fer-train's own "
         "and go to every run, for example --epochs 6 --train-images 9600 --input-size 64.",
     )
+    parser.add_verbosity()
     parser.add_argument("--data", required=True, help="as for fer-train")
     parser.add_argument("--run", required=True, type=Path, help="folder for all of it, for example runs/effects")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these of the built-in variants")

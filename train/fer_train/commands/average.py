@@ -19,9 +19,10 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_train.data.dataset import load_dataset
+from fer_train.logs import LOG
 from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
-from fer_train.runs.average import average
-from fer_train.runs.config import load_config
+from fer_train.runs.average import average_runs
+from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 
 PROG: Final[str] = "fer-train average"
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=__doc__)
+        parser.add_verbosity()
         parser.add_argument(
             "--run", type=Path, nargs="+", required=True, help="runs with float weights, the last leads"
         )
@@ -43,21 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         if RunFolder(options.to).config.exists():
             raise UsageError(f"{options.to} already holds a run; choose another --to")
         try:
-            network = average(options.run)
+            network = average_runs(options.run)
             data = load_dataset(options.data) if options.data else None
             if data is not None:
                 n = reestimate_batchnorm(network, data.split("train").images)
-                sys.stdout.write(f"BatchNorm statistics of {n} train images\n")
+                LOG.info(f"BatchNorm statistics of {n} train images")
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
         _write(network, options.run, options.to)
-        sys.stdout.write(f"the mean of {len(options.run)} runs is in {options.to}\n")
+        LOG.info(f"the mean of {len(options.run)} runs is in {options.to}")
         if data is not None:
-            from fer_train.evaluation.evaluate import evaluate
+            from fer_train.evaluation.evaluate import evaluate_classifier
             from fer_train.networks.keras_classifier import KerasClassifier
 
             split = data.split("validation")
-            found = evaluate(KerasClassifier(network), split.images, split.labels, split.name)
+            found = evaluate_classifier(KerasClassifier(network), split.images, split.labels, split.name)
             sys.stdout.write(f"{found.accuracy:.2%} of {found.n_images} validation images\n")
         return 0
 
@@ -72,7 +74,7 @@ def _write(network: Any, runs: Sequence[Path], target: Path) -> None:
     folder = RunFolder(target)
     with folder.locked():
         save_weights(network, folder.float_weights)
-        recipe = load_config(RunFolder(runs[-1]).config)
+        recipe = load_recipe(RunFolder(runs[-1]).config)
         names = tuple(str(run) for run in runs)
         dataclasses.replace(recipe, epochs=0, qat_epochs=0, start_from=str(runs[-1]), average_of=names).save(
             folder.config

@@ -2,7 +2,7 @@
 
 One number T for a network: its logits are divided by T, so that probabilities fit how often they are right; decisions
 stay. T minimises the negative log-likelihood on the validation split, which is choosing on that split: the record
-therefore also holds the calibration error of each half of it under the T of the other half.
+therefore also holds the ECE of each half of it under the T of the other half.
 
 The weights of a run stay as trained. ``temperature.json`` beside them says T, and whoever builds the networks
 (:mod:`fer_train.runs.trained`) folds it: kernel and bias of the dense layer are divided by T, and in the QAT network
@@ -18,20 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.files import write_text
-from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
-from fer_train.data.dataset import Split
-from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import FLOAT, INT8, RECORD, describe, load_temperatures, summarize
+from fer_train.logs import LOG
 from fer_train.quantization.tflite import evaluate_int8
-from fer_train.runs.config import load_config
+from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
-from fer_train.training.temperature_scaling import _evaluate_keras, calibrate
+from fer_train.training.temperature_scaling import evaluate_keras, fit_temperatures
 
 PROG: Final[str] = "fer-train calibrate"
 
@@ -41,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+        parser.add_verbosity()
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
         parser.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
@@ -59,16 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int:
     from fer_train.data.dataset import load_dataset
 
-    recipe = load_config(folder.config)
+    recipe = load_recipe(folder.config)
     known = load_temperatures(folder.root)
     if known is not None and known.folded:
         raise ModelError(f"the weights in {folder.root} already contain a temperature; calibrate the run instead")
-    split = load_dataset(data or recipe.data, seed=recipe.seed).split("validation")
+    source = data or recipe.data
+    LOG.debug(f"temperatures are fitted on the validation split of {source}")
+    split = load_dataset(source, seed=recipe.seed).split("validation")
     try:
         from fer_train.runs.trained import load_trained
 
         trained = load_trained(folder.root, fold=False)
-        before = {FLOAT: _evaluate_keras(trained.float_model(), split.images, _labels_only(split))}
+        before = {FLOAT: evaluate_keras(trained.float_model(), split.images, split.labels, split.name)}
         qat = trained.qat_model()
     except ImportError as error:
         raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
@@ -79,13 +78,9 @@ def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int
         summary = {name: evaluation.as_dict() for name, evaluation in before.items()}
         line = "probabilities as trained"
     else:
-        after = calibrate(folder.root, split.images, before, qat)
+        after = fit_temperatures(folder.root, split.images, before, qat)
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary, line = summarize(after, record), f"temperature: {describe(record)}"
     write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
     sys.stdout.write(line + "\n")
     return 0
-
-
-def _labels_only(split: Split) -> Evaluation:
-    return Evaluation(split.name, np.empty((0, NUM_EMOTIONS), np.float32), split.labels)

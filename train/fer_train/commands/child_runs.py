@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import CheckFailedError
+from fer_train.logs import LOG
 from fer_train.runs.run_folder import RunFolder
 
 _POLL_S: Final[float] = 0.5
@@ -31,20 +33,20 @@ def run_all(commands: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) ->
     """
     waiting = [command for command in commands if not RunFolder(command[0]).summary.exists()]
     running: dict[Path, subprocess.Popen[bytes]] = {}
-    with _none_left(running) as told_to_end:
+    with _none_left(running) as asked_to_end:
         while waiting or running:
-            if told_to_end.is_set():
+            if asked_to_end.is_set():
                 raise KeyboardInterrupt
             while waiting and len(running) < at_once:
                 folder, options = waiting.pop(0)
                 running[folder] = _start(folder, options)
-                sys.stderr.write(f"{folder}: begun, log in {log_of(folder)}\n")
+                LOG.info(f"{folder}: begun, log in {log_of(folder)}")
             time.sleep(_POLL_S)
             for folder in [each for each, process in running.items() if process.poll() is not None]:
                 code = running.pop(folder).returncode
                 if code:
                     raise CheckFailedError(f"{folder} ended with {code}: {_last_line(log_of(folder))}")
-                sys.stderr.write(f"{folder}: done. {_last_line(log_of(folder))}\n")
+                LOG.info(f"{folder}: done. {_last_line(log_of(folder))}")
 
 
 def log_of(folder: Path) -> Path:
@@ -55,10 +57,10 @@ def log_of(folder: Path) -> Path:
 @contextmanager
 def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[threading.Event]:
     """Leave no process running. The event is set by ``SIGTERM``, which must not come between a start and its record."""
-    told_to_end = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
+    asked_to_end = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     try:
-        yield told_to_end
+        yield asked_to_end
     finally:
         signal.signal(signal.SIGTERM, before)
         for process in running.values():
@@ -69,8 +71,9 @@ def _none_left(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[thre
 
 def _start(folder: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # --resume begins anew where there is nothing to go on from.
+    # --resume starts again where there is nothing to go on from.
     command = [sys.executable, "-m", "fer_train.commands.train", "--run", str(folder), "--resume", *options]
+    LOG.debug(f"starting {shlex.join(command)}")
     with log_of(folder).open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "160"})
 

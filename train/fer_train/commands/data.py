@@ -7,14 +7,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.files import write_text
 from fer_edge.option_types import gigabytes, whole
 from fer_train.importing.class_names import NUMBERINGS
+from fer_train.logs import LOG
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
+
+if TYPE_CHECKING:
+    from fer_train.importing.importer import ImportReport
 
 _SHOWN = 10
 
@@ -84,6 +89,9 @@ def _parser() -> CommandParser:
     synth.add_argument("--size", type=whole(), default=48, metavar="PX", help="side in pixels (default: %(default)s)")
     synth.add_argument("--seed", type=whole(), default=0, metavar="N", help="another seed, other faces (default: 0)")
     synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
+    parser.add_verbosity()
+    for each in (importing, auditing, synth):
+        each.add_verbosity(again=True)
     return parser
 
 
@@ -102,26 +110,31 @@ def _import(options: argparse.Namespace) -> int:
             force=options.force,
             on_progress=on_progress,
         )
-    say = sys.stdout.write
+    write = sys.stdout.write
     what = f"{counted(report.n_images, 'image')} in {report.target}"
-    say(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
+    write(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
     for split, classes in report.counts.items():
-        say(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
-    for line in report.notes:
-        say(f"note: {line}\n")
-    for name, count in report.dropped.items():
-        say(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven\n")
+        write(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
     if report.cleaned:
-        say(f"cleaned: {report.cleaned}\n")
+        write(f"cleaned: {report.cleaned}\n")
     if report.votes is not None:
-        say(f"crowd votes for {counted(report.votes, 'image')}\n")
-    if report.skipped:
-        say(f"skipped {counted(len(report.skipped), 'file')} without a readable image:\n")
-        for name, reason in report.skipped[:_SHOWN]:
-            say(f"  {name}: {reason}\n")
-        if len(report.skipped) > _SHOWN:
-            say(f"  and {len(report.skipped) - _SHOWN} more, listed in {Path(report.target) / 'manifest.json'}\n")
+        write(f"crowd votes for {counted(report.votes, 'image')}\n")
+    _say_what_is_missing(report)
     return 0
+
+
+def _say_what_is_missing(report: ImportReport) -> None:
+    """Notices of an import: how the source was read, and what of it was not taken."""
+    for line in report.notes:
+        LOG.info(f"note: {line}")
+    for name, count in report.dropped.items():
+        LOG.info(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven")
+    if report.skipped:
+        shown = [f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN]]
+        LOG.warning(f"skipped {counted(len(report.skipped), 'file')} without a readable image: {'; '.join(shown)}")
+        if len(report.skipped) > _SHOWN:
+            more = len(report.skipped) - _SHOWN
+            LOG.warning(f"skipped {more} more, listed in {Path(report.target) / 'manifest.json'}")
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -141,14 +154,14 @@ def _audit(options: argparse.Namespace) -> int:
     with progress_bar("auditing") as on_progress:
         result = audit(dataset, votes=options.votes, label_errors=options.label_errors, on_progress=on_progress)
     for line in dataset.notes:
-        sys.stdout.write(f"note: {line}\n")
+        LOG.info(f"note: {line}")
     print_summary(result, sys.stdout)
     if options.json:
         write_text(options.json, json.dumps(result.as_dict(), indent=1) + "\n")
-        sys.stdout.write(f"wrote {options.json}\n")
+        LOG.info(f"wrote {options.json}")
     if options.html:
         write_report(options.html, result)
-        sys.stdout.write(f"wrote {options.html}\n")
+        LOG.info(f"wrote {options.html}")
     serious = [
         finding.title
         for finding in result.findings
@@ -167,9 +180,7 @@ def _synth(options: argparse.Namespace) -> int:
         total = write_synthetic(
             options.to, counts, size=options.size, seed=options.seed, force=options.force, on_progress=on_progress
         )
-    sys.stdout.write(
-        f"drew {counted(total, 'synthetic face')} of {options.size}x{options.size} pixels in {options.to}\n"
-    )
+    LOG.info(f"drew {counted(total, 'synthetic face')} of {options.size}x{options.size} pixels in {options.to}")
     return 0
 
 

@@ -28,8 +28,9 @@ from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
+from fer_train.logs import LOG
 from fer_train.networks.build import INPUT_SIZES
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
 
 PROG: Final[str] = "fer-train speed"
 TARGET: Final[float] = 0.95
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with quiet_native_libraries():
             try:
                 record = measure(
-                    TrainConfig(
+                    Recipe(
                         input_size=options.input_size,
                         backbone=None,
                         batch_size=options.batch_size,
@@ -58,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                     precisions=options.precision,
                     steps=options.steps,
                     rounds=options.rounds,
-                    say=_say,
                 )
             except ImportError as error:
                 raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
@@ -81,12 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(PROG, body)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
 def _parser() -> CommandParser:
     parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+    parser.add_verbosity()
     parser.add_argument("--input-size", type=int, choices=INPUT_SIZES, default=96, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=whole(1), default=64, help="(default: %(default)s)")
     parser.add_argument("--steps", type=whole(1), default=10, help="of one round (default: %(default)s)")
@@ -107,12 +104,11 @@ def _parser() -> CommandParser:
 
 
 def measure(
-    config: TrainConfig,
+    recipe: Recipe,
     *,
     precisions: Sequence[str],
     steps: int,
     rounds: int,
-    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Images a second of loop and bare step for each precision; keys name their units."""
     import keras
@@ -121,10 +117,10 @@ def measure(
 
     contestants: list[tuple[str, str, Callable[[], object]]] = []
     for precision in precisions:
-        loop, bare = _contestants(dataclasses.replace(config, precision=precision), steps)
+        loop, bare = _contestants(dataclasses.replace(recipe, precision=precision), steps)
         contestants += [(precision, "loop", loop), (precision, "bare", bare)]
     for precision, kind, run in contestants:
-        say(f"compiling {precision} {kind}")
+        LOG.info(f"compiling {precision} {kind}")
         run()
     seconds: dict[tuple[str, str], list[float]] = {(p, kind): [] for p, kind, _ in contestants}
     for turn in range(rounds):
@@ -133,8 +129,8 @@ def measure(
             started = time.perf_counter()
             run()
             seconds[precision, kind].append(time.perf_counter() - started)
-        say(f"round {turn + 1} of {rounds}")
-    images = steps * config.batch_size
+        LOG.info(f"round {turn + 1} of {rounds}")
+    images = steps * recipe.batch_size
     results = []
     for precision in precisions:
         loop_s, bare_s = seconds[precision, "loop"], seconds[precision, "bare"]
@@ -156,10 +152,10 @@ def measure(
         "results": results,
         "rounds": rounds,
         "steps_per_round": steps,
-        "batch_size": config.batch_size,
-        "input_size_px": config.input_size,
-        "mixup_alpha": config.mixup,
-        "cutmix_alpha": config.cutmix,
+        "batch_size": recipe.batch_size,
+        "input_size_px": recipe.input_size,
+        "mixup_alpha": recipe.mixup,
+        "cutmix_alpha": recipe.cutmix,
         "backend": f"keras {keras.__version__} on {keras.backend.backend()}",
         "devices": device_names(),
         "cpus": os.cpu_count(),
@@ -168,7 +164,7 @@ def measure(
     }
 
 
-def _contestants(config: TrainConfig, steps: int) -> tuple[Callable[[], object], Callable[[], object]]:
+def _contestants(recipe: Recipe, steps: int) -> tuple[Callable[[], object], Callable[[], object]]:
     from fer_train.inputs.targets import hard_targets
     from fer_train.inputs.training_data import TrainingData
     from fer_train.runs.run_folder import RunFolder
@@ -176,11 +172,11 @@ def _contestants(config: TrainConfig, steps: int) -> tuple[Callable[[], object],
     from fer_train.training.stage_progress import stage_progress
 
     rng = np.random.default_rng(0)
-    n = steps * config.batch_size
+    n = steps * recipe.batch_size
     images = rng.integers(0, 256, (n, _IMAGE_SIDE, _IMAGE_SIDE), dtype=np.uint8)
     labels = np.arange(n) % NUM_EMOTIONS
     data = TrainingData(images, labels, hard_targets(labels, 0.1), np.ones(n, np.float32), images[:1], labels[:1])
-    stage = FloatStage(config, data, RunFolder(Path(tempfile.gettempdir()) / "fer-speed-writes-nothing"))
+    stage = FloatStage(recipe, data, RunFolder(Path(tempfile.gettempdir()) / "fer-speed-writes-nothing"))
     stage.get_ready()
     epoch = iter(range(1 << 30))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from fer_train.runs.config import GROUPS, OPTIONS
 from fer_train.runs.option import OptionField
+from fer_train.runs.recipe import GROUPS, OPTIONS
 
 _HEAD = """# Options of a training run
 
-`fer-train` writes them to `config.json` in the folder of the run. This page is made from the fields of `TrainConfig`
-([`config.py`](../../train/fer_train/runs/config.py)); after a change, regenerate it with
+`fer-train` writes them to `config.json` in the folder of the run. This page is made from the fields of `Recipe`
+([`config.py`](../../train/fer_train/runs/recipe.py)); after a change, regenerate it with
 `python -m fer_train.commands.option_table > docs/reference/training-options.md`."""
 
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 from fer_edge.errors import UsageError
 from fer_edge.option_types import number, whole
 from fer_train.networks.build import NUM_BLOCKS, STUDENT
-from fer_train.runs.config import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, TrainConfig, load_config
 from fer_train.runs.option import OptionField
+from fer_train.runs.recipe import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
-DEFAULTS: Final = TrainConfig()
+__all__ = ["DEFAULTS", "QUICK", "add_option", "recipe_from", "resumed_recipe", "with_derived_defaults"]
+
+DEFAULTS: Final = Recipe()
 QUICK: Final[dict[str, Any]] = {
     "input_size": 64,
     "epochs": 5,
@@ -30,14 +32,19 @@ QUICK: Final[dict[str, Any]] = {
 }
 """What ``--quick`` stands for: a first model that passes the gate, in minutes on two cores; options beside it win.
 
-Erasing helps long trainings only, and QAT at its usual rate shakes so short a run: on drawn faces it took INT8 from
+Erasing helps long trainings only, and QAT at its usual rate shakes so short a run: on synthetic faces it took INT8 from
 89.6 to 72.9 %, at this rate INT8 stayed at 93.6 %."""
 _TYPES: Final[dict[type, Any]] = {int: whole(least=None), float: number(), str: str, tuple: str}
 """Types for argparse; ranges are checked with the whole recipe, where one option may move another's."""
 
 
 def add_option(group: argparse._ArgumentGroup, field: OptionField) -> None:
-    """Give the parser the option of a field of the recipe."""
+    """Give the parser the option of a field of the recipe.
+
+    Args:
+        group: a group of options of the parser.
+        field: the field.
+    """
     default = f" (default {field.default_text})" if field.default_text else ""
     help_text = (field.option.help + default).replace("%", "%%")
     if field.kind is bool:
@@ -62,6 +69,12 @@ def with_derived_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     - Smaller faces at first and fewer blocks at last where training begins at a backbone, unless live teachers, which
       know one input size, look at the same faces.
     - Votes that were given count by :data:`WEIGHT_OF_VOTES`.
+
+    Args:
+        given: values that were given, by field name.
+
+    Returns:
+        Values by field name.
     """
     derived: dict[str, Any] = {}
     if given.get("network", STUDENT) != STUDENT:
@@ -77,7 +90,7 @@ def with_derived_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**derived, **given}
 
 
-def recipe_from(options: Mapping[str, Any]) -> TrainConfig:
+def recipe_from(options: Mapping[str, Any]) -> Recipe:
     """The recipe that the given options make, checked.
 
     Args:
@@ -97,24 +110,35 @@ def recipe_from(options: Mapping[str, Any]) -> TrainConfig:
         )
     if given.get("translate_votes") and not given.get("soft_labels"):
         raise UsageError("--translate-votes needs the votes; give --soft-labels")
-    config = TrainConfig(**with_derived_defaults(given))
-    if config.live_teachers and (config.stored_teachers or config.progressive_size):
+    recipe = Recipe(**with_derived_defaults(given))
+    if recipe.live_teachers and (recipe.stored_teachers or recipe.progressive_size):
         raise UsageError(
             "live teachers (folders) cannot be combined with files or --progressive-size; give one of them"
         )
-    problems = {name: text for name, field in OPTIONS.items() if (text := field.problem(getattr(config, name)))}
-    if config.epochs < 1 and not config.start_from:
-        problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {config.epochs}"
+    problems = {name: text for name, field in OPTIONS.items() if (text := field.problem(getattr(recipe, name)))}
+    if recipe.epochs < 1 and not recipe.start_from:
+        problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {recipe.epochs}"
     if problems:
         raise UsageError("; ".join(problems.values()))
-    return config
+    return recipe
 
 
-def resumed_recipe(options: Mapping[str, Any], folder: RunFolder) -> TrainConfig:
-    """The recipe of a run that goes on. Raises :class:`UsageError` where given options would change it."""
-    saved = load_config(folder.config)
+def resumed_recipe(options: Mapping[str, Any], folder: RunFolder) -> Recipe:
+    """The recipe of a run that goes on.
+
+    Args:
+        options: values that were given, by field name.
+        folder: the folder of the run.
+
+    Returns:
+        The recipe of the run, with the place of the data set as given.
+
+    Raises:
+        UsageError: an option would change the recipe.
+    """
+    saved = load_recipe(folder.config)
     given = recipe_from({"data": saved.data, **options})
-    names = {field.name for field in dataclasses.fields(TrainConfig)} & options.keys() - {"data"}
+    names = {field.name for field in dataclasses.fields(Recipe)} & options.keys() - {"data"}
     changed = [name for name in sorted(names) if getattr(given, name) != getattr(saved, name)]
     if changed:
         raise UsageError(
@@ -126,7 +150,7 @@ def resumed_recipe(options: Mapping[str, Any], folder: RunFolder) -> TrainConfig
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the recipe among the options, as the recipe holds them."""
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    known = {field.name for field in dataclasses.fields(Recipe)}
     given = {key: value for key, value in options.items() if key in known}
     if options.get("quick"):
         if given.get("network", STUDENT) != STUDENT:

@@ -6,6 +6,8 @@ from typing import Final
 
 from fer_edge.subcommands import Subcommand, Subcommands
 
+__all__ = ["SUBCOMMANDS", "main"]
+
 SUBCOMMANDS: Final = Subcommands(
     "fer-train",
     "fer_train.commands.train:main",

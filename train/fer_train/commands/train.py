@@ -16,13 +16,19 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import whole
 from fer_train.commands.recipe import QUICK, add_option, recipe_from, resumed_recipe
 from fer_train.commands.subcommands import SUBCOMMANDS
-from fer_train.runs.config import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
+from fer_train.runs.recipe import DEVICES, GROUPS, OPTIONS, SOFT, WHAT
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import hosts_from, open_devices
 
+__all__ = ["build_parser", "main"]
+
 
 def build_parser() -> CommandParser:
-    """All options; those that were not given are absent from the result, so that ``--resume`` can tell."""
+    """All options; those that were not given are absent from the result, so that ``--resume`` can tell.
+
+    Returns:
+        The parser of ``fer-train``.
+    """
     parser = CommandParser(
         prog="fer-train",
         description="Train MobileNetV2 on seven emotions: a float stage, then quantisation-aware training.",
@@ -58,7 +64,14 @@ def build_parser() -> CommandParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; returns the exit code of the contract."""
+    """Run ``fer-train`` for one training.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code (see :func:`fer_edge.command.run_command`).
+    """
     return run_command("fer-train", lambda: _train(argv))
 
 
@@ -67,8 +80,8 @@ def _train(argv: Sequence[str] | None) -> int:
     folder = RunFolder(Path(options["run"]))
     hosts = hosts_from(options)
     resume = bool(options.get("resume")) and folder.config.exists()
-    config = resumed_recipe(options, folder) if resume else recipe_from(options)
-    if not config.data:
+    recipe = resumed_recipe(options, folder) if resume else recipe_from(options)
+    if not recipe.data:
         if options.get("resume"):
             raise UsageError(f"{folder.root} holds no run to go on with; give --data to begin one there")
         raise DataError("no data set; give --data with a folder, a zip or fer2013.csv")
@@ -85,14 +98,15 @@ def _train(argv: Sequence[str] | None) -> int:
             from fer_train.training.session import train
         except ImportError as error:
             raise MissingDependencyError.for_extra(error.name or str(error), "train") from error
-        return train(
-            config,
+        train(
+            recipe,
             folder,
             resume=resume,
             cache_dir=options.get("cache_dir"),
             write_logits=options.get("write_logits"),
             devices=devices,
         )
+    return 0
 
 
 if __name__ == "__main__":

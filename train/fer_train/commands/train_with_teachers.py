@@ -7,7 +7,6 @@ folder of its own below ``--runs``: what is finished stays, what was interrupted
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from fer_edge.command import CommandParser, run_command
 from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
+from fer_train.logs import LOG
 
 PROG: Final[str] = "fer-train teach"
 _ALL: Final[str] = "--batch-size 128 --erase 0.2 --checkpoint-seconds 30"
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         student = commands.pop()
         run_all(commands, options.side_by_side)
         run_all([student])
-        sys.stdout.write(f"next: fer-export --int8 --run {options.runs / 'student'} --data {options.data}\n")
+        LOG.info(f"next: fer-export --int8 --run {options.runs / 'student'} --data {options.data}")
         return 0
 
     return run_command(PROG, body)
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+    parser.add_verbosity()
     parser.add_argument("--data", required=True, help="folder, zip or fer2013.csv")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs: three teachers and 'student'")
     parser.add_argument("--soft-labels", type=Path, metavar="CSV", help="FER+ votes, for teachers and student")

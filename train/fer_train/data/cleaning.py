@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_train.data.dataset import Dataset
-from fer_train.data.duplicates import group_copies
+from fer_train.data.duplicates import group_duplicates
 from fer_train.data.memory_map import one_by_one
+
+__all__ = ["CleanReport", "clean_groups", "clean_train", "conflicting_mask"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class CleanReport:
     """How many train images were removed and why; an image counts under the first reason that holds."""
 
     n_train: int
+    """Train images before."""
     n_kept: int
+    """Train images that stay."""
     in_evaluation: int
     """Train images with an exact duplicate in an evaluation split."""
     conflicting: int
@@ -27,6 +31,7 @@ class CleanReport:
     extra_copies: int
     """Further exact duplicates of a train image, with the same label: one stays."""
     kept_per_class: dict[str, int]
+    """Of those that stay, by class."""
 
     @property
     def n_removed(self) -> int:
@@ -34,7 +39,11 @@ class CleanReport:
         return self.n_train - self.n_kept
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values.
+
+        Returns:
+            The fields by name.
+        """
         return asdict(self)
 
     def __str__(self) -> str:
@@ -45,15 +54,23 @@ class CleanReport:
 
 
 def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
-    """Indices of the train images to keep, ``(K,)`` ascending, and what was removed.
+    """What "clean" keeps of the train split.
 
     Removed are: every train image that has an exact duplicate (equal pixels) in an evaluation split of ``dataset``;
     all duplicates in train that carry different labels; of other exact duplicates all but the first.
-    Raises :class:`DataError` when there is no train split.
+
+    Args:
+        dataset: with a train split.
+
+    Returns:
+        ``(kept, report)``: ``(K,)`` int64 indices of the train images to keep, ascending, and what was removed.
+
+    Raises:
+        DataError: there is no train split.
     """
     train = dataset.split("train")
     others = [split for name, split in dataset.splits.items() if name != "train"]
-    groups, *other_groups = group_copies(*(one_by_one(split.images) for split in (train, *others)))
+    groups, *other_groups = group_duplicates(*(one_by_one(split.images) for split in (train, *others)))
     evaluated = np.concatenate(other_groups) if other_groups else np.empty(0, dtype=np.int64)
     return clean_groups(groups, train.labels, evaluated)
 
@@ -61,9 +78,17 @@ def clean_train(dataset: Dataset) -> tuple[npt.NDArray[np.int64], CleanReport]:
 def clean_groups(
     groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], evaluated: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], CleanReport]:
-    """The rule of :func:`clean_train` on group numbers: ``(N,)`` of train, its ``(N,)`` labels, ``(M,)`` of the rest.
+    """The rule of :func:`clean_train` on group numbers.
 
     Images are exact duplicates of each other iff their group numbers are equal.
+
+    Args:
+        groups: ``(N,)`` group number of each train image.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        evaluated: ``(M,)`` group numbers of the images of all other splits.
+
+    Returns:
+        ``(kept, report)`` as of :func:`clean_train`.
     """
     leaked = np.isin(groups, evaluated)
     conflicting = conflicting_mask(groups, labels)
@@ -83,7 +108,15 @@ def clean_groups(
 
 
 def conflicting_mask(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """``(N,)`` mask of images of whose group of duplicates not all carry the same label."""
+    """Which images belong to a group of duplicates that do not all carry the same label.
+
+    Args:
+        groups: ``(N,)`` group number of each image, from 0.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+    Returns:
+        ``(N,)`` mask.
+    """
     if len(groups) == 0:
         return np.zeros(0, dtype=bool)
     n = int(groups.max()) + 1

@@ -21,6 +21,8 @@ import numpy.typing as npt
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 
+__all__ = ["OTHER_COLUMNS", "VOTE_COLUMNS", "Votes", "load_vote_counts", "load_votes"]
+
 VOTE_COLUMNS: Final[dict[str, str]] = {
     "angry": "anger",
     "disgust": "disgust",
@@ -50,13 +52,22 @@ class Votes:
 def load_votes(
     csv_path: str | os.PathLike[str], names: Sequence[str], *, min_share: float = 0.5
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Soft labels ``(N, 7)`` float32, rows summing to 1, and the ``(N,)`` mask of images that have one.
+    """Soft labels from the votes of a crowd.
 
-    ``names`` are those of :class:`fer_train.data.dataset.Split`; only the file name counts. Votes
-    for contempt, unknown and
-    not-a-face are dropped. An image whose seven emotions together got less than ``min_share`` of its votes has no soft
-    label: its row is 0 and its mask False. Raises :class:`DataError` when the file is no vote table, is truncated, or
-    knows none of the images.
+    Votes for contempt, unknown and not-a-face are dropped. An image whose seven emotions together got less than
+    ``min_share`` of its votes has no soft label.
+
+    Args:
+        csv_path: the table of votes.
+        names: names of the images, of which only the file name counts.
+        min_share: least share of the votes, 0 to 1, that the seven emotions together must have got.
+
+    Returns:
+        ``(soft, mask)``: ``(N, 7)`` float32 with rows that sum to 1, or are 0 without a soft label; ``(N,)`` bool,
+            whether there is one.
+
+    Raises:
+        DataError: the file is not a vote table, is truncated, or knows none of the images.
     """
     votes = load_vote_counts(csv_path, names)
     total = votes.emotions.sum(axis=1)
@@ -68,7 +79,18 @@ def load_votes(
 
 
 def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> Votes:
-    """The votes as counted, for each of ``names``. Errors as in :func:`load_votes`."""
+    """The votes as counted.
+
+    Args:
+        csv_path: the table of votes.
+        names: names of the images, of which only the file name counts.
+
+    Returns:
+        The counts, a row per name.
+
+    Raises:
+        DataError: as in :func:`load_votes`.
+    """
     table = _read_table(Path(csv_path))
     emotions = np.zeros((len(names), NUM_EMOTIONS), dtype=np.float32)
     others = np.zeros((len(names), len(OTHER_COLUMNS)), dtype=np.float32)

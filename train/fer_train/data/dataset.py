@@ -20,8 +20,10 @@ from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.system import cache_folder
 from fer_train.data.decoded_cache import cached
 from fer_train.data.folder_layout import SPLITS
-from fer_train.data.readers import open_source
-from fer_train.on_progress import Progress
+from fer_train.data.readers import open_reader
+from fer_train.on_progress import OnProgress
+
+__all__ = ["Dataset", "Split", "load_dataset"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Split:
     """Images, labels and names of one split, all in the same order."""
 
     name: str
+    """``train``, ``validation`` or ``test``."""
     images: npt.NDArray[np.uint8]
     """``(N, S, S)`` grey, read-only; memory-mapped when it comes from :func:`load_dataset`."""
     labels: npt.NDArray[np.int64]
@@ -57,6 +60,7 @@ class Dataset:
     """A data set as decoded once: its splits, what was skipped, and a fingerprint of its content."""
 
     source: Path
+    """The folder or file that was read."""
     splits: dict[str, Split]
     """Keys among ``train``, ``validation``, ``test``; a split that the source lacks is not here."""
     skipped: tuple[tuple[str, str], ...]
@@ -71,7 +75,17 @@ class Dataset:
     """How many images of the source had which size, ``"48x48"`` (width x height), before they were brought to one."""
 
     def split(self, name: str) -> Split:
-        """The split called ``name``. Raises :class:`DataError` when the data set has none of that name."""
+        """The split of that name.
+
+        Args:
+            name: ``train``, ``validation`` or ``test``.
+
+        Returns:
+            The split.
+
+        Raises:
+            DataError: the data set has no split of that name.
+        """
         if name in self.splits:
             return self.splits[name]
         there = ", ".join(self.splits)
@@ -90,18 +104,27 @@ def load_dataset(
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """Read a folder, a zip or a ``fer2013.csv``, decoding it to a memory-mapped cache the first time.
+    """Read a data set, decoding it to a memory-mapped cache the first time.
 
     Images of another size than the most frequent one are squared and resized to it with the device's preprocessing.
-    ``seed`` chooses the validation tenth when the source has no validation split. ``cache_dir`` defaults to
-    ``$XDG_CACHE_HOME/fer-edge-toolkit``. ``on_progress(done, total)`` is called while decoding only.
 
-    Raises :class:`DataError` for a missing or truncated source, an unknown folder, a missing class.
+    Args:
+        source: a folder, a zip or a ``fer2013.csv``.
+        cache_dir: where decoded images are kept; by default ``$XDG_CACHE_HOME/fer-edge-toolkit``.
+        seed: chooses the validation tenth where the source has no validation split.
+        on_progress: called with ``(done, total)`` while decoding, in images or bytes of the source.
+
+    Returns:
+        Its splits; images are memory-mapped from the cache, read-only.
+
+    Raises:
+        DataError: the source is missing, truncated, has an unknown folder, or lacks a class.
+        UsageError: the cache cannot be written.
     """
     cache = Path(cache_dir) if cache_dir is not None else cache_folder()
-    with contextlib.closing(open_source(source)) as opened:
+    with contextlib.closing(open_reader(source)) as opened:
         folder, meta = cached(opened, cache, seed=seed, on_progress=on_progress)
     side = int(meta["side"])
     splits: dict[str, Split] = {}

@@ -29,12 +29,15 @@ from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import GrayImage
 from fer_edge.system import can_write
 from fer_train.data.decoding import BrokenImageError, to_square
-from fer_train.data.duplicates import group_copies, members_of_groups
+from fer_train.data.duplicates import group_duplicates, members_of_groups
 from fer_train.data.folder_layout import SPLITS, require_classes
 from fer_train.data.memory_map import one_by_one, release_pages
-from fer_train.data.records import ImageSource, Record
-from fer_train.on_progress import Progress
+from fer_train.data.records import ImageReader, Record
+from fer_train.logs import LOG
+from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
+
+__all__ = ["BATCH", "FORMAT", "MAX_SIDE", "cached", "choose_tenth", "with_first_reason"]
 
 FORMAT: Final[int] = 2
 MAX_SIDE: Final[int] = 224
@@ -45,15 +48,30 @@ _STALE_S: Final[float] = 24 * 3600.0
 
 
 def cached(
-    source: ImageSource, cache_dir: Path, *, seed: int, on_progress: Progress | None = None
+    reader: ImageReader, cache_dir: Path, *, seed: int, on_progress: OnProgress | None = None
 ) -> tuple[Path, dict[str, Any]]:
-    """Folder and ``meta.json`` of the decoded ``source``, which is decoded now if it never was."""
-    key = hashlib.sha256(f"{FORMAT}\0{source.key()}\0{seed}".encode()).hexdigest()[:32]
+    """A data set decoded on disk; it is decoded now if it never was.
+
+    Args:
+        reader: what reads the data set.
+        cache_dir: the cache folder.
+        seed: chooses the validation tenth where there is no validation split.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        ``(folder, meta)``: the folder of the cache entry, and the content of its ``meta.json``.
+
+    Raises:
+        DataError: the data set cannot be used, or the cache cannot be read back.
+        UsageError: the cache cannot be written.
+    """
+    key = hashlib.sha256(f"{FORMAT}\0{reader.key()}\0{seed}".encode()).hexdigest()[:32]
     folder = cache_dir / "datasets" / key
     meta = _read_meta(folder)
+    LOG.debug(f"decoded images: {folder}{', to be made now' * (meta is None)}")
     if meta is None:
         _require_writable(cache_dir)
-        _build(source, folder, seed, on_progress)
+        _build(reader, folder, seed, on_progress)
         meta = _read_meta(folder)
         if meta is None:
             raise DataError(f"the cache in {folder} cannot be read back; name another one with --cache-dir")
@@ -107,14 +125,14 @@ class _SplitWriter:
             self.handle.close()
 
 
-def _build(source: ImageSource, folder: Path, seed: int, on_progress: Progress | None) -> None:
+def _build(reader: ImageReader, folder: Path, seed: int, on_progress: OnProgress | None) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder.parent)
     building = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
-        meta = _decode_into(source, building, seed, on_progress)
+        meta = _decode_into(reader, building, seed, on_progress)
         (building / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         if _read_meta(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
@@ -135,32 +153,32 @@ def _remove_stale(parent: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Progress | None) -> dict[str, Any]:
-    side = _common_side(source)
+def _decode_into(reader: ImageReader, folder: Path, seed: int, on_progress: OnProgress | None) -> dict[str, Any]:
+    side = _common_side(reader)
     writers = {split: _SplitWriter(folder, split) for split in SPLITS}
     broken: list[tuple[str, str]] = []
     sizes: Counter[str] = Counter()
     try:
-        for record, decoded in ordered_map(lambda record: (record, _decode(record, side)), source.records()):
+        for record, decoded in ordered_map(lambda record: (record, _decode(record, side)), reader.records()):
             if isinstance(decoded, str):
                 broken.append((record.entry.name, decoded))
             else:
                 writers[record.entry.split].append(record, decoded[0])
                 sizes[decoded[1]] += 1
             if on_progress:
-                on_progress(record.position, source.total)
+                on_progress(record.position, reader.total)
     finally:
         for writer in writers.values():
             writer.close()
     counts = {split: np.bincount(writer.labels, minlength=NUM_EMOTIONS).tolist() for split, writer in writers.items()}
     try:
-        require_classes(counts, str(source.path))
+        require_classes(counts, str(reader.path))
     except DataError as error:
-        raise with_first_reason(error, [*source.skipped, *broken]) from error
+        raise with_first_reason(error, [*reader.skipped, *broken]) from error
     names = {split: writer.names for split, writer in writers.items() if writer.names}
     labels = {split: np.array(writer.labels, dtype="<i8") for split, writer in writers.items() if writer.names}
     carved = False
-    has_splits = source.path.suffix.lower() == ".csv" and not source.notes  # a CSV notes it when it has none
+    has_splits = reader.path.suffix.lower() == ".csv" and not reader.notes  # a CSV notes it when it has none
     if "train" in names and "validation" not in names and not has_splits:
         _carve_validation(folder, side, names, labels, seed)
         carved = True
@@ -176,15 +194,23 @@ def _decode_into(source: ImageSource, folder: Path, seed: int, on_progress: Prog
         "side": side,
         "sizes": dict(sizes.most_common(100)),
         "fingerprint": digest.hexdigest(),
-        "skipped": [*source.skipped, *broken],
-        "notes": source.notes,
+        "skipped": [*reader.skipped, *broken],
+        "notes": reader.notes,
         "validation_from_train": carved,
         "splits": {split: {"names": names[split]} for split in SPLITS if split in names},
     }
 
 
 def with_first_reason(error: DataError, skipped: Sequence[tuple[str, str]]) -> DataError:
-    """The same error, which also tells how many files were skipped, and why the first one was."""
+    """The same error, which also tells how many files were skipped, and why the first one was.
+
+    Args:
+        error: what is wrong.
+        skipped: ``(name, reason)`` of each skipped file.
+
+    Returns:
+        The error to raise instead.
+    """
     if not skipped:
         return error
     name, reason = skipped[0]
@@ -200,18 +226,18 @@ def _decode(record: Record, side: int) -> tuple[GrayImage, str] | str:
     return to_square(image, side), f"{image.shape[1]}x{image.shape[0]}"
 
 
-def _common_side(source: ImageSource) -> int:
+def _common_side(reader: ImageReader) -> int:
     """The most frequent side among some images spread over the set, at most :data:`MAX_SIDE`."""
-    every = max(1, source.total // _SAMPLE) if source.path.suffix.lower() != ".csv" else 1
+    every = max(1, reader.total // _SAMPLE) if reader.path.suffix.lower() != ".csv" else 1
     sides: Counter[int] = Counter()
     # A CSV cannot be entered in the middle, and all its images are alike: its first rows are the sample.
-    for record in islice(source.records(), 0, None if every > 1 else _SAMPLE, every):
+    for record in islice(reader.records(), 0, None if every > 1 else _SAMPLE, every):
         try:
             sides[max(record.image.decode().shape)] += 1
         except BrokenImageError:
             continue
     if not sides:
-        raise DataError(f"{source.path} holds no readable image among {_SAMPLE} looked at")
+        raise DataError(f"{reader.path} holds no readable image among {_SAMPLE} looked at")
     most = max(sides.values())
     return min(MAX_SIDE, max(side for side, count in sides.items() if count == most))
 
@@ -238,8 +264,17 @@ def _carve_validation(
 
 
 def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
-    """``(N,)`` mask of a tenth of each class (at least one image), groups of exact duplicates whole."""
-    (groups,) = group_copies(one_by_one(images))
+    """A tenth of each class (at least one image), groups of exact duplicates whole.
+
+    Args:
+        images: ``(N, S, S)`` uint8, grey.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        seed: the same seed gives the same result.
+
+    Returns:
+        ``(N,)`` mask.
+    """
+    (groups,) = group_duplicates(one_by_one(images))
     chosen: npt.NDArray[np.bool_] = np.zeros(len(images), dtype=bool)
     # A group belongs to the class of its first image, so that copies with different labels are not torn apart.
     members = members_of_groups(groups, at_least=1)

@@ -12,6 +12,8 @@ from fer_edge.image_bytes import why_refused
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray, to_gray
 from fer_train.wording import megabytes
 
+__all__ = ["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "BrokenImageError", "decode_image", "to_square"]
+
 MAX_IMAGE_BYTES: Final[int] = 64 << 20
 """An encoded image larger than this is taken for damage or malice, not for a face."""
 MAX_IMAGE_PIXELS: Final[int] = 1 << 26
@@ -23,7 +25,17 @@ class BrokenImageError(InputError):
 
 
 def decode_image(content: bytes) -> GrayImage:
-    """Grey ``(H, W)`` uint8 from an encoded image file. Raises :class:`BrokenImageError`."""
+    """Decode an image file.
+
+    Args:
+        content: bytes of an encoded image file.
+
+    Returns:
+        ``(H, W)`` uint8, grey.
+
+    Raises:
+        BrokenImageError: they cannot be decoded; the message is the reason.
+    """
     if not content:
         raise BrokenImageError("empty file")
     if len(content) > MAX_IMAGE_BYTES:
@@ -46,6 +58,14 @@ def decode_image(content: bytes) -> GrayImage:
 
 
 def to_square(image: GrayImage, side: int) -> GrayImage:
-    """Grey ``(H, W)`` to ``(side, side)`` uint8, squared and resized as the device does with a face box."""
+    """Square and resize an image as the device does with a face box.
+
+    Args:
+        image: ``(H, W)`` uint8, grey.
+        side: in pixels.
+
+    Returns:
+        ``(side, side)`` uint8.
+    """
     height, width = image.shape
     return resize_gray(crop_square(image, (0, 0, width, height)), side)

@@ -8,9 +8,18 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["group_duplicates", "members_of_groups", "pixel_digests"]
+
 
 def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
-    """A 16-byte digest of the shape and pixels of each image; equal for exact duplicates only."""
+    """Digests of the shape and pixels of images; equal for exact duplicates only.
+
+    Args:
+        images: uint8 arrays of any shape.
+
+    Returns:
+        One digest of 16 bytes (BLAKE2b) per image.
+    """
     digests = []
     for image in images:
         shape = f"{image.shape}".encode()[:16]  # blake2b takes 16 bytes of personalisation
@@ -18,8 +27,15 @@ def pixel_digests(images: Iterable[npt.NDArray[np.uint8]]) -> list[bytes]:
     return digests
 
 
-def group_copies(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int64]]:
-    """For each split an ``(N,)`` array of group numbers; two images are exact duplicates iff theirs are equal."""
+def group_duplicates(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.int64]]:
+    """Number images so that two are exact duplicates iff their numbers are equal.
+
+    Args:
+        *splits: images of each split, uint8.
+
+    Returns:
+        For each split ``(N,)`` int64 group numbers, from 0 through all splits.
+    """
     number_of: dict[bytes, int] = {}
     return [
         np.array([number_of.setdefault(digest, len(number_of)) for digest in pixel_digests(split)], dtype=np.int64)
@@ -28,7 +44,15 @@ def group_copies(*splits: Iterable[npt.NDArray[np.uint8]]) -> list[npt.NDArray[n
 
 
 def members_of_groups(groups: npt.NDArray[np.int64], at_least: int = 2) -> list[npt.NDArray[np.int64]]:
-    """Indices of each group's members, ascending, for groups of ``at_least`` members, ordered by first member."""
+    """Indices of each group's members, ascending, ordered by first member.
+
+    Args:
+        groups: ``(N,)`` group number of each image.
+        at_least: how many members a group must have.
+
+    Returns:
+        One ``(M,)`` int64 array of indices per group.
+    """
     if len(groups) == 0:
         return []
     order = np.argsort(groups, kind="stable")

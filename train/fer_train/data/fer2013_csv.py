@@ -22,6 +22,8 @@ from fer_train.data.emotion_words import emotion_of, plain
 from fer_train.data.folder_layout import Entry
 from fer_train.data.records import Record
 
+__all__ = ["CSV_LABELS", "CSV_SPLITS", "NO_USAGE", "CsvReader", "parse_pixels"]
+
 CSV_LABELS: Final[tuple[int, ...]] = (0, 1, 2, 3, 5, 6, 4)
 """``fer2013.csv`` numbers angry, disgust, fear, happy, sad, surprise, neutral; this maps them to our order."""
 CSV_SPLITS: Final[dict[str, str]] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -44,11 +46,17 @@ NO_USAGE: Final[str] = (
 )
 
 
-class CsvSource:
+class CsvReader:
     """``fer2013.csv``, columns ``emotion, pixels, Usage``, read row by row, never as a whole.
 
     Also as other programs save it again: another order of columns or an index before them, other letter case, ``;`` or
     tabs between columns, quotes, a byte order mark, ``3.0`` or ``happy`` for 3, no Usage at all.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: the first line lacks a column.
     """
 
     numbering = None
@@ -82,7 +90,11 @@ class CsvSource:
         self.notes = [] if self._columns["usage"] >= 0 else [NO_USAGE]
 
     def key(self) -> str:
-        """Digest of size, time of change, and both ends: 287 MB are not read twice."""
+        """Digest of size, time of change, and both ends: 287 MB are not read twice.
+
+        Returns:
+            SHA-256 in hexadecimal digits.
+        """
         stat = self.path.stat()
         digest = hashlib.sha256(f"{self.path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         with self.path.open("rb") as handle:
@@ -94,7 +106,11 @@ class CsvSource:
     def records(self) -> Iterator[Record]:
         """Images in the order of the rows; the name is ``<Usage>_row<row>``, rows counted from 0 after the header.
 
-        Raises :class:`DataError` when the last row breaks off.
+        Yields:
+            One record per image.
+
+        Raises:
+            DataError: the last row breaks off, or there is no image at all.
         """
         self.skipped.clear()
         position = 0
@@ -184,7 +200,17 @@ class _PixelText:
 
 
 def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
-    """``(N,)`` uint8 from decimal numbers with blanks between. Raises :class:`BrokenImageError`."""
+    """Pixels that are written as text.
+
+    Args:
+        text: decimal numbers with blanks between them, or a list as Python prints it.
+
+    Returns:
+        ``(N,)`` uint8.
+
+    Raises:
+        BrokenImageError: there is something else, or a number outside 0 to 255.
+    """
     # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
     if text[:1] == b"[":  # a list, as Python prints it
         text = text.strip(b"[]").replace(b",", b" ")

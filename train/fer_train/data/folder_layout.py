@@ -16,6 +16,22 @@ from fer_edge.command import did_you_mean
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS
 
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "NOT_AN_IMAGE",
+    "SPLITS",
+    "SPLIT_FOLDERS",
+    "Entry",
+    "Layout",
+    "LayoutRule",
+    "assign",
+    "class_of",
+    "find_root",
+    "is_clutter",
+    "require_classes",
+    "split_of_file",
+]
+
 SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
 SPLIT_FOLDERS: Final[dict[str, str]] = {
     "train": "train",
@@ -36,7 +52,9 @@ class Entry:
     name: str
     """Path below the data set's root, with forward slashes."""
     split: str
+    """``train``, ``validation`` or ``test``."""
     label: int
+    """0..6 in the order of :data:`fer_edge.labels.EMOTIONS`."""
     path: PurePosixPath = field(default=PurePosixPath(), compare=False)
     """Path below the folder or the archive that was given, which may wrap the root."""
 
@@ -46,6 +64,7 @@ class Layout:
     """What a folder or an archive holds."""
 
     entries: list[Entry] = field(default_factory=list)
+    """The images, sorted by name."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """``(name, reason)`` of files that are not images."""
     dropped: dict[str, int] = field(default_factory=dict)
@@ -61,14 +80,29 @@ LayoutRule = Callable[[Iterable[PurePosixPath], str], Layout]
 
 
 def is_clutter(path: PurePosixPath) -> bool:
-    """Whether operating systems, and not people, put this file there (``.DS_Store``, ``Thumbs.db``, ``__MACOSX``)."""
+    """Whether operating systems, and not people, put this file there (``.DS_Store``, ``Thumbs.db``, ``__MACOSX``).
+
+    Args:
+        path: relative path of the file.
+
+    Returns:
+        True for clutter.
+    """
     return any(part.startswith(".") or part.lower() in _IGNORED_NAMES for part in path.parts)
 
 
 def find_root(paths: Iterable[PurePosixPath], where: str) -> PurePosixPath:
-    """The folder that holds ``train/`` or ``test/``, however deep it is wrapped; ``.`` when it is the top.
+    """The folder that holds ``train/`` or ``test/``, however deep it is wrapped.
 
-    Raises :class:`DataError` when there is none or more than one.
+    Args:
+        paths: relative paths of files.
+        where: what the files are part of, for messages.
+
+    Returns:
+        The folder; ``.`` when it is the top.
+
+    Raises:
+        DataError: there is none or more than one.
     """
     roots: set[PurePosixPath] = set()
     for path in paths:
@@ -88,7 +122,18 @@ def find_root(paths: Iterable[PurePosixPath], where: str) -> PurePosixPath:
 
 
 def class_of(folder: str, where: str) -> int:
-    """Label of a class folder (any letter case). Raises :class:`DataError` for a folder that is none of the seven."""
+    """The class that a folder is named after.
+
+    Args:
+        folder: name of the folder, in any letter case.
+        where: the folder, for messages.
+
+    Returns:
+        Its label, 0..6.
+
+    Raises:
+        DataError: it is none of the seven.
+    """
     try:
         return EMOTIONS.index(folder.lower())
     except ValueError:
@@ -106,7 +151,15 @@ def class_of(folder: str, where: str) -> int:
 def assign(paths: Iterable[PurePosixPath], where: str) -> Layout:
     """The layout of files in class folders named like the seven emotions.
 
-    ``paths`` are relative file paths. Raises :class:`DataError` for an unknown folder or no data set at all.
+    Args:
+        paths: relative paths of files.
+        where: what the files are part of, for messages.
+
+    Returns:
+        The entries, and what was skipped.
+
+    Raises:
+        DataError: a folder is unknown, or there is no data set at all.
     """
     files = [path for path in paths if not is_clutter(path)]
     root = find_root(files, where)
@@ -135,14 +188,30 @@ def assign(paths: Iterable[PurePosixPath], where: str) -> Layout:
 
 
 def split_of_file(folder_split: str, file_name: str) -> str:
-    """Split of a file in the folder of ``folder_split``: FER-2013's PublicTest lies in ``test/``."""
+    """Which split a file belongs to: FER-2013's PublicTest lies in ``test/``.
+
+    Args:
+        folder_split: split of its folder.
+        file_name: name of the file.
+
+    Returns:
+        ``train``, ``validation`` or ``test``.
+    """
     if folder_split == "test" and file_name.startswith("PublicTest_"):
         return "validation"
     return folder_split
 
 
 def require_classes(counts: dict[str, list[int]], where: str) -> None:
-    """Raise :class:`DataError` when a split has images but none of some class. ``counts``: split -> seven counts."""
+    """Make sure that every split with images has all seven classes.
+
+    Args:
+        counts: split -> images of each of the seven classes.
+        where: what the files are part of, for messages.
+
+    Raises:
+        DataError: a split has images but none of some class, or there are no images at all.
+    """
     if not any(sum(classes) for classes in counts.values()):
         raise DataError(f"{where} holds no readable image")
     for split, classes in counts.items():

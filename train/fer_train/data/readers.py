@@ -17,30 +17,49 @@ from pathlib import Path, PurePosixPath
 from fer_edge.errors import DataError
 from fer_edge.preprocess import GrayImage
 from fer_train.data.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_image
-from fer_train.data.fer2013_csv import CsvSource
+from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
-from fer_train.data.records import ImageSource, Record
+from fer_train.data.records import ImageReader, Record
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
+from fer_train.logs import LOG
 from fer_train.wording import megabytes
 
+__all__ = ["FolderReader", "ZipReader", "open_reader"]
 
-def open_source(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageSource:
-    """The source that ``path`` means. Raises :class:`DataError` when it is none of the three kinds."""
-    source = Path(path)
+
+def open_reader(path: str | os.PathLike[str], rule: LayoutRule = assign) -> ImageReader:
+    """What reads the data set at ``path``.
+
+    Args:
+        path: a folder, a zip or a ``fer2013.csv``.
+        rule: which split and class each file belongs to; not asked for a CSV.
+
+    Returns:
+        A reader, to be closed.
+
+    Raises:
+        DataError: it is none of the three kinds.
+    """
+    opened = _opened(Path(path), rule)
+    LOG.debug(f"{path} is read by {type(opened).__name__}")
+    return opened
+
+
+def _opened(source: Path, rule: LayoutRule) -> ImageReader:
     if source.is_dir():
-        return FolderSource(source, rule)
+        return FolderReader(source, rule)
     if not source.exists():
         raise DataError(f"no data set at {source}; expected a folder, a zip or a fer2013.csv")
     if source.stat().st_size == 0:
         raise DataError(f"{source} is empty; expected a folder, a zip or a fer2013.csv")
     if source.suffix.lower() == ".csv":
-        return CsvSource(source)
+        return CsvReader(source)
     if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
-        return ZipSource(source, rule)
+        return ZipReader(source, rule)
     raise DataError(f"{source} is not a data set; expected a folder, a zip or a fer2013.csv")
 
 
-class _ListedSource:
+class _ListedReader:
     """What folders and zips share: files that a layout rule sorts into splits and classes, when that is needed.
 
     A data set that is in the cache is recognised by its key alone; then no list of its files is ever made.
@@ -86,8 +105,13 @@ class _ListedSource:
         return self.layout.numbering
 
 
-class FolderSource(_ListedSource):
-    """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not."""
+class FolderReader(_ListedReader):
+    """``train/<class>/*`` and its siblings on disk. Links to files are followed, links to folders are not.
+
+    Args:
+        path: the folder.
+        rule: which split and class each file belongs to.
+    """
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
         super().__init__(path, rule)
@@ -97,14 +121,22 @@ class FolderSource(_ListedSource):
         return [PurePosixPath(name) for name, _, _ in self._files]
 
     def key(self) -> str:
-        """Digest of the folder's path and of every file's name, size and time of change."""
+        """Digest of the folder's path and of every file's name, size and time of change.
+
+        Returns:
+            A digest in hexadecimal digits.
+        """
         digest = hashlib.sha256(str(self.path.resolve()).encode(errors="surrogateescape"))
         for name, size, changed in self._files:
             digest.update(f"{name}\0{size}\0{changed}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def records(self) -> Iterator[Record]:
-        """Images sorted by name."""
+        """Images sorted by name.
+
+        Yields:
+            One record per image.
+        """
         for position, entry in enumerate(self.layout.entries, start=1):
             yield Record(entry, _ImageFile(self.path / entry.path), position)
 
@@ -139,8 +171,13 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield Path(item.path), item.stat()
 
 
-class ZipSource(_ListedSource):
-    """The same layout inside a zip, read in place without unpacking."""
+class ZipReader(_ListedReader):
+    """The same layout inside a zip, read in place without unpacking.
+
+    Args:
+        path: the archive.
+        rule: which split and class each file belongs to.
+    """
 
     def __init__(self, path: Path, rule: LayoutRule = assign) -> None:
         super().__init__(path, rule)
@@ -165,14 +202,22 @@ class ZipSource(_ListedSource):
         return self._members
 
     def key(self) -> str:
-        """Digest of what the archive's directory says of its members: names, sizes, checksums."""
+        """Digest of what the archive's directory says of its members: names, sizes, checksums.
+
+        Returns:
+            A digest in hexadecimal digits.
+        """
         if self._digest is None:
             lines = (f"{info.filename}\0{info.CRC}\0{info.file_size}\0" for info in self._archive.infolist())
             self._digest = hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         return self._digest
 
     def records(self) -> Iterator[Record]:
-        """Images sorted by name."""
+        """Images sorted by name.
+
+        Yields:
+            One record per image.
+        """
         for position, entry in enumerate(self.layout.entries, start=1):
             yield Record(entry, _ZipMember(self._archive, self._members[entry.path]), position)
 

@@ -10,16 +10,32 @@ from typing import Protocol
 from fer_edge.preprocess import GrayImage
 from fer_train.data.folder_layout import Entry
 
+__all__ = ["ImageReader", "Record", "StoredImage"]
+
 
 class StoredImage(Protocol):
     """One image where it lies; reading is put off until it is asked for."""
 
     def encoded(self) -> bytes:
-        """The content of an image file. Raises :class:`BrokenImageError`."""
+        """The content of an image file.
+
+        Returns:
+            Bytes of an image file.
+
+        Raises:
+            BrokenImageError: they cannot be read.
+        """
         ...
 
     def decode(self) -> GrayImage:
-        """Grey ``(H, W)`` uint8. Raises :class:`BrokenImageError`."""
+        """The image.
+
+        Returns:
+            ``(H, W)`` uint8, grey.
+
+        Raises:
+            BrokenImageError: it cannot be decoded.
+        """
         ...
 
 
@@ -28,15 +44,18 @@ class Record:
     """One labelled image."""
 
     entry: Entry
+    """Its name, split and class."""
     image: StoredImage
+    """Its pixels, not yet read."""
     position: int
     """How far reading has come, in the unit of the source's ``total``."""
 
 
-class ImageSource(Protocol):
+class ImageReader(Protocol):
     """Something that :func:`fer_train.data.dataset.load_dataset` can read."""
 
     path: Path
+    """The folder or file that is read."""
 
     @property
     def total(self) -> int:
@@ -64,11 +83,19 @@ class ImageSource(Protocol):
         ...
 
     def key(self) -> str:
-        """What changes when the content changes; cheap to compute."""
+        """What changes when the content changes; cheap to compute.
+
+        Returns:
+            Text for the name of a cache entry.
+        """
         ...
 
     def records(self) -> Iterator[Record]:
-        """All images in a fixed order; they can be decoded until :meth:`close`."""
+        """All images in a fixed order; they can be decoded until :meth:`close`.
+
+        Yields:
+            One record per image.
+        """
         ...
 
     def close(self) -> None:

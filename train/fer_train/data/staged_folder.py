@@ -13,14 +13,23 @@ from typing import Any, Final
 from fer_edge.errors import DataError
 from fer_edge.files import write_text
 
+__all__ = ["MANIFEST", "check_target", "staged_folder", "write_new"]
+
 MANIFEST: Final[str] = "manifest.json"
 _JOURNAL: Final[str] = ".journal.json"
 
 
 def check_target(target: Path, force: bool) -> None:
-    """Raise :class:`DataError` when ``target`` holds something that must not be replaced.
+    """Make sure that ``target`` may be made.
 
     Even with ``force`` only a folder that one of our commands made (it holds our manifest) is replaced.
+
+    Args:
+        target: the folder that is to be made.
+        force: replace a folder that one of our commands made.
+
+    Raises:
+        DataError: it holds something that must not be replaced.
     """
     if not target.exists():
         return
@@ -38,6 +47,17 @@ def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> 
 
     After an expected error it is removed. After a kill it stays, and the next call with an equal ``job`` is given the
     same folder with what is already in it; another ``job`` starts with an empty one.
+
+    Args:
+        target: the folder that is to appear.
+        job: what is done, as JSON values.
+        force: replace a folder that one of our commands made.
+
+    Yields:
+        The hidden folder.
+
+    Raises:
+        DataError: ``target`` holds something that must not be replaced.
     """
     check_target(target, force)
     target = target.resolve()
@@ -79,6 +99,10 @@ def write_new(path: Path, content: bytes) -> None:
 
     Unlike :func:`fer_edge.files.write_bytes` it does not wait for the disk, which for 30,000 files would take minutes;
     after a power cut the comparison with the source finds and replaces what was lost.
+
+    Args:
+        path: the file.
+        content: all bytes of the file.
     """
     try:
         if path.stat().st_size == len(content) and path.read_bytes() == content:

@@ -17,6 +17,8 @@ from fer_edge.errors import DataError, MissingDependencyError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.data.crowd_votes import Votes, load_vote_counts
 
+__all__ = ["log_loss", "translated_votes"]
+
 _FOLDS: Final[int] = 5
 _FLOOR: Final[float] = 0.05
 """Added to a share before its logarithm is taken: half a vote of ten."""
@@ -25,11 +27,22 @@ _FLOOR: Final[float] = 0.05
 def translated_votes(
     csv_path: Path, names: tuple[str, ...], labels: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Soft labels ``(N, 7)`` float32, rows summing to 1, and the ``(N,)`` mask of images that have votes.
+    """Soft labels that predict the labels from the votes.
 
     A multinomial logistic regression from the shares of all ten answers to the labels, fitted on these very images in
-    five folds: each image's row comes from a fit that did not see its label. Raises :class:`DataError` when the file is
-    no vote table, or a class has fewer than five images with votes.
+    five folds: each image's row comes from a fit that did not see its label.
+
+    Args:
+        csv_path: the table of votes.
+        names: names of the images, of which only the file name counts.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+    Returns:
+        ``(soft, known)``: ``(N, 7)`` float32, rows that sum to 1, and ``(N,)`` bool, whether an image has votes.
+
+    Raises:
+        DataError: the file is not a vote table, or a class has fewer than five images with votes.
+        MissingDependencyError: scikit-learn is not installed.
     """
     votes = load_vote_counts(csv_path, names)
     known = votes.found & (votes.emotions.sum(axis=1) + votes.others.sum(axis=1) > 0)
@@ -45,7 +58,15 @@ def translated_votes(
 
 
 def log_loss(soft: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    """Mean negative log-likelihood of ``labels`` under ``(N, 7)`` soft labels, in nats; shares below 0.001 count so."""
+    """Mean negative log-likelihood of labels under soft labels; shares below 0.001 count as 0.001.
+
+    Args:
+        soft: ``(N, 7)`` soft labels.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+    Returns:
+        The mean, in nats.
+    """
     return float(-np.log(np.maximum(soft[np.arange(len(labels)), labels], 1e-3)).mean())
 
 

@@ -14,6 +14,18 @@ from typing import Final
 
 from fer_edge.errors import DataError
 
+__all__ = [
+    "DAMAGED_MEMBER",
+    "check_members",
+    "check_size",
+    "directory_digest",
+    "extract_member",
+    "open_zip",
+    "read_member",
+    "refuse_climbing",
+    "too_large",
+]
+
 _END_RECORD: Final[int] = 22
 _LONGEST_TAIL: Final[int] = _END_RECORD + 0xFFFF  # the record that ends an archive, and its comment
 
@@ -22,7 +34,17 @@ DAMAGED_MEMBER: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplemente
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """A zip archive for reading. Raises :class:`DataError` when it is truncated or no zip at all."""
+    """Open a zip archive for reading.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The archive, to be closed.
+
+    Raises:
+        DataError: it is not a zip archive, or is truncated.
+    """
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, UnicodeDecodeError) as error:
@@ -36,8 +58,14 @@ def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
 def directory_digest(path: Path) -> str | None:
     """SHA-256 of an archive's central directory, which holds name, size and CRC-32 of every member.
 
-    It identifies the content without listing the members, in constant memory. None when the directory is not found at
-    the usual place (a truncated archive, or one of more than 4 GiB).
+    It identifies the content without listing the members, in constant memory.
+
+    Args:
+        path: the archive.
+
+    Returns:
+        The digest in hexadecimal digits. None when the directory is not found at the usual place (a truncated archive,
+            or one of more than 4 GiB).
     """
     digest = hashlib.sha256()
     with path.open("rb") as handle:
@@ -67,7 +95,14 @@ def directory_digest(path: Path) -> str | None:
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Content of a member, never more than its declared size, checked against its CRC.
 
-    Raises one of :data:`DAMAGED_MEMBER`.
+    It raises one of :data:`DAMAGED_MEMBER`.
+
+    Args:
+        archive: the archive, open.
+        info: the member.
+
+    Returns:
+        All of its bytes.
     """
     with archive.open(info) as handle:
         # A length keeps zipfile from inflating beyond it, which a plain read() of a lying member would do.
@@ -78,14 +113,31 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def refuse_climbing(name: str, where: str | os.PathLike[str]) -> None:
-    """Raise :class:`DataError` for a member whose path is absolute, climbs, or could on another system."""
+    """Refuse a member whose path leaves the folder that it is unpacked to.
+
+    Args:
+        name: path of a member.
+        where: the archive, for messages.
+
+    Raises:
+        DataError: the path is absolute, climbs, or could on another system.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in "".join(path.parts[:1]):
         raise DataError(f"{where}: refused, the member {name!r} has a path that climbs out")
 
 
 def too_large(where: str | os.PathLike[str], size: int, max_bytes: int) -> DataError:
-    """The error for an archive that unpacks to ``size`` bytes."""
+    """The error for an archive that unpacks to too much.
+
+    Args:
+        where: the archive, for messages.
+        size: bytes that it unpacks to.
+        max_bytes: the most bytes that it may unpack to.
+
+    Returns:
+        The error, to be raised.
+    """
     return DataError(
         f"{where}: refused, it unpacks to {size / 1e9:.1f} GB, more than {max_bytes / 1e9:.1f}; "
         "raise the limit with --max-size"
@@ -93,7 +145,15 @@ def too_large(where: str | os.PathLike[str], size: int, max_bytes: int) -> DataE
 
 
 def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str]) -> None:
-    """Raise :class:`DataError` for a member that is a link or whose path leaves the archive's folder."""
+    """Refuse archives with links or climbing paths.
+
+    Args:
+        infos: members.
+        where: the archive, for messages.
+
+    Raises:
+        DataError: a member is a link, or its path leaves the archive's folder.
+    """
     for info in infos:
         refuse_climbing(info.orig_filename, where)
         refuse_climbing(info.filename, where)
@@ -102,14 +162,33 @@ def check_members(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str
 
 
 def check_size(infos: Iterable[zipfile.ZipInfo], where: str | os.PathLike[str], max_bytes: int) -> None:
-    """Raise :class:`DataError` when the archive says that it unpacks to more than ``max_bytes``."""
+    """Refuse an archive that unpacks to more than a limit.
+
+    Args:
+        infos: members.
+        where: the archive, for messages.
+        max_bytes: the most bytes that it may unpack to.
+
+    Raises:
+        DataError: the archive says that it unpacks to more.
+    """
     total = sum(info.file_size for info in infos)
     if total > max_bytes:
         raise too_large(where, total, max_bytes)
 
 
 def extract_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, to: Path, where: str | os.PathLike[str]) -> None:
-    """Unpack one member to the file ``to``, in pieces and never beyond its declared size."""
+    """Unpack one member to the file ``to``, in pieces and never beyond its declared size.
+
+    Args:
+        archive: the archive, open.
+        info: the member.
+        to: the file to write.
+        where: the archive, for messages.
+
+    Raises:
+        DataError: the member is damaged.
+    """
     left = info.file_size
     try:
         with archive.open(info) as member, to.open("wb") as output:

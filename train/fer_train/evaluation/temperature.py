@@ -8,12 +8,29 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
+from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
 from fer_train.networks.build import OUTPUT_NAME
+
+__all__ = [
+    "FLOAT",
+    "INT8",
+    "QAT",
+    "RECORD",
+    "Temperatures",
+    "cross_fitted_error",
+    "describe",
+    "fit_temperature",
+    "fold",
+    "load_temperatures",
+    "save_folded",
+    "summarize",
+    "temper",
+]
 
 RECORD: Final[str] = "temperature.json"
 FLOAT, QAT, INT8 = "float", "qat", "int8"
@@ -21,31 +38,49 @@ _COLDEST, _HOTTEST = 0.05, 20.0
 _LEAST_PROBABILITY: Final[float] = 1e-30
 _RANGES: Final[tuple[str, ...]] = ("kernel_min", "kernel_max", "pre_activation_min", "pre_activation_max")
 
-Probabilities = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Temperatures:
     """T of both networks of a run; ``folded`` when the weights beside the record have it in them already."""
 
     float_: float
+    """T of the float network."""
     qat: float | None
+    """T of the QAT network; None without a QAT stage."""
     folded: bool
+    """Whether the weights beside the record have them in them already."""
     record: dict[str, Any]
+    """Content of ``temperature.json``."""
 
 
-def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """``softmax(logits / T)`` ``(N, 7)`` of a network that gives ``softmax(logits)``: their logarithms do."""
+def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
+    """Divide the logits behind probabilities by a temperature (Guo et al. 2017, section 4.2).
+
+    Logits are defined up to a constant per image, so the logarithms of the probabilities serve as logits.
+
+    Args:
+        probabilities: ``softmax(logits)``, ``(N, 7)`` float32.
+        temperature: T, above 0; 1 changes nothing.
+
+    Returns:
+        ``softmax(logits / T)``, ``(N, 7)`` float32.
+    """
     scaled = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY)) / temperature
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """The T in [0.05, 20] that minimises the mean negative log-likelihood of ``labels`` ``(N,)``.
+def fit_temperature(probabilities: FloatArray, labels: Labels) -> float:
+    """The T in [0.05, 20] that minimises the mean negative log-likelihood of the labels.
 
     The likelihood is concave in 1 / T, so its slope, mean(z of the label) - mean(expected z), crosses zero once.
+
+    Args:
+        probabilities: ``(N, 7)`` float32, at T = 1.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+    Returns:
+        T.
     """
     z = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY))
     own = z[np.arange(len(labels)), labels].mean()
@@ -59,8 +94,16 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     return float(2.0 / (low + high))
 
 
-def cross_fitted_error(probabilities: Probabilities, labels: Labels) -> float:
-    """Calibration error of images each of which was tempered by a T that was fitted without it (two seeded halves)."""
+def cross_fitted_error(probabilities: FloatArray, labels: Labels) -> float:
+    """Calibration error of images each of which was tempered by a T that was fitted without it (two seeded halves).
+
+    Args:
+        probabilities: ``(N, 7)`` float32, at T = 1.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+
+    Returns:
+        The expected calibration error, 0 to 1; NaN for too few images.
+    """
     half = np.random.default_rng(0).permutation(len(labels)) % 2 == 0
     out = np.empty_like(probabilities)
     for part in (half, ~half):
@@ -71,9 +114,14 @@ def cross_fitted_error(probabilities: Probabilities, labels: Labels) -> float:
 
 
 def fold(model: Any, temperature: float) -> None:
-    """Divide the logits of ``model`` by ``temperature``, in place: float (any Keras) or wrapped by tfmot.
+    """Divide the logits of ``model`` by ``temperature``, in place.
 
-    Raises :class:`ModelError` when the last layer is not one of ours.
+    Args:
+        model: a float network of any Keras, or one wrapped by tfmot.
+        temperature: T, above 0; 1 changes nothing.
+
+    Raises:
+        ModelError: the last layer is not one of ours.
     """
     layer = next((layer for layer in model.layers if layer.name in (OUTPUT_NAME, f"quant_{OUTPUT_NAME}")), None)
     if layer is None:
@@ -90,11 +138,21 @@ def fold(model: Any, temperature: float) -> None:
 
 
 def load_temperatures(folder: Path) -> Temperatures | None:
-    """The record in a run or packed folder; None where there is none. Raises :class:`ModelError` when it is damaged."""
+    """Read ``temperature.json``.
+
+    Args:
+        folder: a run folder, or one of packed weights.
+
+    Returns:
+        The record; None where there is none.
+
+    Raises:
+        ModelError: the record is damaged.
+    """
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        describe(record)  # all that people are told is there
+        describe(record)  # all that it reads is there
         qat = record.get(QAT, {}).get("temperature")
         found = Temperatures(
             float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
@@ -109,18 +167,30 @@ def load_temperatures(folder: Path) -> Temperatures | None:
 
 
 def save_folded(record: Temperatures, folder: Path) -> None:
-    """Write the record beside weights that have the temperatures in them, so that nobody folds them again."""
+    """Write the record beside weights that have the temperatures in them, so that nobody folds them again.
+
+    Args:
+        record: the temperatures.
+        folder: of the weights.
+    """
     write_text(folder / RECORD, json.dumps(record.record | {"folded": True}, indent=2) + "\n")
 
 
 def describe(record: dict[str, Any]) -> str:
-    """One line for people: both temperatures, what they were fitted on, calibration errors before and after."""
+    """One line for people: both temperatures, what they were fitted on, ECE before and after.
+
+    Args:
+        record: content of ``temperature.json``.
+
+    Returns:
+        The line.
+    """
     parts = []
     for key, name in ((FLOAT, "float"), (QAT, "INT8")):
         if key in record:
             part = record[key]
             parts.append(
-                f"{name} T = {part['temperature']:.3f}, calibration error "
+                f"{name} T = {part['temperature']:.3f}, ECE "
                 f"{part['expected_calibration_error_before']:.4f} -> {part['expected_calibration_error_after']:.4f}, "
                 f"{part['decisions_changed']} decisions changed"
             )
@@ -128,7 +198,15 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def summarize(after: dict[str, Evaluation], record: dict[str, Any]) -> dict[str, Any]:
-    """``summary.json``: the evaluations after folding, with T and the calibration error before it."""
+    """What ``summary.json`` holds: the evaluations after folding, with T and the ECE before it.
+
+    Args:
+        after: the evaluations after folding, by name of the model.
+        record: content of ``temperature.json``.
+
+    Returns:
+        Figures by name of the model.
+    """
     summary = {name: evaluation.as_dict() for name, evaluation in after.items()}
     for name, figures in summary.items():
         part = record[FLOAT if name == FLOAT else QAT]

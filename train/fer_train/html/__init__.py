@@ -15,6 +15,8 @@ from fer_edge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["render", "require_jinja"]
+
 
 def require_jinja() -> None:
     """Fail before the work that a page would show, not after it.

@@ -26,6 +26,8 @@ from fer_train.data.folder_layout import (
     split_of_file,
 )
 
+__all__ = ["DROPPED_CLASSES", "NUMBERINGS", "better_numbering", "import_rule", "split_folder"]
+
 DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
     {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
 )
@@ -48,7 +50,17 @@ NUMBERINGS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def import_rule(numbering: str | None = None) -> LayoutRule:
-    """The rule that maps other spellings; ``numbering`` says whose numbers numbered class folders are."""
+    """The rule that maps other people's spellings.
+
+    Args:
+        numbering: whose numbers numbered class folders are, a key of :data:`NUMBERINGS`; None guesses.
+
+    Returns:
+        The layout rule of ``fer-data import``.
+
+    Raises:
+        UsageError: an unknown numbering.
+    """
     if numbering is not None and numbering not in NUMBERINGS:
         raise UsageError(f"unknown numbering {numbering!r}; expected one of {', '.join(NUMBERINGS)}")
 
@@ -94,7 +106,7 @@ def _map(paths: list[PurePosixPath], where: str, numbering: str | None) -> Layou
 def _folder_table(
     images: list[PurePosixPath], where: str, numbering: str | None, layout: Layout
 ) -> dict[PurePosixPath, str]:
-    """Folder -> one of our classes or a dropped one; ``layout`` is told whose numbers were taken.
+    """Folder -> one of our classes or a dropped one; ``layout`` records whose numbers were taken.
 
     Raises :class:`DataError` for folders that are neither.
     """
@@ -161,9 +173,14 @@ _NEAR: Final[float] = 0.15
 
 
 def better_numbering(counts: Mapping[int, int], taken: str) -> str | None:
-    """A numbering whose published class sizes fit ``counts`` (folder number -> train images) far better than ``taken``.
+    """A numbering whose published class sizes fit much better than the one that was taken.
 
-    None without one, and for sets that are too small or too even to tell.
+    Args:
+        counts: number of the folder -> train images in it.
+        taken: the numbering that the numbers were read as.
+
+    Returns:
+        A key of :data:`NUMBERINGS`. None without one, and for sets that are too small or too even to tell.
     """
     total = sum(counts.values())
     if total < _MIN_IMAGES:
@@ -201,7 +218,7 @@ def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> t
     names = {i: name for i, name in enumerate(NUMBERINGS[numbering]) if name}
     strange = sorted(numbers - set(names))
     if strange:
-        raise DataError(f"{where}: class folder {strange[0]} is no class of the {numbering} numbering")
+        raise DataError(f"{where}: class folder {strange[0]} is not a class of the {numbering} numbering")
     return numbering, names
 
 
@@ -217,7 +234,14 @@ def _class_number(part: str) -> int | None:
 
 
 def split_folder(path: PurePosixPath) -> str:
-    """Split that a folder above the file names; without any, everything is train."""
+    """Split that a folder above the file names; without any, everything is train.
+
+    Args:
+        path: of an image.
+
+    Returns:
+        ``train``, ``validation`` or ``test``.
+    """
     for part in path.parts[:-1]:
         split = _SPLIT_OF.get(plain(part))
         if split is not None:

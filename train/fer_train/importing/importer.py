@@ -25,17 +25,20 @@ from fer_train.data.crowd_votes import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_co
 from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.decoding import decode_image
 from fer_train.data.duplicates import pixel_digests
-from fer_train.data.fer2013_csv import CsvSource
+from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import SPLITS, Entry, LayoutRule, require_classes
-from fer_train.data.readers import open_source
-from fer_train.data.records import ImageSource, Record
+from fer_train.data.readers import open_reader
+from fer_train.data.records import ImageReader, Record
 from fer_train.data.staged_folder import MANIFEST, check_target, staged_folder, write_new
 from fer_train.importing.class_names import import_rule
 from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
 from fer_train.importing.rafdb_list import list_rule
-from fer_train.on_progress import Progress
+from fer_train.logs import LOG
+from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
+
+__all__ = ["CHECKSUMS", "DEFAULT_MAX_BYTES", "VOTES_FILE", "ImportReport", "import_dataset"]
 
 DEFAULT_MAX_BYTES: Final[int] = 4 << 30
 CHECKSUMS: Final[str] = "SHA256SUMS"
@@ -47,16 +50,19 @@ class ImportReport:
     """What an import did."""
 
     target: Path
+    """The new folder."""
     counts: dict[str, dict[str, int]]
     """Split -> class -> images written."""
     skipped: tuple[tuple[str, str], ...]
-    """``(name, reason)`` of broken images and files that are no images."""
+    """``(name, reason)`` of broken images and files that are not images."""
     dropped: dict[str, int]
     """Images of classes that are none of the seven, by class."""
     cleaned: CleanReport | None
+    """What ``--clean`` removed; None without it."""
     votes: int | None
     """Images with crowd votes; None when no votes were given."""
     already_there: bool = False
+    """Whether an earlier, equal import was found, and nothing was written."""
     notes: tuple[str, ...] = ()
     """How the source was read, where that was a choice: one line each."""
     numbering: str | None = None
@@ -90,7 +96,7 @@ def import_dataset(
     numbering: str | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     force: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImportReport:
     """Copy the images of a folder, a zip, a tar or a ``fer2013.csv`` to ``target/<split>/<class>/``, checking each.
 
@@ -99,17 +105,29 @@ def import_dataset(
     ``votes``, ``ferplus_votes.csv`` joined to the new names. ``target`` appears when everything is done; an import
     that was killed goes on where it stopped when it is started again.
 
-    ``votes`` is a FER+ table that names the images or follows the rows of ``fer2013.csv``; for images with other names
-    the latter is joined by pixel content through ``vote_pixels``, that ``fer2013.csv``.
+    Args:
+        source: a folder, a zip, a tar (as downloaded) or a ``fer2013.csv``.
+        target: the new folder.
+        clean: leave out of train what :func:`fer_train.data.cleaning.clean_train` removes.
+        votes: a FER+ table that names the images or follows the rows of ``fer2013.csv``.
+        vote_pixels: that ``fer2013.csv``, to join votes by pixel content where images have other names.
+        numbering: whose numbers numbered class folders are.
+        max_bytes: the most bytes that archives may unpack to.
+        force: replace a folder that one of our commands made.
+        on_progress: called with ``(done, total)`` along the way.
 
-    Raises :class:`DataError` for a source that cannot be used, unpacks to more than ``max_bytes``, holds links or
-    paths that climb out, and for a ``target`` that is not empty, unless ``force`` is given.
+    Returns:
+        What was written, and what was left out and why.
+
+    Raises:
+        DataError: the source cannot be used, unpacks to too much, or holds links or paths that climb out; or ``target``
+            is not empty and ``force`` is not given.
+        UsageError: an unknown numbering, or one that does not fit the source.
     """
     source_path, target_path = Path(source), Path(target)
-    rule = import_rule(numbering)
     _check_apart(source_path, target_path)
     with contextlib.ExitStack() as stack:
-        opened = _open_for_import(source_path, target_path, rule, max_bytes, stack, numbering)
+        opened = _open_for_import(source_path, target_path, import_rule(numbering), max_bytes, stack, numbering)
         options = {"clean": clean, "numbering": numbering, "votes": _digest_or_none(votes)}
         sha256 = sha256_of(source_path) if source_path.is_file() else None
         job: dict[str, Any] = {"source": source_path.name, "key": sha256 or opened.key(), **options}
@@ -121,22 +139,28 @@ def import_dataset(
             written = _write_images(opened, staging, on_progress)
             good = [item for item in written if not item.problem]
             _require_classes(good, source_path, opened, written)
-            report_clean = _clean(good, staging) if clean else None
+            cleaned = _clean(good, staging) if clean else None
             good = [item for item in good if not item.problem]
             n_votes = _join_votes(good, staging, Path(votes), vote_pixels) if votes is not None else None
             _remove_unlisted(staging, good)
-            report = ImportReport(
-                target=target_path,
-                counts=_counts(good),
-                skipped=(*opened.skipped, *((i.entry.name, i.problem) for i in written if i.problem and not i.digest)),
-                dropped=opened.dropped,
-                cleaned=report_clean,
-                votes=n_votes,
-                notes=tuple(opened.notes),
-                numbering=opened.numbering,
-            )
+            report = _report(target_path, opened, written, cleaned, n_votes)
             _write_records(staging, good, report, {"job": job, "source_sha256": sha256})
     return report
+
+
+def _report(
+    target: Path, reader: ImageReader, written: list[_Written], cleaned: CleanReport | None, n_votes: int | None
+) -> ImportReport:
+    return ImportReport(
+        target=target,
+        counts=_counts([item for item in written if not item.problem]),
+        skipped=(*reader.skipped, *((i.entry.name, i.problem) for i in written if i.problem and not i.digest)),
+        dropped=reader.dropped,
+        cleaned=cleaned,
+        votes=n_votes,
+        notes=tuple(reader.notes),
+        numbering=reader.numbering,
+    )
 
 
 def _write_records(staging: Path, good: list[_Written], report: ImportReport, origin: dict[str, Any]) -> None:
@@ -161,21 +185,22 @@ def _write_records(staging: Path, good: list[_Written], report: ImportReport, or
 
 def _open_for_import(
     source: Path, target: Path, rule: LayoutRule, max_bytes: int, stack: contextlib.ExitStack, numbering: str | None
-) -> ImageSource:
+) -> ImageReader:
     if source.is_dir():
         _refuse_links(source)
     plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
+    LOG.debug(f"images come from {plain}{', labels from a list beside them' * (labels is not None)}")
     if labels is not None:
         rule = list_rule(labels, numbering)
     elif plain.suffix.lower() != ".csv":
         rule = labels_beside(plain, numbering) or rule
-    return stack.enter_context(contextlib.closing(open_source(plain, rule)))
+    return stack.enter_context(contextlib.closing(open_reader(plain, rule)))
 
 
 def _check_apart(source: Path, target: Path) -> None:
     inner, outer = source.resolve(), target.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
-        raise DataError(f"{source} and {target} lie in each other; give another folder with --to")
+        raise DataError(f"{source} and {target} overlap; give another folder with --to")
 
 
 def _refuse_links(folder: Path) -> None:
@@ -222,8 +247,8 @@ def _target_name(record: Record, is_csv: bool) -> str:
     return f"{folder}/{EMOTIONS[entry.label]}/{entry.name}.png"
 
 
-def _write_images(source: ImageSource, staging: Path, on_progress: Progress | None) -> list[_Written]:
-    is_csv = isinstance(source, CsvSource)
+def _write_images(reader: ImageReader, staging: Path, on_progress: OnProgress | None) -> list[_Written]:
+    is_csv = isinstance(reader, CsvReader)
 
     def write(record: Record) -> _Written:
         try:
@@ -239,10 +264,10 @@ def _write_images(source: ImageSource, staging: Path, on_progress: Progress | No
         return _Written(record.entry, name, sha256, digest, position=record.position)
 
     written = []
-    for item in ordered_map(write, source.records(), batch=64):
+    for item in ordered_map(write, reader.records(), batch=64):
         written.append(item)
         if on_progress:
-            on_progress(item.position, source.total)
+            on_progress(item.position, reader.total)
     return written
 
 
@@ -256,7 +281,7 @@ def _counts(items: list[_Written]) -> dict[str, dict[str, int]]:
     }
 
 
-def _require_classes(items: list[_Written], source: Path, opened: ImageSource, written: list[_Written]) -> None:
+def _require_classes(items: list[_Written], source: Path, opened: ImageReader, written: list[_Written]) -> None:
     counts = {split: list(classes.values()) for split, classes in _counts(items).items()}
     try:
         require_classes(counts, str(source))

@@ -35,7 +35,7 @@ _FERPLUS_COLUMNS: Final[tuple[str, ...]] = (
     "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", *OTHER_COLUMNS,
 )  # fmt: skip
 
-Labels = dict[PurePosixPath, str]
+LabelsByPath = dict[PurePosixPath, str]
 """Path of an image without its suffix -> its class, or ``"!reason"`` where it has none."""
 
 
@@ -88,7 +88,7 @@ def _rule(
     found = [path for path in found if not is_clutter(path)]
     arrays = [p for p in found if p.name.endswith(_EXPRESSION) and p.parent.name.lower() == "annotations"]
     tables = [p for p in found if p.name.lower() == "label.csv" and _FERPLUS_FOLDER.fullmatch(p.parent.name)]
-    labels: Labels = {}
+    labels: LabelsByPath = {}
     if arrays:
         kind, allowed = "AffectNet with annotations/N_exp.npy", "affectnet"
         for path in arrays:
@@ -119,8 +119,8 @@ def _affectnet_class(content: bytes, where: str) -> str:
     return names[number]
 
 
-def _ferplus_classes(content: bytes, folder: PurePosixPath, where: str) -> Labels:
-    labels: Labels = {}
+def _ferplus_classes(content: bytes, folder: PurePosixPath, where: str) -> LabelsByPath:
+    labels: LabelsByPath = {}
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -142,7 +142,7 @@ def _ferplus_classes(content: bytes, folder: PurePosixPath, where: str) -> Label
     return labels
 
 
-def _assign(paths: list[PurePosixPath], where: str, labels: Labels, kind: str, numbering: str | None) -> Layout:
+def _assign(paths: list[PurePosixPath], where: str, labels: LabelsByPath, kind: str, numbering: str | None) -> Layout:
     layout = Layout(notes=[f"read as {kind}"], numbering=numbering)
     dropped: Counter[str] = Counter()
     for path in sorted(p for p in paths if not is_clutter(p) and p.suffix.lower() in IMAGE_SUFFIXES):

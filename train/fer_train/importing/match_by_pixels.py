@@ -14,7 +14,7 @@ from fer_edge.errors import DataError
 from fer_edge.preprocess import GrayImage
 from fer_train.data.decoding import BrokenImageError, to_square
 from fer_train.data.duplicates import pixel_digests
-from fer_train.data.fer2013_csv import CsvSource
+from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.records import Record
 from fer_train.parallel import ordered_map
 
@@ -67,7 +67,7 @@ def _read_pixels(csv_path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
         except BrokenImageError:
             return None
 
-    found = [pair for pair in ordered_map(decode, CsvSource(csv_path).records()) if pair is not None]
+    found = [pair for pair in ordered_map(decode, CsvReader(csv_path).records()) if pair is not None]
     if not found:
         raise DataError(f"{csv_path} holds no readable image")
     return np.array([row for row, _ in found], dtype=np.int64), np.stack([image for _, image in found])

@@ -12,7 +12,7 @@ from typing import Final
 from fer_edge.errors import DataError
 from fer_train.data.folder_layout import IMAGE_SUFFIXES, is_clutter
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, check_size, extract_member, open_zip, read_member
-from fer_train.importing.rafdb_list import LIST_NAMES, MAX_LIST_BYTES, Labels, parse_list
+from fer_train.importing.rafdb_list import LIST_NAMES, MAX_LIST_BYTES, LabelList, parse_list
 from fer_train.importing.tar_archive import repack_as_zip, tar_opener
 from fer_train.wording import megabytes
 
@@ -21,7 +21,7 @@ _ARCHIVES: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz
 _MOST_LAYERS: Final[int] = 4
 
 
-def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitStack) -> tuple[Path, Labels | None]:
+def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitStack) -> tuple[Path, LabelList | None]:
     """The folder, zip or CSV that holds the images of ``source``, and the list of labels met on the way to it.
 
     Inner archives are unpacked beside ``target``, to files that ``stack`` removes. Raises :class:`DataError` for an
@@ -76,7 +76,7 @@ def _wrapped_file(infos: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo | None:
     return archives[0] if len(archives) == 1 else None
 
 
-def _list_in_folder(folder: Path) -> Labels | None:
+def _list_in_folder(folder: Path) -> LabelList | None:
     for root, _, files in os.walk(folder):
         for name in files:
             if name.lower() in LIST_NAMES:
@@ -89,7 +89,7 @@ def _list_in_folder(folder: Path) -> Labels | None:
     return None
 
 
-def _list_in_zip(archive: zipfile.ZipFile, infos: Iterable[zipfile.ZipInfo], where: Path) -> Labels | None:
+def _list_in_zip(archive: zipfile.ZipFile, infos: Iterable[zipfile.ZipInfo], where: Path) -> LabelList | None:
     for info in infos:
         path = PurePosixPath(info.filename)
         if path.name.lower() in LIST_NAMES and not is_clutter(path):

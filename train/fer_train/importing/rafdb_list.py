@@ -22,16 +22,16 @@ MAX_LIST_BYTES: Final[int] = 64 << 20
 _ALIGNED: Final[str] = "_aligned"
 _SPLITS: Final[tuple[str, ...]] = ("train", "test")
 
-Labels = dict[str, str]
+LabelList = dict[str, str]
 """``train_00001`` -> one of our emotions."""
 
 
-def parse_list(content: bytes, where: str) -> Labels:
+def parse_list(content: bytes, where: str) -> LabelList:
     """Read the list. Raises :class:`DataError` with the line's number for a line that is not as described above."""
     if len(content) > MAX_LIST_BYTES:
         raise DataError(f"{where} has more than {megabytes(MAX_LIST_BYTES)}, too much for a list of labels")
     names = NUMBERINGS["rafdb"]
-    labels: Labels = {}
+    labels: LabelList = {}
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
         if not line.strip():
             continue
@@ -47,7 +47,7 @@ def parse_list(content: bytes, where: str) -> Labels:
     return labels
 
 
-def list_rule(labels: Labels, numbering: str | None = None) -> LayoutRule:
+def list_rule(labels: LabelList, numbering: str | None = None) -> LayoutRule:
     """The layout rule of images that ``labels`` names; ``numbering`` can only repeat what the list says."""
     if numbering not in (None, "rafdb"):
         raise UsageError(f"--numbering {numbering} does not fit RAF-DB's list of labels; leave it out")
@@ -58,7 +58,7 @@ def list_rule(labels: Labels, numbering: str | None = None) -> LayoutRule:
     return rule
 
 
-def _assign(paths: list[PurePosixPath], where: str, labels: Labels) -> Layout:
+def _assign(paths: list[PurePosixPath], where: str, labels: LabelList) -> Layout:
     images = sorted(path for path in paths if not is_clutter(path) and path.suffix.lower() in IMAGE_SUFFIXES)
     chosen: dict[str, PurePosixPath] = {}
     layout = Layout()

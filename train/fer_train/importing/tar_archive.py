@@ -36,7 +36,7 @@ _DAMAGE: Final = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSErro
 
 
 def tar_opener(path: Path) -> Callable[[Path], Any] | None:
-    """How to open ``path`` as a stream of tar blocks; None when it is no tar and nothing compressed like one."""
+    """How to open ``path`` as a stream of tar blocks; None when it is not a tar and nothing compressed like one."""
     with path.open("rb") as handle:
         head = handle.read(_BLOCK)
     for offset, magic, opener in _MAGIC:
@@ -48,8 +48,8 @@ def tar_opener(path: Path) -> Callable[[Path], Any] | None:
 def repack_as_zip(path: Path, to: Path, where: str, max_bytes: int) -> None:
     """Copy the files of a ``.tar``, ``.tar.gz``, ``.tar.bz2`` or ``.tar.xz`` to an uncompressed zip at ``to``.
 
-    Raises :class:`DataError` when it is no tar, is truncated, holds links, devices or paths that climb out, or unpacks
-    to more than ``max_bytes``. Then ``to`` is half written; whoever named it removes it.
+    Raises :class:`DataError` when it is not a tar, is truncated, holds links, devices or paths that climb out, or
+    unpacks to more than ``max_bytes``. Then ``to`` is half written; whoever named it removes it.
     """
     opener = tar_opener(path)
     if opener is None:

@@ -9,7 +9,9 @@ import keras
 from keras import ops
 
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN, INPUT_SCALE, PIXEL_ZERO
-from fer_train.runs.config import TrainConfig
+from fer_train.runs.recipe import Recipe
+
+__all__ = ["Augment"]
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
@@ -18,18 +20,30 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     In training: one affine sampling step (flip, rotation, zoom, shift; edges replicated, so that there are no black
     corners), contrast and brightness, and random erasing, each drawn for every image. Otherwise the plain scaling of
     :func:`fer_edge.preprocess.to_float_input`. Values stay in the range that the quantised input can hold.
+
+    Args:
+        recipe: how much of each change, and the seed.
+        **kwargs: as for :class:`keras.layers.Layer`.
     """
 
-    def __init__(self, config: TrainConfig, **kwargs: Any) -> None:
+    def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
         super().__init__(dtype="float32", autocast=False, name="augment", **kwargs)
-        self.config = config
-        self.random = keras.random.SeedGenerator(config.seed)
+        self.recipe = recipe
+        self.random = keras.random.SeedGenerator(recipe.seed)
 
     def _draw(self, count: Any, limit: float) -> Any:
         return keras.random.uniform((count,), -limit, limit, seed=self.random)
 
     def call(self, faces: Any, training: bool = False) -> Any:
-        """Scale, and in training change, a batch of faces."""
+        """Scale, and in training change, a batch of faces.
+
+        Args:
+            faces: ``(B, S, S)`` uint8, grey.
+            training: whether to change them.
+
+        Returns:
+            ``(B, S, S, 3)`` float32, ``(p - 128) / 128``.
+        """
         x = (ops.cast(ops.expand_dims(faces, -1), "float32") - PIXEL_ZERO) * INPUT_SCALE
         if training:
             x = self._photometric(self._erase(self._affine(x)))
@@ -37,13 +51,13 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.repeat(x, 3, axis=-1)
 
     def _affine(self, x: Any) -> Any:
-        config = self.config
+        recipe = self.recipe
         count, size = ops.shape(x)[0], x.shape[1]
-        angle = self._draw(count, math.radians(config.rotation_degrees))
-        scale = ops.exp(self._draw(count, config.zoom))  # as often smaller as larger
-        mirror = ops.where(keras.random.uniform((count,), seed=self.random) < config.flip, -1.0, 1.0)
-        shift_x = self._draw(count, config.shift * size)
-        shift_y = self._draw(count, config.shift * size)
+        angle = self._draw(count, math.radians(recipe.rotation_degrees))
+        scale = ops.exp(self._draw(count, recipe.zoom))  # as often smaller as larger
+        mirror = ops.where(keras.random.uniform((count,), seed=self.random) < recipe.flip, -1.0, 1.0)
+        shift_x = self._draw(count, recipe.shift * size)
+        shift_y = self._draw(count, recipe.shift * size)
         # Maps an output pixel to the input pixel that it shows, about the image's centre.
         cos, sin = ops.cos(angle) * scale, ops.sin(angle) * scale
         centre = (size - 1) / 2.0
@@ -62,17 +76,17 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
     def _photometric(self, x: Any) -> Any:
         count = ops.shape(x)[0]
-        gain = ops.exp(self._draw(count, self.config.contrast))[:, None, None, None]
-        bias = self._draw(count, 2.0 * self.config.brightness)[:, None, None, None]
+        gain = ops.exp(self._draw(count, self.recipe.contrast))[:, None, None, None]
+        bias = self._draw(count, 2.0 * self.recipe.brightness)[:, None, None, None]
         mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
         return (x - mean) * gain + mean + bias
 
     def _erase(self, x: Any) -> Any:
         """Random erasing (Zhong et al. 2020): a rectangle of a sixth to a half of each side turns mid-grey."""
-        if not self.config.erase:
+        if not self.recipe.erase:
             return x
         count, size = ops.shape(x)[0], x.shape[1]
-        on = keras.random.uniform((count, 1), seed=self.random) < self.config.erase
+        on = keras.random.uniform((count, 1), seed=self.random) < self.recipe.erase
         inside = []
         for _ in range(2):
             length = keras.random.uniform((count, 1), size / 6.0, size / 2.0, seed=self.random)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.preprocess import resize_gray
 from fer_edge.system import usable_cpus
 from fer_train.inputs.mixing import Mixing, mix
 
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["Batches"]
 
 
 class Batches:
@@ -21,7 +22,16 @@ class Batches:
     Shapes: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32. Resizing is the device's
     own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds per image.
 
-    With ``part`` ``(i, n)`` each batch is the i-th of n equal pieces of the whole batch: what process i of n feeds.
+    Args:
+        images: ``(N, H, H)`` uint8, grey.
+        targets: ``(N, 7)`` float32.
+        weights: ``(N,)`` float32.
+        input_size: side of the faces in pixels.
+        batch_size: faces per batch, over all processes.
+        seed: of the order, together with the epoch.
+        epoch: counted from 0.
+        mixing: mixup and CutMix; None mixes nothing.
+        part: ``(i, n)``: each batch is the i-th of n equal pieces of the whole batch, what process i of n feeds.
     """
 
     def __init__(
@@ -68,6 +78,12 @@ class Batches:
         """The same as a ``keras.utils.PyDataset``, prepared in threads while the device computes.
 
         One thread keeps up with a CPU; a GPU takes more images per second than one can mix.
+
+        Args:
+            keras: the module, ``keras`` or ``tf_keras``.
+
+        Returns:
+            The ``PyDataset``.
         """
         batches = self
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from fer_edge.arrays import FloatArray
+
+__all__ = ["Batch", "Mixing", "mix"]
+
 Batch = tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]
 
 
@@ -20,20 +23,30 @@ class Mixing:
     """Parameters of the two Beta distributions; 0 switches either off. With both on, each image gets one of them."""
 
     mixup: float = 0.0
+    """Alpha of mixup."""
     cutmix: float = 0.0
+    """Alpha of CutMix."""
 
     def __bool__(self) -> bool:
         return self.mixup > 0 or self.cutmix > 0
 
 
 def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
-    """Mix every image of a batch with another one of it: faces ``(B, S, S)``, targets ``(B, 7)``, weights ``(B,)``.
+    """Mix every image of a batch with another one of it.
 
     mixup (Zhang et al. 2018, equation 1): ``share * a + (1 - share) * b``, share from Beta(alpha, alpha). CutMix (Yun
     et al. 2019, section 3.1): a rectangle of ``b`` with the area 1 - share, anywhere, cut off at the borders; the share
     is then what is left of ``a``. Both are drawn for each image instead of once per batch. The loss is the mean of the
     two images' losses by share, their sample weights included: the new weight is the mean of the two weights, and the
     new target the mean of the two targets by share times weight.
+
+    Args:
+        batch: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32.
+        mixing: how much of both.
+        rng: where all chance comes from.
+
+    Returns:
+        The mixed batch, of the same shapes and types.
     """
     faces, targets, weights = batch
     count, size = faces.shape[:2]

@@ -20,6 +20,16 @@ from fer_edge.preprocess import resize_gray
 from fer_edge.system import usable_cpus
 from fer_train.networks.keras_classifier import KerasClassifier
 
+__all__ = [
+    "KEY_BYTES",
+    "MODEL_SUFFIXES",
+    "ensemble_targets",
+    "image_keys",
+    "log_probabilities",
+    "teacher_targets",
+    "write_teacher_logits",
+]
+
 KEY_BYTES = 16
 MODEL_SUFFIXES: Final[frozenset[str]] = frozenset({".tflite", ".onnx"})
 """Of exported models, which can teach as they are."""
@@ -29,7 +39,14 @@ _LEAST = 1e-4
 
 
 def image_keys(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """``(N, 16)`` uint8: BLAKE2b of each image's pixels ``(N, H, W)``."""
+    """What tells images apart by their pixels.
+
+    Args:
+        images: ``(N, H, W)`` uint8, grey.
+
+    Returns:
+        ``(N, 16)`` uint8: BLAKE2b of the pixels.
+    """
     digests = [
         hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=KEY_BYTES).digest() for image in images
     ]
@@ -37,17 +54,29 @@ def image_keys(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def write_teacher_logits(path: Path, model: Any, images: npt.NDArray[np.uint8]) -> None:
-    """Store what ``model`` (Keras) answers for grey ``images`` ``(N, H, W)`` (:func:`log_probabilities`)."""
+    """Store a model's answers to images (:func:`log_probabilities`), for ``fer-train --teacher``.
+
+    Args:
+        path: the ``.npz`` file; an older one is replaced.
+        model: a Keras model.
+        images: ``(N, H, W)`` uint8, grey.
+    """
     logits = log_probabilities(KerasClassifier(model), images)
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, keys=image_keys(images), logits=logits)
 
 
 def log_probabilities(classifier: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """``(N, 7)`` natural logarithms of a classifier's answers to grey ``images`` ``(N, H, W)``.
+    """Logarithms of a classifier's answers, of the mean over plain and mirrored images.
 
-    Of the mean over plain and mirrored ones. Logits are defined up to a constant per image; log-probabilities are the
-    ones that sum to probability 1.
+    Logits are defined up to a constant per image; log-probabilities are the ones that sum to probability 1.
+
+    Args:
+        classifier: has ``input_size`` and ``predict``.
+        images: ``(N, H, W)`` uint8, grey.
+
+    Returns:
+        ``(N, 7)`` float32, natural logarithms.
     """
     parts = []
     for start in range(0, len(images), _BATCH):
@@ -60,7 +89,19 @@ def log_probabilities(classifier: Any, images: npt.NDArray[np.uint8]) -> npt.NDA
 def ensemble_targets(
     paths: Sequence[Path], images: npt.NDArray[np.uint8], temperature: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """The mean of several teachers' :func:`teacher_targets`; an image counts as known where every one knows it."""
+    """The mean of several teachers' :func:`teacher_targets`; an image counts as known where every one knows it.
+
+    Args:
+        paths: files of the teachers.
+        images: ``(N, H, W)`` uint8, grey.
+        temperature: T, above 0; 1 changes nothing.
+
+    Returns:
+        ``(soft, known)`` as of :func:`teacher_targets`.
+
+    Raises:
+        ModelError: as in :func:`teacher_targets`.
+    """
     each = [teacher_targets(path, images, temperature) for path in paths]
     known = np.logical_and.reduce([mask for _, mask in each])
     mean = np.mean([soft for soft, _ in each], axis=0)
@@ -70,10 +111,18 @@ def ensemble_targets(
 def teacher_targets(
     path: Path, images: npt.NDArray[np.uint8], temperature: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Softened probabilities ``(N, 7)`` of a teacher for ``images``, and ``(N,)`` whether it knows each image.
+    """Softened probabilities of a teacher: ``softmax(logits / temperature)`` (Hinton et al. 2015).
 
-    ``softmax(logits / temperature)``, Hinton et al. 2015. The teacher is a file of stored logits, or an exported model,
-    which is asked here. Raises :class:`ModelError` for a file of another kind, or one that knows none of the images.
+    Args:
+        path: a file of stored logits, or an exported model, which is asked here.
+        images: ``(N, H, W)`` uint8, grey.
+        temperature: T, above 0; 1 changes nothing.
+
+    Returns:
+        ``(soft, known)``: ``(N, 7)`` float32, and ``(N,)`` bool, whether the teacher knows each image.
+
+    Raises:
+        ModelError: the file is of another kind, or knows none of the images.
     """
     if path.suffix in MODEL_SUFFIXES:
         with contextlib.closing(open_classifier(path, threads=usable_cpus())) as classifier:

@@ -10,11 +10,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
+from fer_train.logs import LOG
 from fer_train.networks.teachers import resnet_features, vgg_features
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+__all__ = [
+    "DEFAULT_BN_MOMENTUM",
+    "INPUT_NAME",
+    "INPUT_SIZES",
+    "NETWORKS",
+    "NUM_BLOCKS",
+    "OUTPUT_NAME",
+    "STALL_S",
+    "STUDENT",
+    "block_of",
+    "build_network",
+    "copy_weights",
+    "set_trainable_blocks",
+]
 
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
@@ -41,12 +57,22 @@ def build_network(
 ) -> Any:
     """A network with global average pooling, dropout and a dense softmax over the seven emotions.
 
-    ``keras`` is the module to build with: ``keras`` (3) or ``tf_keras``. Input ``(None, S, S, 3)`` float32 in
-    [-1, 127/128], output ``(None, 7)`` float32 probabilities. The model is flat, because tfmot refuses nested ones.
-    ``network`` is one of :data:`NETWORKS`. ``backbone`` is ``"imagenet"`` (downloaded by Keras), a path of a weights
-    file without top, or None (random); those that teach have none.
+    Args:
+        keras: the module to build with, ``keras`` (3) or ``tf_keras``.
+        input_size: side of the square input in pixels, a multiple of 32.
+        network: one of :data:`NETWORKS`.
+        backbone: ``"imagenet"`` (downloaded by Keras), the path of a weights file without top, or None (random);
+            networks that teach have none.
+        dropout: share that is dropped before the dense layer, 0 to 1.
+        bn_momentum: of the BatchNorm statistics, 0 to 1.
 
-    Raises :class:`UsageError` for a size that is no multiple of 32, :class:`ModelError` for weights that do not load.
+    Returns:
+        A flat model (tfmot refuses nested ones): input ``(None, S, S, 3)`` float32 in [-1, 127/128], output ``(None,
+            7)`` float32 probabilities.
+
+    Raises:
+        UsageError: the size is not a multiple of 32.
+        ModelError: the weights do not load.
     """
     if input_size % 32 or input_size < 32:
         raise UsageError(f"input size {input_size} does not work; expected a multiple of 32, such as {INPUT_SIZES}")
@@ -71,6 +97,7 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
     if network == "resnet":
         return resnet_features(keras, inputs)
     size = int(inputs.shape[1])
+    LOG.debug(f"backbone weights: {backbone or 'none, random'}")
     waited_s = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(STALL_S)  # Keras would wait for ever for a server that does not answer
@@ -99,7 +126,14 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
 
 
 def block_of(layer_name: str) -> int:
-    """Which of the 17 blocks a layer of MobileNetV2 belongs to: 0 for the stem, 17 and more for what follows them."""
+    """Which block of MobileNetV2 a layer belongs to.
+
+    Args:
+        layer_name: Keras' name of the layer.
+
+    Returns:
+        0 for the stem, 1 to 16 for the blocks of that number, 17 for what follows them.
+    """
     match = re.match(r"block_(\d+)_", layer_name)
     if match:
         return int(match.group(1))
@@ -109,9 +143,13 @@ def block_of(layer_name: str) -> int:
 
 
 def set_trainable_blocks(model: Any, blocks: int) -> None:
-    """Let the head and the last ``blocks`` of the 17 blocks learn, and freeze the rest.
+    """Let the head and the last of the 17 blocks learn, and freeze the rest.
 
-    0 freezes all but the dense layer, 17 frees everything. A frozen BatchNorm keeps its statistics too.
+    A frozen BatchNorm keeps its statistics, too.
+
+    Args:
+        model: a network of :func:`build_network`, changed in place.
+        blocks: 0 freezes all but the dense layer, 17 frees everything.
     """
     for layer in model.layers:
         if layer.name == OUTPUT_NAME or blocks >= NUM_BLOCKS:
@@ -123,7 +161,12 @@ def set_trainable_blocks(model: Any, blocks: int) -> None:
 def copy_weights(source: Any, target: Any) -> None:
     """Give ``target`` the weights of ``source``, also across Keras 3 and tf_keras.
 
-    Raises :class:`ModelError` when the two are not the same network.
+    Args:
+        source: a network.
+        target: the same network, perhaps in the other Keras.
+
+    Raises:
+        ModelError: the two are not the same network.
     """
     values: list[npt.NDArray[np.float32]] = source.get_weights()
     expected = [tuple(w.shape) for w in target.get_weights()]

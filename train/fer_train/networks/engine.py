@@ -6,23 +6,40 @@ from typing import Any
 
 import keras
 
+__all__ = ["choose_precision", "device_names", "on_cpu", "runner", "to_numpy"]
+
 to_numpy = keras.ops.convert_to_numpy  # also of what lies on a GPU
 
 
 def choose_precision(precision: str) -> str:
-    """The Keras policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower)."""
+    """The policy for ``auto``: mixed bfloat16 on a GPU, float32 elsewhere (on some CPUs bfloat16 is slower).
+
+    Args:
+        precision: ``auto``, or such a name, which is returned.
+
+    Returns:
+        Name of a Keras policy.
+    """
     if precision != "auto":
         return precision
     return "float32" if on_cpu() else "mixed_bfloat16"
 
 
 def on_cpu() -> bool:
-    """Whether there is nothing but CPUs to compute on."""
+    """Whether there is nothing but CPUs to compute on.
+
+    Returns:
+        True without a GPU or TPU.
+    """
     return all(name.lower().startswith("cpu") for name in device_names())
 
 
 def device_names() -> list[str]:
-    """What Keras' engine can compute on, such as ``["cpu:0"]``."""
+    """What Keras' engine can compute on, such as ``["cpu:0"]``.
+
+    Returns:
+        Names, one per device.
+    """
     if keras.backend.backend() == "torch":  # Keras has no list for it
         import torch
 
@@ -31,7 +48,14 @@ def device_names() -> list[str]:
 
 
 def runner(network: Any) -> Any:
-    """What computes a network's answers fastest: itself, or a model with the same variables."""
+    """What computes a network's answers fastest.
+
+    Args:
+        network: a Keras 3 network.
+
+    Returns:
+        The network, or a model that shares its variables.
+    """
     backend = keras.backend.backend()
     if backend == "torch" and keras.config.dtype_policy().name in ("float32", "mixed_bfloat16"):
         from fer_train.networks.torch_fused import fused_network

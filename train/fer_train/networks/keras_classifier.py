@@ -9,9 +9,15 @@ import numpy.typing as npt
 
 from fer_edge.preprocess import to_float_input
 
+__all__ = ["KerasClassifier"]
+
 
 class KerasClassifier:
-    """Predicts with a Keras 3 or tf_keras model that takes ``(N, S, S, 3)`` and gives ``(N, 7)`` probabilities."""
+    """Predicts with a Keras 3 or tf_keras model that takes ``(N, S, S, 3)`` and gives ``(N, 7)`` probabilities.
+
+    Args:
+        model: the Keras model.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -22,5 +28,12 @@ class KerasClassifier:
         return int(self.model.input_shape[1])
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities ``(N, 7)`` of grey faces ``(N, S, S)`` uint8."""
+        """Probabilities of faces.
+
+        Args:
+            faces: ``(N, S, S)`` uint8, grey.
+
+        Returns:
+            ``(N, 7)`` float32.
+        """
         return np.asarray(self.model.predict_on_batch(to_float_input(faces)), dtype=np.float32)

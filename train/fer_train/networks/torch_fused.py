@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from fer_edge.errors import ModelError
 
+__all__ = ["Step", "fused_network", "sample_affine"]
+
 Step = Callable[[dict[str, Any], bool], Any]
 """From the tensors so far, by name, and whether in training, to the next tensor."""
 
@@ -23,10 +25,18 @@ Step = Callable[[dict[str, Any], bool], Any]
 def fused_network(network: Any) -> Any:
     """A Keras model that computes what ``network`` does, with its variables: for training and for prediction.
 
-    ``network`` is flat and made of the layers of :func:`fer_train.networks.build.build_network`, and
-    computes in float32 or, where Keras' policy is ``mixed_bfloat16``, in both. Moving
-    variances take the unbiased variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor
-    of 1.003 at 3x3 pixels and 32 images, less elsewhere). Raises :class:`ModelError` for a layer of another kind.
+    It computes in float32 or, where Keras' policy is ``mixed_bfloat16``, in both. Moving variances take the unbiased
+    variance of a batch, as is usual in PyTorch, where Keras takes the biased one (a factor of 1.003 at 3x3 pixels and
+    32 images, less elsewhere).
+
+    Args:
+        network: flat, and made of the layers of :func:`fer_train.networks.build.build_network`.
+
+    Returns:
+        A Keras model that shares the variables of ``network``.
+
+    Raises:
+        ModelError: a layer is of another kind.
     """
     (faces,) = network.inputs
     return keras.Model(faces, _Fused(network, name="fused")(faces), name=f"fused_{network.name}")
@@ -174,9 +184,15 @@ def _dropout(layer: Any, x: Any) -> Any:
 
 
 def sample_affine(images: Any, transform: Any) -> Any:
-    """``keras.ops.image.affine_transform`` of ``(B, S, S, C)`` images, bilinear, edges replicated, in one kernel.
+    """``keras.ops.image.affine_transform``, bilinear, edges replicated, in one kernel.
 
-    ``transform`` is ``(B, 8)`` as there; its last two columns, of projective maps, are taken for 0.
+    Args:
+        images: ``(B, S, S, C)`` float32.
+        transform: ``(B, 8)`` as of ``keras.ops.image.affine_transform``; its last two columns, of projective maps, are
+            taken for 0.
+
+    Returns:
+        ``(B, S, S, C)``.
     """
     size = images.shape[1]
     position = torch.arange(size, dtype=transform.dtype, device=transform.device)

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN
 from fer_train.networks.build import OUTPUT_NAME
-from fer_train.quantization.tflite import FloatArray
+
+__all__ = ["equalize_depthwise", "measure_ranges", "pin_input_range", "snap_kernels", "wrap_for_qat"]
 
 _LEAST_HIGH = 1e-3
-"""A layer that is dead on all calibration images still needs a range with a width, or its scale is 0."""
+"""A layer that is dead on all those images still needs a range with a width, or its scale is 0."""
 
 
 def equalize_depthwise(model: Any) -> None:
@@ -22,7 +24,13 @@ def equalize_depthwise(model: Any) -> None:
 
     A channel's factor s goes into the BatchNorm that follows: mean / s, variance / s**2, and gamma corrected for
     epsilon, gamma * s * sqrt(variance / s**2 + eps) / sqrt(variance + eps), since
-    gamma * (x - mean) / sqrt(variance + eps) must keep its value when x becomes x / s. In place; tf_keras or Keras 3.
+    gamma * (x - mean) / sqrt(variance + eps) must keep its value when x becomes x / s.
+
+    Args:
+        model: a network of tf_keras or Keras 3, changed in place.
+
+    Raises:
+        ModelError: a depthwise layer has no BatchNorm after it.
     """
     layers = {layer.name: layer for layer in model.layers}
     for name, layer in layers.items():
@@ -42,7 +50,14 @@ def equalize_depthwise(model: Any) -> None:
 
 
 def wrap_for_qat(model: Any) -> Any:
-    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges still wait for :func:`calibrate`."""
+    """A tfmot-wrapped copy of a flat tf_keras ``model``, BatchNorm frozen; ranges wait for :func:`measure_ranges`.
+
+    Args:
+        model: a flat network of tf_keras.
+
+    Returns:
+        The wrapped network.
+    """
     import tensorflow_model_optimization as tfmot
 
     for layer in model.layers:
@@ -53,11 +68,19 @@ def wrap_for_qat(model: Any) -> Any:
         return tfmot.quantization.keras.quantize_model(model)
 
 
-def calibrate(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
-    """Set every range of ``qat`` from data: what ``model``, the float network it wraps, computes for ``batches``.
+def measure_ranges(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
+    """Set every range of ``qat`` from data: what ``model`` computes for ``batches``.
 
-    Each batch is ``(B, S, S, 3)`` float32. A range becomes the mean over batches of the smallest and largest value,
-    which is what tfmot's moving average would settle at; it always holds 0. The input's is pinned to [-1, 127/128].
+    A range becomes the mean over batches of the smallest and largest value, which is what tfmot's moving average would
+    settle at; it always holds 0. The input's is pinned to [-1, 127/128].
+
+    Args:
+        qat: the wrapped network, changed in place.
+        model: the float network that it wraps.
+        batches: each ``(B, S, S, 3)`` float32.
+
+    Raises:
+        ModelError: there is no batch, or a layer without a range.
     """
     import tf_keras
 
@@ -75,12 +98,12 @@ def calibrate(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:
         lows.append([min(float(value.min()), 0.0) for value in values])
         highs.append([max(float(value.max()), _LEAST_HIGH) for value in values])
     if first is None:
-        raise ModelError("calibration needs at least one batch of images")
+        raise ModelError("ranges are measured on at least one batch of images, got none")
     qat(first, training=True)  # lets the kernels' ranges be read from the kernels
     for name, low, high in zip([*tapped, OUTPUT_NAME], np.mean(lows, axis=0), np.mean(highs, axis=0), strict=True):
         pair = _ranges(wrappers[name], "pre_activation" if name == OUTPUT_NAME else "output")
         if pair is None:
-            raise ModelError(f"the wrapped layer {name} has no range to calibrate; is tfmot newer than tested (0.8)?")
+            raise ModelError(f"the wrapped layer {name} has no range to measure; is tfmot newer than tested (0.8)?")
         pair[0].assign(low)
         pair[1].assign(high)
     pin_input_range(qat)
@@ -90,6 +113,12 @@ def pin_input_range(qat: Any) -> None:
     """Fix the input's range to [-1, 127/128]: scale 1/128, zero point 0, int8 = pixel - 128.
 
     Its quantiser only ever widens the range, and no input reaches beyond it, so it stays.
+
+    Args:
+        qat: the wrapped network, changed in place.
+
+    Raises:
+        ModelError: the input layer has no range.
     """
     layer = next(layer for layer in qat.layers if type(layer).__name__ == "QuantizeLayer")
     pair = _ranges(layer, layer.name)
@@ -104,6 +133,9 @@ def snap_kernels(qat: Any) -> None:
 
     Kernels on the grid survive rounding to half precision: at most 127 steps, each moved by under 2**-11 of itself,
     lie within 0.07 of a step of where they were, so the same INT8 values come out again.
+
+    Args:
+        qat: the wrapped network, changed in place.
     """
     import tensorflow as tf
 

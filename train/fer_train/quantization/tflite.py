@@ -5,7 +5,7 @@ Two weaknesses of stock tfmot ruin MobileNetV2, and both are cured before the fi
 * depthwise kernels get one range for all channels, although channels differ by orders of magnitude:
   :func:`equalize_depthwise` moves each channel's scale into the BatchNorm after it, exactly;
 * activation ranges start at [-6, 6] and move by a 0.999 average, so that the minimum of a ReLU6 stays below 0 for
-  epochs: :func:`calibrate` sets all ranges from data, ReLU6 minima to exactly 0.
+  epochs: :func:`measure_ranges` sets all ranges from data, ReLU6 minima to exactly 0.
 """
 
 from __future__ import annotations
@@ -20,22 +20,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.preprocess import to_float_input
 from fer_edge.system import usable_cpus
-from fer_train.evaluation.evaluate import Evaluation, evaluate
-from fer_train.evaluation.temperature import Labels
+from fer_train.arrays import Labels
+from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
 
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "ptq_to_tflite", "qat_to_tflite"]
 
 
 def float_to_tflite(model: Any) -> bytes:
-    """Float32 TFLite, input ``(1, S, S, 3)``, from a tf_keras or Keras 3 model."""
+    """Float32 TFLite, input ``(1, S, S, 3)``.
+
+    Args:
+        model: a network of tf_keras or Keras 3.
+
+    Returns:
+        Content of a ``.tflite`` file.
+    """
     return _convert(model, None)
 
 
 def qat_to_tflite(qat: Any) -> bytes:
-    """INT8 TFLite with int8 input and output from a wrapped model: its own ranges, no representative data."""
+    """INT8 TFLite with int8 input and output from a wrapped model: its own ranges, no representative data.
+
+    Args:
+        qat: the wrapped network.
+
+    Returns:
+        Content of a ``.tflite`` file.
+    """
     import tensorflow as tf
 
     def settings(converter: Any) -> None:
@@ -47,9 +62,16 @@ def qat_to_tflite(qat: Any) -> bytes:
 
 
 def ptq_to_tflite(model: Any, faces: npt.NDArray[np.uint8]) -> bytes:
-    """INT8 TFLite with int8 input and output by post-training quantisation, calibrated on ``(N, S, S)`` uint8 faces.
+    """INT8 TFLite with int8 input and output by post-training quantisation.
 
     Two faces of our own, all 0 and all 255, pin the input's range to [-1, 127/128], and so its scale to 1/128.
+
+    Args:
+        model: a network of tf_keras or Keras 3.
+        faces: ``(N, S, S)`` uint8, grey, that ranges are measured on.
+
+    Returns:
+        Content of a ``.tflite`` file.
     """
     import tensorflow as tf
 
@@ -110,7 +132,14 @@ def _quiet_converter() -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_file(content: bytes) -> Iterator[Path]:
-    """A converted model as a temporary ``.tflite`` file, for runtimes that read files."""
+    """A converted model as a temporary ``.tflite`` file, for runtimes that read files.
+
+    Args:
+        content: of the file.
+
+    Yields:
+        Its path; the file is removed in the end.
+    """
     with tempfile.TemporaryDirectory(prefix="fer-") as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(content)
@@ -118,11 +147,21 @@ def as_file(content: bytes) -> Iterator[Path]:
 
 
 def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Labels, split: str) -> Evaluation:
-    """The wrapped network as the INT8 TFLite model that it converts to."""
+    """Evaluate the wrapped network as the INT8 TFLite model that it converts to.
+
+    Args:
+        qat_network: the wrapped network.
+        images: ``(N, H, H)`` uint8, grey.
+        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        split: what the images are called.
+
+    Returns:
+        Probabilities and labels.
+    """
     from fer_edge.loading.open import open_classifier
 
     with (
         as_file(qat_to_tflite(qat_network)) as path,
         contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier,
     ):
-        return evaluate(classifier, images, labels, split)
+        return evaluate_classifier(classifier, images, labels, split)

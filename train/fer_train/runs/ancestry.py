@@ -8,21 +8,32 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
-from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.history import EpochMetrics, read_metrics
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
+
+__all__ = ["RECIPES", "ancestry", "recipes", "whole_history"]
 
 RECIPES: Final[str] = "recipes.json"
 """In a released folder such as ``models/``: the recipes of all runs that led to it, the oldest first."""
 
 
 def ancestry(run: Path) -> list[Path]:
-    """Folders of runs, the oldest first and ``run`` itself last, as ``--start-from`` chained them.
+    """The runs that a run went on from, as ``--start-from`` chained them.
 
-    Stops at what is no longer one of our runs on this disk. Raises :class:`ModelError` for a circular chain.
+    It stops at what is no longer one of our runs on this disk.
+
+    Args:
+        run: the folder of a run.
+
+    Returns:
+        Folders of runs, the oldest first and ``run`` itself last.
+
+    Raises:
+        ModelError: the chain is circular.
     """
     chain = [run]
-    while (start := load_config(RunFolder(chain[0]).config).start_from) is not None:
+    while (start := load_recipe(RunFolder(chain[0]).config).start_from) is not None:
         folder = Path(start)
         if any(folder.resolve() == known.resolve() for known in chain):
             raise ModelError(f"{chain[0]} claims to start from {folder}, which started from it")
@@ -33,10 +44,20 @@ def ancestry(run: Path) -> list[Path]:
 
 
 def whole_history(chain: list[Path]) -> list[EpochMetrics]:
-    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from."""
+    """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from.
+
+    Args:
+        chain: folders of runs, the oldest first, as :func:`ancestry` gives them.
+
+    Returns:
+        One row per epoch.
+
+    Raises:
+        ModelError: a table cannot be read.
+    """
     rows: list[EpochMetrics] = []
     for folder in chain:
-        if load_config(RunFolder(folder).config).average_of:
+        if load_recipe(RunFolder(folder).config).average_of:
             continue
         done = len(rows)
         own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]
@@ -46,7 +67,7 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
 
 def _qat_history(folder: Path) -> list[EpochMetrics]:
     own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "qat"]
-    start = load_config(RunFolder(folder).config).qat_start_from
+    start = load_recipe(RunFolder(folder).config).qat_start_from
     if start is None or not RunFolder(Path(start)).metrics.is_file() or Path(start).resolve() == folder.resolve():
         return own
     earlier = [row for row in read_metrics(RunFolder(Path(start)).metrics) if row.stage == "qat"]
@@ -57,14 +78,23 @@ def _qat_history(folder: Path) -> list[EpochMetrics]:
 def recipes(chain: list[Path]) -> list[dict[str, Any]]:
     """The recipe of each run, without what is a path of one machine: data, backbone, and where the others stood.
 
-    A released folder stands for the runs that it was made of. Raises :class:`ModelError` when its list is damaged.
+    A released folder stands for the runs that it was made of.
+
+    Args:
+        chain: folders of runs, the oldest first, as :func:`ancestry` gives them.
+
+    Returns:
+        The fields of each recipe, with the name of its ``run``.
+
+    Raises:
+        ModelError: the list of a released folder is damaged.
     """
     records: list[dict[str, Any]] = []
     for folder in chain:
         if (folder / RECIPES).is_file():
             records += _released(folder / RECIPES)
             continue
-        config: TrainConfig = load_config(RunFolder(folder).config)
+        config: Recipe = load_recipe(RunFolder(folder).config)
         config = dataclasses.replace(
             config.without_paths(),
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,

@@ -8,21 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from fer_train.runs.config import load_config
+from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 
+__all__ = ["average_runs"]
 
-def average(runs: Sequence[Path]) -> Any:
-    """A Keras 3 network with the mean of the float weights of ``runs``, BatchNorm statistics included.
 
-    It has the input size of the last run. Raises :class:`ModelError` for missing weights or those of another network.
+def average_runs(runs: Sequence[Path]) -> Any:
+    """A Keras 3 network with the mean of the float weights of runs, BatchNorm statistics included.
+
+    Args:
+        runs: folders of runs with float weights.
+
+    Returns:
+        The network, with the input size of the last run.
+
+    Raises:
+        ModelError: weights are missing, or are those of another network.
     """
     import keras
 
     from fer_train.networks.build import build_network
     from fer_train.runs.trained import load_float_weights
 
-    recipe = load_config(RunFolder(runs[-1]).config)
+    recipe = load_recipe(RunFolder(runs[-1]).config)
     network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
     total: list[Any] = []
     for run in runs:

@@ -12,6 +12,8 @@ from typing import Any
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 
+__all__ = ["EpochMetrics", "read_metrics", "rows_from_json", "write_metrics"]
+
 
 @dataclass(frozen=True)
 class EpochMetrics:
@@ -23,19 +25,34 @@ class EpochMetrics:
     """
 
     stage: str
+    """``float`` or ``qat``."""
     phase: str
+    """Part of the stage, such as ``head``."""
     epoch: int
+    """Counted from 1; 0 is the QAT network before any step."""
     loss: float | None
+    """In training; None for epoch 0."""
     accuracy: float | None
+    """In training; None for epoch 0."""
     val_loss: float
+    """On validation."""
     val_accuracy: float
+    """On validation."""
     val_accuracy_int8: float | None
+    """Of the converted model, on validation."""
     learning_rate: float
+    """At the end of the epoch."""
     seconds: float
+    """How long the epoch took, evaluation included."""
 
 
 def write_metrics(path: Path, history: list[EpochMetrics]) -> None:
-    """Write ``metrics.csv`` whole, atomically."""
+    """Write ``metrics.csv`` whole, atomically.
+
+    Args:
+        path: the file.
+        history: one row per epoch.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)], lineterminator="\n")
     writer.writeheader()
@@ -44,7 +61,17 @@ def write_metrics(path: Path, history: list[EpochMetrics]) -> None:
 
 
 def read_metrics(path: Path) -> list[EpochMetrics]:
-    """What :func:`write_metrics` wrote. Raises :class:`ModelError` for a file of another kind."""
+    """What :func:`write_metrics` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One row per epoch.
+
+    Raises:
+        ModelError: the file is of another kind.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [_row(record) for record in csv.DictReader(file)]
@@ -71,5 +98,12 @@ def _row(record: dict[str, str]) -> EpochMetrics:
 
 
 def rows_from_json(rows: list[dict[str, Any]]) -> list[EpochMetrics]:
-    """The history that a checkpoint's record holds."""
+    """The history that a checkpoint's record holds.
+
+    Args:
+        rows: fields of each row by name.
+
+    Returns:
+        One row per epoch.
+    """
     return [EpochMetrics(**row) for row in rows]

@@ -16,6 +16,8 @@ from typing import Any, Final
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["MAX_DESCRIPTION_BYTES", "import_tf_keras", "load_keras_file", "refuse_code"]
+
 _MODULES: Final[tuple[str, ...]] = ("keras", "tf_keras", "builtins")
 _CODE_LAYERS: Final[frozenset[str]] = frozenset({"Lambda", "__lambda__", "__typespec__"})
 _OPERATIONS: Final[tuple[str, ...]] = ("math.", "nn.", "__operators__.", "linalg.", "image.resize", "compat.v1.nn.")
@@ -68,10 +70,16 @@ def load_keras_file(path: Path) -> Any:
 
 
 def refuse_code(path: Path) -> None:
-    """Raise :class:`ModelError` when the network that a Keras file describes holds code, or cannot be described.
+    """Refuse a Keras file whose network holds code.
 
     Nothing of the file is executed: the description is JSON, in ``config.json`` of a ``.keras`` file and in the
     attribute ``model_config`` of an ``.h5`` file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ModelError: the network holds code, or cannot be described.
     """
     description = _description(path)
     for part in _parts(description):
@@ -136,7 +144,14 @@ def _description(path: Path) -> Any:
 
 
 def import_tf_keras() -> Any:
-    """The module ``tf_keras``, or the error that says how to install it."""
+    """Import ``tf_keras``.
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     try:
         import tf_keras
     except ImportError as error:

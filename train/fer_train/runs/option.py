@@ -13,6 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+__all__ = [
+    "ABOVE_0",
+    "AT_LEAST_0",
+    "AT_LEAST_1",
+    "BELOW_1",
+    "SHARE",
+    "Option",
+    "OptionField",
+    "Range",
+    "option",
+    "options_of",
+]
+
 _KEY: Final[str] = "option"
 
 
@@ -21,10 +34,15 @@ class Range:
     """Numbers that make sense; ``str`` says which, to follow "must be"."""
 
     low: float = -math.inf
+    """The least number."""
     high: float = math.inf
+    """The greatest number."""
     without_low: bool = False
+    """Whether ``low`` itself is too small."""
     without_high: bool = False
+    """Whether ``high`` itself is too large."""
     multiple_of: int | None = None
+    """What it must be a multiple of, if anything."""
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.without_low else value >= self.low
@@ -53,10 +71,15 @@ class Option:
     """What the command line and the documents say of a field of the recipe."""
 
     help: str
+    """What it does, in a few words."""
     group: str
+    """The group of options that it is shown in."""
     within: Range | None = None
+    """Numbers that make sense."""
     choices: tuple[Any, ...] = ()
+    """All values there are; empty where others are fine."""
     metavar: str | None = None
+    """What stands for the value in the help."""
     default_text: str | None = None
     """In place of the plain default, where that says too little; ``{default}`` in it stands for that."""
     flag: str | None = None
@@ -64,7 +87,17 @@ class Option:
 
 
 def option(default: Any, help: str, *, group: str, **more: Any) -> Any:  # noqa: A002
-    """A dataclass field that is also an option; ``more`` as in :class:`Option`."""
+    """A dataclass field that is also an option.
+
+    Args:
+        default: of the field.
+        help: what it does, in a few words.
+        group: the group of options that it is shown in.
+        **more: as in :class:`Option`.
+
+    Returns:
+        A field of :mod:`dataclasses`.
+    """
     return dataclasses.field(default=default, metadata={_KEY: Option(help, group, **more)})
 
 
@@ -73,10 +106,13 @@ class OptionField:
     """An option together with name, type and default of its field."""
 
     name: str
+    """Of the field."""
     kind: type
     """``int``, ``float``, ``str``, ``bool`` (a switch) or ``tuple`` (of one or several texts)."""
     default: Any
+    """Of the field."""
     option: Option
+    """What the command line says of it."""
 
     @property
     def flag(self) -> str:
@@ -100,7 +136,14 @@ class OptionField:
         return self.option.metavar or (None if self.option.choices else numbers.get(self.kind))
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with ``value``, in words that name the option; None if nothing is."""
+        """What is wrong with a value.
+
+        Args:
+            value: of the field.
+
+        Returns:
+            Words that name the option; None if nothing is wrong.
+        """
         given, choices = self.option.within, self.option.choices
         if given is not None and value not in given:
             return f"{self.flag} must be {given}, got {value}"
@@ -110,7 +153,14 @@ class OptionField:
 
 
 def options_of(record: type) -> dict[str, OptionField]:
-    """Every field of the dataclass ``record`` that is an option, by name and in order."""
+    """Every field of a dataclass that is an option.
+
+    Args:
+        record: a dataclass.
+
+    Returns:
+        By name, in order.
+    """
     types: Mapping[str, Any] = typing.get_type_hints(record)
     return {
         field.name: OptionField(field.name, _plain(types[field.name]), field.default, field.metadata[_KEY])

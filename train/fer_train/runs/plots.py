@@ -12,6 +12,8 @@ from fer_edge.labels import EMOTIONS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.history import EpochMetrics
 
+__all__ = ["draw_confusion", "draw_curves"]
+
 _TRAIN, _VALIDATION, _INT8 = "#7a8ca8", "#c2410c", "#0f766e"
 
 
@@ -31,7 +33,12 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def draw_curves(history: list[EpochMetrics], folder: Path) -> None:
-    """``accuracy.png`` and ``loss.png``: per epoch, float stage then QAT stage; a line marks where stages change."""
+    """``accuracy.png`` and ``loss.png``: per epoch, float stage then QAT stage; a line marks where stages change.
+
+    Args:
+        history: one row per epoch.
+        folder: where the pictures go.
+    """
     for quantity in ("accuracy", "loss"):
         figure, (axes,) = _figure(8.5, 4.6)
         _draw_quantity(axes, history, quantity)
@@ -94,7 +101,13 @@ def _mark_stages(axes: Any, history: list[EpochMetrics]) -> None:
 
 
 def draw_confusion(evaluation: Evaluation, path: Path, title: str) -> None:
-    """Confusion matrix as a picture: rows are labels and sum to 100 %, counts in small print."""
+    """Confusion matrix as a picture: rows are labels and sum to 100 %, counts in small print.
+
+    Args:
+        evaluation: a network over a split.
+        path: the PNG file; an older one is replaced.
+        title: shown above the matrix.
+    """
     figure, (axes,) = _figure(6.6, 6.0)
     counts = evaluation.confusion
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)

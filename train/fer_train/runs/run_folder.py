@@ -10,16 +10,19 @@ from pathlib import Path
 
 from fer_edge.errors import UsageError
 
+__all__ = ["RunFolder"]
+
 
 @dataclass(frozen=True)
 class RunFolder:
     """Names of the files of one run."""
 
     root: Path
+    """The folder."""
 
     @property
     def config(self) -> Path:
-        """The recipe (:class:`fer_train.runs.config.TrainConfig`)."""
+        """The recipe (:class:`fer_train.runs.recipe.Recipe`)."""
         return self.root / "config.json"
 
     @property
@@ -69,9 +72,15 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; raises :class:`UsageError` when another process trains in it.
+        """Hold the folder.
 
         The lock belongs to the process and goes with it, so a killed run leaves no lock.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            UsageError: another process trains in it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         try:

@@ -8,9 +8,16 @@ from pathlib import Path
 
 from fer_train.runs.history import EpochMetrics
 
+__all__ = ["TensorBoardLog"]
+
 
 class TensorBoardLog:
-    """Writes each epoch as scalars, by stage. Needs TensorBoard, not TensorFlow: a GPU machine may have JAX alone."""
+    """Writes each epoch as scalars, by stage. Needs TensorBoard, not TensorFlow: a GPU machine may have JAX alone.
+
+    Args:
+        folder: of all event files of the run.
+        stage: name of the stage, and of its folder.
+    """
 
     def __init__(self, folder: Path, stage: str) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -18,7 +25,11 @@ class TensorBoardLog:
         self._writer = EventFileWriter(str(folder / stage))
 
     def add(self, row: EpochMetrics) -> None:
-        """Add one epoch, and flush it to disk."""
+        """Add one epoch, and flush it to disk.
+
+        Args:
+            row: the epoch.
+        """
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from fer_edge.errors import ModelError
 from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
+from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights
-from fer_train.runs.config import TrainConfig, load_config
 from fer_train.runs.keras_file import import_tf_keras, load_keras_file
 from fer_train.runs.packed_weights import read_packed
+from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
+
+__all__ = ["PACKED_FLOAT", "PACKED_QAT", "Trained", "load_float_weights", "load_trained"]
 
 PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
 
@@ -25,7 +28,8 @@ class Trained:
     """Weights on disk, and the networks built from them on demand."""
 
     path: Path
-    recipe: TrainConfig | None
+    """The folder or file."""
+    recipe: Recipe | None
     """None for a user's own Keras model."""
     fold: bool = True
     """Whether the networks get the temperatures of ``temperature.json``."""
@@ -49,7 +53,11 @@ class Trained:
     def float_model(self) -> Any:
         """The float network: ``(None, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(None, 7)`` probabilities.
 
-        A tf_keras model; for a user's own file whichever Keras could read it.
+        Returns:
+            A tf_keras model; for a user's own file whichever Keras could read it.
+
+        Raises:
+            ModelError: the weights cannot be loaded.
         """
         if "float" not in self._cache:
             model = self._load_float() if self.recipe else load_keras_file(self.path)
@@ -60,7 +68,14 @@ class Trained:
         return self._cache["float"]
 
     def qat_model(self) -> Any | None:
-        """The tfmot-wrapped network after QAT, or None without a QAT stage."""
+        """The tfmot-wrapped network after QAT.
+
+        Returns:
+            The network, a tf_keras model; None without a QAT stage.
+
+        Raises:
+            ModelError: the weights cannot be loaded.
+        """
         if self.recipe is None:
             return None
         if "qat" not in self._cache:
@@ -106,24 +121,37 @@ class Trained:
 
 
 def load_trained(path: Path, *, fold: bool = True) -> Trained:
-    """Trained weights in a run folder or a packed folder (``config.json`` and weights), or a Keras model file.
+    """Trained weights of a run, or a model of somebody else.
 
-    With ``fold`` the networks answer with the probabilities that temperature scaling made, without it as trained.
-    Raises :class:`ModelError` when there is nothing usable at ``path``.
+    Args:
+        path: a run folder, a packed folder (``config.json`` and weights), or a Keras model file.
+        fold: whether the networks answer with the probabilities that temperature scaling made, or as trained.
+
+    Returns:
+        The weights, from which networks are built on demand.
+
+    Raises:
+        ModelError: there is nothing usable at ``path``.
     """
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        return Trained(path, load_config(path / "config.json"), fold)
+        return Trained(path, load_recipe(path / "config.json"), fold)
     return Trained(path, None, fold)
 
 
 def load_float_weights(path: Path, network: Any) -> None:
-    """Give ``network`` (Keras 3; packed weights: tf_keras too) the float weights of a run or packed folder.
+    """Give ``network`` the float weights of a run.
 
-    Raises :class:`ModelError` when there are none, or those of another network.
+    Args:
+        path: a run folder or a packed folder.
+        network: of Keras 3; packed weights fit tf_keras, too. Changed in place.
+
+    Raises:
+        ModelError: there are none, or those of another network.
     """
     packed, weights = path / PACKED_FLOAT, RunFolder(path).float_weights
+    LOG.debug(f"float weights: {packed if packed.exists() else weights}")
     if packed.exists():
         _set_weights(network, read_packed(packed), packed)
         return

@@ -14,11 +14,20 @@ import numpy.typing as npt
 
 from fer_edge.files import atomic_path
 
+__all__ = ["require_space", "save_weights"]
+
 
 def require_space(path: Path, weights: Iterable[npt.NDArray[Any]]) -> None:
-    """Raise ``OSError`` (ENOSPC) when the disk of ``path`` cannot take ``weights``.
+    """Make sure that the disk of ``path`` can take ``weights``.
 
     Asked before HDF5 writes: its library crashes the process when the disk fills up under it.
+
+    Args:
+        path: the file that is to be written.
+        weights: all that it will hold.
+
+    Raises:
+        OSError: the disk is too full (ENOSPC).
     """
     needed = int(1.1 * sum(np.asarray(value).nbytes for value in weights)) + (1 << 20)
     if shutil.disk_usage(path.parent).free < needed:
@@ -26,7 +35,12 @@ def require_space(path: Path, weights: Iterable[npt.NDArray[Any]]) -> None:
 
 
 def save_weights(network: Any, path: Path) -> None:
-    """Write a Keras 3 network's weights whole or not at all."""
+    """Write a Keras 3 network's weights whole or not at all.
+
+    Args:
+        network: a Keras 3 network.
+        path: the file; an older one is replaced.
+    """
     require_space(path, network.get_weights())
     with atomic_path(path) as temporary:
         whole = temporary.with_name(temporary.stem + ".weights.h5")  # the ending that Keras demands

@@ -1,4 +1,4 @@
-"""The seven expressions as movements of brows, eyes and mouth, for the drawn faces of :mod:`fer_train.synthetic.faces`.
+"""The seven expressions as movements of brows, eyes and mouth, for :mod:`fer_train.synthetic.faces`.
 
 Lengths are in units of half a face's height, y grows downwards, and 0 stands for a face at rest. What moves in which
 expression follows the prototypes of Ekman and Friesen's Facial Action Coding System (the AU numbers below).

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.errors import UsageError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.preprocess import preprocess_face
@@ -21,22 +21,41 @@ from fer_train.synthetic.expressions import draw_expression
 from fer_train.synthetic.face_painter import HALF_WIDTH, FacePainter
 from fer_train.synthetic.looks import draw_looks, draw_pose
 
-Image = npt.NDArray[np.uint8]
+__all__ = [
+    "MIN_SIZE",
+    "SYNTHETIC_PER_CLASS",
+    "SYNTHETIC_SPLIT",
+    "draw_face",
+    "draw_scene",
+    "judging_split",
+    "numbered_face",
+    "synthetic_split",
+]
+
 MIN_SIZE: Final[int] = 16
 SYNTHETIC_SPLIT: Final[str] = "synthetic"
-"""Name of the split of drawn faces that models are judged on without a data set."""
+"""Name of the split of synthetic faces that models are judged on without a data set."""
 SYNTHETIC_PER_CLASS: Final[int] = 40
 _DRAWN_SIDE: Final[int] = 192
 """Small faces are drawn at least this large and shrunk, so that thin lines fade instead of breaking up."""
 
 
 def draw_face(emotion: str, rng: np.random.Generator, size: int) -> Image:
-    """A face that fills the picture as in FER-2013: BGR ``(size, size, 3)`` uint8.
+    """A face that fills the picture as in FER-2013.
 
-    Raises :class:`UsageError` for an unknown emotion or a size below 16.
+    Args:
+        emotion: one of :data:`fer_edge.labels.EMOTIONS`.
+        rng: where all chance comes from.
+        size: side in pixels, at least 16.
+
+    Returns:
+        BGR ``(size, size, 3)`` uint8.
+
+    Raises:
+        UsageError: an unknown emotion, or a smaller size.
     """
     if size < MIN_SIZE:
-        raise UsageError(f"a drawn face needs a size of at least {MIN_SIZE} pixels, got {size}")
+        raise UsageError(f"a synthetic face needs a size of at least {MIN_SIZE} pixels, got {size}")
     k = max(1, -(-_DRAWN_SIDE // size))
     side = size * k
     expression, looks, pose = draw_expression(emotion, rng), draw_looks(rng), draw_pose(rng)
@@ -54,13 +73,23 @@ def draw_face(emotion: str, rng: np.random.Generator, size: int) -> Image:
 def draw_scene(
     emotion: str, rng: np.random.Generator, width: int, height: int
 ) -> tuple[Image, tuple[int, int, int, int]]:
-    """A person before a background, as a camera sees them: BGR ``(height, width, 3)`` uint8 and the face's box.
+    """A person before a background, as a camera sees them.
 
-    The box is ``(x, y, w, h)`` in pixels, from the hairline to the chin and from ear to ear, inside the frame.
-    Raises :class:`UsageError` for an unknown emotion or a frame below 64 pixels.
+    Args:
+        emotion: one of :data:`fer_edge.labels.EMOTIONS`.
+        rng: where all chance comes from.
+        width: in pixels, at least 64.
+        height: in pixels, at least 64.
+
+    Returns:
+        ``(image, box)``: BGR ``(height, width, 3)`` uint8, and ``(x, y, w, h)`` of the face in pixels, from the
+            hairline to the chin and from ear to ear, inside the frame.
+
+    Raises:
+        UsageError: an unknown emotion, or a smaller frame.
     """
     if min(width, height) < 64:
-        raise UsageError(f"a drawn scene needs at least 64x64 pixels, got {width}x{height}")
+        raise UsageError(f"a synthetic scene needs at least 64x64 pixels, got {width}x{height}")
     expression, looks, pose = draw_expression(emotion, rng), draw_looks(rng), draw_pose(rng)
     k = 2 if max(width, height) < 1000 else 1
     canvas = box_blur(_background(rng, width * k, height * k), max(1, min(width, height) * k // 80))  # out of focus
@@ -80,12 +109,23 @@ def draw_scene(
 
 
 def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "validation") -> Split:
-    """``n_per_class`` grey faces of each class, ``(7 * n_per_class, size, size)`` uint8, classes taking turns.
+    """A split of synthetic faces.
 
-    Another ``name`` gives other faces for the same ``seed``, so that train and validation never share one.
+    Args:
+        n_per_class: faces of each class.
+        seed: the same seed gives the same result.
+        size: side in pixels.
+        name: of the split; another one gives other faces for the same seed, so that train and validation never share
+            one.
+
+    Returns:
+        ``(7 * n_per_class, size, size)`` uint8 images, classes taking turns, and their labels and names.
+
+    Raises:
+        UsageError: fewer than one face per class.
     """
     if n_per_class < 1:
-        raise UsageError(f"expected at least one drawn face per class, got {n_per_class}")
+        raise UsageError(f"expected at least one synthetic face per class, got {n_per_class}")
     n = n_per_class * NUM_EMOTIONS
     images = np.empty((n, size, size), dtype=np.uint8)
     names = []
@@ -98,15 +138,32 @@ def synthetic_split(n_per_class: int, seed: int, size: int = 48, name: str = "va
 
 
 def judging_split(seed: int = 0, per_class: int = SYNTHETIC_PER_CLASS) -> Split:
-    """The drawn faces that stand in for a data set where models are compared, the same for export and benchmark.
+    """The synthetic faces that stand in for a data set where models are compared, the same for export and benchmark.
 
-    The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a drawn data set to train on.
+    The split is called :data:`SYNTHETIC_SPLIT`, so none of its faces is in a synthetic data set to train on.
+
+    Args:
+        seed: the same seed gives the same result.
+        per_class: faces of each class.
+
+    Returns:
+        The split.
     """
     return synthetic_split(per_class, seed, name=SYNTHETIC_SPLIT)
 
 
 def numbered_face(split: str, seed: int, index: int, size: int) -> Image:
-    """Face ``index`` of a split, of class ``index % 7``; each is drawn from a generator of its own."""
+    """Face ``index`` of a split, of class ``index % 7``; each is drawn from a generator of its own.
+
+    Args:
+        split: name of the split.
+        seed: the same seed gives the same result.
+        index: of the face in it.
+        size: side in pixels.
+
+    Returns:
+        BGR ``(size, size, 3)`` uint8.
+    """
     rng = np.random.default_rng([seed, index, *split.encode()])
     return draw_face(EMOTIONS[index % NUM_EMOTIONS], rng, size)
 

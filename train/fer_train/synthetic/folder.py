@@ -1,4 +1,4 @@
-"""``fer-data synth``: a folder of drawn faces in the layout of every other data set, marked as drawn."""
+"""``fer-data synth``: a folder of synthetic faces in the layout of every other data set, marked as such."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from fer_edge.system import usable_cpus
 from fer_train.data.staged_folder import MANIFEST, staged_folder, write_new
 from fer_train.synthetic.faces import MIN_SIZE, numbered_face
 
+__all__ = ["NOTE", "write_synthetic"]
+
 NOTE: Final[str] = (
     "These faces are synthetic: drawn by fer-edge-toolkit (fer-data synth), not photographs of people.\n"
     "They exercise the software. Accuracy measured on them says nothing about real faces.\n"
@@ -37,13 +39,27 @@ def write_synthetic(
     force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write ``counts[split]`` drawn faces of each class to ``target/<split>/<class>/Synthetic_<number>.png``.
+    """Write synthetic faces to ``target/<split>/<class>/Synthetic_<number>.png``.
 
-    The same arguments give the same pictures, whatever the number of processors. Returns the number of pictures.
-    Raises :class:`UsageError` for counts or a size that make no sense, :class:`DataError` when ``target`` is in use.
+    The same arguments give the same pictures, whatever the number of processors.
+
+    Args:
+        target: the new folder.
+        counts: split -> faces of each class.
+        size: side in pixels.
+        seed: the same seed gives the same result.
+        force: replace a folder that one of our commands made.
+        on_progress: called with ``(done, total)`` along the way.
+
+    Returns:
+        How many pictures were written.
+
+    Raises:
+        UsageError: counts or a size that make no sense.
+        DataError: ``target`` is in use.
     """
     if size < MIN_SIZE:
-        raise UsageError(f"drawn faces need a size of at least {MIN_SIZE} pixels, got {size}")
+        raise UsageError(f"synthetic faces need a size of at least {MIN_SIZE} pixels, got {size}")
     if any(count < 0 for count in counts.values()) or not counts.get("train"):
         raise UsageError(f"expected at least one face per class for train, got {counts}")
     job = {"synthetic": True, "counts": counts, "size": size, "seed": seed}

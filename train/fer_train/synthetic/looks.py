@@ -1,4 +1,4 @@
-"""How a drawn person looks and holds the head: what stays the same whatever the expression."""
+"""How a synthetic person looks and holds the head: what stays the same whatever the expression."""
 
 from __future__ import annotations
 

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge.errors import MissingDependencyError, UsageError
+from fer_train.logs import LOG
+
+__all__ = ["ALL", "Devices", "Hosts", "hosts_from", "open_devices"]
 
 ALL = "all"
 _ADDRESS, _COUNT, _NUMBER = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -25,8 +28,11 @@ class Hosts:
     """Which of how many processes this one is, and where process 0 listens; one process when ``address`` is None."""
 
     address: str | None = None
+    """``HOST:PORT`` of process 0; None for a single process."""
     count: int = 1
+    """How many processes."""
     number: int = 0
+    """Which of them this is, from 0."""
 
     @property
     def is_first(self) -> bool:
@@ -35,7 +41,18 @@ class Hosts:
 
 
 def hosts_from(options: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Hosts:
-    """The hosts that options or Keras' environment variables describe. Raises :class:`UsageError` for half of them."""
+    """The hosts that options or Keras' environment variables describe.
+
+    Args:
+        options: ``coordinator``, ``num_hosts`` and ``host_id``, where they were given.
+        environment: variables, of which those of ``keras.distribution`` count.
+
+    Returns:
+        The hosts.
+
+    Raises:
+        UsageError: only some of them are given, or they do not fit together.
+    """
     address = options.get("coordinator") or environment.get(_ADDRESS) or None
     count = _whole(options.get("num_hosts", environment.get(_COUNT)), "--num-hosts")
     number = _whole(options.get("host_id", environment.get(_NUMBER)), "--host-id")
@@ -62,8 +79,11 @@ class Devices:
     """What the float stage trains on. The default is what Keras does by itself: one device."""
 
     distribution: Any | None = None
+    """Keras' distribution; None for a single device."""
     hosts: Hosts = Hosts()
+    """The processes."""
     count: int = 1
+    """How many devices, over all hosts."""
 
     @property
     def part(self) -> tuple[int, int]:
@@ -79,7 +99,11 @@ class Devices:
 
     @contextlib.contextmanager
     def local(self) -> Iterator[None]:
-        """Within, networks are built and run on one device of this process."""
+        """Within, networks are built and run on one device of this process.
+
+        Yields:
+            Nothing.
+        """
         if self.distribution is None:
             yield
             return
@@ -92,7 +116,15 @@ class Devices:
             keras.distribution.set_distribution(self.distribution)
 
     def require_equal(self, value: int, what: str) -> None:
-        """Raise :class:`UsageError` on every host when ``value`` is not the same on all."""
+        """Make sure that all hosts have the same value.
+
+        Args:
+            value: of this host.
+            what: it is, for the message.
+
+        Raises:
+            UsageError: on every host, when it is not the same on all.
+        """
         if self.hosts.count == 1:
             return
         import numpy as np
@@ -129,9 +161,17 @@ def _jax() -> Any:
 
 
 def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
-    """The devices that ``wanted`` (``all``, a number, or None) and ``hosts`` mean; connects the hosts.
+    """Choose devices, and connect the hosts.
 
-    Raises :class:`UsageError` when there are not that many, or when Keras does not run on JAX.
+    Args:
+        wanted: ``all``, a number, or None for what Keras does by itself.
+        hosts: the hosts.
+
+    Returns:
+        The devices.
+
+    Raises:
+        UsageError: there are not that many, the hosts do not find each other, or Keras does not run on JAX.
     """
     if wanted is None and hosts.count == 1:
         return Devices()
@@ -158,5 +198,6 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
     if number > len(names):
         raise UsageError(f"--devices {number}: there are {len(names)} ({', '.join(names)})")
     # Each process cuts its own piece out of every batch; Keras need not (and can only do so for tf.data).
+    LOG.debug(f"training on {', '.join(names[:number])} of {hosts.count} host(s), this one is number {hosts.number}")
     distribution = keras.distribution.DataParallel(devices=names[:number], auto_shard_dataset=False)
     return Devices(distribution, hosts, number)

@@ -12,17 +12,19 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import UsageError
-from fer_train.evaluation.evaluate import EVALUATION_BATCH, Evaluation, cross_entropy, evaluate
+from fer_train.evaluation.evaluate import EVALUATION_BATCH, Evaluation, cross_entropy, evaluate_classifier
 from fer_train.inputs.augment import Augment
 from fer_train.inputs.batches import Batches
 from fer_train.inputs.mixing import Mixing
-from fer_train.inputs.training_data import FloatArray, TrainingData
+from fer_train.inputs.training_data import TrainingData
+from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights, set_trainable_blocks
 from fer_train.networks.engine import choose_precision, on_cpu, runner, to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
-from fer_train.runs.config import TrainConfig
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
+from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
 from fer_train.runs.trained import load_float_weights
@@ -35,35 +37,46 @@ from fer_train.training.optimizer import make_optimizer
 from fer_train.training.stage_progress import StageProgress, stage_progress
 from fer_train.training.weight_average import averaged_weights
 
+__all__ = ["FINE_TUNE", "HEAD", "LATE", "FloatStage"]
+
 HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
 """Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 _EVALUATION_BATCH_GPU = 512
 
 
 class FloatStage:
-    """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on."""
+    """Trains the float network epoch by epoch; every epoch ends with a checkpoint from which ``--resume`` goes on.
 
-    def __init__(
-        self, config: TrainConfig, data: TrainingData, folder: RunFolder, devices: Devices | None = None
-    ) -> None:
-        self.config, self.data, self.folder = config, data, folder
+    Args:
+        recipe: the recipe of the run.
+        data: what to train on.
+        folder: where weights, checkpoints and tables go.
+        devices: what to train on; None takes the one that Keras takes.
+
+    Raises:
+        UsageError: a batch does not split over the devices, or there are no images.
+    """
+
+    def __init__(self, recipe: Recipe, data: TrainingData, folder: RunFolder, devices: Devices | None = None) -> None:
+        self.recipe, self.data, self.folder = recipe, data, folder
         self.devices = devices or Devices()
-        batch = min(config.batch_size, len(data.images))
+        batch = min(recipe.batch_size, len(data.images))
         if batch % self.devices.count:
             raise UsageError(f"a batch of {batch} images does not split over {self.devices.count} devices")
-        keras.utils.set_random_seed(config.seed)
-        keras.config.set_dtype_policy(choose_precision(config.precision))
+        keras.utils.set_random_seed(recipe.seed)
+        keras.config.set_dtype_policy(choose_precision(recipe.precision))
         self.devices.enter()
         self._local: Any = None
         self._steps: Any = None
         self._kept_at = -math.inf
         self.size = self._size_at(0)
         self.teachers: LiveTeachers | None = None
-        if config.live_teachers:
-            self.teachers = load_teachers(config.live_teachers, self.size, config.teacher_temperature, runner)
-        self.network, self.trainer = self._build(self.size, None if config.start_from else config.backbone)
-        if config.start_from and not self._has_checkpoint():
-            load_float_weights(Path(config.start_from), self.network)
+        if recipe.live_teachers:
+            self.teachers = load_teachers(recipe.live_teachers, self.size, recipe.teacher_temperature, runner)
+        self.network, self.trainer = self._build(self.size, None if recipe.start_from else recipe.backbone)
+        if recipe.start_from and not self._has_checkpoint():
+            LOG.debug(f"first weights: {recipe.start_from}")
+            load_float_weights(Path(recipe.start_from), self.network)
         self.history: list[EpochMetrics] = []
         self.best_accuracy = -1.0
         self.phase = ""
@@ -72,26 +85,31 @@ class FloatStage:
             raise UsageError("the train split has no images")
 
     def run(self, *, resume: bool) -> None:
-        """Train the remaining epochs. Leaves ``float.weights.h5`` of the best epoch and ``metrics.csv``."""
+        """Train the remaining epochs. Leaves ``float.weights.h5`` of the best epoch and ``metrics.csv``.
+
+        Args:
+            resume: go on after the last complete epoch.
+        """
         checkpoint = load_checkpoint(self.folder.float_checkpoint) if resume and self._has_checkpoint() else None
         start = 0
         if checkpoint is not None:
             start = int(checkpoint.record["epochs_done"])
             self.history = rows_from_json(checkpoint.record["history"])
             self.best_accuracy = float(checkpoint.record["best_accuracy"])
+            LOG.debug(f"resuming from {self.folder.float_checkpoint}")
         self.devices.require_equal(start, "the last complete epoch")
-        if start >= self.config.epochs:
+        if start >= self.recipe.epochs:
             if self.history and self.devices.hosts.is_first:
                 write_metrics(self.folder.metrics, self.history)  # a kill may have come just before
-            if self.config.epochs == 0 and self.devices.hosts.is_first and not self.folder.float_weights.exists():
+            if self.recipe.epochs == 0 and self.devices.hosts.is_first and not self.folder.float_weights.exists():
                 self._save_best()  # what --start-from gave is the float network
             return
         first = self.devices.hosts.is_first
         log = TensorBoardLog(self.folder.tensorboard, "float") if first else None
-        with stage_progress("float", self.config.epochs, self.steps, start) as progress:
+        with stage_progress("float", self.recipe.epochs, self.steps, start) as progress:
             if start:
-                progress.say(f"float stage continues after epoch {start} of {self.config.epochs}")
-            for epoch in range(start, self.config.epochs):
+                progress.say(f"float stage continues after epoch {start} of {self.recipe.epochs}")
+            for epoch in range(start, self.recipe.epochs):
                 self._enter(epoch, checkpoint)
                 checkpoint = None
                 row = self._epoch(epoch, progress)
@@ -101,31 +119,43 @@ class FloatStage:
                 self._keep(row)
                 log.add(row)
                 progress.say(
-                    f"float {epoch + 1:3d}/{self.config.epochs} {row.phase:9s} loss {row.loss:.3f} "
+                    f"float {epoch + 1:3d}/{self.recipe.epochs} {row.phase:9s} loss {row.loss:.3f} "
                     f"accuracy {row.accuracy:.1%}  validation loss {row.val_loss:.3f} accuracy {row.val_accuracy:.2%} "
                     f"(best {self.best_accuracy:.2%})  {row.seconds:.0f} s, "
-                    f"{self.steps * self.config.batch_size / row.seconds:.0f} images/s"
+                    f"{self.steps * self.recipe.batch_size / row.seconds:.0f} images/s"
                 )
         if log is not None:
             log.close()
 
     def evaluate(self) -> Evaluation:
-        """The network as it is now, over the validation split."""
+        """The network as it is now, over the validation split.
+
+        Returns:
+            Probabilities and labels.
+        """
         if self._steps is not None and not on_cpu():
             return self._evaluate(self._steps, _EVALUATION_BATCH_GPU)
         with self.devices.local():
             return self._evaluate(KerasClassifier(runner(self._on_one_device())))
 
     def evaluate_teachers(self) -> Evaluation | None:
-        """The live teachers' mean answer over the validation split; None without any."""
+        """The live teachers' mean answer over the validation split; None without any.
+
+        Returns:
+            Probabilities and labels, or None.
+        """
         return None if self.teachers is None else self._evaluate(self.teachers)
 
     def _evaluate(self, classifier: Any, batch: int = EVALUATION_BATCH) -> Evaluation:
         images, labels = self.data.validation_images, self.data.validation_labels
-        return evaluate(classifier, images, labels, "validation", batch=batch)
+        return evaluate_classifier(classifier, images, labels, "validation", batch=batch)
 
     def finish(self) -> Any:
-        """The network with its best weights, on one device; several devices and hosts are done with."""
+        """The network with its best weights, on one device; several devices and hosts are done with.
+
+        Returns:
+            The network.
+        """
         with self.devices.local():
             network = self._on_one_device()
             if self.devices.hosts.is_first:
@@ -140,7 +170,11 @@ class FloatStage:
         self._enter(0, None)
 
     def first_batch(self) -> tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]:
-        """Faces, targets and weights of the first batch of the first epoch."""
+        """Faces, targets and weights of the first batch of the first epoch.
+
+        Returns:
+            Faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32.
+        """
         return self._batches(0)[0]
 
     def _on_one_device(self) -> Any:
@@ -157,7 +191,7 @@ class FloatStage:
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
         raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
-        self._augment, self._runner = Augment(self.config), runner(network)
+        self._augment, self._runner = Augment(self.recipe), runner(network)
         faces = self._augment(raw)
         answers = self._runner(faces)
         if self.teachers is not None:
@@ -171,31 +205,31 @@ class FloatStage:
         return [variable for variable in self.trainer.variables if id(variable) not in fixed]
 
     def _network(self, size: int, backbone: str | None) -> Any:
-        config = self.config
+        recipe = self.recipe
         return build_network(
             keras,
             size,
-            network=config.network,
+            network=recipe.network,
             backbone=backbone,
-            dropout=config.dropout,
-            bn_momentum=config.bn_momentum,
+            dropout=recipe.dropout,
+            bn_momentum=recipe.bn_momentum,
         )
 
     def _size_at(self, epoch: int) -> int:
         """Input size of an epoch: smaller, and so faster, in the first ones when the recipe says so."""
-        config = self.config
-        if config.progressive_size and epoch < self._late_from:
-            return min(config.progressive_size, config.input_size)
-        return config.input_size
+        recipe = self.recipe
+        if recipe.progressive_size and epoch < self._late_from:
+            return min(recipe.progressive_size, recipe.input_size)
+        return recipe.input_size
 
     @property
     def _late_from(self) -> int:
-        return round(self.config.progressive_fraction * self.config.epochs)
+        return round(self.recipe.progressive_fraction * self.recipe.epochs)
 
     def _phase_at(self, epoch: int) -> str:
-        if epoch < self.config.head_epochs:
+        if epoch < self.recipe.head_epochs:
             return HEAD
-        fewer = self.config.late_blocks < self.config.trainable_blocks
+        fewer = self.recipe.late_blocks < self.recipe.trainable_blocks
         return LATE if fewer and epoch >= self._late_from else FINE_TUNE
 
     def _enter_size(self, size: int) -> None:
@@ -222,33 +256,33 @@ class FloatStage:
             self.data.targets,
             self.data.weights,
             input_size=self.size,
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
             epoch=epoch,
-            mixing=Mixing(self.config.mixup, self.config.cutmix),
+            mixing=Mixing(self.recipe.mixup, self.recipe.cutmix),
             part=self.devices.part,
         )
 
     def _compile(self, phase: str) -> None:
         """Free and freeze layers for a phase. Its optimizer and schedule are new, but the late phase goes on with those
         of fine-tuning, for what is still trained."""
-        config = self.config
+        recipe = self.recipe
         head = phase == HEAD
         set_trainable_blocks(
-            self.network, 0 if head else config.late_blocks if phase == LATE else config.trainable_blocks
+            self.network, 0 if head else recipe.late_blocks if phase == LATE else recipe.trainable_blocks
         )
         former = self.trainer.optimizer if (self.phase, phase) == (FINE_TUNE, LATE) else None
-        epochs = min(config.head_epochs, config.epochs) if head else config.epochs - config.head_epochs
-        rate = config.head_learning_rate if head else config.learning_rate
+        epochs = min(recipe.head_epochs, recipe.epochs) if head else recipe.epochs - recipe.head_epochs
+        rate = recipe.head_learning_rate if head else recipe.learning_rate
         total = max(epochs * self.steps, 1)
-        warmup = min(int(config.warmup_epochs * self.steps), total // 4)
+        warmup = min(int(recipe.warmup_epochs * self.steps), total // 4)
         # Where epochs have few steps, hundreds of them are a long time.
-        memory = min(config.ema_decay, 1.0 - 1.0 / (2 * self.steps))
-        optimizer = make_optimizer(dataclasses.replace(config, ema_decay=memory), rate, total, warmup)
+        memory = min(recipe.ema_decay, 1.0 - 1.0 / (2 * self.steps))
+        optimizer = make_optimizer(dataclasses.replace(recipe, ema_decay=memory), rate, total, warmup)
         taught = self.teachers is not None
         self.trainer.compile(
             optimizer=optimizer,
-            loss=taught_cross_entropy(config.teacher_weight) if taught else "categorical_crossentropy",
+            loss=taught_cross_entropy(recipe.teacher_weight) if taught else "categorical_crossentropy",
             weighted_metrics=[accuracy if taught else "accuracy"],
         )
         optimizer.build(self.trainer.trainable_variables)
@@ -259,9 +293,13 @@ class FloatStage:
         self._steps = None
 
     def plain_steps(self) -> Any | None:
-        """Steps in plain PyTorch, which a GPU replays as one graph; None where Keras' own loop trains."""
+        """Steps in plain PyTorch, which a GPU replays as one graph; None where Keras' own loop trains.
+
+        Returns:
+            A :class:`fer_train.training.torch_steps.TorchSteps`, or None.
+        """
         fused = self._runner is not self.network and keras.backend.backend() == "torch"
-        if not fused or self.config.optimizer != "adamw":
+        if not fused or self.recipe.optimizer != "adamw":
             return None
         if self._steps is None:
             from fer_train.training.torch_steps import TorchSteps
@@ -271,7 +309,7 @@ class FloatStage:
                 self._augment,
                 self.trainer.optimizer,
                 teachers=self.teachers,
-                teacher_weight=self.config.teacher_weight,
+                teacher_weight=self.recipe.teacher_weight,
             )
         return self._steps
 
@@ -323,12 +361,20 @@ class FloatStage:
                 self._save_best()
 
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        """All batches of an epoch; mean loss and accuracy. Evaluation and checkpoint are for the caller."""
+        """Train on all batches of an epoch. Evaluation and checkpoint are for the caller.
+
+        Args:
+            epoch: counted from 0.
+            progress: shows every batch.
+
+        Returns:
+            Mean loss in nats and accuracy, 0 to 1.
+        """
         progress.start_epoch(epoch)
         steps = self.plain_steps()
         if steps is None:
             return keras_epoch(self.trainer, self._batches(epoch), epoch, progress)
-        return torch_epoch(steps, self._batches(epoch), self.config.seed, epoch, progress)
+        return torch_epoch(steps, self._batches(epoch), self.recipe.seed, epoch, progress)
 
     def _save_best(self) -> None:
         save_weights(self._on_one_device(), self.folder.float_weights)
@@ -336,7 +382,7 @@ class FloatStage:
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)
         now = time.monotonic()
-        if row.epoch < self.config.epochs and now - self._kept_at < self.config.checkpoint_seconds:
+        if row.epoch < self.recipe.epochs and now - self._kept_at < self.recipe.checkpoint_seconds:
             return
         self._kept_at = now
         save_checkpoint(

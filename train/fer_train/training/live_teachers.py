@@ -21,7 +21,7 @@ from fer_edge.errors import UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
 from fer_train.networks.build import build_network
-from fer_train.runs.config import load_config
+from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import load_float_weights
 
@@ -77,7 +77,7 @@ def load_teachers(
     """
     networks: list[Any] = []
     for run in runs:
-        recipe = load_config(RunFolder(run).config)
+        recipe = load_recipe(RunFolder(run).config)
         if recipe.input_size != input_size:
             raise UsageError(
                 f"the teacher {run} takes {recipe.input_size}x{recipe.input_size} pixels, the student "

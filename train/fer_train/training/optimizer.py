@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from fer_train.training.weight_average import average_from_the_first_step
 
 if TYPE_CHECKING:
-    from fer_train.runs.config import TrainConfig
+    from fer_train.runs.recipe import Recipe
 
 _MOMENTUM: Final[float] = 0.9
 _LEAST_RATE: Final[float] = 0.01
 
 
-def make_optimizer(config: TrainConfig, peak: float, steps: int, warmup_steps: int) -> Any:
+def make_optimizer(recipe: Recipe, peak: float, steps: int, warmup_steps: int) -> Any:
     """A Keras optimizer for ``steps`` steps, of which the first ``warmup_steps`` rise linearly to the rate ``peak``.
 
     ``cosine`` then falls to a hundredth of ``peak`` (Loshchilov and Hutter 2017), ``constant`` stays. ``adamw`` is
@@ -26,21 +26,21 @@ def make_optimizer(config: TrainConfig, peak: float, steps: int, warmup_steps: i
     schedule = keras.optimizers.schedules.CosineDecay(
         peak / 20.0,
         max(steps - warmup_steps, 1),
-        alpha=_LEAST_RATE if config.schedule == "cosine" else 1.0,
+        alpha=_LEAST_RATE if recipe.schedule == "cosine" else 1.0,
         warmup_target=peak,
         warmup_steps=warmup_steps,
     )
     common: dict[str, Any] = {
-        "weight_decay": config.weight_decay,
-        "use_ema": config.ema_decay > 0,
-        "ema_momentum": config.ema_decay or 0.99,
+        "weight_decay": recipe.weight_decay,
+        "use_ema": recipe.ema_decay > 0,
+        "ema_momentum": recipe.ema_decay or 0.99,
     }
     optimizer = (
         keras.optimizers.AdamW(schedule, **common)
-        if config.optimizer == "adamw"
+        if recipe.optimizer == "adamw"
         else keras.optimizers.SGD(schedule, momentum=_MOMENTUM, nesterov=True, **common)
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    if config.ema_decay > 0:
+    if recipe.ema_decay > 0:
         average_from_the_first_step(optimizer)
     return optimizer

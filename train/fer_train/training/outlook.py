@@ -11,6 +11,8 @@ from fer_edge.labels import EMOTIONS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import paired_drop
 
+__all__ = ["FEW_STEPS", "MAX_DROP", "MAX_RECALL_LOSS", "MIN_AGREEMENT", "QUICK_HINT", "outlook"]
+
 MAX_DROP: Final[float] = 1.0
 """Largest accuracy drop of a quantised model against the float model, in percentage points."""
 MIN_AGREEMENT: Final[float] = 0.80

@@ -10,24 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.files import write_text
-from fer_train.evaluation.evaluate import Evaluation, evaluate
+from fer_train.arrays import Labels
+from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.evaluation.temperature import FLOAT, INT8, QAT, RECORD, cross_fitted_error, fit_temperature, fold, temper
 from fer_train.quantization.tflite import evaluate_int8
+
+__all__ = ["evaluate_keras", "fit_temperatures"]
 
 _BATCH: Final[int] = 128
 
 
-def calibrate(
+def fit_temperatures(
     folder: Path,
     images: npt.NDArray[np.uint8],
     before: dict[str, Evaluation],
     qat_network: Any | None = None,
 ) -> dict[str, Evaluation]:
-    """Fit both temperatures, write the record to the run's ``folder``, and return the evaluations after folding.
+    """Fit both temperatures, and write the record to the run's folder.
 
-    ``before`` are evaluations of ``images`` ``(N, H, H)`` without temperature: ``float``, and with a QAT stage
-    ``int8``, the converted network. ``qat_network``, whose unrounded probabilities its T is fitted on, is folded in
-    place and converted once more.
+    Args:
+        folder: the folder of the run.
+        images: ``(N, H, H)`` uint8, grey.
+        before: evaluations of ``images`` without temperature: ``float``, and with a QAT stage ``int8``, the converted
+            network.
+        qat_network: the wrapped network, whose unrounded probabilities its T is fitted on; it is folded in place and
+            converted once more.
+
+    Returns:
+        The evaluations after folding, by the same names.
     """
     plain = before[FLOAT]
     record: dict[str, Any] = {"format": 1, "folded": False, "fitted_on": plain.split, "n_images": plain.n_images}
@@ -35,7 +45,7 @@ def calibrate(
     after = {FLOAT: Evaluation(plain.split, temper(plain.probabilities, temperature), plain.labels)}
     record[FLOAT] |= _errors(plain, after[FLOAT])
     if qat_network is not None:
-        simulated = _evaluate_keras(qat_network, images, plain)
+        simulated = evaluate_keras(qat_network, images, plain.labels, plain.split)
         record[QAT], temperature = _fitted(simulated)
         fold(qat_network, temperature)
         after[INT8] = evaluate_int8(qat_network, images, plain.labels, plain.split)
@@ -54,15 +64,26 @@ def _fitted(evaluation: Evaluation) -> tuple[dict[str, Any], float]:
 
 
 def _errors(before: Evaluation, after: Evaluation) -> dict[str, Any]:
-    """What folding did to the model that ships: calibration error over 15 bins, and decisions that rounding moved."""
+    """What folding did to the model that ships: ECE over 15 bins, and decisions that rounding moved."""
     return {
-        "expected_calibration_error_before": before.calibration_error,
-        "expected_calibration_error_after": after.calibration_error,
+        "expected_calibration_error_before": before.ece,
+        "expected_calibration_error_after": after.ece,
         "decisions_changed": int((before.decisions != after.decisions).sum()),
     }
 
 
-def _evaluate_keras(network: Any, images: npt.NDArray[np.uint8], like: Evaluation) -> Evaluation:
+def evaluate_keras(network: Any, images: npt.NDArray[np.uint8], labels: Labels, split: str) -> Evaluation:
+    """Evaluate a Keras network as it is, without TFLite.
+
+    Args:
+        network: ``(N, S, S, 3)`` float32 to ``(N, 7)`` probabilities, of Keras 3 or tf_keras.
+        images: ``(N, H, H)`` uint8 grey faces of any size; they are resized as on the device.
+        labels: ``(N,)`` class of each.
+        split: what they are called.
+
+    Returns:
+        The probabilities, beside the labels.
+    """
     from fer_train.networks.keras_classifier import KerasClassifier
 
-    return evaluate(KerasClassifier(network), images, like.labels, like.split, batch=_BATCH)
+    return evaluate_classifier(KerasClassifier(network), images, labels, split, batch=_BATCH)

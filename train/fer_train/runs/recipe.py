@@ -14,6 +14,23 @@ from fer_edge.labels import EMOTIONS
 from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
+__all__ = [
+    "AUGMENTATION",
+    "DEVICES",
+    "FLOAT",
+    "FORMAT_VERSION",
+    "FROM_BACKBONE",
+    "GROUPS",
+    "NETWORK",
+    "OPTIONS",
+    "QAT",
+    "SOFT",
+    "WEIGHT_OF_VOTES",
+    "WHAT",
+    "Recipe",
+    "load_recipe",
+]
+
 FORMAT_VERSION = 1
 WHAT: Final[str] = "what and where"
 NETWORK: Final[str] = "network"
@@ -36,7 +53,7 @@ _ALPHA: Final = Range(low=0, high=100)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class Recipe:
     """The recipe; the defaults are the recommended one.
 
     Every option of ``fer-train`` that belongs to the recipe is a field here, with its words, range and default; a new
@@ -45,6 +62,7 @@ class TrainConfig:
 
     data: str = option("", "folder, zip or fer2013.csv", group=WHAT)
     data_fingerprint: str = ""
+    """SHA-256 of the data set that the run was started with; set by the run itself."""
     soft_labels: str | None = option(None, "FER+ votes, blended with the labels", group=SOFT, metavar="CSV")
     soft_label_weight: float = option(
         0.0,
@@ -176,7 +194,7 @@ class TrainConfig:
     qat_epochs: int = option(2, "0 leaves the stage out", group=QAT, within=AT_LEAST_0)
     qat_start_from: str | None = option(
         None,
-        "begin with the QAT weights of another run (or packed model folder), instead of calibration",
+        "begin with the QAT weights of another run (or packed model folder), instead of measured ranges",
         group=QAT,
         metavar="RUN",
     )
@@ -193,7 +211,7 @@ class TrainConfig:
     calibration_images: int = option(1024, "for the ranges of activations", group=QAT, within=AT_LEAST_1)
     temperature_scaling: bool = option(
         True,
-        "leave the probabilities' calibration as training made it",
+        "leave the probabilities as training made them",
         group=QAT,
         flag="--no-temperature-scaling",
     )
@@ -209,30 +227,49 @@ class TrainConfig:
         """Those teachers that are files: of logits, or exported models."""
         return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
 
-    def without_paths(self) -> TrainConfig:
-        """The recipe for others to read: data and backbone left out, votes by name."""
+    def without_paths(self) -> Recipe:
+        """The recipe for others to read: data and backbone left out, votes by name.
+
+        Returns:
+            The copy.
+        """
         votes = Path(self.soft_labels).name if self.soft_labels else None
         return dataclasses.replace(self, data="", backbone=None, soft_labels=votes)
 
     def as_json(self) -> str:
-        """The record as JSON text, with what is needed to rebuild the network."""
+        """The record as JSON text, with what is needed to rebuild the network.
+
+        Returns:
+            Text of ``config.json``.
+        """
         architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network
         record = {"format": FORMAT_VERSION, "architecture": architecture, "labels": list(EMOTIONS)}
         return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write ``config.json`` atomically."""
+        """Write ``config.json`` atomically.
+
+        Args:
+            path: the file; an older one is replaced.
+        """
         write_text(path, self.as_json())
 
 
-OPTIONS: Final = options_of(TrainConfig)
+OPTIONS: Final = options_of(Recipe)
 """The options of the recipe, by field name."""
 
 
-def load_config(path: Path) -> TrainConfig:
+def load_recipe(path: Path) -> Recipe:
     """Read ``config.json``; unknown keys of newer versions are ignored.
 
-    Raises :class:`ModelError` when it is missing, not JSON, or for other labels.
+    Args:
+        path: the file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ModelError: the file is missing, not JSON, or for other labels.
     """
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -242,11 +279,11 @@ def load_config(path: Path) -> TrainConfig:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(record, dict) or record.get("labels") != list(EMOTIONS):
         raise ModelError(f"{path} does not describe a model with the labels {', '.join(EMOTIONS)}")
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    known = {field.name for field in dataclasses.fields(Recipe)}
     teachers = record.get("teacher") or ()  # one name, or null, in older records
     record["teacher"] = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     record["average_of"] = tuple(record.get("average_of") or ())
     try:
-        return TrainConfig(**{key: value for key, value in record.items() if key in known})
+        return Recipe(**{key: value for key, value in record.items() if key in known})
     except TypeError as error:
         raise ModelError(f"{path} is not a valid configuration: {error}") from error
