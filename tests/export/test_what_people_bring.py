@@ -26,7 +26,7 @@ from fer_export.request import ExportRequest, Steps
 from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.keras_file import load_keras_file
-from fer_train.synthetic.faces import judging_split, synthetic_split
+from fer_train.synthetic.faces import SYNTHETIC_SPLIT, judging_split, synthetic_split
 
 SEEN: dict[str, tuple[float, float]] = {
     "ours": (1.0, 0.0),
@@ -71,14 +71,15 @@ def trained_otherwise(able: Any, path: Path, input_range: str, order: tuple[int,
 
 
 def judged(path: Path, split: Split, input_range: str, labels: str) -> tuple[str, ...]:
-    """What the gate says of the float network itself."""
+    """What the gate says of the float network itself: failures, or without labelled data and failures, remarks."""
     order = class_order(labels)
     trained = load_weights(path, input_range, order)
     assert isinstance(trained, UserModel)
     small = np.stack([resize_gray(image, trained.input_size) for image in split.images])
-    reference = Evaluation("validation", trained.predict_with(input_range, small), split.labels)
+    reference = Evaluation(split.name, trained.predict_with(input_range, small), split.labels)
     request = ExportRequest(path, path.parent, split, split, input_range=input_range, order=order)
-    return _plausible(request, trained, reference, Steps()).failures
+    verdict = _plausible(request, trained, reference, Steps())
+    return verdict.failures or verdict.remarks
 
 
 @pytest.mark.parametrize("truth", ["keras", "unit", "pixels"])
@@ -113,6 +114,49 @@ def test_another_order_of_classes_is_refused_and_named(
     assert judged(path, faces, input_range, labels) == ()
     line = judged(path, faces, "ours", "ours")[-1]
     assert f"--labels {labels}" in line and (f"--input-range {input_range}" in line) == (input_range != "ours")
+
+
+@pytest.mark.parametrize(
+    ("truth", "labels", "asked", "expected"),
+    [
+        ("pixels", "ours", "ours", "but not with --input-range pixels, and its layer rescaling"),
+        ("pixels", "rafdb", "keras", "but not with --input-range pixels"),
+        ("pixels", "fer2013", "pixels", "drawn faces fit --labels fer2013 far better"),
+        ("unit", "ours", "ours", "drawn faces fit --input-range unit far better"),
+        ("pixels", "ours", "pixels", ""),
+    ],
+)
+def test_without_data_drawn_faces_tell_what_they_can(
+    able: Any, faces: Split, tmp_path: Path, truth: str, labels: str, asked: str, expected: str
+) -> None:
+    path = trained_otherwise(able, tmp_path / "m.h5", truth, class_order(labels))
+    drawn = Split(SYNTHETIC_SPLIT, faces.images, faces.labels, faces.names)
+    lines = judged(path, drawn, asked, "ours")
+    assert expected in " ".join(lines) and bool(lines) == bool(expected)
+
+
+@pytest.mark.parametrize("kind", ["untrained", "dull everywhere"])
+def test_an_untrained_network_is_exported_without_data(tmp_path: Path, kind: str) -> None:
+    """Whoever tries the tools has no trained network yet; one class for all drawn faces is no proof of anything."""
+    import keras
+
+    model = network(keras, KINDS["max pooling"])
+    if kind != "untrained":
+        kernel, bias = model.layers[-1].get_weights()
+        model.layers[-1].set_weights([kernel * 0.05, bias + np.eye(7)[2]])
+    path = tmp_path / "m.keras"
+    model.save(path)
+    assert judged(path, judging_split(per_class=10), "ours", "ours") == ()
+
+
+def test_worse_than_a_die_is_no_better_than_chance() -> None:
+    """Answers that are nearly all of a rare class are "better than chance" by Cohen's count, at 9 % of the images."""
+    labels = np.repeat(np.arange(7), [40, 10, 40, 90, 60, 60, 40])
+    decided = np.ones(len(labels), np.int64)
+    decided[:20] = 0
+    rare = Evaluation("validation", np.eye(7, dtype=np.float32)[decided], labels)
+    assert rare.accuracy < 0.1
+    assert "no better than chance (14.3%)" in str(knows_nothing(rare))
 
 
 def test_the_exported_network_answers_in_our_order(able: Any, faces: Split, tmp_path: Path) -> None:

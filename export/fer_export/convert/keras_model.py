@@ -157,7 +157,9 @@ def _keras_function(path: Path) -> _Source:
     model = load_keras_file(path)
     rescaling = next((layer.name for layer in _layers(model) if type(layer).__name__ in _RESCALING), None)
     _, size, _, channels = model.input_shape
-    return _Source(lambda x: model(x, training=False), int(size), int(channels), rescaling, model)
+    # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
+    in_list = isinstance(model.input, list)
+    return _Source(lambda x: model([x] if in_list else x, training=False), int(size), int(channels), rescaling, model)
 
 
 def _layers(model: Any) -> Iterator[Any]:
