@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -363,18 +364,32 @@ def test_a_lambda_layer_is_refused_and_never_run(tmp_path: Path, library: str, s
     assert not ran.exists() and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("form", ["operation layer", "foreign class", "saved model"])
+FORMS = {
+    "operation layer": r"calls tf\.io\.write_file",
+    "foreign class": "wants the Python module subprocess",
+    "saved model": "holds the operation WriteFile",
+    "saved model that prints": "holds the operation PrintV2",
+    "saved model that saves": "holds the operation SaveV2",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_other_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
     import tensorflow as tf
     import tf_keras
 
     ran = tmp_path / "ran"
-    if form == "saved model":
+    if form.startswith("saved model"):
 
         class Module(tf.Module):  # type: ignore[misc]
             @tf.function(input_signature=[tf.TensorSpec((None, 24, 24, 3), tf.float32)])  # type: ignore[untyped-decorator]
             def __call__(self, x: Any) -> Any:
-                tf.io.write_file(str(ran), "trace")
+                if form == "saved model":
+                    tf.io.write_file(str(ran), "trace")
+                elif form == "saved model that prints":
+                    tf.print("trace", output_stream=f"file://{ran}")
+                else:
+                    tf.raw_ops.SaveV2(prefix=str(ran), tensor_names=["x"], shape_and_slices=[""], tensors=[x])
                 return tf.nn.softmax(tf.reduce_mean(x, [1, 2, 3])[:, None] * tf.ones((1, 7)))
 
         path = tmp_path / "saved"
@@ -384,14 +399,56 @@ def test_other_code_is_refused_and_never_run(tmp_path: Path, form: str) -> None:
         path = tmp_path / "mine.h5"
         network(tf_keras, KINDS["max pooling"], lambda k, x: tf.math.multiply(x, 0.5)).save(path)
         edit_description(path, form, str(ran))
-    expected = {
-        "operation layer": r"calls tf\.io\.write_file",
-        "foreign class": "wants the Python module subprocess",
-        "saved model": "holds the operation WriteFile",
-    }[form]
-    with pytest.raises(ModelError, match=expected) as caught:
+    with pytest.raises(ModelError, match=FORMS[form]) as caught:
         load_weights(path)
-    assert not ran.exists() and "\n" not in str(caught.value)
+    assert not [*tmp_path.glob("ran*")] and "\n" not in str(caught.value)
+
+
+FUNCTION = {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"}
+
+
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ({"config": {"name": "last", "units": 7, "activation": FUNCTION}}, "wants keras.utils, of which no network"),
+        ({"class_name": "TFSMLayer", "config": {"filepath": "beside"}}, "carries code in a TFSMLayer layer"),
+        ({"class_name": "TorchModuleWrapper", "config": {"module": "gASV"}}, "carries code in a TorchModuleWrapper"),
+        ({"class_name": "StringLookup", "config": {"vocabulary": "/etc/hostname"}}, "which reads files"),
+    ],
+)
+def test_code_and_files_in_other_places_are_refused(
+    tmp_path: Path, library: str, layer: dict[str, Any], expected: str
+) -> None:
+    k = pytest.importorskip(library)
+    path = tmp_path / "mine.keras"
+    network(k, KINDS["max pooling"]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(entries["config.json"])
+    description["config"]["layers"][-1] |= layer
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (entries | {"config.json": json.dumps(description)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelError, match=expected) as caught:
+        load_keras_file(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_both_zip_and_hdf5_is_judged_as_both(tmp_path: Path) -> None:
+    """The zip is harmless; tf_keras reads the other half, whose Lambda layer it would run."""
+    import keras
+
+    path, ran = with_lambda("tf_keras", tmp_path, ".h5", nested=False)
+    harmless = tmp_path / "harmless.keras"
+    network(keras, KINDS["max pooling"]).save(harmless)
+    with zipfile.ZipFile(harmless) as source, zipfile.ZipFile(path, "a") as both:
+        for name in source.namelist():
+            both.writestr(name, source.read(name))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(ModelError, match="carries code in a Lambda layer"):
+        load_keras_file(path)
+    assert not ran.exists()
 
 
 def edit_description(path: Path, form: str, target: str) -> None:

@@ -15,7 +15,7 @@ from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
 from fer_export.convert.class_order import ORDERS, OWN_ORDER
-from fer_export.convert.saved_operations import refuse_saved_operations
+from fer_export.convert.saved_operations import refuse_answering_operations, refuse_saved_operations
 from fer_train.networks.build import STUDENT
 from fer_train.runs.keras_file import load_keras_file
 from fer_train.runs.trained import Trained, load_trained
@@ -181,6 +181,7 @@ def _saved_function(path: Path) -> _Source:
     except Exception as error:  # TensorFlow raises its own errors, KeyError or ValueError, by what is damaged
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} is not a SavedModel that can be read: {reason}") from error
+    refuse_answering_operations(path, serve.graph.as_graph_def())
     shape = tuple(spec.shape)
     if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3) or not shape[1]:
         raise ModelError(
