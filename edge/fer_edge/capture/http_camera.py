@@ -123,7 +123,7 @@ def ask(address: str) -> Answer:
 def _login(address: str) -> str:
     scheme, user, _, _ = split_userinfo(address)
     if user is None:
-        return f"it wants a user and a password: {scheme}USER:PASSWORD@HOST/..."
+        return f"it wants user and password before the host: {scheme}USER:***@HOST"  # as redaction would show it
     return "are user and password right?"
 
 
