@@ -223,8 +223,12 @@ KINDS: dict[str, Layers] = {
     "padding before pooling": lambda k, x: k.layers.MaxPooling2D(3, 2)(k.layers.ZeroPadding2D(1)(x)),
     "dense on pixels": lambda k, x: k.layers.Dense(6, activation="relu")(x),
     "transposed convolution": lambda k, x: k.layers.Conv2DTranspose(8, 3, strides=2, padding="same")(x),
+    "groups, max pooling": lambda k, x: k.layers.MaxPooling2D()(k.layers.Conv2D(8, 3, groups=4)(x)),
+    "separable": lambda k, x: k.layers.SeparableConv2D(8, 3, depth_multiplier=2, padding="same")(x),
+    "prelu": lambda k, x: k.layers.PReLU()(conv(k, x)),
+    "hard sigmoid": lambda k, x: k.layers.Activation("hard_sigmoid")(conv(k, x)),
 }
-QUICK = ("max pooling", "elu")
+QUICK = ("groups, max pooling", "elu")
 """The others are slow tests: an export takes three seconds."""
 
 
@@ -277,6 +281,7 @@ OTHERS = (
     "padding before pooling",
     "dense on pixels",
     "transposed convolution",
+    "prelu",
 )
 
 
@@ -285,7 +290,18 @@ BEFORE: dict[str, Layers] = {
     "normalization": lambda k, x: k.layers.Normalization(mean=[128.0] * 3, variance=[3600.0] * 3)(x),
     "preprocess_input": lambda k, x: k.applications.mobilenet_v2.preprocess_input(x),
     "arithmetic": lambda k, x: x / 127.5 - 1.0,
+    "preprocess_input, BGR": lambda k, x: k.applications.vgg16.preprocess_input(x),
 }
+
+
+def test_a_sequential_model_is_read(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    stack = [layers.Input((24, 24, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(7, "softmax")]
+    keras.Sequential(stack).save(tmp_path / "mine.keras")
+    trained = load_weights(tmp_path / "mine.keras", "pixels")
+    assert isinstance(trained, UserModel) and trained.input_size == 24 and trained.rescales_itself
 
 
 @pytest.mark.slow
@@ -315,6 +331,36 @@ def test_mini_xception_is_exported(tmp_path: Path) -> None:
         x = layers.Add()([layers.MaxPooling2D(3, 2, padding="same")(x), shortcut])
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(7, 3, padding="same")(x))
     exported(tf_keras.Model(inputs, layers.Activation("softmax")(x)), tmp_path, ".h5", input_range="keras")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+def test_efficientnet_lite_is_exported(tmp_path: Path, library: str) -> None:
+    """Google's EfficientNet-Lite: inverted residuals with ReLU6, kernels of 3 and 5, no squeeze and excitation."""
+    k = pytest.importorskip(library)
+    k.utils.set_random_seed(2)
+
+    def convolved(x: Any, layer: Any, *, active: bool = True) -> Any:
+        x = k.layers.BatchNormalization()(layer(x))
+        return k.layers.ReLU(6.0)(x) if active else x
+
+    def block(x: Any, width: int, expand: int, stride: int, side: int) -> Any:
+        before = x
+        if expand > 1:
+            x = convolved(x, k.layers.Conv2D(x.shape[-1] * expand, 1, use_bias=False))
+        x = convolved(x, k.layers.DepthwiseConv2D(side, strides=stride, padding="same", use_bias=False))
+        x = convolved(x, k.layers.Conv2D(width, 1, use_bias=False), active=False)
+        return k.layers.Add()([before, x]) if before.shape == x.shape else x
+
+    inputs = k.layers.Input((32, 32, 3))
+    x = convolved(inputs, k.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False))
+    for width, expand, stride, side in ((8, 1, 1, 3), (12, 6, 2, 3), (12, 6, 1, 3), (16, 6, 2, 5), (16, 6, 1, 5)):
+        x = block(x, width, expand, stride, side)
+    x = k.layers.Dropout(0.2)(k.layers.GlobalAveragePooling2D()(convolved(x, k.layers.Conv2D(32, 1))))
+    strong = k.initializers.RandomNormal(stddev=2.0)
+    x = k.layers.Dense(7, activation="softmax", kernel_initializer=strong)(x)
+    manifest = exported(k.Model(inputs, x), tmp_path, ".keras" if library == "keras" else ".h5", input_range="keras")
+    assert manifest["onnx_quantiser"] == "fer-export"
 
 
 @pytest.mark.slow

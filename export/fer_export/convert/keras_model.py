@@ -156,10 +156,25 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
 def _keras_function(path: Path) -> _Source:
     model = load_keras_file(path)
     rescaling = next((layer.name for layer in _layers(model) if type(layer).__name__ in _RESCALING), None)
+    for layer in _layers(model):
+        if getattr(layer, "groups", 1) > 1 and hasattr(layer, "dilation_rate"):
+            _compute_groups_plainly(layer)
     _, size, _, channels = model.input_shape
     # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
-    in_list = isinstance(model.input, list)
+    in_list = isinstance(getattr(model, "_inputs_struct", None), list)
     return _Source(lambda x: model([x] if in_list else x, training=False), int(size), int(channels), rescaling, model)
+
+
+def _compute_groups_plainly(layer: Any) -> None:
+    """Both Keras compile a convolution with groups by XLA, of which tf2onnx makes a call of an unknown function."""
+    import tensorflow as tf
+
+    def convolution(inputs: Any, kernel: Any) -> Any:
+        return tf.nn.convolution(
+            inputs, kernel, list(layer.strides), layer.padding.upper(), dilations=list(layer.dilation_rate)
+        )
+
+    layer.convolution_op = layer._jit_compiled_convolution_op = convolution
 
 
 def _layers(model: Any) -> Iterator[Any]:
