@@ -39,6 +39,12 @@ _PARAMETER: Final = re.compile(
     r"""(?=%26|["')]*(?:[\s&]|$))""",
     re.IGNORECASE,
 )
+_INNER: Final = re.compile(
+    r"""(?<!FER_WEB)(?<!FER_MQTT)(?P<before>[_;,|/])(?P<name>[a-z0-9]{1,64})(?P<equals>=|%3d)(?P<value>[^\s&]*?)"""
+    r"""(?=[_;,|/][a-z0-9]+(?:=|%3d)|["')]*(?:[\s&]|$))""",
+    re.IGNORECASE,
+)
+"""Parameters in what looks like the value of another: ``?usr=a;pwd=b``, ``/user=a_password=b_channel=1``."""
 _HEADER: Final = re.compile(
     r"""\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest)\s+)?)[^\s"']+""", re.IGNORECASE
 )
@@ -125,7 +131,7 @@ def redact(text: str) -> str:
         if secret in text:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
     text = _WORDS.sub(lambda word: _without_userinfo(word.group()), text)
-    text = _HEADER.sub(rf"\1{HIDDEN}", text)
+    text = _INNER.sub(_without_value, _HEADER.sub(rf"\1{HIDDEN}", text))
     return _PARAMETER.sub(_without_value, text)
 
 

@@ -19,8 +19,8 @@ from fer_export.check.gate import (
     merge,
 )
 from fer_export.check.onnx_fusion import fusion_problems
-from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing
-from fer_export.convert.class_order import order_name
+from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing, range_that_wakes
+from fer_export.convert.class_order import ORDERS, order_name
 from fer_export.convert.keras_model import INPUT_RANGES, UserModel
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_export.request import ExportRequest, Steps
@@ -74,24 +74,59 @@ def plausible(request: ExportRequest, trained: Trained | UserModel, reference: E
     if request.allow_chance:
         return Verdict((), ())
     if not request.labelled:
-        stuck = ignores_its_input(reference.probabilities)
-        line = f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}"
-        return Verdict((line,) if stuck else (), ())
+        return _plausible_on_drawn_faces(request, trained, reference, steps)
     better = None
     if isinstance(trained, UserModel):
         steps.begin("input range and class order")
         better = _better_reading(request, trained)
     problem = knows_nothing(reference)
     if better is not None:
-        options = [f"--input-range {better.input_range}"] if better.input_range != request.input_range else []
-        order = tuple(request.order[i] for i in better.order)
-        options += [f"--labels {order_name(order)}"] if order != request.order else []
         line = (
-            f"{FLOAT_TFLITE}: the labels fit {' '.join(options)} far better ({better.accuracy:.1%} of a sample, "
-            f"{better.gain.value:+.1f} points); is that what the model was trained with?"
+            f"{FLOAT_TFLITE}: the labels fit {_options(request, better)} far better "
+            f"({better.accuracy:.1%} of a sample, {better.gain.value:+.1f} points); is that what the model "
+            "was trained with?"
         )
         return Verdict((f"{FLOAT_TFLITE}: {problem}", line) if problem else (line,), ())
     return Verdict((f"{FLOAT_TFLITE}: {problem}; {_LIKELY}",) if problem else (), ())
+
+
+def _plausible_on_drawn_faces(
+    request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps
+) -> Verdict:
+    """Without data only what needs no labels is refused; what the expressions of drawn faces suggest is a remark."""
+    stuck = ignores_its_input(reference.probabilities)
+    same = Verdict((f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}",), ())
+    if not isinstance(trained, UserModel):
+        return same if stuck else Verdict((), ())
+    steps.begin("input range and class order")
+    faces = np.stack([resize_gray(image, trained.input_size) for image in request.split.images])
+    probabilities = {name: trained.predict_with(name, faces) for name in INPUT_RANGES}
+    awake = range_that_wakes(probabilities, request.input_range)
+    if awake is not None:
+        inside = f", and its layer {trained.rescales_itself} rescales pixels" if trained.rescales_itself else ""
+        line = (
+            f"{FLOAT_TFLITE}: it gives nearly the same answer for every face, but not with --input-range {awake}"
+            f"{inside}; is that what the model was trained with? --allow-chance exports it all the same"
+        )
+        return Verdict((line,), ())
+    if stuck:
+        return same
+    better = better_reading(probabilities.__getitem__, request.split.labels, request.input_range, INPUT_RANGES)
+    if better is None or tuple(request.order[i] for i in better.order) not in ORDERS.values():
+        return Verdict((), ())
+    line = (
+        f"{FLOAT_TFLITE}: drawn faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
+        f"{better.gain.value:+.0f} points); is that what the model was trained with? --data tells with certainty"
+    )
+    return Verdict((), (line,))
+
+
+def _options(request: ExportRequest, better: Reading) -> str:
+    """The options that stand for another reading than the one that was asked for."""
+    options = [f"--input-range {better.input_range}"] if better.input_range != request.input_range else []
+    order = tuple(request.order[i] for i in better.order)
+    options += [f"--labels {order_name(order)}"] if order != request.order else []
+    return " ".join(options)
 
 
 def _better_reading(request: ExportRequest, trained: UserModel) -> Reading | None:

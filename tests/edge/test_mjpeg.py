@@ -337,9 +337,11 @@ def test_user_and_password(served: Callable[..., Server]) -> None:
     server = served(answer)
     frames = open_source(f"http://me:p%40ss@{server.address}/live").frames()
     assert alike(next(frames).image, corners())
-    with pytest.raises(SourceError, match=r"HTTP 401.*") as caught:
+    with pytest.raises(SourceError, match=r"HTTP 401.*; are user and password right\?") as caught:
         open_source(f"http://me:wr0ng@{server.address}/live")
     assert "wr0ng" not in str(caught.value)
+    with pytest.raises(SourceError, match=r"HTTP 401.*; it wants user and password before the host: http://USER:"):
+        open_source(f"http://{server.address}/live")
     gc.collect()  # a connection left open would be a warning, and so an error
 
 

@@ -358,6 +358,19 @@ def test_loop_over_what_cannot_be_searched(tmp_path: Path) -> None:
         assert times == sorted(set(times))
 
 
+@pytest.mark.parametrize("name", ["row.jpg", "row", "row.mjpg"])
+def test_motion_jpeg_under_the_name_of_a_picture_is_told(tmp_path: Path, notices: list[str], name: str) -> None:
+    single = jpeg(corners(), None)
+    (tmp_path / name).write_bytes(single * 3)
+    assert len(list(open_source(tmp_path / name).frames())) == (3 if name == "row.mjpg" else 1)
+    assert ["row.mjpeg" in line for line in notices] == ([] if name == "row.mjpg" else [True])
+    phone = single[:2] + b"\xff\xe2\0\x06MPF\0" + single[2:]  # with its previews behind
+    for number, content in enumerate((single, phone + single * 2, single + single)):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+        assert alike(read_image(tmp_path / f"{number}.jpg"), corners())
+    assert len(notices) == (name != "row.mjpg")
+
+
 def test_damaged_headers_are_read_without_an_exception() -> None:
     """What looks at a file before a decoder does must bear every byte; thousands of damaged files."""
     film_like = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x40moov\0\0\0\x38trak" + bytes(48)

@@ -58,6 +58,19 @@ def test_secret_values_of_queries_are_hidden(name: str, secret: str, encoded: bo
         assert redact(shown) == shown
 
 
+@given(names, plain, st.sampled_from(("_", ";", ",", "/")), st.sampled_from(("", "channel=1", "stream=0.sdp?x")))
+def test_secrets_in_other_notations_of_parameters(name: str, secret: str, between: str, last: str) -> None:
+    """Recorders want ``/user=ada_password=..._channel=1_stream=0.sdp``; ``;`` separates parameters, too (HTML 4.01)."""
+    assume("_" not in name)
+    ending = f"{between}{last}" if last else ""
+    for start in ("rtsp://cam:554/user=ada", "http://cam/snap.jpg?usr=ada"):
+        shown = redact(f"{start}{between}{name}={secret}{ending} cannot be opened")
+        assert shown.startswith(f"{start}{between}{name}=***") and shown.endswith(" cannot be opened")
+        assert not leaks(secret, shown, f"{start}{between}{name}={ending} cannot be opened"), shown
+        assert between != "_" or ending in shown
+        assert redact(shown) == shown
+
+
 @given(st.lists(st.tuples(st.sampled_from(SCHEMES), plain), min_size=2, max_size=4), st.sampled_from((",", ", ", "|")))
 def test_several_addresses_in_one_text(addresses: list[tuple[str, str]], between: str) -> None:
     text = between.join(f"{scheme}://u{n}:{pw}@h{n}.example/x" for n, (scheme, pw) in enumerate(addresses))

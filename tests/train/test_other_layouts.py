@@ -168,14 +168,22 @@ def table(style: str) -> bytes:
         "index": (",emotion,pixels,Usage", "17,{0},{3},{2}", b""),
         "list": ("emotion,pixels,Usage", '{0},"[{4}]",{2}', b""),
         "no usage": ("emotion,pixels", "{0},{3}", b""),
+        "pipes": ("emotion|pixels|Usage", "{0}|{3}|{2}", b""),
+        "pixels as floats": ("emotion,pixels,Usage", "{0},{5},{2}", b""),
+        "sep line": ("sep=;\nemotion;pixels;Usage", "{0};{3};{2}", b""),
+        "carriage returns": ("emotion,pixels,Usage", "{0},{3},{2}", b""),
+        "utf-16": ("emotion\tpixels\tUsage", "{0}\t{3}\t{2}", b""),
+        "utf-16-le": ("emotion,pixels,Usage", "{0},{3},{2}", b""),
+        "utf-16-be": ("emotion;pixels;Usage", "{0};{3};{2}", b""),
     }[style]
-    lines = [line.format(*row, ", ".join(row[3].split())) for row in rows]
-    end = "\r\n" if style == "semicolons" else "\n"
-    return mark + end.join([header, *lines, ""]).encode()
+    lines = [line.format(*row, ", ".join(row[3].split()), row[3].replace(" ", ".0 ") + ".0") for row in rows]
+    end = {"semicolons": "\r\n", "utf-16": "\r\n", "carriage returns": "\r"}.get(style, "\n")
+    return mark + end.join([header, *lines, ""]).encode(style if style.startswith("utf") else "utf-8")
 
 
 STYLES = (
     "icml", "floats", "names", "lower case", "semicolons", "tabs", "byte order mark", "index", "list",
+    "pipes", "pixels as floats", "sep line", "carriage returns", "utf-16", "utf-16-le", "utf-16-be",
 )  # fmt: skip
 
 
@@ -188,6 +196,19 @@ def test_a_csv_that_was_saved_again_is_the_same_data_set(tmp_path: Path, style: 
         sets.append(load_dataset(path, cache_dir=tmp_path / "cache"))
     assert sets[1].fingerprint == sets[0].fingerprint and not sets[1].skipped
     assert list(sets[1].splits) == ["train", "validation", "test"]
+
+
+def test_tables_by_another_suffix_and_unreadable_pixels(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(table("tabs"))
+    (tmp_path / "b.csv").write_bytes(table("as published"))
+    first, second = (load_dataset(tmp_path / name, cache_dir=tmp_path / "cache") for name in ("a.tsv", "b.csv"))
+    assert first.fingerprint == second.fingerprint
+    assert import_dataset(tmp_path / "a.tsv", tmp_path / "out").counts["test"] == dict.fromkeys(EMOTIONS, 2)
+    (tmp_path / "unit.csv").write_bytes(table("pixels as floats").replace(b".0 ", b".5 "))
+    for read in (lambda p: load_dataset(p, cache_dir=tmp_path / "cache"), lambda p: import_dataset(p, tmp_path / "o")):
+        with pytest.raises(DataError, match=r"first: .*pixels are not whole numbers from 0 to 255") as caught:
+            read(tmp_path / "unit.csv")
+        assert "\n" not in str(caught.value)
 
 
 def test_a_csv_without_usage_states_its_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,8 @@ class Answer:
     picture: bytes | None = None
     reason: str | None = None
     """Why nothing can be read, in a few words."""
+    advice: str = "is the address right and the server running?"
+    """What to do then."""
     length: int | None = None
     """Bytes of a file that has an end."""
     format: str = ""
@@ -99,7 +101,8 @@ def ask(address: str) -> Answer:
         response = _Address(address).open()
     except urllib.error.HTTPError as error:
         error.close()
-        return Answer(reason=f"HTTP {error.code} {error.reason}")
+        reason = f"HTTP {error.code} {error.reason}"
+        return Answer(reason=reason, advice=_login(address)) if error.code == 401 else Answer(reason=reason)
     except urllib.error.URLError as error:
         return Answer(reason=str(error.reason))
     except _READ_ERRORS as error:  # not HTTP as Python knows it; FFmpeg may
@@ -115,6 +118,13 @@ def ask(address: str) -> Answer:
     if answer.stream is None:
         response.close()
     return answer
+
+
+def _login(address: str) -> str:
+    scheme, user, _, _ = split_userinfo(address)
+    if user is None:
+        return f"it wants user and password before the host: {scheme}USER:***@HOST"  # as redaction would show it
+    return "are user and password right?"
 
 
 def _understand(response: Any) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -15,11 +15,15 @@ from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
 from fer_edge.errors import SourceError
 from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
+from fer_edge.logs import LOG
 
 if TYPE_CHECKING:
     from fer_edge.capture.heif import HeifHeader
 
 __all__ = ["decode", "read_content", "read_image", "read_pictures"]
+
+_JPEG_AFTER_JPEG: Final = b"\xff\xd9\xff\xd8\xff"
+"""Once in a photo of a phone (its preview or gain map, which ``MPF`` announces), more often in motion JPEG."""
 
 
 def read_image(path: Path) -> Image:
@@ -62,6 +66,10 @@ def read_pictures(path: Path) -> Iterator[Image]:
     elif not is_raw_photo(content) and _several(tiff_pages(content)):
         yield from _pages(path, content)
     else:
+        if found == "JPEG" and content.count(_JPEG_AFTER_JPEG) > 1 and b"MPF\0" not in content[: 1 << 17]:
+            LOG.warning(
+                f"{path} holds JPEG pictures one after the other, the first is read; all are as {path.stem}.mjpeg"
+            )
         yield decode(content, str(path))
 
 

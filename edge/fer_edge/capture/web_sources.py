@@ -52,7 +52,7 @@ def open_http(address: str, options: CaptureOptions) -> Source:
     if not first.isOpened():
         first.release()
         reason = f" ({answer.reason})" if answer.reason else ""
-        raise SourceError(f"{shown} cannot be opened as a stream{reason}; is the address right and the server running?")
+        raise SourceError(f"{shown} cannot be opened as a stream{reason}; {answer.advice}")
     if answer.length is not None or first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         first.release()
         if answer.length is not None and answer.format == NEEDS_PARTS and not gives_parts(address):

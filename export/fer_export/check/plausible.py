@@ -41,6 +41,12 @@ MIN_GAIN_POINTS: Final[float] = 10.0
 """Another reading of inputs or outputs must be better by this many points, beyond chance, to be proposed."""
 
 
+DULL_SPREAD: Final[float] = 0.02
+"""Below this standard deviation of every probability over different faces a network hardly looks at them ..."""
+LIVELY_SPREAD: Final[float] = 0.1
+"""... and above this one, with another input range, it clearly does."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """One way to feed a network and to read its outputs, and how well the labels fit then."""
@@ -63,6 +69,8 @@ class Reading:
 def chance_accuracy(evaluation: Evaluation) -> float:
     """Accuracy expected of answers that have the same frequencies but nothing to do with the images (Cohen 1960).
 
+    Never less than 1/7: whoever answers rare classes most of the time is beaten by a die.
+
     Args:
         evaluation: on labelled images.
 
@@ -71,7 +79,7 @@ def chance_accuracy(evaluation: Evaluation) -> float:
     """
     answers = np.bincount(evaluation.decisions, minlength=NUM_EMOTIONS) / evaluation.n_images
     labels = np.bincount(evaluation.labels, minlength=NUM_EMOTIONS) / evaluation.n_images
-    return float(answers @ labels)
+    return max(float(answers @ labels), 1.0 / NUM_EMOTIONS)
 
 
 def knows_nothing(evaluation: Evaluation) -> str | None:
@@ -105,6 +113,24 @@ def ignores_its_input(probabilities: FloatArray) -> bool:
         True when they are.
     """
     return len(probabilities) > 1 and float(probabilities.std(axis=0).max()) < MIN_SPREAD
+
+
+def range_that_wakes(probabilities: Mapping[str, npt.NDArray[np.float32]], chosen: str) -> str | None:
+    """The input range with which a network looks at faces that it ignores as asked, which needs no labels to be seen.
+
+    Args:
+        probabilities: ``(N, 7)`` of the same different faces for each input range.
+        chosen: the range that was asked for.
+
+    Returns:
+        The range with the largest spread of probabilities; None where the network looks at the faces as asked, gives
+        more than one answer, or looks at them with no range.
+    """
+    spread = {name: float(each.std(axis=0).max()) for name, each in probabilities.items()}
+    answers = np.bincount(probabilities[chosen].argmax(axis=1), minlength=NUM_EMOTIONS)
+    stuck = answers.max() >= ONE_CLASS_SHARE * answers.sum() and spread[chosen] < DULL_SPREAD
+    best = max(spread, key=lambda name: spread[name])
+    return best if stuck and spread[best] >= LIVELY_SPREAD else None
 
 
 def best_order(

@@ -16,7 +16,7 @@ from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
 from fer_export.convert.class_order import ORDERS, OWN_ORDER
-from fer_export.convert.saved_operations import refuse_saved_operations
+from fer_export.convert.saved_operations import refuse_answering_operations, refuse_saved_operations
 from fer_train.networks.build import STUDENT
 from fer_train.runs.keras_file import load_keras_file
 from fer_train.runs.trained import Trained, load_trained
@@ -186,8 +186,25 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
 def _keras_function(path: Path) -> _Source:
     model = load_keras_file(path)
     rescaling = next((layer.name for layer in _layers(model) if type(layer).__name__ in _RESCALING), None)
+    for layer in _layers(model):
+        if getattr(layer, "groups", 1) > 1 and hasattr(layer, "dilation_rate"):
+            _compute_groups_plainly(layer)
     _, size, _, channels = model.input_shape
-    return _Source(lambda x: model(x, training=False), int(size), int(channels), rescaling, model)
+    # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
+    in_list = isinstance(getattr(model, "_inputs_struct", None), list)
+    return _Source(lambda x: model([x] if in_list else x, training=False), int(size), int(channels), rescaling, model)
+
+
+def _compute_groups_plainly(layer: Any) -> None:
+    """Both Keras compile a convolution with groups by XLA, of which tf2onnx makes a call of an unknown function."""
+    import tensorflow as tf
+
+    def convolution(inputs: Any, kernel: Any) -> Any:
+        return tf.nn.convolution(
+            inputs, kernel, list(layer.strides), layer.padding.upper(), dilations=list(layer.dilation_rate)
+        )
+
+    layer.convolution_op = layer._jit_compiled_convolution_op = convolution
 
 
 def _layers(model: Any) -> Iterator[Any]:
@@ -209,6 +226,7 @@ def _saved_function(path: Path) -> _Source:
     except Exception as error:  # TensorFlow raises its own errors, KeyError or ValueError, by what is damaged
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} is not a SavedModel that can be read: {reason}") from error
+    refuse_answering_operations(path, serve.graph.as_graph_def())
     shape = tuple(spec.shape)
     if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3) or not shape[1]:
         raise ModelError(

@@ -154,7 +154,7 @@ class _Writer(MoreOperators):
             strides=strides,
             dilations=dilations,
             pads=pads.as_list(),
-            group=image.shape[3] if depthwise else 1,
+            group=image.shape[3] if depthwise else image.shape[3] // kernel.shape[3],
         )
 
     def _fully_connected(self, op: Operator) -> None:

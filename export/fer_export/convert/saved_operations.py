@@ -11,9 +11,12 @@ from fer_edge.errors import MissingDependencyError, ModelError
 __all__ = ["refuse_saved_operations"]
 
 _REFUSED: Final[re.Pattern[str]] = re.compile(
-    r"PyFunc|^(Read|Write|Matching)Files?$|^ImmutableConst$|Reader(V2)?$|Summary|Dataset|^Rpc|Remote|Send$|Recv$"
+    r"PyFunc|^(Read|Write|Matching|Delete)Files?$|^ImmutableConst$|Reader(V2)?$|Summary|Dataset|^Rpc|Remote|Send$|Recv$"
+    r"|^Print(V2)?$|^Debug|TableFromTextFile|^Save(Slices)?$"
 )
-"""Operations that run Python, or touch files or the network. Saving and restoring variables is how loading works."""
+"""Operations that run Python, or touch files or the network. ``Print`` writes to any file, too."""
+_IN_A_NETWORK: Final[re.Pattern[str]] = re.compile(r"^SaveV2$|^RestoreV2$|^MergeV2Checkpoints$")
+"""Saving and restoring variables is how loading works, but no network does it while it answers."""
 
 
 def refuse_saved_operations(folder: Path) -> None:
@@ -36,11 +39,20 @@ def refuse_saved_operations(folder: Path) -> None:
         saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
         raise ModelError(f"{folder} is not a SavedModel that can be read: {error}") from error
-    for graph in (part.graph_def for part in saved.meta_graphs):
-        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-        for node in nodes:
-            if _REFUSED.search(node.op):
-                raise ModelError(
-                    f"{folder} holds the operation {node.op} ({node.name}), which is not arithmetic on tensors, and is "
-                    "not loaded"
-                )
+    for part in saved.meta_graphs:
+        _refuse(folder, part.graph_def, _REFUSED)
+
+
+def refuse_answering_operations(folder: Path, graph: Any) -> None:
+    """Raise :class:`ModelError` for an operation in the ``GraphDef`` that answers, with all functions it may call,
+    that saves or restores."""
+    _refuse(folder, graph, _IN_A_NETWORK)
+
+
+def _refuse(folder: Path, graph: Any, refused: re.Pattern[str]) -> None:
+    for node in (*graph.node, *(node for function in graph.library.function for node in function.node_def)):
+        if refused.search(node.op):
+            raise ModelError(
+                f"{folder} holds the operation {node.op} ({node.name}), which is not arithmetic on tensors, and is "
+                "not loaded"
+            )

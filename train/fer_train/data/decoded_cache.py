@@ -33,6 +33,7 @@ from fer_train.data.duplicates import group_duplicates, members_of_groups
 from fer_train.data.folder_layout import SPLITS, require_classes
 from fer_train.data.memory_map import one_by_one, release_pages
 from fer_train.data.records import ImageReader, Record
+from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.logs import LOG
 from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
@@ -228,16 +229,18 @@ def _decode(record: Record, side: int) -> tuple[GrayImage, str] | str:
 
 def _common_side(reader: ImageReader) -> int:
     """The most frequent side among some images spread over the set, at most :data:`MAX_SIDE`."""
-    every = max(1, reader.total // _SAMPLE) if reader.path.suffix.lower() != ".csv" else 1
+    every = max(1, reader.total // _SAMPLE) if reader.path.suffix.lower() not in TABLE_SUFFIXES else 1
     sides: Counter[int] = Counter()
+    first = ""
     # A CSV cannot be entered in the middle, and all its images are alike: its first rows are the sample.
     for record in islice(reader.records(), 0, None if every > 1 else _SAMPLE, every):
         try:
             sides[max(record.image.decode().shape)] += 1
-        except BrokenImageError:
+        except BrokenImageError as error:
+            first = first or f", the first: {record.entry.name}: {error}"
             continue
     if not sides:
-        raise DataError(f"{reader.path} holds no readable image among {_SAMPLE} looked at")
+        raise DataError(f"{reader.path} holds no readable image among {_SAMPLE} looked at{first}")
     most = max(sides.values())
     return min(MAX_SIDE, max(side for side, count in sides.items() if count == most))
 

@@ -21,6 +21,7 @@ from fer_train.data.decoding import BrokenImageError
 from fer_train.data.emotion_words import emotion_of, plain
 from fer_train.data.folder_layout import Entry
 from fer_train.data.records import Record
+from fer_train.data.table_text import TableText
 
 __all__ = ["CSV_LABELS", "CSV_SPLITS", "NO_USAGE", "CsvReader", "parse_pixels"]
 
@@ -38,7 +39,6 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "usage": ("usage", "split", "set"),
 }
 """What the columns are called, in any letter case."""
-_DELIMITERS: Final[tuple[str, ...]] = (",", ";", "\t")
 _DROPPED: Final[frozenset[str]] = frozenset({"contempt"})
 NO_USAGE: Final[str] = (
     "the CSV has no Usage column: every row is train, and a seeded tenth of each class becomes validation when it is "
@@ -49,8 +49,9 @@ NO_USAGE: Final[str] = (
 class CsvReader:
     """``fer2013.csv``, columns ``emotion, pixels, Usage``, read row by row, never as a whole.
 
-    Also as other programs save it again: another order of columns or an index before them, other letter case, ``;`` or
-    tabs between columns, quotes, a byte order mark, ``3.0`` or ``happy`` for 3, no Usage at all.
+    Also as other programs save it again: another order of columns or an index before them, other letter case, ``;``,
+    ``|`` or tabs between columns, quotes, a byte order mark, UTF-16, CR alone, a line ``sep=;``, ``3.0`` or ``happy``
+    for 3, ``255.0`` for a pixel, no Usage at all.
 
     Args:
         path: the file.
@@ -67,16 +68,9 @@ class CsvReader:
         """Bytes, the unit of a record's position."""
         self.skipped: list[tuple[str, str]] = []
         self.dropped: dict[str, int] = {}
-        with self.path.open("rb") as handle:
-            head = handle.readline(4096)
-        try:
-            text = head.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = ""
-        self._delimiter = max(_DELIMITERS, key=text.count)
-        header = next(csv.reader([text], delimiter=self._delimiter), [])
-        self._width = len(header)
-        words = [name.strip().lower() for name in header]
+        self._text = TableText.of(path)
+        self._width = len(self._text.header)
+        words = [name.strip().lower() for name in self._text.header]
         self._columns = {
             column: next((words.index(name) for name in names if name in words), -1)
             for column, names in _COLUMNS.items()
@@ -85,7 +79,7 @@ class CsvReader:
         if missing:
             raise DataError(
                 f"{self.path} is not a fer2013.csv: the first line lacks {', '.join(missing)}; expected "
-                f"emotion,pixels,Usage, got {text.strip()[:60]!r}"
+                f"emotion,pixels,Usage, got {self._text.first_line.strip()[:60]!r}"
             )
         self.notes = [] if self._columns["usage"] >= 0 else [NO_USAGE]
 
@@ -113,26 +107,22 @@ class CsvReader:
             DataError: the last row breaks off, or there is no image at all.
         """
         self.skipped.clear()
-        position = 0
         self.dropped.clear()
         seen_any = False
-        with self.path.open("rb") as handle:
-            position += len(handle.readline())
-            for row, line in enumerate(handle):
-                position += len(line)
-                if not line.strip():
-                    continue
-                try:
-                    record = self._record(row, line, position)
-                except BrokenImageError as error:
-                    if not line.endswith(b"\n"):
-                        raise DataError(f"{self.path} is truncated in row {row}: {error}") from error
-                    self.skipped.append((f"row {row}", str(error)))
-                    continue
-                if record is None:
-                    continue
-                seen_any = True
-                yield record
+        for row, (line, position) in enumerate(self._text.lines()):
+            if not line.strip():
+                continue
+            try:
+                record = self._record(row, line, position)
+            except BrokenImageError as error:
+                if not line.endswith(b"\n"):
+                    raise DataError(f"{self.path} is truncated in row {row}: {error}") from error
+                self.skipped.append((f"row {row}", str(error)))
+                continue
+            if record is None:
+                continue
+            seen_any = True
+            yield record
         if not seen_any:
             first = f"; {len(self.skipped)} rows were skipped, the first: {': '.join(self.skipped[0])}"
             raise DataError(f"{self.path} holds no images{first if self.skipped else ''}")
@@ -158,12 +148,16 @@ class CsvReader:
         return Record(Entry(f"{usage}_row{row:05d}", CSV_SPLITS[str(usage)], label), _PixelText(pixels), position)
 
     def _fields(self, line: bytes) -> list[bytes]:
-        fields = [value.strip().strip(b'"') for value in line.split(self._delimiter.encode())]
+        delimiter = self._text.delimiter
+        fields = [value.strip().strip(b'"') for value in line.split(delimiter.encode())]
         if len(fields) <= self._width or b'"' not in line:
             return fields
         # A delimiter within quotes; the csv module takes its time, and nobody writes millions of rows like that.
         text = line.decode(errors="replace")
-        return [value.strip().encode() for value in next(csv.reader([text], delimiter=self._delimiter), [])]
+        try:
+            return [value.strip().encode() for value in next(csv.reader([text], delimiter=delimiter), [])]
+        except csv.Error as error:
+            raise BrokenImageError(str(error)) from error
 
     def _label(self, word: str) -> int | None:
         """Our label of ``3``, ``3.0`` or ``happy``; None for a class that is counted as dropped."""
@@ -214,9 +208,23 @@ def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
     # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
     if text[:1] == b"[":  # a list, as Python prints it
         text = text.strip(b"[]").replace(b",", b" ")
-    if text.translate(None, b"0123456789 "):
+    strange = text.translate(None, b"0123456789 ")
+    if strange.strip(b"."):
         raise BrokenImageError("pixels are not whole numbers")
-    values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0, dtype=np.int64)
+    if strange:  # 255.0
+        values = _whole(text)
+    else:
+        values = np.fromstring(text, dtype=np.int64, sep=" ") if text.strip() else np.empty(0, dtype=np.int64)
     if len(values) and (values.min() < 0 or values.max() > 255):
         raise BrokenImageError("a pixel lies outside 0 to 255")
     return values.astype(np.uint8)
+
+
+def _whole(text: bytes) -> npt.NDArray[np.int64]:
+    try:
+        numbers = np.array(text.split(), dtype=np.float64)
+    except ValueError as error:
+        raise BrokenImageError("pixels are not numbers") from error
+    if (numbers != np.rint(numbers)).any():
+        raise BrokenImageError("pixels are not whole numbers from 0 to 255")
+    return numbers.astype(np.int64)

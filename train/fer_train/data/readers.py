@@ -20,6 +20,7 @@ from fer_train.data.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_im
 from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
 from fer_train.data.records import ImageReader, Record
+from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
 from fer_train.logs import LOG
 from fer_train.wording import megabytes
@@ -52,7 +53,7 @@ def _opened(source: Path, rule: LayoutRule) -> ImageReader:
         raise DataError(f"no data set at {source}; expected a folder, a zip or a fer2013.csv")
     if source.stat().st_size == 0:
         raise DataError(f"{source} is empty; expected a folder, a zip or a fer2013.csv")
-    if source.suffix.lower() == ".csv":
+    if source.suffix.lower() in TABLE_SUFFIXES:
         return CsvReader(source)
     if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
         return ZipReader(source, rule)

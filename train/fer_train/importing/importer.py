@@ -30,6 +30,7 @@ from fer_train.data.folder_layout import SPLITS, Entry, LayoutRule, require_clas
 from fer_train.data.readers import open_reader
 from fer_train.data.records import ImageReader, Record
 from fer_train.data.staged_folder import MANIFEST, check_target, staged_folder, write_new
+from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.importing.class_names import import_rule
 from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
@@ -192,7 +193,7 @@ def _open_for_import(
     LOG.debug(f"images come from {plain}{', labels from a list beside them' * (labels is not None)}")
     if labels is not None:
         rule = list_rule(labels, numbering)
-    elif plain.suffix.lower() != ".csv":
+    elif plain.suffix.lower() not in TABLE_SUFFIXES:
         rule = labels_beside(plain, numbering) or rule
     return stack.enter_context(contextlib.closing(open_reader(plain, rule)))
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from fer_edge.errors import DataError
 from fer_train.data.folder_layout import IMAGE_SUFFIXES, is_clutter
+from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, check_size, extract_member, open_zip, read_member
 from fer_train.importing.rafdb_list import LIST_NAMES, MAX_LIST_BYTES, LabelList, parse_list
 from fer_train.importing.tar_archive import repack_as_zip, tar_opener
@@ -30,7 +31,7 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
     labels = _list_in_folder(source) if source.is_dir() else None
     plain = source
     for layer in range(_MOST_LAYERS):
-        if not plain.is_file() or plain.suffix.lower() == ".csv":
+        if not plain.is_file() or plain.suffix.lower() in TABLE_SUFFIXES:
             return plain, labels
         if tar_opener(plain) is not None:
             unpacked = _beside(target, f"{layer}.zip", stack)

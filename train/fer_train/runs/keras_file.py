@@ -19,7 +19,17 @@ from fer_edge.labels import NUM_EMOTIONS
 __all__ = ["MAX_DESCRIPTION_BYTES", "import_tf_keras", "load_keras_file", "refuse_code"]
 
 _MODULES: Final[tuple[str, ...]] = ("keras", "tf_keras", "builtins")
-_CODE_LAYERS: Final[frozenset[str]] = frozenset({"Lambda", "__lambda__", "__typespec__"})
+_CODE_LAYERS: Final[frozenset[str]] = frozenset(
+    {"Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+)
+"""Layers that are byte code, a pickle, or a SavedModel beside the file."""
+_FILE_LAYERS: Final[frozenset[str]] = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
+"""Layers that read a file or an address when they are made."""
+_ROOMS: Final[frozenset[str]] = frozenset(
+    {"activations", "constraints", "dtype_policies", "engine", "initializers", "layers", "losses", "metrics",
+     "mixed_precision", "models", "ops", "optimizers", "random", "regularizers"}
+)  # fmt: skip
+"""The parts of Keras that networks are made of; others fetch files (``utils``) or load further models (``saving``)."""
 _OPERATIONS: Final[tuple[str, ...]] = ("math.", "nn.", "__operators__.", "linalg.", "image.resize", "compat.v1.nn.")
 _OPERATIONS_BY_NAME: Final[frozenset[str]] = frozenset(
     {"cast", "clip_by_value", "concat", "expand_dims", "identity", "reshape", "shape", "split", "squeeze", "stack",
@@ -81,8 +91,7 @@ def refuse_code(path: Path) -> None:
     Raises:
         ModelError: the network holds code, or cannot be described.
     """
-    description = _description(path)
-    for part in _parts(description):
+    for part in (part for description in _descriptions(path) for part in _parts(description)):
         kind = part.get("class_name")
         config = part.get("config")
         name = part.get("name") or (config.get("name") if isinstance(config, dict) else None)
@@ -92,11 +101,21 @@ def refuse_code(path: Path) -> None:
                 f"{path} carries code in a {kind} layer{named}, and is not loaded; build the network from "
                 "layers without code (Rescaling, Normalization, Activation) and save it again"
             )
+        if isinstance(kind, str) and kind in _FILE_LAYERS:
+            raise ModelError(f"{path} has a {kind} layer{named}, which reads files, and is not loaded")
         module = part.get("module")
-        if isinstance(module, str) and "class_name" in part and module.split(".")[0] not in _MODULES:
-            raise ModelError(f"{path} wants the Python module {module}{named}, and is not loaded; only Keras' own are")
+        if isinstance(module, str) and "class_name" in part:
+            _check_module(path, module, named)
         if kind in ("TFOpLambda", "SlicingOpLambda"):
             _check_operation(path, part)
+
+
+def _check_module(path: Path, module: str, named: str) -> None:
+    library, *rest = [word for word in module.split(".") if word not in ("src", "api")]
+    if library not in _MODULES:
+        raise ModelError(f"{path} wants the Python module {module}{named}, and is not loaded; only Keras' own are")
+    if rest and rest[0] not in _ROOMS:
+        raise ModelError(f"{path} wants {module}{named}, of which no network is made, and is not loaded")
 
 
 def _check_operation(path: Path, part: dict[str, Any]) -> None:
@@ -119,19 +138,22 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(item)
 
 
-def _description(path: Path) -> Any:
+def _descriptions(path: Path) -> list[Any]:
+    """The description in the zip and the one in the HDF5 file: a file can be both, and each reader takes another."""
+    found = []
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 entry = archive.getinfo("config.json")
                 if entry.file_size > MAX_DESCRIPTION_BYTES:
                     raise ModelError(f"{path}: config.json has {entry.file_size} bytes, which no network needs")
-                return json.loads(archive.read(entry))
+                found.append(json.loads(archive.read(entry)))
         import h5py
 
-        with h5py.File(path, "r") as file:
-            text = file.attrs["model_config"]
-            return json.loads(text.decode() if isinstance(text, bytes) else text)
+        if not found or h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                text = file.attrs["model_config"]
+                found.append(json.loads(text.decode() if isinstance(text, bytes) else text))
     except ImportError as error:
         raise MissingDependencyError.for_extra("h5py", "export") from error
     except KeyError as error:
@@ -141,6 +163,7 @@ def _description(path: Path) -> Any:
         ) from error
     except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not a Keras model that can be read: {str(error).splitlines()[0][:120]}") from error
+    return found
 
 
 def import_tf_keras() -> Any:
