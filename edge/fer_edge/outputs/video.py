@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import mmap
 import os
 from pathlib import Path
 from typing import Final
@@ -14,7 +16,8 @@ from fer_edge.arrays import Image
 from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
-from fer_edge.outputs.draw import annotate
+from fer_edge.logs import LOG
+from fer_edge.outputs.draw import annotate, shrunk
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
 from fer_edge.results import Result
@@ -23,6 +26,11 @@ CODECS: Final[dict[str, str]] = {".mp4": "mp4v", ".m4v": "mp4v", ".mkv": "mp4v",
 """Suffix -> codec that OpenCV's wheels can write everywhere. ``.webm`` plays in browsers."""
 DEFAULT_FPS: Final[float] = 25.0
 LIVE_FPS: Final[float] = 15.0
+MOST_PIXELS: Final[dict[str, int]] = {"VP80": 1920 * 1080}
+"""Codec -> pixels of a picture at most, its width times its height; a larger one is shrunk.
+
+VP8 takes 370 MiB and 0.4 s for a picture of 3840x2160, the other codecs a quarter and a fifth of that.
+"""
 MAX_FILL_S: Final[float] = 5.0
 """Longest gap of a live source that is filled with its last picture; a longer one is cut out."""
 
@@ -55,6 +63,7 @@ class VideoRecorder:
         self._blur = blur
         self._writer: Recording | _WholeFile | None = None
         self._size = (0, 0)
+        self._widest: int | None = None
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
@@ -64,7 +73,12 @@ class VideoRecorder:
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
         if self._writer is None:
+            self._widest = self._most_wide(result.image.shape[1], result.image.shape[0])
+        if self._widest is not None:
+            result = shrunk(result, self._widest)
+        if self._writer is None:
             self._writer = self._open(result.image.shape[1], result.image.shape[0])
+            self._canvas = room_behind(result.image.shape)
             self._start_s = result.time_s
         due = self._fill(result.time_s) if self._live else self._written + 1
         self._canvas = annotate(result, blur=self._blur, into=self._canvas)
@@ -86,6 +100,18 @@ class VideoRecorder:
                 self._writer.write(self._last)
                 self._written += 1
         return due
+
+    def _most_wide(self, width: int, height: int) -> int | None:
+        """How wide a picture may be at most, None: as it is."""
+        most = MOST_PIXELS.get(self._codec)
+        if most is None or width * height <= most:
+            return None
+        widest = int(width * math.sqrt(most / (width * height))) // 2 * 2
+        LOG.info(
+            f"{self.path.name}: pictures of {width}x{height} are recorded {widest} pixels wide, as more takes too much "
+            "memory and time; .mp4 and .mkv keep the size"
+        )
+        return widest
 
     def _open(self, width: int, height: int) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
@@ -162,6 +188,24 @@ def open_recorder(
     if single_image and Path(path).suffix.lower() not in CODECS:
         raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}, .jpg or .png, or a folder")
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
+
+
+def room_behind(shape: tuple[int, ...]) -> Image:
+    """A picture to draw on whose last byte is in the middle of a memory page.
+
+    FFmpeg may read a little beyond a picture. So where that would be another page, OpenCV copies every picture first
+    (``CvVideoWriter_FFMPEG::writeFrame``), and as 3840x2160x3 bytes are a whole number of pages, it always would: 24 MiB.
+
+    Args:
+        shape: ``(H, W, 3)``.
+
+    Returns:
+        uint8, not initialised.
+    """
+    n_bytes = math.prod(shape)
+    buffer = np.empty(n_bytes + mmap.PAGESIZE, np.uint8)
+    start = (mmap.PAGESIZE // 2 - buffer.ctypes.data - n_bytes) % mmap.PAGESIZE
+    return buffer[start : start + n_bytes].reshape(shape)
 
 
 def fit(image: Image, width: int, height: int) -> Image:

@@ -108,7 +108,10 @@ class WebPage:
 
     def write(self, result: Result) -> None:
         """Show a result from now on."""
-        self.state.take(result)
+        small = self.state.take(result)
+        del result  # its large picture is of no use any more
+        if small is not None:
+            self.state.show(small)
 
     def close(self) -> None:
         """Send the visitors away and stop serving."""
@@ -138,7 +141,8 @@ class _State:
         self._next_jpeg = 0.0
         self._next_mark = 0.0
 
-    def take(self, result: Result) -> None:
+    def take(self, result: Result) -> Result | None:
+        """Note a result; gives it with a small picture where that is to be shown."""
         now = time.monotonic()
         self.counter.add(result)
         self.faces = {**result.as_dict(), "width": result.image.shape[1], "height": result.image.shape[0]}
@@ -152,8 +156,12 @@ class _State:
             self.timeline.append((now, faces))
         if self.options.video and self.viewers and now >= self._next_jpeg:
             self._next_jpeg = now + 1.0 / PREVIEW_FPS
-            self.jpeg = encode_preview(result, blur=self.options.blur)
-            self.jpeg_version += 1
+            return shrunk(result, PREVIEW_WIDTH)
+        return None
+
+    def show(self, small: Result) -> None:
+        self.jpeg = encode_preview(small, blur=self.options.blur)
+        self.jpeg_version += 1
 
     def snapshot(self) -> dict[str, Any]:
         return {**self.faces, "status": self.board.now().as_dict()}
