@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 import os
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate, shrunk
+from fer_edge.outputs.encoder import room_behind, sustained_fps
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
 from fer_edge.results import Result
@@ -39,9 +39,9 @@ class VideoRecorder:
     """Writes annotated frames at a constant rate.
 
     A file's frames are written one by one at its own rate. A live source has no constant rate: its frames are repeated
-    or left out, so that the recording plays at true speed. Whatever happens, all but the last second can be played: see
-    :mod:`fer_edge.outputs.recording`. Where that does not work (Windows, OpenCV before 4.8) the file appears when it is
-    whole.
+    or left out, so that the recording plays at true speed, at no higher a rate than this machine encodes. Whatever
+    happens, all but the last second can be played: see :mod:`fer_edge.outputs.recording`. Where that does not work
+    (Windows, OpenCV before 4.8) the file appears when it is whole.
     """
 
     name = "video"
@@ -77,16 +77,17 @@ class VideoRecorder:
         if self._widest is not None:
             result = shrunk(result, self._widest)
         if self._writer is None:
-            self._writer = self._open(result.image.shape[1], result.image.shape[0])
             self._canvas = room_behind(result.image.shape)
+            self._writer = self._open(annotate(result, blur=self._blur, into=self._canvas))
             self._start_s = result.time_s
         due = self._fill(result.time_s) if self._live else self._written + 1
+        if due <= self._written:
+            return
         self._canvas = annotate(result, blur=self._blur, into=self._canvas)
         del result  # its picture is of no use any more, and encoding takes long
         self._last = fit(self._canvas, *self._size)
-        if due > self._written:
-            self._writer.write(self._last)
-            self._written += 1
+        self._writer.write(self._last)
+        self._written += 1
 
     def _fill(self, time_s: float) -> int:
         """Repeat the last picture up to ``time_s`` seconds; how many pictures there have to be then."""
@@ -113,9 +114,15 @@ class VideoRecorder:
         )
         return widest
 
-    def _open(self, width: int, height: int) -> Recording | _WholeFile:
+    def _open(self, first: Image) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
+        height, width = first.shape[:2]
         self._size = (width + width % 2, height + height % 2)
+        if self._live:
+            can = sustained_fps(fit(first, *self._size), self._codec, self.path.suffix.lower())
+            if can < self._fps:
+                self._fps = max(1.0, can)
+                LOG.info(f"{self.path.name}: {self._fps:.1f} pictures per second, as many as this machine can encode")
         kind = Recording if can_survive() else _WholeFile
         return kind(self.path, self._codec, self._fps, self._size)
 
@@ -188,24 +195,6 @@ def open_recorder(
     if single_image and Path(path).suffix.lower() not in CODECS:
         raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}, .jpg or .png, or a folder")
     return VideoRecorder(path, fps=fps, live=live, blur=blur)
-
-
-def room_behind(shape: tuple[int, ...]) -> Image:
-    """A picture to draw on whose last byte is in the middle of a memory page.
-
-    FFmpeg may read a little beyond a picture. So where that would be another page, OpenCV copies every picture first
-    (``CvVideoWriter_FFMPEG::writeFrame``), and as 3840x2160x3 bytes are a whole number of pages, it always would: 24 MiB.
-
-    Args:
-        shape: ``(H, W, 3)``.
-
-    Returns:
-        uint8, not initialised.
-    """
-    n_bytes = math.prod(shape)
-    buffer = np.empty(n_bytes + mmap.PAGESIZE, np.uint8)
-    start = (mmap.PAGESIZE // 2 - buffer.ctypes.data - n_bytes) % mmap.PAGESIZE
-    return buffer[start : start + n_bytes].reshape(shape)
 
 
 def fit(image: Image, width: int, height: int) -> Image:
