@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import os
 import shlex
 import sys
 import time
@@ -28,6 +27,7 @@ from fer_bench.report.file_name import conditions_name
 from fer_bench.report_file import write_report
 from fer_bench.schema import SCHEMA, OperatorProfile, Profile, Report, Settings
 from fer_edge.errors import CheckFailedError, MissingDependencyError, UsageError
+from fer_edge.files import why_read_only
 from fer_edge.system import usable_cpus
 from fer_train.html import require_jinja
 from fer_train.wording import counted
@@ -110,8 +110,9 @@ def _check_before(targets: Sequence[Target], options: argparse.Namespace) -> Non
         raise UsageError(f"{options.html} cannot be written: it is a folder")
     for path in filter(None, (options.json, options.html)):
         above = next(folder for folder in path.absolute().parents if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise UsageError(f"{path} cannot be written: {above} is not a writable folder")
+        reason = why_read_only(above) if above.is_dir() else "not a folder"
+        if reason is not None:
+            raise UsageError(f"{path} cannot be written: {above}: {reason}")
 
 
 def _write(report: Report, options: argparse.Namespace, out: Console) -> None:

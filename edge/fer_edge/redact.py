@@ -44,7 +44,7 @@ _kept: set[str] = set()
 
 
 def keep_secret(secret: str | None) -> None:
-    """Never show this from now on, wherever it stands; None and less than six characters are passed over."""
+    """Never show this from now on, wherever it occurs; None and fewer than six characters are ignored."""
     if secret and len(secret) >= _SHORTEST:
         _kept.update({secret, quote(secret, safe=""), quote(secret)})
 

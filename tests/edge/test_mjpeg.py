@@ -337,7 +337,9 @@ def test_user_and_password(served: Callable[..., Server]) -> None:
     server = served(answer)
     frames = open_source(f"http://me:p%40ss@{server.address}/live").frames()
     assert alike(next(frames).image, corners())
-    with pytest.raises(SourceError, match=r"HTTP 401.*") as caught:
+    with pytest.raises(SourceError, match=r"HTTP 401.*put USER:PASSWORD@ before the host"):
+        open_source(f"http://{server.address}/live")
+    with pytest.raises(SourceError, match=r"HTTP 401.*password in the address is wrong") as caught:
         open_source(f"http://me:wr0ng@{server.address}/live")
     assert "wr0ng" not in str(caught.value)
     gc.collect()  # a connection left open would be a warning, and so an error

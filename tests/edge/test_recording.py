@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from fer_edge.capture.frames import Frame
+from fer_edge.errors import UsageError
+from fer_edge.files import why_read_only
+from fer_edge.outputs.image_folder import make_image_folder
 from fer_edge.outputs.video import VideoRecorder
 from fer_edge.results import Result
 
@@ -19,7 +23,7 @@ def plain(index: int, time_s: float, shape: tuple[int, int, int]) -> Result:
 
 def shapes_of(path: Path) -> list[tuple[int, ...]]:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     while True:
         got, image = capture.read()
         if not got:
@@ -49,3 +53,27 @@ def test_webm_of_large_pictures_is_shrunk(tmp_path: Path, caplog: pytest.LogCapt
     frames = shapes_of(tmp_path / "out.webm")
     assert frames == [(1176, 1762, 3)] * 2
     assert "out.webm: pictures of 2400x1600 are recorded 1762 pixels wide" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"), [(os.ST_RDONLY, "read-only file system"), (os.ST_NOSUID, "permission denied"), (0, None)]
+)
+@pytest.mark.skipif(not hasattr(os, "statvfs"), reason="POSIX only")
+def test_why_nothing_can_be_written(
+    flags: int, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere but to a read-only file system, so both are acted here."""
+    real = os.statvfs(tmp_path)
+    fields = list(real)
+    fields[8] = flags  # f_flag
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    monkeypatch.setattr(os, "access", lambda *_: reason is None)
+    assert why_read_only(tmp_path) == reason
+    if reason is None:
+        VideoRecorder(tmp_path / "out.mp4").close()
+        make_image_folder(tmp_path, [])
+    else:
+        with pytest.raises(UsageError, match=f"cannot be written: {reason}$"):
+            VideoRecorder(tmp_path / "out.mp4")
+        with pytest.raises(UsageError, match=f"cannot be written: {reason}$"):
+            make_image_folder(tmp_path, [])

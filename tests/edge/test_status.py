@@ -128,7 +128,18 @@ def test_addresses() -> None:
         with pytest.raises(UsageError, match=reason):
             parse_address(address, "--web")
     assert parse_address(":9", "--web") == parse_address("9", "--web") == ("127.0.0.1", 9)
-    for wrong in ("localhost", "host:port", "1.2.3.4:99999", ""):
+    for wrong in (
+        "localhost",
+        "host:port",
+        "1.2.3.4:99999",
+        "",
+        "0.0.0.0:80:80",
+        "::1:80",
+        "[1.2.3.4]:80",
+        "[::1:80",
+        "a b:80",
+        "u@h:80",
+    ):
         with pytest.raises(UsageError, match="expected HOST:PORT"):
             parse_address(wrong, "--web")
     assert all(map(is_loopback, ["127.0.0.1", "127.9.9.9", "::1", "localhost"]))

@@ -45,9 +45,6 @@ ALLOWED: Final[tuple[str, ...]] = (
 )
 LATER: Final[tuple[str, ...]] = (
     "CHANGELOG.md",
-    "edge/fer_edge/outputs/mqtt.py",
-    "edge/fer_edge/outputs/web.py",
-    "edge/fer_edge/outputs/web_guard.py",
     "export/fer_export/convert/",
     "train/fer_train/importing/",
 )

@@ -43,6 +43,8 @@ class Answer:
     picture: bytes | None = None
     reason: str | None = None
     """Why nothing can be read, in a few words."""
+    status: int | None = None
+    """Of a refusal: the HTTP status code."""
     length: int | None = None
     """Bytes of a file that has an end."""
     format: str = ""
@@ -99,7 +101,7 @@ def ask(address: str) -> Answer:
         response = _Address(address).open()
     except urllib.error.HTTPError as error:
         error.close()
-        return Answer(reason=f"HTTP {error.code} {error.reason}")
+        return Answer(reason=f"HTTP {error.code} {error.reason}", status=error.code)
     except urllib.error.URLError as error:
         return Answer(reason=str(error.reason))
     except _READ_ERRORS as error:  # not HTTP as Python knows it; FFmpeg may

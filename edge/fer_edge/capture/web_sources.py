@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import os
 import tempfile
 import weakref
@@ -21,7 +22,7 @@ from fer_edge.capture.pictures import decode
 from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg
 from fer_edge.errors import FerError, SourceError
 from fer_edge.logs import LOG
-from fer_edge.redact import redact_address
+from fer_edge.redact import redact_address, split_userinfo
 
 Notice = Callable[[str], None]
 NEEDS_PARTS: Final[str] = "MP4 or MOV"
@@ -52,6 +53,8 @@ def open_http(address: str, options: CaptureOptions) -> Source:
     if not first.isOpened():
         first.release()
         reason = f" ({answer.reason})" if answer.reason else ""
+        if answer.status == http.HTTPStatus.UNAUTHORIZED:
+            raise SourceError(f"{shown} cannot be opened as a stream{reason}: {_credentials_hint(address)}")
         raise SourceError(f"{shown} cannot be opened as a stream{reason}; is the address right and the server running?")
     if answer.length is not None or first.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         first.release()
@@ -65,6 +68,12 @@ def open_http(address: str, options: CaptureOptions) -> Source:
         orientation=options.orientation,
         may_end=not options.loop,
     )
+
+
+def _credentials_hint(address: str) -> str:
+    if split_userinfo(address)[1] is not None:
+        return "the user name or the password in the address is wrong"
+    return "put USER:PASSWORD@ before the host in the address"
 
 
 def _stream(address: str, stream: MjpegCapture, options: CaptureOptions) -> Source:

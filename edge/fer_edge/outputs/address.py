@@ -22,10 +22,21 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     """
     text = _without_scheme(text, option)
     host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535) or "/" in host:
+    # Only an IPv6 address has colons, and needs brackets, or nobody knows where the port begins (RFC 3986, 3.2.2).
+    is_host = _is_ipv6(host) if bracketed else not re.search(r"[/:\[\]@\s]", host)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535 and is_host):
         raise UsageError(f"{option} {text}: expected HOST:PORT or PORT, for example 127.0.0.1:8080 or 8080")
     return host, int(port)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_scheme(text: str, option: str) -> str:

@@ -21,7 +21,7 @@ _TRIES: Final[int] = 3
 
 
 def sustained_fps(image: Image, codec: str, suffix: str) -> float:
-    """How many pictures like this one a second can be recorded for hours, by trying.
+    """How many pictures like this one can be recorded per second for hours, found by trying.
 
     A recording at more would fall behind: what it missed it fills by repeating, and each repeated picture takes as long
     as a new one, so in the end it does nothing else.

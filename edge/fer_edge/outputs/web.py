@@ -1,7 +1,7 @@
 """A page to watch: live picture, bars of the seven probabilities, a timeline; also ``/api/faces``, ``/events``,
 ``/healthz`` and ``/metrics``. Needs the extra ``web`` (Starlette on Uvicorn, both pure Python).
 
-Only this machine can open it, unless told otherwise; on any other address it demands a token.
+Only this machine can open it by default; any other address requires a token.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PREVIEW_QUALITY: Final[int] = 80
 EVENTS_PER_S: Final[float] = 10.0
 KEEPALIVE_S: Final[float] = 2.0
 AT_ONCE: Final = {"X-Accel-Buffering": "no"}
-"""For nginx: hand on what comes instead of filling a buffer first."""
+"""For nginx: pass data on at once instead of filling a buffer first."""
 TIMELINE_S: Final[float] = 300.0
 TIMELINE_STEP_S: Final[float] = 0.5
 
@@ -55,12 +55,12 @@ class WebOptions:
     host: str = "127.0.0.1"
     port: int = 8080
     token: str | None = None
-    """Demanded of every visitor, if set; must be set unless ``host`` is this machine only."""
+    """Required of every visitor, if set; must be set unless ``host`` is this machine only."""
     video: bool = True
-    """False: numbers only, no picture ever leaves."""
+    """False: numbers only, pictures are never sent."""
     blur: bool = False
     proxies: tuple[str, ...] = ()
-    """Names under which a proxy before us is asked: taken as ``Host``, and its ``X-Forwarded-`` headers read."""
+    """Host names of a reverse proxy in front: accepted as ``Host``, and its ``X-Forwarded-`` headers are read."""
 
 
 class WebPage:
@@ -114,7 +114,7 @@ class WebPage:
             self.state.show(small)
 
     def close(self) -> None:
-        """Send the visitors away and stop serving."""
+        """Disconnect the visitors and stop serving."""
         self.state.stopping = True
         self._server.should_exit = True
         self._thread.join(5.0)
