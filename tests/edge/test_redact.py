@@ -132,8 +132,8 @@ def test_print_config_leaves_passwords_out_and_what_it_leaves_is_told(capsys: py
     assert "put it in for ***" in out
     assert "s3c" not in out + err
     assert "t0ken" not in out + err
-    for given in (["rtsp://me:***@cam/live"], ["0", "--web", "0", "--web-token", "***"]):  # anybody would guess it
-        assert main([*given, "--headless"]) == 2
+    for shown in (["rtsp://me:***@cam/live"], ["0", "--web", "0", "--web-token", "***"]):  # anybody would guess it
+        assert main([*shown, "--headless"]) == 2
         assert "put it in for ***" in capsys.readouterr().err
 
 

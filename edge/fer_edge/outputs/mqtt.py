@@ -197,8 +197,8 @@ class MqttPublisher:
         if getattr(reason, "value", 0) == TAKEN_OVER or self._thrown_out >= CLASHES:
             self.clashed = True
             LOG.error(
-                "MQTT broker %s: another client uses our client id (topic %s) and disconnects us; nothing more is published. "
-                "Give each camera a --name or a /TOPIC of its own",
+                "MQTT broker %s: another client uses our client id (topic %s) and disconnects us; "
+                "nothing more is published. Give each camera a --name or a /TOPIC of its own",
                 self.broker.host,
                 self.broker.base,
             )
