@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-__all__ = ["give_memory_back", "quiet_native_libraries"]
+__all__ = ["ARENAS", "LARGE_BYTES", "MALLOC_VARIABLES", "give_memory_back", "quiet_native_libraries"]
 
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD: Final[int] = -1
