@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Channel", "ChannelClosed"]
+__all__ = ["Channel", "ChannelClosed", "Room"]
 
 Item = TypeVar("Item")
 
@@ -140,6 +140,9 @@ class Room:
     def take(self, n_bytes: int) -> None:
         """An item has set out; wait until there is room for another one like it.
 
+        Args:
+            n_bytes: size of the item.
+
         Raises:
             ChannelClosed: the end has come.
         """
@@ -151,7 +154,11 @@ class Room:
                 raise ChannelClosed
 
     def give_back(self, n_bytes: int) -> None:
-        """An item has arrived."""
+        """An item has arrived.
+
+        Args:
+            n_bytes: size of the item, as it was taken.
+        """
         with self._changed:
             self._used -= n_bytes
             self._changed.notify_all()

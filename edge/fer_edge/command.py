@@ -16,7 +16,7 @@ from fer_edge.logs import set_verbosity, shown_on_stderr
 from fer_edge.missing import explained
 from fer_edge.redact import redact
 
-__all__ = ["EXIT_INTERRUPTED", "CommandParser", "counted", "did_you_mean", "run_command", "say"]
+__all__ = ["EXIT_INTERRUPTED", "CommandParser", "Nowhere", "counted", "did_you_mean", "run_command", "say"]
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

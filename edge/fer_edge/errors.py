@@ -36,6 +36,9 @@ class FerError(Exception):
     """Base of all errors of the toolkit; ``exit_code`` is what a command that ends with it returns.
 
     Its message never holds a password: see :mod:`fer_edge.redact`.
+
+    Args:
+        args: as an :class:`Exception` takes them: one line of text.
     """
 
     exit_code = 2

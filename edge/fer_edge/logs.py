@@ -16,7 +16,7 @@ from typing import Final
 
 from fer_edge.redact import redact
 
-__all__ = ["LOG", "making_room", "set_verbosity", "shown_on_stderr"]
+__all__ = ["LOG", "LOGGERS", "making_room", "set_verbosity", "shown_on_stderr"]
 
 LOG: Final = logging.getLogger("fer_edge")
 LOGGERS: Final = tuple(logging.getLogger(name) for name in ("fer_edge", "fer_train", "fer_export", "fer_bench"))

@@ -47,7 +47,7 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
 
-__all__ = ["JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
+__all__ = ["FRAME_BYTES", "JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
 QUEUE_FRAMES: Final[int] = 3
 FRAME_BYTES: Final[int] = 40 << 20

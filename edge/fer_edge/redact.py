@@ -14,6 +14,8 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote
 
+__all__ = ["HIDDEN", "keep_secret", "keep_secrets_of", "redact", "redact_address", "split_userinfo"]
+
 HIDDEN: Final[str] = "***"
 _SHORTEST: Final[int] = 6
 """Shorter registered secrets would be found in ordinary words."""
@@ -44,13 +46,21 @@ _kept: set[str] = set()
 
 
 def keep_secret(secret: str | None) -> None:
-    """Never show this from now on, wherever it occurs; None and fewer than six characters are ignored."""
+    """Never show this from now on, wherever it occurs.
+
+    Args:
+        secret: the password or token; None and fewer than six characters are ignored.
+    """
     if secret and len(secret) >= _SHORTEST:
         _kept.update({secret, quote(secret, safe=""), quote(secret)})
 
 
 def keep_secrets_of(address: str) -> None:
-    """Register the password of an address, because a library may give back a piece of the address without its begin."""
+    """Register the password of an address, because a library may give back a piece of it.
+
+    Args:
+        address: of a camera, stream or broker, perhaps without a password.
+    """
     password = split_userinfo(address)[2]
     if password is not None:
         keep_secret(password)
@@ -58,10 +68,14 @@ def keep_secrets_of(address: str) -> None:
 
 
 def split_userinfo(address: str) -> tuple[str, str | None, str | None, str]:
-    """``(scheme with "://", user, password, what follows the @)``, nothing decoded; None for what is not there.
+    """Split an address around its user and password; nothing is decoded.
 
     Args:
         address: one address and nothing else; it may hold spaces.
+
+    Returns:
+        The scheme with ``://``, the user, the password, and what follows the ``@``; None for a user or password that
+        is not there.
     """
     match = _SCHEME.match(address)
     scheme = match.group() if match else ""
@@ -82,7 +96,14 @@ def split_userinfo(address: str) -> tuple[str, str | None, str | None, str]:
 
 
 def redact_address(address: str) -> str:
-    """One address as it may be shown; unlike :func:`redact` it takes spaces for a part of the password."""
+    """One address as it may be shown; unlike :func:`redact` it takes spaces for a part of the password.
+
+    Args:
+        address: one address and nothing else.
+
+    Returns:
+        The address, its secrets replaced by :data:`HIDDEN`.
+    """
     scheme, user, password, rest = split_userinfo(address)
     if password is not None and (scheme or _BARE.match(address)):
         address = f"{scheme}{user}:{HIDDEN}@{rest}"
@@ -94,6 +115,9 @@ def redact(text: str) -> str:
 
     Args:
         text: a message, perhaps of a library; words end at white space.
+
+    Returns:
+        The text, its secrets replaced by :data:`HIDDEN`.
     """
     if not _kept and not any(sign in text for sign in "@=%") and "uthoriz" not in text.lower():
         return text

@@ -12,7 +12,7 @@ from fer_edge.capture.frames import Frame
 from fer_edge.faces.detection import Box
 from fer_edge.labels import EMOTIONS
 
-__all__ = ["AGES_KEPT", "MOMENTS_KEPT", "STAGES", "Face", "PipelineStats", "Result"]
+__all__ = ["AGES_KEPT", "MOMENTS_KEPT", "STAGES", "Face", "PipelineStats", "Result", "picture_bytes"]
 
 STAGES: Final = ("capture", "detect", "classify", "rest")
 AGES_KEPT: Final[int] = 2_000
@@ -101,7 +101,14 @@ class Result:
 
 
 def picture_bytes(result: Result) -> int:
-    """What the picture of a result takes in memory."""
+    """What the picture of a result takes in memory.
+
+    Args:
+        result: of a frame.
+
+    Returns:
+        Bytes.
+    """
     return result.image.nbytes
 
 

@@ -167,12 +167,13 @@ def test_notices_are_records_of_the_package_logger(scene: Image, caplog: pytest.
 def test_the_command_shows_notices_on_stderr(
     options: list[str], expected: list[str], video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    log = logging.getLogger("fer_edge")
+    before = (list(log.handlers), log.level, log.propagate)
     assert main(["--source", str(video), "--headless", *options]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(expected), lines
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
-    log = logging.getLogger("fer_edge")
-    assert (log.handlers, log.level, log.propagate) == ([], logging.NOTSET, True)  # nothing is left behind
+    assert (log.handlers, log.level, log.propagate) == before  # nothing is left behind
 
 
 def test_a_python_user_sees_nothing_below_warning(tmp_path: Path) -> None:

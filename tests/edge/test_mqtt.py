@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,7 +91,8 @@ def test_discovery_as_home_assistant_wants_it() -> None:
 
 
 def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "paho.mqtt", None)
+    for name in ("paho.mqtt", "paho.mqtt.client"):  # the second may be loaded already
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match="pip install paho-mqtt"):
         MqttPublisher(parse_broker("mqtt://127.0.0.1"), board())
 

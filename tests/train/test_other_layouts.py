@@ -203,7 +203,7 @@ def test_a_csv_without_usage_states_its_split(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b"Training", b"Trainig", "Usage 'Trainig' is none of"),
+        (b"Training", b"Exercise", "Usage 'Exercise' is none of"),
         (b"\n0,", b"\n9,", "emotion '9' is not 0 to 6"),
         (b"\n0,", b"\n0.5,", "emotion '0.5' is not 0 to 6"),
         (b"\n0,", b"\nbored,", "emotion 'bored' is not 0 to 6"),
