@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from fer_bench.report_file import write_report
 from fer_bench.request import BenchRequest, Destinations
 from fer_bench.schema import Report
 from fer_edge.errors import CheckFailedError, UsageError
+from fer_edge.files import why_read_only
 from fer_train.html import require_jinja
 from fer_train.wording import counted
 
@@ -76,8 +76,9 @@ def _check_destinations(destinations: Destinations) -> None:
         raise UsageError(f"{destinations.html} cannot be written: it is a folder")
     for path in filter(None, (destinations.json, destinations.html)):
         above = next(folder for folder in path.absolute().parents if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise UsageError(f"{path} cannot be written: {above} is not a writable folder")
+        reason = why_read_only(above) if above.is_dir() else "not a folder"
+        if reason is not None:
+            raise UsageError(f"{path} cannot be written: {above}: {reason}")
 
 
 def _verify(contenders: Sequence[Contender], out: Console) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["atomic_path", "sha256_of", "unused_path", "write_bytes", "write_text", "write_together"]
+__all__ = ["atomic_path", "sha256_of", "unused_path", "why_read_only", "write_bytes", "write_text", "write_together"]
 
 _STALE_S: Final[float] = 10.0
 """A temporary file of a dead process that was not written to for longer than this is a leftover."""
@@ -57,6 +57,23 @@ def unused_path(path: str | os.PathLike[str]) -> Path:
         number += 1
         free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
     return free
+
+
+def why_read_only(path: str | os.PathLike[str]) -> str | None:
+    """Why nothing can be written to ``path``, or into it where it is a folder.
+
+    Args:
+        path: a file or folder that exists.
+
+    Returns:
+        ``read-only file system``, ``permission denied``, or None where it can be written.
+    """
+    if os.access(path, os.W_OK):
+        return None
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no statvfs
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            return "read-only file system"
+    return "permission denied"
 
 
 def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, bytes]]) -> list[Path]:

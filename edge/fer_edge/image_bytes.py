@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MAX_IMAGE_PIXELS", "declared_pixels", "why_refused"]
+__all__ = ["MAX_IMAGE_PIXELS", "MAX_PARTS", "declared_pixels", "why_refused"]
 
 MAX_IMAGE_PIXELS: Final[int] = 1 << 27
 """More than any camera gives (134 million): a small file can claim enough pixels to fill the memory."""
 
+MAX_PARTS: Final[int] = 1 << 18
+"""Segments or chunks of a picture that are looked at: real ones have a few thousand, a hostile file one every byte."""
+
+_WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8), 0xFF})
+"""Markers with nothing after them; 0xFF is a filling byte, of which any number may precede a marker."""
 _PNG: Final[bytes] = b"\x89PNG\r\n\x1a\n"
 
 
@@ -45,8 +50,13 @@ def declared_pixels(content: bytes) -> int:
     if content[:2] != b"\xff\xd8":
         return _little_endian_pixels(content)
     at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
+    for _ in range(MAX_PARTS):
+        if at + 9 > len(content) or content[at] != 0xFF:
+            break
         marker = content[at + 1]
+        if marker in _WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
         # SOF0 to SOF15 hold the size; C4, C8 and CC in their midst are tables.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(content[at + 5 : at + 7], "big") * int.from_bytes(content[at + 7 : at + 9], "big")
@@ -74,9 +84,11 @@ def _little_endian_pixels(content: bytes) -> int:
 def _png_chunks_fit(content: bytes) -> bool:
     """Whether all chunks up to IEND lie within the file (PNG specification, section 5.3)."""
     at = len(_PNG)
-    while at + 12 <= len(content):
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(content):
+            return at <= len(content)
         kind = content[at + 4 : at + 8]
         at += 12 + int.from_bytes(content[at : at + 4], "big")
         if kind == b"IEND":
-            break
-    return at <= len(content)
+            return at <= len(content)
+    return False

@@ -259,7 +259,7 @@ def test_a_clash_is_named_and_not_fought(
     wait_for(lambda: one.clashed or other.clashed, 15.0)
     loser, winner = (one, other) if one.clashed else (other, one)
     wait_for(winner._connected.is_set, 15.0)
-    said = [notice for notice in notices if "another client has our id" in notice]
+    said = [notice for notice in notices if "another client uses our client id" in notice]
     assert len(said) == 1
     assert "--name" in said[0]
     time.sleep(1.5)

@@ -130,7 +130,21 @@ def test_addresses() -> None:
     assert parse_address(":9", "--web") == parse_address("9", "--web") == ("127.0.0.1", 9)
     assert parse_address("[fe80::1%eth0]:80", "--web") == ("fe80::1%eth0", 80)
     assert parse_address("my_pi-2.local:80", "--web") == ("my_pi-2.local", 80)
-    for wrong in ("localhost", "host:port", "1.2.3.4:99999", "", "0.0.0.0:80:80", "256.0.0.1:80", "1.2.3:80", "a b:80"):
+    for wrong in (
+        "localhost",
+        "host:port",
+        "1.2.3.4:99999",
+        "",
+        "0.0.0.0:80:80",
+        "::1:80",
+        "[1.2.3.4]:80",
+        "[::1:80",
+        "a b:80",
+        "u@h:80",
+        "256.0.0.1:80",
+        "1.2.3:80",
+        "fe80::1%eth0:80",
+    ):
         with pytest.raises(UsageError, match="expected HOST:PORT"):
             parse_address(wrong, "--web")
     assert all(map(is_loopback, ["127.0.0.1", "127.9.9.9", "::1", "localhost"]))

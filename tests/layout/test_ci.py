@@ -52,6 +52,8 @@ def test_what_the_package_client_needs_reaches_the_command() -> None:
         "PIP_INDEX_URL": "https://index.example/simple?a=b c",
         "PIP_CERT": "/c.pem",
         "UV_INDEX_URL": "https://index.example/simple",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
         "https_proxy": "http://proxy.example:1",
     }
     found = shown(needed)
@@ -88,3 +90,40 @@ def test_the_exit_code_is_the_commands(code: int) -> None:
 def test_no_command_is_a_usage_error() -> None:
     done = subprocess.run([PLAIN], env=BASE, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+PACKAGES = {
+    "Xvfb": "xvfb",
+    "chromium-browser": "chromium",
+    "google-chrome": "chromium",
+    "mosquitto_passwd": "mosquitto",
+    "nginx": "nginx-light",
+    "systemd-analyze": "systemd",
+}
+"""Programs that are not in the Debian package of their own name."""
+EVERYWHERE = {"chroot", "setpriv", "debootstrap"}
+"""In every Debian; the last one is needed only where mmdebstrap is missing."""
+
+
+def test_ci_installs_what_the_readme_names_and_every_program_that_tests_look_for() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    body = script[script.index("required=") : script.index("as_root=")]
+    lists = subprocess.run(
+        ["bash", "-c", f'{body}\nprintf "%s\\n" $required "" $optional'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    required, optional = (part.split() for part in lists.stdout.split("\n\n"))
+    assert {"git", "make", "python3-venv", "libgl1"} <= set(required)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    looked_for = {name for text in sources for name in re.findall(r'which\("([\w.-]+)"', text)}
+    looked_for |= {
+        name
+        for text in sources
+        for group in re.findall(r"map\(shutil\.which, \(([^)]*)", text)
+        for name in re.findall(r'"([\w.-]+)"', group)
+    }
+    assert len(looked_for) > 8
+    assert {PACKAGES.get(name, name) for name in looked_for - EVERYWHERE} <= {*required, *optional}

@@ -109,6 +109,40 @@ PASS_ON = ("ablation", "teach")
 DOCUMENTED = sorted(set(documented()))
 
 
+def mentioned() -> list[tuple[str, str]]:
+    """(document, option and perhaps its value) of every option in a sentence, such as ``--min-confidence 0``."""
+    found = set()
+    for document in ROOT.glob("docs/**/*.md"):
+        prose = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.S)
+        found |= {(str(document.relative_to(ROOT)), code) for code in re.findall(r"`(--[a-z][^`\n]*)`", prose)}
+    return sorted(found)
+
+
+def test_options_in_sentences_exist_and_take_the_values_that_they_are_given() -> None:
+    flags: dict[str, set[bool]] = {}
+    for module, subcommands in hooks().COMMANDS.values():
+        for name in ("", *subcommands):
+            for action in hooks().parser_of(module, name)._actions:
+                for flag in action.option_strings:
+                    flags.setdefault(flag, set()).add(action.nargs != 0)
+    wrong = []
+    for document, code in mentioned():
+        flag, *value = code.replace("=", " ").split()
+        takes = flags.get(flag.partition("|")[0])
+        if takes is None or (value and not value[0].startswith("-") and True not in takes):
+            wrong.append(f"{document}: {code}")
+    assert not wrong
+
+
+def test_the_picture_of_the_tutorial_holds_two_faces() -> None:
+    """Whoever has no network has Haar; the tutorial's first command must work for them, too."""
+    from fer_edge import FacePipeline
+    from fer_edge.faces import open_detector
+
+    pipeline = FacePipeline(ROOT / "docs" / "fer-camera.jpg", detector=open_detector("haar"))
+    assert [face.emotion for face in next(iter(pipeline)).faces] == ["happy", "surprise"]
+
+
 def test_there_are_documented_commands() -> None:
     assert len(DOCUMENTED) > 40
 

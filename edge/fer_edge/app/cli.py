@@ -61,6 +61,9 @@ def _run(given: list[str]) -> int:
     ):
         if wanted:
             return action(arguments)
+    from fer_edge.native import give_memory_back
+
+    give_memory_back()  # before the libraries that take it
     from fer_edge.app.watch import watch
 
     return watch(arguments)

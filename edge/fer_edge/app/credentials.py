@@ -43,4 +43,6 @@ def keep_secrets(arguments: argparse.Namespace) -> None:
         if f":{HIDDEN}@" in address or f"={HIDDEN}" in address:
             raise UsageError(f"{address}: the password was left out when this was shown; put it in for {HIDDEN}")
         keep_secrets_of(address)
+    if arguments.web_token == HIDDEN:
+        raise UsageError(f"--web-token {HIDDEN}: the token was left out when this was shown; put it in for {HIDDEN}")
     keep_secret(arguments.web_token)

@@ -15,6 +15,7 @@ import numpy as np
 from fer_edge.arrays import Image
 from fer_edge.capture.orientation import picture_orientation, turn
 from fer_edge.errors import SourceError
+from fer_edge.image_bytes import MAX_PARTS
 
 BATCH_BYTES: Final[int] = 32 << 20
 """Memory for the frames that are decoded at once; each batch begins by decoding all before it again."""
@@ -43,9 +44,13 @@ def frames_in(content: bytes) -> int:
 def _frames_of_gif(content: bytes) -> int:
     """GIF89a specification, appendix B: image descriptors among extensions; all data in blocks of at most 255 bytes."""
 
+    left = 8 * MAX_PARTS  # of blocks: 500 MiB where they are full, as they are in real files
+
     def behind_blocks(at: int) -> int:
-        while at < len(content) and content[at]:
+        nonlocal left
+        while at < len(content) and content[at] and left > 0:
             at += 1 + content[at]
+            left -= 1
         return at + 1
 
     def behind_table(at: int, flags: int) -> int:
@@ -53,7 +58,8 @@ def _frames_of_gif(content: bytes) -> int:
 
     count = 0
     at = behind_table(13, content[10]) if len(content) > 10 else len(content)
-    while at + 10 <= len(content):
+    while at + 10 <= len(content) and left > 0:
+        left -= 1
         if content[at] == 0x2C:
             count += 1
             at = behind_blocks(behind_table(at + 10, content[at + 9]) + 1)
@@ -66,11 +72,11 @@ def _frames_of_gif(content: bytes) -> int:
 
 def _frames_of_png(content: bytes) -> int:
     at = 8
-    while at + 12 <= len(content):
+    for _ in range(MAX_PARTS):
         kind = content[at + 4 : at + 8]
         if kind == b"acTL":
             return int.from_bytes(content[at + 8 : at + 12], "big")
-        if kind in (b"IDAT", b"IEND"):
+        if kind in (b"IDAT", b"IEND") or at + 12 > len(content):
             break
         at += 12 + int.from_bytes(content[at : at + 4], "big")
     return 1
@@ -78,7 +84,9 @@ def _frames_of_png(content: bytes) -> int:
 
 def _frames_of_webp(content: bytes) -> int:
     at, count = 12, 0
-    while at + 8 <= len(content):
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(content):
+            break
         size = int.from_bytes(content[at + 4 : at + 8], "little")
         count += content[at : at + 4] == b"ANMF"
         at += 8 + size + size % 2

@@ -18,6 +18,7 @@ import numpy as np
 
 from fer_edge.arrays import Image
 from fer_edge.capture.iso_boxes import ReadAt, boxes, find
+from fer_edge.image_bytes import MAX_PARTS
 
 __all__ = [
     "MAX_TRACKS",
@@ -121,7 +122,9 @@ def picture_orientation(content: bytes) -> int:
 
 def _exif_of_jpeg(content: bytes) -> int:
     at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF:
+    for _ in range(MAX_PARTS):
+        if at + 4 > len(content) or content[at] != 0xFF:
+            break
         marker = content[at + 1]
         if marker == 0xFF:  # a filling byte
             at += 1
@@ -137,7 +140,9 @@ def _exif_of_jpeg(content: bytes) -> int:
 
 def _exif_of_png(content: bytes) -> int:
     at = 8
-    while at + 12 <= len(content):
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(content):
+            break
         size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
         if kind == b"eXIf":
             return _exif(content[at + 8 : at + 8 + size])
@@ -149,7 +154,9 @@ def _exif_of_png(content: bytes) -> int:
 
 def _exif_of_webp(content: bytes) -> int:
     at = 12
-    while at + 8 <= len(content):
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(content):
+            break
         kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         if kind == b"EXIF":
             return _exif(content[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))

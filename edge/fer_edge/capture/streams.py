@@ -23,7 +23,7 @@ from fer_edge.capture.v4l2 import list_cameras
 from fer_edge.errors import DeviceError, SourceError
 from fer_edge.image_bytes import why_refused
 from fer_edge.logs import LOG
-from fer_edge.redact import redact_address
+from fer_edge.redact import redact_address, split_userinfo
 
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses before the attempts to open a lost source again; the last one repeats."""
@@ -250,7 +250,9 @@ def open_stream(address: str, options: CaptureOptions) -> Source:
     first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
-        raise SourceError(f"{shown} cannot be opened as a stream; is the address right and the server running?")
+        # FFmpeg keeps its reason to itself, and most of these cameras ask for a password.
+        login = "" if split_userinfo(address)[1] is not None else ", with USER:PASSWORD@ before the host if it asks,"
+        raise SourceError(f"{shown} cannot be opened as a stream; is the address right{login} and the server running?")
     return LiveCapture(shown, lambda: open_by_ffmpeg(address), first, orientation=options.orientation)
 
 

@@ -22,21 +22,27 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     """
     text = _without_scheme(text, option)
     host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535) or not _may_be_host(host):
+    # Only an IPv6 address has colons, and needs brackets, or nobody knows where the port begins (RFC 3986, 3.2.2).
+    is_host = _is_address(host, 6) if bracketed else _may_be_host(host)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535 and is_host):
         raise UsageError(f"{option} {text}: expected HOST:PORT or PORT, for example 127.0.0.1:8080 or 8080")
     return host, int(port)
 
 
 def _may_be_host(host: str) -> bool:
-    """Whether this is an address or may be a name, so that ``0.0.0.0:80:80`` and ``256.0.0.1:80`` are told at once."""
-    if re.fullmatch(r"[\d.]+|.*:.*", host):
-        try:
-            ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return True
+    """Whether this is an IPv4 address or may be a name, so that ``256.0.0.1:80`` is told at once."""
+    if re.fullmatch(r"[\d.]+", host):
+        return _is_address(host, 4)
     return re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", host) is not None
+
+
+def _is_address(host: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == version
+    except ValueError:
+        return False
 
 
 def _without_scheme(text: str, option: str) -> str:

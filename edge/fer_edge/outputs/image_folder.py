@@ -10,6 +10,7 @@ from typing import Final
 from fer_edge.capture.inputs import unlike
 from fer_edge.command import counted
 from fer_edge.errors import UsageError
+from fer_edge.files import why_read_only
 from fer_edge.logs import LOG
 from fer_edge.outputs.video import ImageWriter
 from fer_edge.results import Result
@@ -82,8 +83,8 @@ def make_image_folder(folder: str | os.PathLike[str], sources: Sequence[Path]) -
         made.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--save {folder}: no folder can be made there: {error.strerror}") from error
-    if not os.access(made, os.W_OK):
-        raise UsageError(f"--save {folder} cannot be written: permission denied")
+    if (reason := why_read_only(made)) is not None:
+        raise UsageError(f"--save {folder} cannot be written: {reason}")
     if any(made.samefile(source.parent) for source in sources if source.exists()):
         raise UsageError(f"--save {folder} would write over the sources, which are there; give another folder")
     return made

@@ -14,6 +14,7 @@ from typing import Final
 
 from fer_edge.command import Nowhere, let_go_of_stdout
 from fer_edge.errors import UsageError
+from fer_edge.files import why_read_only
 from fer_edge.results import Result
 
 STDOUT: Final[str] = "-"
@@ -160,5 +161,5 @@ def make_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.filename}: {error.strerror}") from error
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written: permission denied")
+    if (reason := why_read_only(path if path.exists() else path.parent)) is not None:
+        raise UsageError(f"{path} cannot be written: {reason}")

@@ -4,8 +4,8 @@ Topics below ``BASE`` (the path of the address, else ``fer-camera/NAME``; ``NAME
 host and source, so that two cameras on one machine differ):
 
 - ``BASE/availability``: ``online`` or ``offline``, retained; ``offline`` is the last will;
-- ``BASE/faces``: the JSON line of a frame, at most twice a second;
-- ``BASE/state``: ``{"emotion", "confidence", "faces", "fps"}`` of the largest face, once a second, for the sensors.
+- ``BASE/faces``: the JSON line of a frame, at most twice per second;
+- ``BASE/state``: ``{"emotion", "confidence", "faces", "fps"}`` of the largest face, once per second, for the sensors.
 
 Numbers and names only: no picture is ever sent.
 """
@@ -37,7 +37,7 @@ NOBODY: Final[str] = "nobody"
 FACES_EVERY_S: Final[float] = 0.5
 STATE_EVERY_S: Final[float] = 1.0
 EXPIRE_S: Final[int] = 30
-"""Sensors without news for so long show as unavailable: the camera is lost, though we are here."""
+"""Sensors without news for longer than this are shown as unavailable: the camera is lost, though we are here."""
 RETRY_S: Final = (1, 60)
 TAKEN_OVER: Final[int] = 0x8E
 """Reason code "Session taken over" (MQTT 5, 4.13): another client connected under our id."""
@@ -46,7 +46,7 @@ MQTT_3_1_1: Final[int] = 4
 """Its level in a CONNECT packet; an older broker that refuses MQTT 5 gets this."""
 CLASH_S: Final[float] = 5.0
 CLASHES: Final[int] = 3
-"""MQTT 3 gives no reason: so many losses in a row, each so soon after the connection, mean the same."""
+"""MQTT 3 gives no reason: this many losses in a row, each within :data:`CLASH_S` of connecting, mean the same."""
 DISCOVERY: Final[str] = "homeassistant"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
@@ -66,7 +66,7 @@ class Broker:
 
 
 def parse_broker(address: str, password: str | None = None, *, name: str | None = None) -> Broker:
-    """Take an address apart.
+    """Parse an address.
 
     Args:
         address: ``mqtt[s]://[USER[:PASSWORD]@]HOST[:PORT][/BASE/TOPIC]``.
@@ -130,7 +130,7 @@ class MqttPublisher:
         self._connected_at = 0.0
         self._thrown_out = 0
         self.clashed = False
-        """Another client has our id: given up, for else each would throw the other out for ever."""
+        """Another client has our id: we give up, or each would disconnect the other forever."""
         self._tls = _tls(ca_file) if broker.tls else None
         if not broker.tls and broker.password and not is_loopback(broker.host):
             LOG.warning("the password goes to MQTT broker %s unencrypted; better: mqtts://", broker.host)
@@ -170,13 +170,13 @@ class MqttPublisher:
         for topic, payload in discovery_messages(self.broker.base, self.broker.name).items():
             client.publish(topic, json.dumps(payload), qos=1, retain=True)
         client.publish(f"{self.broker.base}/availability", "online", qos=1, retain=True)
-        self._state = None  # say it again: the broker may have forgotten
+        self._state = None  # publish it again: the broker may have lost it
         self._was_refused = ""
         self._connected_at = time.monotonic()
         self._connected.set()
 
     def _when_unreachable(self, client: Any, userdata: Any) -> None:
-        """Called by paho while it handles the error that it does not tell: no such host, an untrusted certificate."""
+        """Called by paho while it handles an error that it does not report: no such host, an untrusted certificate."""
         del client, userdata
         error = sys.exc_info()[1]
         reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error or "no answer")
@@ -197,8 +197,8 @@ class MqttPublisher:
         if getattr(reason, "value", 0) == TAKEN_OVER or self._thrown_out >= CLASHES:
             self.clashed = True
             LOG.error(
-                "MQTT broker %s: another client has our id (topic %s) and throws us out; nothing more is published. "
-                "Give each camera a --name or a /TOPIC of its own",
+                "MQTT broker %s: another client uses our client id (topic %s) and disconnects us; "
+                "nothing more is published. Give each camera a --name or a /TOPIC of its own",
                 self.broker.host,
                 self.broker.base,
             )
@@ -223,7 +223,7 @@ class MqttPublisher:
             self._client.publish(f"{self.broker.base}/state", json.dumps(state), retain=True)
 
     def close(self) -> None:
-        """Say goodbye; a clean end sends no last will, so it is said aloud."""
+        """Disconnect; a clean end triggers no last will, so ``offline`` is published first."""
         if self._connected.is_set():
             self._client.publish(f"{self.broker.base}/availability", "offline", qos=1, retain=True).wait_for_publish(
                 2.0
@@ -251,7 +251,7 @@ def state_of(result: Result, fps: float) -> dict[str, Any]:
 
 
 def client_id(base: str) -> str:
-    """The one under which we are known to the broker: of the topics, for who writes the same topics is the same camera.
+    """Our client id, derived from the topics: whoever publishes under the same topics is the same camera.
 
     23 letters and digits, which every broker takes (MQTT 3.1.1, 3.1.3.1).
     """

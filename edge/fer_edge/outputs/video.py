@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,9 @@ from fer_edge.arrays import Image
 from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path
-from fer_edge.outputs.draw import annotate
+from fer_edge.logs import LOG
+from fer_edge.outputs.draw import annotate, shrunk
+from fer_edge.outputs.encoder import room_behind, sustained_fps
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
 from fer_edge.results import Result
@@ -23,6 +26,11 @@ CODECS: Final[dict[str, str]] = {".mp4": "mp4v", ".m4v": "mp4v", ".mkv": "mp4v",
 """Suffix -> codec that OpenCV's wheels can write everywhere. ``.webm`` plays in browsers."""
 DEFAULT_FPS: Final[float] = 25.0
 LIVE_FPS: Final[float] = 15.0
+MOST_PIXELS: Final[dict[str, int]] = {"VP80": 1920 * 1080}
+"""Codec -> pixels of a picture at most, its width times its height; a larger one is shrunk.
+
+VP8 takes 370 MiB and 0.4 s for a picture of 3840x2160, the other codecs a quarter and a fifth of that.
+"""
 MAX_FILL_S: Final[float] = 5.0
 """Longest gap of a live source that is filled with its last picture; a longer one is cut out."""
 
@@ -31,9 +39,9 @@ class VideoRecorder:
     """Writes annotated frames at a constant rate.
 
     A file's frames are written one by one at its own rate. A live source has no constant rate: its frames are repeated
-    or left out, so that the recording plays at true speed. Whatever happens, all but the last second can be played: see
-    :mod:`fer_edge.outputs.recording`. Where that does not work (Windows, OpenCV before 4.8) the file appears when it is
-    whole.
+    or left out, so that the recording plays at true speed, at no higher a rate than this machine encodes. Whatever
+    happens, all but the last second can be played: see :mod:`fer_edge.outputs.recording`. Where that does not work
+    (Windows, OpenCV before 4.8) the file appears when it is whole.
     """
 
     name = "video"
@@ -55,6 +63,7 @@ class VideoRecorder:
         self._blur = blur
         self._writer: Recording | _WholeFile | None = None
         self._size = (0, 0)
+        self._widest: int | None = None
         self._written = 0
         self._start_s = 0.0
         self._last_s = 0.0
@@ -64,15 +73,21 @@ class VideoRecorder:
     def write(self, result: Result) -> None:
         """Add a frame; the first one decides the size, later ones of another size are fitted in."""
         if self._writer is None:
-            self._writer = self._open(result.image.shape[1], result.image.shape[0])
+            self._widest = self._most_wide(result.image.shape[1], result.image.shape[0])
+        if self._widest is not None:
+            result = shrunk(result, self._widest)
+        if self._writer is None:
+            self._canvas = room_behind(result.image.shape)
+            self._writer = self._open(annotate(result, blur=self._blur, into=self._canvas))
             self._start_s = result.time_s
         due = self._fill(result.time_s) if self._live else self._written + 1
+        if due <= self._written:
+            return
         self._canvas = annotate(result, blur=self._blur, into=self._canvas)
         del result  # its picture is of no use any more, and encoding takes long
         self._last = fit(self._canvas, *self._size)
-        if due > self._written:
-            self._writer.write(self._last)
-            self._written += 1
+        self._writer.write(self._last)
+        self._written += 1
 
     def _fill(self, time_s: float) -> int:
         """Repeat the last picture up to ``time_s`` seconds; how many pictures there have to be then."""
@@ -87,9 +102,27 @@ class VideoRecorder:
                 self._written += 1
         return due
 
-    def _open(self, width: int, height: int) -> Recording | _WholeFile:
+    def _most_wide(self, width: int, height: int) -> int | None:
+        """How wide a picture may be at most, None: as it is."""
+        most = MOST_PIXELS.get(self._codec)
+        if most is None or width * height <= most:
+            return None
+        widest = int(width * math.sqrt(most / (width * height))) // 2 * 2
+        LOG.info(
+            f"{self.path.name}: pictures of {width}x{height} are recorded {widest} pixels wide, as more takes too much "
+            "memory and time; .mp4 and .mkv keep the size"
+        )
+        return widest
+
+    def _open(self, first: Image) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
+        height, width = first.shape[:2]
         self._size = (width + width % 2, height + height % 2)
+        if self._live:
+            can = sustained_fps(fit(first, *self._size), self._codec, self.path.suffix.lower())
+            if can < self._fps:
+                self._fps = max(1.0, can)
+                LOG.info(f"{self.path.name}: {self._fps:.1f} pictures per second, as many as this machine can encode")
         kind = Recording if can_survive() else _WholeFile
         return kind(self.path, self._codec, self._fps, self._size)
 

@@ -1,7 +1,7 @@
 """A page to watch: live picture, bars of the seven probabilities, a timeline; also ``/api/faces``, ``/events``,
 ``/healthz`` and ``/metrics``. Needs the extra ``web`` (Starlette on Uvicorn, both pure Python).
 
-Only this machine can open it, unless told otherwise; on any other address it demands a token.
+Only this machine can open it by default; any other address requires a token.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PREVIEW_QUALITY: Final[int] = 80
 EVENTS_PER_S: Final[float] = 10.0
 KEEPALIVE_S: Final[float] = 2.0
 AT_ONCE: Final = {"X-Accel-Buffering": "no"}
-"""For nginx: hand on what comes instead of filling a buffer first."""
+"""For nginx: pass data on at once instead of filling a buffer first."""
 TIMELINE_S: Final[float] = 300.0
 TIMELINE_STEP_S: Final[float] = 0.5
 
@@ -55,12 +55,12 @@ class WebOptions:
     host: str = "127.0.0.1"
     port: int = 8080
     token: str | None = None
-    """Demanded of every visitor, if set; must be set unless ``host`` is this machine only."""
+    """Required of every visitor, if set; must be set unless ``host`` is this machine only."""
     video: bool = True
-    """False: numbers only, no picture ever leaves."""
+    """False: numbers only, pictures are never sent."""
     blur: bool = False
     proxies: tuple[str, ...] = ()
-    """Names under which a proxy before us is asked: taken as ``Host``, and its ``X-Forwarded-`` headers read."""
+    """Host names of a reverse proxy in front: accepted as ``Host``, and its ``X-Forwarded-`` headers are read."""
 
 
 class WebPage:
@@ -108,10 +108,13 @@ class WebPage:
 
     def write(self, result: Result) -> None:
         """Show a result from now on."""
-        self.state.take(result)
+        small = self.state.take(result)
+        del result  # its large picture is of no use any more
+        if small is not None:
+            self.state.show(small)
 
     def close(self) -> None:
-        """Send the visitors away and stop serving."""
+        """Disconnect the visitors and stop serving."""
         self.state.stopping = True
         self._server.should_exit = True
         self._thread.join(5.0)
@@ -138,7 +141,8 @@ class _State:
         self._next_jpeg = 0.0
         self._next_mark = 0.0
 
-    def take(self, result: Result) -> None:
+    def take(self, result: Result) -> Result | None:
+        """Note a result; gives it with a small picture where that is to be shown."""
         now = time.monotonic()
         self.counter.add(result)
         self.faces = {**result.as_dict(), "width": result.image.shape[1], "height": result.image.shape[0]}
@@ -152,8 +156,12 @@ class _State:
             self.timeline.append((now, faces))
         if self.options.video and self.viewers and now >= self._next_jpeg:
             self._next_jpeg = now + 1.0 / PREVIEW_FPS
-            self.jpeg = encode_preview(result, blur=self.options.blur)
-            self.jpeg_version += 1
+            return shrunk(result, PREVIEW_WIDTH)
+        return None
+
+    def show(self, small: Result) -> None:
+        self.jpeg = encode_preview(small, blur=self.options.blur)
+        self.jpeg_version += 1
 
     def snapshot(self) -> dict[str, Any]:
         return {**self.faces, "status": self.board.now().as_dict()}

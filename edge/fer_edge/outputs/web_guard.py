@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 COOKIE: Final[str] = "fer_token"
 OPEN_PATHS: Final = frozenset({"/healthz", "/favicon.ico", "/favicon.svg"})
-"""What tells nothing about anybody needs no token: so that a container's health check has none to know."""
+"""These reveal nothing about anybody and need no token, so that a container's health check works without one."""
 MAX_CONNECTIONS: Final[int] = 64
 REQUEST_S: Final[float] = 10.0
-"""A request must be complete so soon after the connection, or after the one before it: else it is slowness on purpose
+"""A request must be complete this long after the connection or the previous request; slower ones are an attack
 ("slow loris")."""
 STALL_S: Final[float] = 20.0
-"""A visitor who takes nothing for so long is sent away."""
+"""A visitor who reads nothing for this long is disconnected."""
 MAX_HEADER_BYTES: Final[int] = 16_384
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
-"""No ``//`` at its begin, which a browser would take for another host."""
+"""No ``//`` at the start, which a browser would take for another host."""
 
 
 class Guard:
@@ -37,9 +37,9 @@ class Guard:
     The latter is because a foreign page can point its own host name at 127.0.0.1 and then read what is served there
     ("DNS rebinding"); its requests carry that name. ``page`` is the text served at ``/``: no other script runs there.
 
-    ``hosts`` are the names under which a proxy before us is asked. Only with one of them ``X-Forwarded-Prefix`` is
-    looked at, and ``X-Forwarded-For``, by which guesses are counted, only from a proxy on this machine: any other
-    visitor can write it, too.
+    ``hosts`` are the host names of a reverse proxy in front. Only with one of them is ``X-Forwarded-Prefix`` read, and
+    ``X-Forwarded-For``, by which guesses are counted, only from a proxy on this machine: any other visitor can write
+    it, too.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Guard:
         """Text, status and headers for who does not have the token; None for who has it."""
         given, address = _given_token(request), self._visitor(request)
         wait_s = self._guesses.wait_s(address) if given else 0
-        if wait_s:  # not even looked at, else waiting would not matter
+        if wait_s:  # not even compared, or waiting would not matter
             return f"too many wrong tokens; wait {wait_s} s\n", 429, {"Retry-After": str(wait_s)}
         if same(given, token):
             return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def host_name(text: str) -> str:
-    """A type for argparse: a host name or an address, without scheme, port and path."""
+    """A type for argparse: a host name or an address, without scheme, port or path."""
     name = text.strip().lower().rstrip(".")
     if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[?[0-9a-f:.]+\]?", name):
         raise argparse.ArgumentTypeError(f"expected a name such as cams.example, no http://, no port, got {text!r}")

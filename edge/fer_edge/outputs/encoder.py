@@ -1,0 +1,69 @@
+"""What is to be known of OpenCV's video encoders: how fast they are here, and how they take a picture uncopied."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from fer_edge.arrays import Image
+
+SHARE: Final[float] = 0.6
+"""Part of the time that a live recording may encode; the rest is for warm days and busy moments."""
+_TRIES: Final[int] = 3
+
+
+def sustained_fps(image: Image, codec: str, suffix: str) -> float:
+    """How many pictures like this one can be recorded per second for hours, found by trying.
+
+    A recording at more would fall behind: what it missed it fills by repeating, and each repeated picture takes as long
+    as a new one, so in the end it does nothing else.
+
+    Args:
+        image: ``(H, W, 3)`` BGR uint8 of even size.
+        codec: its four characters.
+        suffix: of the container, with its dot.
+
+    Returns:
+        Pictures per second; infinity where nothing can be encoded, as then the recording itself will say why.
+    """
+    took_s: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="fer-camera-") as folder:
+        path = str(Path(folder) / f"trial{suffix}")
+        size = (image.shape[1], image.shape[0])
+        writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 25.0, size)
+        if not writer.isOpened():
+            return math.inf
+        try:
+            for _ in range(1 + _TRIES):
+                began = time.perf_counter()
+                writer.write(image)
+                took_s.append(time.perf_counter() - began)
+        finally:
+            writer.release()
+    return SHARE / statistics.median(took_s[1:])  # the first one also allocates
+
+
+def room_behind(shape: tuple[int, ...]) -> Image:
+    """A picture to draw on whose last byte is in the middle of a memory page.
+
+    FFmpeg may read a little beyond a picture. So where that would be another page, OpenCV copies every picture first
+    (``CvVideoWriter_FFMPEG::writeFrame``); as 3840x2160x3 bytes are a whole number of pages, it always would: 24 MiB.
+
+    Args:
+        shape: ``(H, W, 3)``.
+
+    Returns:
+        uint8, not initialised.
+    """
+    n_bytes = math.prod(shape)
+    buffer = np.empty(n_bytes + mmap.PAGESIZE, np.uint8)
+    start = (mmap.PAGESIZE // 2 - buffer.ctypes.data - n_bytes) % mmap.PAGESIZE
+    return buffer[start : start + n_bytes].reshape(shape)
