@@ -5,35 +5,84 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fer_bench.options import compare_parser, measure_parser
+from fer_bench.options import (
+    bench_request,
+    compare_parser,
+    compare_request,
+    demo_parser,
+    destinations,
+    measure_parser,
+)
 from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import run_command
+
+__all__ = ["compare", "demo", "main", "measure"]
 
 main = SUBCOMMANDS.main
 
 
 def measure(arguments: Sequence[str]) -> int:
-    """``fer-bench`` without a subcommand; returns the exit code."""
+    """``fer-bench`` without a subcommand.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code.
+    """
 
     def body() -> int:
         options = measure_parser().parse_args(arguments)
+        request = bench_request(options)
         from fer_bench.measure_command import measure_main
 
-        return measure_main(options, arguments)
+        return measure_main(
+            request,
+            destinations(options),
+            verify=options.verify,
+            require_valid=options.require_valid,
+            command=["fer-bench", *arguments],
+        )
 
     return run_command("fer-bench", body)
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """``fer-bench compare``; returns the exit code."""
+    """``fer-bench compare``.
+
+    Args:
+        arguments: without the names of program and subcommand.
+
+    Returns:
+        The exit code.
+    """
 
     def body() -> int:
-        options = compare_parser().parse_args(arguments)
-        from fer_bench.compare.models import compare_main
+        request = compare_request(compare_parser().parse_args(arguments))
+        from fer_bench.compare.command import compare_main
 
-        return compare_main(options)
+        return compare_main(request)
 
     return run_command("fer-bench compare", body)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """``fer-bench demo``.
+
+    Args:
+        arguments: without the names of program and subcommand.
+
+    Returns:
+        The exit code.
+    """
+
+    def body() -> int:
+        options = demo_parser().parse_args(arguments)
+        from fer_bench.report.demo_page import demo_main
+
+        return demo_main(options.out, options.data, options.split)
+
+    return run_command("fer-bench demo", body)
 
 
 if __name__ == "__main__":

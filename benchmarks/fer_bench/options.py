@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from fer_bench.request import BenchRequest, CompareRequest, Destinations
 from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import CommandParser
+from fer_edge.errors import UsageError
 from fer_edge.option_types import number, percent, whole
+
+__all__ = [
+    "bench_request",
+    "compare_parser",
+    "compare_request",
+    "demo_parser",
+    "destinations",
+    "measure_parser",
+]
 
 
 def measure_parser() -> CommandParser:
-    """The options of a measurement."""
+    """The options of a measurement.
+
+    Returns:
+        A parser for :func:`bench_request` and :func:`destinations`.
+    """
     p = CommandParser(
         prog="fer-bench",
         description="Measure latency, memory, load time and accuracy of models, interleaved, each in fresh processes.",
@@ -19,6 +35,7 @@ def measure_parser() -> CommandParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_version()
+    p.add_verbosity()
     p.add_argument(
         "--model",
         action="append",
@@ -54,16 +71,7 @@ def measure_parser() -> CommandParser:
     p.add_argument("--limit", type=whole(1), metavar="N", help="accuracy on N images, evenly spaced over the split")
     p.add_argument("--no-accuracy", action="store_true", help="speed and memory only")
     p.add_argument("--seed", type=whole(), default=0, help="for the order of turns and synthetic faces (default: 0)")
-    p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
-    p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
-    p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
-    p.add_argument(
-        "--detector", default="auto", help="face detector for --end-to-end: yunet, haar or auto (default: auto)"
-    )
-    p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
-    p.add_argument(
-        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
-    )
+    _add_profile_and_pipeline(p)
     p.add_argument("--verify", action="store_true", help="first replay the golden vectors; exit 1 when they differ")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON; into a folder: named by machine")
     p.add_argument("--html", type=Path, metavar="F", help="write a page with tables and pictures")
@@ -71,13 +79,38 @@ def measure_parser() -> CommandParser:
     return p
 
 
+def _add_profile_and_pipeline(p: CommandParser) -> None:
+    p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
+    p.add_argument(
+        "--profile-detector",
+        action="store_true",
+        help="the same of the face detector (YuNet on LiteRT), also with --end-to-end",
+    )
+    p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
+    p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
+    p.add_argument(
+        "--detector",
+        default="auto",
+        help="face detector for --end-to-end: yunet, yunet-opencv, haar or auto (default: auto)",
+    )
+    p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
+    p.add_argument(
+        "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
+    )
+
+
 def compare_parser() -> CommandParser:
-    """The options of a comparison."""
+    """The options of a comparison.
+
+    Returns:
+        A parser for :func:`compare_request`.
+    """
     p = CommandParser(
         prog="fer-bench compare",
         description="Compare two measurements of the same models, or of the whole pipeline; invalid ones are refused.",
         epilog="Exit 1 when a limit is exceeded, 2 when the files cannot be compared.",
     )
+    p.add_verbosity()
     p.add_argument("before", type=Path, metavar="A.json", help="the reference")
     p.add_argument("after", type=Path, metavar="B.json", help="the new measurement")
     p.add_argument("--model", action="append", default=[], metavar="M", help="only this model; repeat for several")
@@ -101,3 +134,102 @@ def compare_parser() -> CommandParser:
     )
     p.add_argument("--json", type=Path, metavar="F", help="write the comparison as JSON")
     return p
+
+
+def demo_parser() -> CommandParser:
+    """The options of the demo's page.
+
+    Returns:
+        A parser with ``out``, ``data`` and ``split``.
+    """
+    p = CommandParser(
+        prog="fer-bench demo",
+        description="The last step of make demo: one page that shows what was made. It reads what fer-export and "
+        "fer-bench left in a folder, and has the INT8 model answer for a few faces.",
+    )
+    p.add_verbosity()
+    p.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder of models and bench.json")
+    p.add_argument("--data", type=Path, metavar="D", help="labelled faces (default: synthetic faces)")
+    p.add_argument("--split", default="validation", help="split of the data (default: validation)")
+    return p
+
+
+def bench_request(options: argparse.Namespace) -> BenchRequest:
+    """What the options of :func:`measure_parser` ask for.
+
+    Args:
+        options: as parsed.
+
+    Returns:
+        The request.
+
+    Raises:
+        UsageError: ``--runtime-python`` without a runtime or an interpreter.
+    """
+    return BenchRequest(
+        models=tuple(options.model or ()),
+        everything=options.all,
+        backend=options.backend,
+        pythons=_pythons(options.runtime_python),
+        threads=options.threads,
+        scaling=options.all if options.scaling is None else options.scaling,
+        seconds=options.seconds,
+        processes=options.processes,
+        seed=options.seed,
+        accuracy=not options.no_accuracy,
+        data=options.data,
+        split=options.split,
+        limit=options.limit,
+        profile=options.profile,
+        profile_detector=options.profile_detector,
+        end_to_end=options.end_to_end,
+        source=options.source,
+        detector=options.detector,
+        detector_model=options.detector_model,
+        minutes=options.minutes,
+    )
+
+
+def destinations(options: argparse.Namespace) -> Destinations:
+    """Where the options of :func:`measure_parser` want the result.
+
+    Args:
+        options: as parsed.
+
+    Returns:
+        The files.
+    """
+    return Destinations(json=options.json, html=options.html)
+
+
+def compare_request(options: argparse.Namespace) -> CompareRequest:
+    """What the options of :func:`compare_parser` ask for.
+
+    Args:
+        options: as parsed.
+
+    Returns:
+        The request.
+    """
+    return CompareRequest(
+        before=options.before,
+        after=options.after,
+        models=tuple(options.model),
+        by_ratio=options.by_ratio,
+        other_machine=options.other_machine,
+        fail_if_slower=options.fail_if_slower,
+        fail_if_less_accurate=options.fail_if_less_accurate,
+        json=options.json,
+    )
+
+
+def _pythons(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        backend, equals, python = pair.partition("=")
+        if not equals or not python:
+            raise UsageError(
+                f"--runtime-python {pair}: expected BACKEND=PYTHON, for example tflite-runtime=/opt/bin/python"
+            )
+        found[backend] = python
+    return found

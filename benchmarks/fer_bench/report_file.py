@@ -20,11 +20,21 @@ from fer_bench.schema import (
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
 
+__all__ = ["parse_report", "read_report", "write_report"]
+
 _T = TypeVar("_T")
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> None:
-    """Check ``report`` as the reader will, then write it atomically."""
+    """Check a report as the reader will, then write it atomically.
+
+    Args:
+        report: to write.
+        path: of the JSON file.
+
+    Raises:
+        InputError: the report would not be read back.
+    """
     text = report.as_json()
     parse_report(text, str(path))
     write_text(path, text)
@@ -33,8 +43,15 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> None:
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read and check a JSON file.
 
-    Raises :class:`InputError` in one line for a file that is missing, is not JSON, is of another schema, lacks a key,
-    has a value of another type or one that cannot be (a negative time, p50 above p90, valid with reasons).
+    Args:
+        path: of the file.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: in one line: the file is missing, is not JSON, is of another schema, lacks a key, has a value of
+            another type or one that cannot be (a negative time, p50 above p90, valid with reasons).
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -45,7 +62,18 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
 
 def parse_report(text: str, where: str) -> Report:
-    """Check the text of a JSON file; ``where`` is how errors call it. Raises as :func:`read_report`."""
+    """Check the text of a JSON file.
+
+    Args:
+        text: of the file.
+        where: how errors call it.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: as for :func:`read_report`.
+    """
     try:
         content = json.loads(text, parse_constant=lambda name: name)
     except (ValueError, RecursionError) as error:

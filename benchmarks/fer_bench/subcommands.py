@@ -6,11 +6,13 @@ from typing import Final
 
 from fer_edge.subcommands import Subcommand, Subcommands
 
+__all__ = ["SUBCOMMANDS"]
+
 SUBCOMMANDS: Final = Subcommands(
     "fer-bench",
     "fer_bench.cli:measure",
     {
         "compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models"),
-        "demo": Subcommand("fer_bench.report.demo_page:main", "one page of what make demo left in a folder"),
+        "demo": Subcommand("fer_bench.cli:demo", "one page of what make demo left in a folder"),
     },
 )

@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from fer_bench.intervals import paired_ratio, wilson_interval
 from fer_bench.measure.accuracy import load_faces
-from fer_bench.measure.choose_models import choose_targets
+from fer_bench.measure.choose_models import choose_contenders
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.report.peers_table import markdown, package_of
@@ -170,8 +170,8 @@ def body(options: argparse.Namespace) -> int:
         raise UsageError(f"no detector model {options.detector_model}")
     known = read_accuracies(options.accuracy_from) if options.accuracy_from else {}
     python = options.python or peers_python()
-    ((_, target),) = choose_targets([options.model], "auto", 1)
-    contestants = [ours(target.path, options.video, options.detector_model, *how) for how in OURS]
+    ((_, contender),) = choose_contenders([options.model], "auto", 1)
+    contestants = [ours(contender.path, options.video, options.detector_model, *how) for how in OURS]
     if options.accuracy_only:
         del contestants[1:]  # the same network three times
     contestants += [peer(name, python, options.video) for name in options.peer or PEERS]

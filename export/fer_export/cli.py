@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
+from fer_export.log import LOG
 from fer_train.html import require_jinja
 from fer_train.wording import counted
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from fer_export.request import ExportRequest, ExportResult
     from fer_train.data.dataset import Split
 
+__all__ = ["PROG", "main"]
+
 PROG = "fer-export"
-LOG: Final = logging.getLogger("fer_export")
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
@@ -163,7 +164,7 @@ def _weights(args: argparse.Namespace) -> Path:
 def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
     from fer_export.check.gate import Limits
     from fer_export.convert.class_order import class_order
-    from fer_export.convert.representative_faces import drawn_representatives
+    from fer_export.convert.representative_faces import synthetic_representatives
     from fer_export.request import ExportRequest
     from fer_train.synthetic.faces import judging_split
 
@@ -175,7 +176,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "weights": weights,
         "out": args.out,
         "limits": Limits(**limits),
-        "target": args.onnx_target,
+        "onnx_target": args.onnx_target,
         "with_coral": args.coral,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
@@ -185,14 +186,14 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
     }
     if args.data is None:
         LOG.warning(
-            "no --data: INT8 and float are compared on drawn faces, by agreement only; "
+            "no --data: INT8 and float are compared on synthetic faces, by agreement only; "
             "accuracy on people needs a data set such as FER-2013"
         )
-        return ExportRequest(split=judging_split(), representatives=drawn_representatives(), **common)
+        return ExportRequest(split=judging_split(), representatives=synthetic_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split, console)
     if train is None:
-        LOG.warning("the data has no train split: post-training quantisation would calibrate on drawn faces")
-        train = drawn_representatives()
+        LOG.warning("the data has no train split: post-training quantisation would calibrate on synthetic faces")
+        train = synthetic_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common
     )

@@ -20,13 +20,9 @@ from fer_edge.verification.golden import GOLDEN_NAME
 from fer_edge.verification.replay import verify
 from fer_edge.versions import source_commit
 from fer_export.check import edgetpu_compiler
-from fer_export.check import edgetpu_rules as coral
 from fer_export.check.contract import check_contract
-from fer_export.check.gate import (
-    Comparison,
-    Verdict,
-    merge,
-)
+from fer_export.check.edgetpu_rules import CoralReport, check_edgetpu_rules
+from fer_export.check.gate import Comparison, Verdict, merge
 from fer_export.check.layer_error import LayerError, layer_errors
 from fer_export.check.onnx_fusion import optimized_operators
 from fer_export.convert.four_files import Networks, build_networks
@@ -43,6 +39,8 @@ from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
 from fer_train.wording import counted
 
+__all__ = ["export"]
+
 
 def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """Export and write all files, or raise and write none.
@@ -55,7 +53,7 @@ def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
-        request.target,
+        request.onnx_target,
         force_ptq=request.force_ptq,
         on_step=steps.begin,
     )
@@ -79,7 +77,7 @@ def _judge_and_describe(
         twin = Comparison(evaluations[INT8_TFLITE], evaluations[INT8_ONNX])
         steps.begin("operators")
         operators = optimized_operators(networks.files[INT8_ONNX])
-        checked = coral.check_model(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
+        checked = check_edgetpu_rules(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
         coral_rows, coral_summary = (checked.rows(), checked.summary) if checked else (None, "")
         verdict = merge(
             [
@@ -109,7 +107,7 @@ def _judge_and_describe(
     _replay(work, request.threads)
     facts = {
         "quantisation": networks.method,
-        "onnx_target": request.target,
+        "onnx_target": request.onnx_target,
         "onnx_quantiser": "onnxruntime" if networks.onnx_quantiser else "fer-export",
         "weights": request.origin,
         "data": request.data,
@@ -137,7 +135,7 @@ def _report_data(
     verdict: Verdict,
     layers: list[LayerError],
     operators: dict[str, int],
-    checked: coral.CoralReport | None,
+    checked: CoralReport | None,
 ) -> report.ReportData:
     return report.ReportData(
         title="Export report",
@@ -207,7 +205,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
         "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",
         "data": f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}",
-        "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.target],
+        "INT8 ONNX for": {"x86": "x86 (U8S8)", "arm": "Arm (S8S8)"}[request.onnx_target],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions().items()),
         "commit": source_commit() or "unknown (not a git checkout)",
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
-from fer_export.check import edgetpu_rules as coral
+from fer_export.check.edgetpu_rules import CoralReport
 from fer_export.check.gate import (
     Comparison,
     Limits,
@@ -26,6 +26,8 @@ from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLI
 from fer_export.request import ExportRequest, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.trained import Trained
+
+__all__ = ["READING_PER_CLASS", "plausible", "verdict_on_files", "way_on"]
 
 READING_PER_CLASS: Final[int] = 60
 """Images per class on which other input ranges and class orders are tried."""
@@ -89,7 +91,7 @@ def verdict_on_files(
     twin: Comparison,
     operators: dict[str, int],
     onnx_quantiser: str | None,
-    checked: coral.CoralReport | None,
+    checked: CoralReport | None,
     *,
     foreign: bool,
 ) -> Verdict:
@@ -102,7 +104,7 @@ def verdict_on_files(
         check_same_network(FLOAT_ONNX, comparisons[FLOAT_ONNX], limits, labelled=labelled),
     ]
     problems = fusion_problems(operators)
-    if problems and request.target == "x86":
+    if problems and request.onnx_target == "x86":
         # How a graph fuses depends on the processor at hand; slow is not wrong.
         verdicts.append(Verdict((), tuple(f"{INT8_ONNX}: {line}; it will be slow here" for line in problems)))
     if checked is not None:

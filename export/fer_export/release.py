@@ -9,7 +9,6 @@ fails leaves the earlier one as it was.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
 from fer_export.export import export
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
+from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, Steps
 from fer_train.data.dataset import load_dataset
 from fer_train.evaluation.temperature import RECORD
@@ -38,7 +38,8 @@ from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
-LOG: Final = logging.getLogger("fer_export")
+__all__ = ["CONFUSION", "OPTIONAL", "PROG", "WEIGHTS_NAME", "draw_overview", "main", "release"]
+
 PROG: Final[str] = "fer_export.release"
 CONFUSION: Final[str] = "confusion_int8.png"
 OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)
@@ -72,31 +73,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(PROG, body)
 
 
-def release(run: Path, data: Path, split: str, target: Path) -> None:
+def release(run: Path, data: Path, split: str, destination: Path) -> None:
     """Write weights, INT8 models, golden vectors, manifest, report and figures of a run, all or none.
 
     Args:
         run: Folder of a finished run.
         data: Data set to judge on; its train split calibrates where the run has no QAT network.
         split: The split to judge on.
-        target: Folder that is filled; other files in it stay.
+        destination: Folder that is filled; other files in it stay.
 
     Raises:
         GateFailedError: When the exported models are not good enough.
         ModelError: For a run that cannot be packed or drawn.
     """
-    chain = ancestry(run)  # may begin with what stands in the target
+    chain = ancestry(run)  # may begin with what is in the destination
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
-        packed, exported, told = (Path(folder) / name for name in ("packed", "exported", "told"))
+        packed, exported, records = (Path(folder) / name for name in ("packed", "exported", "records"))
         pack(load_trained(run), packed)
-        _tell(chain, _export(packed, exported, data, split), told)
+        _write_records(chain, _export(packed, exported, data, split), records)
         paths = [packed / name for name in ("config.json", PACKED_FLOAT, PACKED_QAT, RECORD)]
-        paths += sorted(told.iterdir())
+        paths += sorted(records.iterdir())
         paths += [exported / name for name in (INT8_TFLITE, INT8_ONNX, GOLDEN_NAME, "report.md", MANIFEST_NAME)]
         files = [(path.name, path.read_bytes()) for path in paths if path.name not in OPTIONAL or path.exists()]
-    write_together(target, files)
+    write_together(destination, files)
     for name in set(OPTIONAL) - dict(files).keys():
-        (target / name).unlink(missing_ok=True)
+        (destination / name).unlink(missing_ok=True)
 
 
 def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
@@ -115,7 +116,7 @@ def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
     return export(request, _Announced())
 
 
-def _tell(chain: list[Path], result: ExportResult, folder: Path) -> None:
+def _write_records(chain: list[Path], result: ExportResult, folder: Path) -> None:
     """Figures and records of how the networks came about and how good they are.
 
     The evaluations are of the packed weights, not of the run: rounding kernels to half precision moves a few decisions.
@@ -130,8 +131,8 @@ def _tell(chain: list[Path], result: ExportResult, folder: Path) -> None:
     draw_confusion(evaluations["int8"], folder / CONFUSION, "INT8")
     with tempfile.TemporaryDirectory(prefix="fer-curves-") as curves:
         draw_curves(history, Path(curves))
-        drawn = Path(curves) / "accuracy.png"
-        draw_overview(drawn, folder / CONFUSION, folder / "overview.png")
+        accuracy = Path(curves) / "accuracy.png"
+        draw_overview(accuracy, folder / CONFUSION, folder / "overview.png")
         (folder / "curves.png").write_bytes((Path(curves) / "curves.png").read_bytes())
 
 

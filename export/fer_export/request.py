@@ -11,10 +11,12 @@ from fer_export.check.gate import (
     Verdict,
 )
 from fer_export.convert.class_order import ORDERS, OWN_ORDER
-from fer_export.convert.qdq_graph import Target
+from fer_export.convert.qdq_graph import OnnxTarget
 from fer_train.data.dataset import Split
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
+
+__all__ = ["ExportRequest", "ExportResult", "GateFailedError", "GateReport", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,14 @@ class ExportRequest:
     weights: Path
     out: Path
     split: Split
-    """The faces to judge on; drawn ones carry the name ``synthetic``."""
+    """The faces to judge on; synthetic ones carry the name ``synthetic``."""
     representatives: Split
     """The faces to calibrate post-training quantisation on."""
-    data: str = "drawn faces"
+    data: str = "synthetic faces"
     """What the faces are, for the reports."""
     data_fingerprint: str | None = None
     limits: Limits = field(default_factory=Limits)
-    target: Target = "x86"
+    onnx_target: OnnxTarget = "x86"
     with_coral: bool = False
     force_ptq: bool = False
     input_range: str = "ours"

@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from fer_edge.errors import MissingDependencyError, ModelError
 
+__all__ = ["FILE_IDENTIFIER", "Operator", "TFLiteModel", "Tensor", "read_tflite"]
+
 FILE_IDENTIFIER: Final[bytes] = b"TFL3"
 
 _DTYPES: Final[dict[str, str]] = {

@@ -14,8 +14,8 @@ from tests.benchmarks.report_examples import CONDITIONS, a_report, a_result
 from fer_bench.cli import main
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.latency import Series
-from fer_bench.measure.worker_client import Opened, Target
-from fer_bench.measure_command import _verify
+from fer_bench.measure.measurement import verify_contenders
+from fer_bench.measure.worker_client import Contender, Opened
 from fer_bench.report.html_page import page
 from fer_bench.report_file import parse_report, read_report
 from fer_edge.verification.replay import StageResult, VerifyReport
@@ -36,8 +36,8 @@ def test_two_models_with_json_and_page(
     json_path, html_path = tmp_path / "r.json", tmp_path / "r.html"
     models = ["--model", str(tiny_onnx), "--model", str(slower_onnx), "--limit", "70"]
     assert main([*models, *QUICK, "--json", str(json_path), "--html", str(html_path)]) == 0
-    out = capsys.readouterr().out
-    assert str(tiny_onnx) in out.replace("\n", "")
+    out, notices = capsys.readouterr()
+    assert str(tiny_onnx) in notices and str(tiny_onnx) not in out.replace("\n", "")  # results apart from notices
     report = read_report(json_path)
     tiny, slower = report.results
     assert (tiny.model, tiny.backend, tiny.split) == ("tiny.onnx", "onnx", "synthetic")
@@ -83,7 +83,9 @@ def test_golden_vectors_come_first(
     assert ("another kernel" in captured.err) != passed
 
 
-def test_what_runs_in_another_environment_is_not_verified(monkeypatch: pytest.MonkeyPatch, tiny_onnx: Path) -> None:
+def test_what_runs_in_another_environment_is_not_verified(
+    monkeypatch: pytest.MonkeyPatch, tiny_onnx: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     passed = VerifyReport(
         Path("m.onnx"), Path("golden.npz"), "onnx", "onnx", 4, (StageResult("network", True, "4", ""),)
     )
@@ -94,18 +96,23 @@ def test_what_runs_in_another_environment_is_not_verified(monkeypatch: pytest.Mo
         return passed
 
     monkeypatch.setattr("fer_edge.verification.replay.verify", verify)
-    said: list[str] = []
-    _verify([Target(tiny_onnx, "onnx"), Target(tiny_onnx, "opencv"), Target(tiny_onnx, "onnx", 1, "/py")], said.append)
+    three = [Contender(tiny_onnx, "onnx"), Contender(tiny_onnx, "opencv"), Contender(tiny_onnx, "onnx", 1, "/py")]
+    assert verify_contenders(three) == [passed]
     assert asked == ["onnx"]
-    assert said[:2] == ["not verified: tiny.onnx on opencv", "not verified: tiny.onnx on onnx"]
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("fer_bench", "not verified: tiny.onnx on opencv"),
+        ("fer_bench", "not verified: tiny.onnx on onnx"),
+    ]
 
 
 def test_a_busy_machine_is_told_before(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     busy = dataclasses.replace(CONDITIONS, neighbours_cpus=1.5, busiest_neighbour="fer-train")
     monkeypatch.setattr("fer_bench.measure.validity.Recorder.stop", lambda self: busy)
     assert main(["--model", "x@fake", *QUICK, "--no-accuracy"]) == 0
-    before, _, after = capsys.readouterr().out.partition("measuring 1 model in 1 fresh process each")
-    assert "times will not be reliable now: busy neighbour" in before
+    after, notices = capsys.readouterr()
+    before, measuring, _ = notices.partition("measuring 1 model in 1 fresh process each")
+    assert measuring
+    assert "fer-bench: warning: times will not be reliable now: busy neighbour" in before
     assert after.count("Do not rely on these times: busy neighbour") == 1
     assert "NO" not in after and "valid" not in after.split("Do not rely")[0]
 
@@ -149,7 +156,8 @@ def test_mistakes_are_answered_in_a_line_or_two(
         "folder": tmp_path,
     }
     assert main([argument.format(**files) for argument in arguments]) == code
-    error = capsys.readouterr().err
+    shown = capsys.readouterr().err
+    error = shown[shown.index(": error: ") :]  # notices may come before it
     assert words in error
     assert 1 <= len(error.splitlines()) <= 2
 
@@ -157,7 +165,7 @@ def test_mistakes_are_answered_in_a_line_or_two(
 def series(name: str, p50_ms: float, precision: str, folder: Path, rounds: int = 25) -> Series:
     path = folder / name
     path.write_bytes(name.encode())
-    item = Series(Target(path, "litert"))
+    item = Series(Contender(path, "litert"))
     rng = np.random.default_rng(0)
     for _ in range(3):
         item.opened.append(Opened("litert", "ai-edge-litert 2.3.0", precision, 96, 150.0, 30.0, 2.0, 400.0, 40.0))

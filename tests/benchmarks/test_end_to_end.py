@@ -13,7 +13,7 @@ from tests.benchmarks.report_examples import a_report
 
 from fer_bench.cli import main
 from fer_bench.measure.end_to_end import Scene, soak_findings, summarise
-from fer_bench.measure.worker_client import Target
+from fer_bench.measure.worker_client import Contender
 from fer_bench.report.html_page import page
 from fer_bench.report_file import read_report
 from fer_bench.schema import SoakSample
@@ -85,15 +85,15 @@ def a_pass(fps: float, n_frames: int = 100) -> dict[str, Any]:
 
 
 def test_summary_of_repeats() -> None:
-    target, scene = Target(Path("m.tflite"), "litert"), Scene("v.mp4")
-    found = summarise(target, scene, [(a_pass(100), a_pass(25)), (a_pass(104), a_pass(25))], [], [])
+    contender, scene = Contender(Path("m.tflite"), "litert"), Scene("v.mp4")
+    found = summarise(contender, scene, [(a_pass(100), a_pass(25)), (a_pass(104), a_pass(25))], [], [])
     assert found.valid
     assert found.throughput_fps == pytest.approx(102)
     assert found.stage_ms["detect"] == pytest.approx(5.0)
     assert found.n_dropped == 6
     assert found.age_ms is not None
     assert found.age_ms.p50 == pytest.approx(10.0)
-    noisy = summarise(target, scene, [(a_pass(100), None), (a_pass(60), None)], [], [])
+    noisy = summarise(contender, scene, [(a_pass(100), None), (a_pass(60), None)], [], [])
     assert not noisy.valid
     assert "repeats differ by 50 %" in noisy.invalid_reasons[0]
     assert noisy.age_ms is None
@@ -101,8 +101,8 @@ def test_summary_of_repeats() -> None:
 
 def test_a_soak_shows_slowing_growth_and_heat() -> None:
     samples = [SoakSample(float(i), 100.0 - i, 5.0, 2.0, 100.0 + i, 50.0 + i / 2, 2400.0 - i) for i in range(30)]
-    target = Target(Path("m.tflite"), "litert")
-    found = summarise(target, Scene("v.mp4"), [(a_pass(90), None)], [], samples)
+    contender = Contender(Path("m.tflite"), "litert")
+    found = summarise(contender, Scene("v.mp4"), [(a_pass(90), None)], [], samples)
     changes = soak_findings(found)
     assert changes["throughput_change_percent"] == pytest.approx(-20 / 95.5 * 100)
     assert changes["rss_growth_mib"] == pytest.approx(20.0)

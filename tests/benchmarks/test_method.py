@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_bench.measure.worker_client import Remote, Target
+from fer_bench.measure.worker_client import Contender, Remote
 from fer_edge.errors import ModelError
 from fer_edge.inference.tensors import to_model_input
 from fer_edge.loading.model_files import find_model
@@ -78,7 +78,7 @@ def bench_over_loop(path: Path, loop_path: Path) -> float:
     command = [sys.executable, "-c", PLAIN_LOOP, str(loop_path)]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as plain,
-        Remote(Target(path, "onnx" if path.suffix == ".onnx" else "litert")) as remote,
+        Remote(Contender(path, "onnx" if path.suffix == ".onnx" else "litert")) as remote,
     ):
 
         def loop() -> float:
@@ -100,7 +100,7 @@ def bench_over_loop(path: Path, loop_path: Path) -> float:
 
 
 def agrees(ratio: float) -> bool:
-    """The target: within 3 %."""
+    """The contender: within 3 %."""
     return abs(ratio - 1) <= 0.03
 
 

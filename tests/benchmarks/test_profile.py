@@ -14,7 +14,7 @@ from tests.benchmarks.conftest import write_tiny_onnx
 from tests.benchmarks.report_examples import a_report, a_result
 
 from fer_bench.measure.operator_profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
-from fer_bench.measure.worker_client import Remote, Target
+from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.report.operator_profile import print_profile, profile_section
 from fer_bench.report_file import parse_report
 from fer_bench.schema import OperatorProfile, Profile
@@ -37,7 +37,7 @@ def test_macs_by_hand(operator: str, inputs: list[tuple[int, ...]], output: tupl
 
 def test_onnx_operators_by_the_runtime_s_profiler(tmp_path: Path) -> None:
     path = write_tiny_onnx(tmp_path / "m.onnx", channels=20, size=48)
-    with Remote(Target(path, "onnx")) as remote:
+    with Remote(Contender(path, "onnx")) as remote:
         found = remote.profile(0.1)
     by_kind = {one["operator"]: one for one in found["operators"]}
     convolutions = [one for kind, one in by_kind.items() if "Conv" in kind]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_bench.measure import choose_models as targets
-from fer_bench.measure.choose_models import choose_targets
+from fer_bench.measure import choose_models as contenders
+from fer_bench.measure.choose_models import choose_contenders
 from fer_edge.errors import ModelError, UsageError
 
 
@@ -21,13 +21,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fer_edge.loading.model_files.PACKAGED_MODELS", tmp_path / "none")
     monkeypatch.setattr("fer_edge.loading.model_files._CHECKOUT_MODELS", tmp_path / "none")
-    monkeypatch.setattr(targets, "OLD_RUNTIME_PYTHON", tmp_path / "none")
+    monkeypatch.setattr(contenders, "OLD_RUNTIME_PYTHON", tmp_path / "none")
     return tmp_path
 
 
 def pairs(*models: str, **options: object) -> list[tuple[str, str]]:
-    chosen = choose_targets(list(models), "auto", 1, **options)  # type: ignore[arg-type]
-    return [(str(target.path), target.backend) for _, target in chosen]
+    chosen = choose_contenders(list(models), "auto", 1, **options)  # type: ignore[arg-type]
+    return [(str(contender.path), contender.backend) for _, contender in chosen]
 
 
 def test_a_bare_name_is_looked_up_here_first(folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_everything_that_is_found_on_everything_installed(folder: Path) -> None:
     assert ("out/fer_float.onnx", "onnx") in found
     assert ("out/fer_float.onnx", "opencv") in found
     assert all("fer_float.tflite" not in path for path, _ in found)
-    with_old = choose_targets([], "auto", 1, everything=True, pythons={"tflite-runtime": "/opt/old/python"})
+    with_old = choose_contenders([], "auto", 1, everything=True, pythons={"tflite-runtime": "/opt/old/python"})
     assert [t.python for _, t in with_old if t.backend == "tflite-runtime"] == ["/opt/old/python"]
     assert {t.python for _, t in with_old if t.backend != "tflite-runtime"} == {sys.executable}
 

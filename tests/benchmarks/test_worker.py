@@ -16,14 +16,14 @@ import pytest
 from tests.benchmarks.report_examples import SETTINGS
 
 import fer_bench.measure.runtimes
-from fer_bench.measure.latency import Series, measure
-from fer_bench.measure.worker_client import Remote, Target
+from fer_bench.measure.latency import Series, time_contenders
+from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.measure.worker_process import Session
 from fer_edge.errors import FerError, ModelError, UsageError
 from fer_edge.inference.classifier import FunctionClassifier
 from fer_edge.loading.open import open_classifier
 
-FAKE = Target(Path("fake"), "fake")
+FAKE = Contender(Path("fake"), "fake")
 
 
 class ByAnotherClock(FunctionClassifier):
@@ -63,7 +63,7 @@ def test_at_least_the_runs_asked_for() -> None:
 
 def test_predictions_are_those_of_the_classifier(tiny_onnx: Path) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (70, 48, 48), dtype=np.uint8)
-    with Remote(Target(tiny_onnx, "onnx")) as remote:
+    with Remote(Contender(tiny_onnx, "onnx")) as remote:
         assert remote.input_size == 48
         assert remote.opened.precision == "float32"
         got = remote.predict(faces)
@@ -87,12 +87,12 @@ def test_errors_of_the_model_come_through(tmp_path: Path) -> None:
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"\0\0\0\0TFL3 and no more")
     with pytest.raises(ModelError, match="cannot be loaded, truncated or damaged"):
-        Remote(Target(broken, "litert"))
+        Remote(Contender(broken, "litert"))
 
 
 def test_an_interpreter_that_is_not_there() -> None:
     with pytest.raises(UsageError, match=r"/no/python cannot be started \(No such file or directory\)"):
-        Remote(Target(Path("fake"), "fake", python="/no/python"))
+        Remote(Contender(Path("fake"), "fake", python="/no/python"))
 
 
 def test_an_interpreter_without_numpy(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_interpreter_without_numpy(tmp_path: Path) -> None:
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
     python.chmod(0o755)
     with pytest.raises(FerError, match=r"exited early: .*No module named"):
-        Remote(Target(Path("fake"), "fake", python=str(python)))
+        Remote(Contender(Path("fake"), "fake", python=str(python)))
 
 
 def test_a_killed_process_is_reported() -> None:
@@ -131,10 +131,12 @@ def test_a_stray_module_in_the_current_folder_does_no_harm(tmp_path: Path, monke
 
 
 def test_models_take_turns(tiny_onnx: Path, slower_onnx: Path) -> None:
-    targets = [Target(tiny_onnx, "onnx"), Target(slower_onnx, "onnx")]
+    contenders = [Contender(tiny_onnx, "onnx"), Contender(slower_onnx, "onnx")]
     settings = dataclasses.replace(SETTINGS, seconds_per_model=0.3, n_processes=2, chunk_ms=10.0)
     steps: list[float] = []
-    fast, slow = measure(targets, settings, min_runs=30, on_progress=lambda fraction, what: steps.append(fraction))
+    fast, slow = time_contenders(
+        contenders, settings, min_runs=30, on_progress=lambda fraction, what: steps.append(fraction)
+    )
     for item in (fast, slow):
         assert isinstance(item, Series)
         assert len(item.opened) == len(item.rounds_ms) == len(item.peak_mib) == 2
@@ -149,7 +151,7 @@ def test_models_take_turns(tiny_onnx: Path, slower_onnx: Path) -> None:
 
 def test_opencv_computes_the_float_network(tiny_onnx: Path) -> None:
     faces = np.random.default_rng(1).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-    with Remote(Target(tiny_onnx, "opencv")) as remote, Remote(Target(tiny_onnx, "onnx")) as reference:
+    with Remote(Contender(tiny_onnx, "opencv")) as remote, Remote(Contender(tiny_onnx, "onnx")) as reference:
         assert remote.opened.runtime_version.startswith("opencv ")
         np.testing.assert_allclose(remote.predict(faces), reference.predict(faces), atol=1e-5)
 
@@ -158,4 +160,4 @@ def test_opencv_refuses_what_it_does_not_compute(tmp_path: Path) -> None:
     model = tmp_path / "fer_int8.tflite"
     model.write_bytes(b"\0\0\0\0TFL3")
     with pytest.raises(ModelError, match="float ONNX models only"):
-        Remote(Target(model, "opencv"))
+        Remote(Contender(model, "opencv"))

@@ -192,9 +192,9 @@ def test_a_model_that_crashes_the_runtime_is_one_line(edge: Path, folder: Path) 
 
 def test_the_benchmark_measures_it(edge: Path, folder: Path) -> None:
     code = (
-        "from fer_bench.measure.choose_models import choose_targets\n"
+        "from fer_bench.measure.choose_models import choose_contenders\n"
         "from fer_bench.measure.worker_client import Remote\n"
-        "[(_, target)] = choose_targets(['m.toy'], 'auto', 1)\n"
+        "[(_, contender)] = choose_contenders(['m.toy'], 'auto', 1)\n"
         "with Remote(target) as remote:\n"
         "    print(target.backend, remote.opened.runtime_version)\n"
     )

@@ -12,7 +12,7 @@ from tests.export.tiny import Tiny
 from fer_edge.errors import CheckFailedError, DeviceError
 from fer_export.check import edgetpu_compiler
 from fer_export.check import edgetpu_rules as coral
-from fer_export.check.edgetpu_rules import MAPS, check_model
+from fer_export.check.edgetpu_rules import MAPS, check_edgetpu_rules
 from fer_export.tflite_file import TFLiteModel, read_tflite
 
 
@@ -42,11 +42,11 @@ def fitting(tiny: Tiny) -> TFLiteModel:
 
 
 def status_of(model: TFLiteModel, name: str) -> str:
-    return next(verdict.status for verdict in check_model(model).operators if verdict.name == name)
+    return next(verdict.status for verdict in check_edgetpu_rules(model).operators if verdict.name == name)
 
 
 def test_a_fitting_model_maps_completely(fitting: TFLiteModel) -> None:
-    report = check_model(fitting)
+    report = check_edgetpu_rules(fitting)
     assert report.failures == [] and all(verdict.maps for verdict in report.operators)
     assert report.fits_on_chip and not report.is_compiled
     count = len(fitting.operators)
@@ -55,7 +55,7 @@ def test_a_fitting_model_maps_completely(fitting: TFLiteModel) -> None:
 
 
 def test_per_channel_fully_connected_of_ptq_is_refused(tiny: Tiny) -> None:
-    report = check_model(read_tflite(tiny.int8))
+    report = check_edgetpu_rules(read_tflite(tiny.int8))
     status = {verdict.name: verdict.status for verdict in report.operators}
     assert "per channel, must be per tensor" in status["FULLY_CONNECTED"]
     assert status["SOFTMAX"].startswith("runs on the CPU after FULLY_CONNECTED")
@@ -74,7 +74,7 @@ def test_versions_newer_than_the_compiler(fitting: TFLiteModel, name: str, versi
 
 def test_unsupported_operator_leaves_the_rest_to_the_cpu(fitting: TFLiteModel) -> None:
     broken = with_operator(fitting, "ADD", name="HARD_SWISH")
-    report = check_model(broken)
+    report = check_edgetpu_rules(broken)
     at = number_of(broken, "HARD_SWISH")
     assert report.operators[at].status == "operation not supported"
     assert all(verdict.maps for verdict in report.operators[:at])
@@ -85,10 +85,10 @@ def test_float_ends_and_open_sizes_are_told(fitting: TFLiteModel, tiny: Tiny) ->
     source = fitting.inputs[0]
     shape = fitting.tensors[source].shape
     opened = with_tensor(fitting, source, shape_signature=(-1, *shape[1:]))
-    assert any("leaves a size open [-1, 32, 32, 3]" in line for line in check_model(opened).failures)
+    assert any("leaves a size open [-1, 32, 32, 3]" in line for line in check_edgetpu_rules(opened).failures)
     batched = with_tensor(fitting, source, shape=(4, *shape[1:]), shape_signature=(4, *shape[1:]))
-    assert any("has batch 4, expected 1" in line for line in check_model(batched).failures)
-    floating = check_model(read_tflite(tiny.floating))
+    assert any("has batch 4, expected 1" in line for line in check_edgetpu_rules(batched).failures)
+    floating = check_edgetpu_rules(read_tflite(tiny.floating))
     assert any("FLOAT32, expected INT8 or UINT8" in line for line in floating.failures)
     assert not any(verdict.maps for verdict in floating.operators)
 
@@ -108,7 +108,7 @@ def test_published_limits_of_operators(fitting: TFLiteModel) -> None:
 
 def test_parameters_beyond_on_chip_memory_are_told(fitting: TFLiteModel) -> None:
     kernel = fitting.operators[0].inputs[1]
-    report = check_model(with_tensor(fitting, kernel, data=bytes(9 * 2**20)))
+    report = check_edgetpu_rules(with_tensor(fitting, kernel, data=bytes(9 * 2**20)))
     assert not report.fits_on_chip and "is streamed" in report.summary and report.failures == []
 
 
@@ -116,13 +116,13 @@ def test_parameters_beyond_on_chip_memory_are_told(fitting: TFLiteModel) -> None
 
 
 def test_published_model_that_the_compiler_accepts(assets: Path) -> None:
-    report = check_model(read_tflite(assets / "coral/tf2_mobilenet_v2_1.0_224_ptq.tflite"))
+    report = check_edgetpu_rules(read_tflite(assets / "coral/tf2_mobilenet_v2_1.0_224_ptq.tflite"))
     assert report.failures == []
     assert len(report.operators) == 68 and report.fits_on_chip
 
 
 def test_published_compiled_model_is_recognised(assets: Path) -> None:
-    report = check_model(read_tflite(assets / "coral/compiled_split_concat_edgetpu.tflite"))
+    report = check_edgetpu_rules(read_tflite(assets / "coral/compiled_split_concat_edgetpu.tflite"))
     assert report.is_compiled and "already" in report.failures[0] and "already" in report.summary
 
 

@@ -17,7 +17,7 @@ from fer_edge.preprocess import to_int8_input
 from fer_export.check.onnx_fusion import fusion_problems, optimized_operators
 from fer_export.convert.exact_add import AddQuantization, match_add, xnnpack_add
 from fer_export.convert.onnx_files import int8_onnx
-from fer_export.convert.qdq_graph import Target, same_padding, saturation_is_clamp
+from fer_export.convert.qdq_graph import OnnxTarget, same_padding, saturation_is_clamp
 from fer_export.convert.qdq_writer import tflite_to_onnx
 from fer_export.tflite_file import TFLiteModel, read_tflite
 
@@ -28,7 +28,7 @@ def outputs(path: Path, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
 
 
 @pytest.mark.parametrize("target", ["x86", "arm"])
-def test_onnx_equals_litert_bit_for_bit(tiny: Tiny, tmp_path: Path, target: Target) -> None:
+def test_onnx_equals_litert_bit_for_bit(tiny: Tiny, tmp_path: Path, target: OnnxTarget) -> None:
     (tmp_path / "fer_int8.tflite").write_bytes(tiny.int8)
     (tmp_path / "fer_int8.onnx").write_bytes(int8_onnx(tiny.int8, target))
     want = outputs(tmp_path / "fer_int8.tflite", tiny.faces)
@@ -90,7 +90,7 @@ def test_processors_that_saturate_get_the_exact_kernels(
 
 
 def test_unsigned_and_signed_activations(tiny: Tiny) -> None:
-    def zero_types(target: Target) -> set[int]:
+    def zero_types(target: OnnxTarget) -> set[int]:
         graph = tflite_to_onnx(read_tflite(tiny.int8), target).graph
         types = {array.name: array.data_type for array in graph.initializer}
         return {types[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"}

@@ -118,9 +118,9 @@ def test_make_demo_ends_with_the_page() -> None:
 
 
 def test_the_demo_page_says_in_one_line_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from fer_bench.report.demo_page import main
+    from fer_bench.cli import demo
 
-    assert main(["--out", str(tmp_path)]) == 2
+    assert demo(["--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "bench.json" in error and len(error.strip().splitlines()) == 1
 

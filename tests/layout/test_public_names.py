@@ -18,7 +18,7 @@ PACKAGES = {
     "fer_export": ROOT / "export/fer_export",
     "fer_bench": ROOT / "benchmarks/fer_bench",
 }
-DEMANDED = {"fer_edge"}
+DEMANDED = {"fer_edge", "fer_export", "fer_bench"}
 """Packages in which every room, and every module that another package or room uses, has to have an ``__all__``."""
 
 

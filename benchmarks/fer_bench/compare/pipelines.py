@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from fer_bench.compare.time_difference import TimeDifference
-from fer_bench.schema import EndToEnd, Interval, Report
+from fer_bench.schema import Bounds, EndToEnd, Report
 from fer_edge.errors import InputError
+
+__all__ = ["MIN_REPEATS", "PipelineComparison", "compare_pipelines"]
 
 MIN_REPEATS: Final[int] = 3
 """On either side; if both are equally fast, all three of one side are slower than all of the other 1 time in 20."""
@@ -20,31 +22,57 @@ class PipelineComparison(TimeDifference):
     """One model, source and detector in two measurements."""
 
     model: str
+    """File name."""
     backend: str
+    """Name of the classifier's runtime."""
     threads: int
+    """CPU threads of one inference."""
     source: str
+    """Name of the video, image, folder or camera."""
     detector: str
+    """Name of the face detector."""
+    before_engine: str | None
+    """What computed the detector in the reference; None where the file does not say."""
+    after_engine: str | None
+    """The same in the new measurement."""
     before_fps: float
+    """Median frames per second of the reference's repeats."""
     after_fps: float
+    """The same of the new measurement."""
     ratio: float
-    """Time a frame, after over before; above 1 is slower."""
-    ratio_range: Interval
+    """Time per frame, after over before; above 1 is slower."""
+    ratio_range: Bounds
     """From the best repeat after over the worst before, to the worst over the best."""
     before_faces_per_frame: float
+    """Mean number of faces found in a frame of the reference."""
     after_faces_per_frame: float
+    """The same in the new measurement."""
     before_peak_rss_mib: float | None
+    """Highest resident memory in the reference, in MiB; None where it was not measured."""
     after_peak_rss_mib: float | None
+    """The same in the new measurement."""
 
     @property
-    def range_of_ratio(self) -> Interval:
+    def range_of_ratio(self) -> Bounds:
         """Every repeat against every one before."""
         return self.ratio_range
 
 
 def compare_pipelines(before: Report, after: Report, models: Sequence[str] = ()) -> list[PipelineComparison]:
-    """End-to-end results that stand in both reports; empty when there are none.
+    """End-to-end results that are in both reports, matched by model, runtime, threads, source and detector.
 
-    Raises :class:`InputError` when one of those compared is invalid or was not repeated often enough.
+    The engine that computes the detector may differ: two engines are then what is compared.
+
+    Args:
+        before: the reference.
+        after: the new measurement.
+        models: file names; empty compares all.
+
+    Returns:
+        A comparison for each that is in both; empty when there are none.
+
+    Raises:
+        InputError: one of those compared is invalid or was not repeated often enough.
     """
     earlier = {_key(one): one for one in before.end_to_end}
     pairs = [
@@ -77,6 +105,8 @@ def _compare(before: EndToEnd, after: EndToEnd) -> PipelineComparison:
         threads=after.threads,
         source=after.source,
         detector=after.detector,
+        before_engine=before.detector_engine,
+        after_engine=after.detector_engine,
         before_fps=statistics.median(old),
         after_fps=statistics.median(new),
         ratio=statistics.median(old) / statistics.median(new),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fer_bench.schema import Interval
+from fer_bench.schema import Bounds
+
+__all__ = ["TimeDifference"]
 
 
 class TimeDifference:
     """For whoever has a ``ratio`` of times, after over before, and says with ``range_of_ratio`` how sure it is."""
 
     ratio: float
+    """Of times, after over before; above 1 is slower."""
 
     @property
-    def range_of_ratio(self) -> Interval:
+    def range_of_ratio(self) -> Bounds:
         """Lower and upper end of what the ratio may be."""
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Accuracy and agreement of the same targets that are timed, in a run of its own."""
+"""Accuracy and agreement of the same contenders that are timed, in a run of its own."""
 
 from __future__ import annotations
 
@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_bench.measure.worker_client import Remote, Target
-from fer_bench.progress import Progress, silent
+from fer_bench.measure.worker_client import Contender, Remote
+from fer_bench.progress import OnFraction, silent
 from fer_edge.system import usable_cpus
 from fer_train.evaluation.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from fer_train.data.dataset import Split
 
+__all__ = ["evaluate_contenders", "load_faces"]
+
 
 def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None = None) -> Split:
-    """A split of a data set; drawn faces, with ``synthetic`` as the name of the split, where there is no data set.
+    """A split of a data set; synthetic faces, with ``synthetic`` as the name of the split, where there is no data set.
 
-    With ``limit``, at most that many, evenly spaced over the split.
+    Args:
+        data: folder, zip or CSV, as :func:`fer_train.data.dataset.load_dataset` reads it; None: synthetic faces.
+        split: ``train``, ``validation`` or ``test``.
+        seed: for synthetic faces, and for a split that is made where the data has none.
+        limit: at most this many, evenly spaced over the split; None: all.
+
+    Returns:
+        Images and labels.
+
+    Raises:
+        InputError: the data cannot be read, or has no such split.
     """
     if data is None:
         from fer_train.synthetic.faces import judging_split
@@ -44,35 +56,48 @@ def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None =
     )
 
 
-def evaluate_targets(
-    targets: Sequence[Target], faces: Split, on_progress: Progress = silent, costs: Sequence[float] | None = None
+def evaluate_contenders(
+    contenders: Sequence[Contender],
+    faces: Split,
+    on_progress: OnFraction = silent,
+    costs: Sequence[float] | None = None,
 ) -> list[Evaluation]:
-    """Every target over all faces, as many at a time as there are CPUs: nothing is timed here.
+    """Every contender over all faces, as many at a time as there are CPUs: nothing is timed here.
 
-    ``costs``, for example latencies, are how long each target takes against the others: the longest goes first.
+    Args:
+        contenders: models on their runtimes.
+        faces: with labels.
+        on_progress: gets the fraction done and what is being done.
+        costs: how long each contender takes against the others, for example latencies: the longest goes first.
+
+    Returns:
+        An evaluation for each of ``contenders``, in their order.
+
+    Raises:
+        FerError: a measuring process ended early, or a model cannot be used.
     """
-    done = dict.fromkeys(range(len(targets)), 0)
-    weights = list(costs or [1.0] * len(targets))
+    done = dict.fromkeys(range(len(contenders)), 0)
+    weights = list(costs or [1.0] * len(contenders))
     whole = sum(weights) * len(faces.labels)
     lock = threading.Lock()
 
     def one(index: int) -> Evaluation:
-        target = targets[index]
+        contender = contenders[index]
 
         def progress(count: int) -> None:
             with lock:
                 done[index] = count
                 share = sum(count * weights[other] for other, count in done.items()) / whole
-                on_progress(share, f"accuracy of {target.name}")
+                on_progress(share, f"accuracy of {contender.name}")
 
-        with Remote(target) as remote:
+        with Remote(contender) as remote:
             return evaluate(remote, faces.images, faces.labels, faces.name, on_progress=progress)
 
-    at_once = max(1, usable_cpus() // max(target.threads for target in targets))
+    at_once = max(1, usable_cpus() // max(contender.threads for contender in contenders))
     with ThreadPoolExecutor(at_once) as pool:
         futures = {index: pool.submit(one, index) for index in sorted(done, key=lambda index: -weights[index])}
         try:
-            return [futures[index].result() for index in range(len(targets))]
+            return [futures[index].result() for index in range(len(contenders))]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -16,6 +16,8 @@ from fer_edge.files import sha256_of
 from fer_edge.inference.backends import backends
 from fer_train.evaluation.evaluate import Evaluation
 
+__all__ = ["assemble", "reference_index"]
+
 _QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -25,7 +27,17 @@ def assemble(
     evaluations: Sequence[Evaluation] | None = None,
     throughput_by_threads: Sequence[Mapping[str, float]] | None = None,
 ) -> list[Result]:
-    """One result for each of ``series``; ``evaluations`` and ``throughput_by_threads`` are in the same order."""
+    """From timings, evaluations and conditions to results.
+
+    Args:
+        series: what was timed, per model.
+        conditions: state of the machine meanwhile.
+        evaluations: accuracy, in the order of ``series``; None: not measured.
+        throughput_by_threads: ``{threads: inferences per second}``, in the order of ``series``; None: not measured.
+
+    Returns:
+        One result for each of ``series``.
+    """
     shared = machine_reasons(conditions)
     results = [_speed(item, shared) for item in series]
     reference = reference_index(results)
@@ -44,7 +56,14 @@ def assemble(
 
 
 def reference_index(results: Sequence[Result]) -> int | None:
-    """The float model that the others are compared with: on a TFLite runtime if there is one, else the first."""
+    """The float model that the others are compared with: on a TFLite runtime if there is one, else the first.
+
+    Args:
+        results: of one measurement.
+
+    Returns:
+        Its place among the results; None without a float model.
+    """
     floats = [index for index, result in enumerate(results) if result.precision == "float32"]
     preferred = [index for index in floats if _is_tflite(results[index].backend)]
     return next(iter(preferred + floats), None)
@@ -105,7 +124,7 @@ def _speed(item: Series, shared: Sequence[str]) -> Result:
         warmup_settled=item.warmup_settled,
     )
     reasons = [*shared, *own]
-    path = item.target.path
+    path = item.contender.path
     return Result(
         model=path.name,
         path=str(path),
@@ -115,7 +134,7 @@ def _speed(item: Series, shared: Sequence[str]) -> Result:
         runtime_version=opened.runtime_version,
         precision=opened.precision,
         input_size_px=opened.input_size_px,
-        threads=item.target.threads,
+        threads=item.contender.threads,
         valid=not reasons,
         invalid_reasons=reasons,
         latency_ms=LatencyMs(float(samples.min()), p50, p90, p99, float(samples.max())),

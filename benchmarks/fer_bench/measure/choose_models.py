@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from fer_bench.measure.runtimes import OLD_RUNTIME_PYTHON, REFERENCE, load_runtime, runtime_spec
-from fer_bench.measure.worker_client import Target
+from fer_bench.measure.worker_client import Contender
 from fer_edge.errors import FerError, ModelError
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.inference.backends import backend_for, backends_for
 from fer_edge.loading.model_files import DEFAULT_MODEL, find_model
+
+__all__ = ["KNOWN_MODELS", "choose_contenders"]
 
 KNOWN_MODELS: Final[tuple[str, ...]] = (
     "fer_float.tflite",
@@ -24,18 +26,29 @@ KNOWN_MODELS: Final[tuple[str, ...]] = (
 )
 
 
-def choose_targets(
+def choose_contenders(
     models: Sequence[str] | None,
     backend: str,
     threads: int,
     *,
     everything: bool = False,
     pythons: Mapping[str, str] | None = None,
-) -> list[tuple[str, Target]]:
-    """Pairs of what was asked for and the target it means.
+) -> list[tuple[str, Contender]]:
+    """Pairs of what was asked for and the contender that it means.
 
-    ``models`` are names or ``name@backend``; ``pythons`` gives the interpreter of a backend that lives in another
-    environment. ``everything`` adds each known model file that is found, on each runtime that can be used here.
+    Args:
+        models: names or ``name@backend``; none means the default model, unless ``everything`` is asked for.
+        backend: runtime of models that name none; ``auto`` goes by the suffix.
+        threads: CPU threads of one inference.
+        everything: adds each known model file that is found, on each runtime that can be used here.
+        pythons: the interpreter of a backend that lives in another environment.
+
+    Returns:
+        ``(what was asked for, contender)``, without duplicates.
+
+    Raises:
+        ModelError: a file that is not there, or none is found with ``everything``.
+        UsageError: an unknown backend.
     """
     pythons = dict(pythons or {})
     if OLD_RUNTIME_PYTHON.exists():
@@ -48,7 +61,7 @@ def choose_targets(
     if not pairs:
         raise ModelError(f"--all found none of {', '.join(KNOWN_MODELS)} here, in out/ or in models/; run fer-export")
     return [
-        (text, Target(path, name, threads, pythons.get(name, sys.executable)))
+        (text, Contender(path, name, threads, pythons.get(name, sys.executable)))
         for text, path, name in dict.fromkeys(pairs)
     ]
 

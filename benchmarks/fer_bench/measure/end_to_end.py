@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,16 +15,27 @@ from typing import Any, Final
 import numpy as np
 
 from fer_bench.measure.validity import Recorder, machine_reasons
-from fer_bench.measure.worker_client import Target
+from fer_bench.measure.worker_client import Contender
+from fer_bench.progress import OnFraction
 from fer_bench.schema import AgeMs, EndToEnd, SoakSample
 from fer_edge import errors
 from fer_edge.files import sha256_of
+
+__all__ = [
+    "MAX_SPREAD_PERCENT",
+    "MIN_FRAMES",
+    "N_SOAK_SAMPLES",
+    "VIDEO_SUFFIXES",
+    "Scene",
+    "measure_end_to_end",
+    "soak_findings",
+    "summarise",
+]
 
 MIN_FRAMES: Final[int] = 50
 MAX_SPREAD_PERCENT: Final[float] = 15.0
 N_SOAK_SAMPLES: Final[int] = 240
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,11 @@ class Scene:
     """What the pipeline looks at, and with which face detector."""
 
     source: str
+    """Video, image, folder or camera, as ``fer-camera --source`` takes it."""
     detector: str = "auto"
+    """Name of the face detector, or ``auto``."""
     detector_model: str | None = None
+    """The detector's file; None: the one in the cache folder."""
 
     @property
     def is_video_file(self) -> bool:
@@ -42,38 +56,71 @@ class Scene:
 
 
 def measure_end_to_end(
-    targets: Sequence[Target], scene: Scene, n_repeats: int, minutes: float | None, on_progress: Progress
+    contenders: Sequence[Contender], scene: Scene, n_repeats: int, minutes: float | None, on_progress: OnFraction
 ) -> list[EndToEnd]:
-    """The pipeline with each target, ``n_repeats`` fresh processes each; with ``minutes``, one soak each."""
-    passes: list[list[tuple[dict[str, Any], dict[str, Any] | None]]] = [[] for _ in targets]
-    reasons: list[set[str]] = [set() for _ in targets]
-    samples: list[list[SoakSample]] = [[] for _ in targets]
+    """The pipeline with each contender, in fresh processes that take turns.
+
+    Args:
+        contenders: classifiers on their runtimes.
+        scene: what the pipeline looks at.
+        n_repeats: fresh processes per contender.
+        minutes: run for this long, in one process per contender, and sample (a soak); None: to the end of the source.
+        on_progress: gets the fraction done and what is being done.
+
+    Returns:
+        A result for each of ``contenders``.
+
+    Raises:
+        SourceError: the source cannot be read or has no frame.
+        UsageError: a live source without ``minutes``, or an unknown detector.
+        FerError: a process ended early.
+    """
+    passes: list[list[tuple[dict[str, Any], dict[str, Any] | None]]] = [[] for _ in contenders]
+    reasons: list[set[str]] = [set() for _ in contenders]
+    samples: list[list[SoakSample]] = [[] for _ in contenders]
     repeats = 1 if minutes else n_repeats
     for repeat in range(repeats):
-        for index, target in enumerate(targets):
-            step = (repeat * len(targets) + index) / (repeats * len(targets))
-            on_progress(step, f"end to end, {target.path.name}")
+        for index, contender in enumerate(contenders):
+            step = (repeat * len(contenders) + index) / (repeats * len(contenders))
+            on_progress(step, f"end to end, {contender.path.name}")
             recorder = Recorder()
-            fast = _run(target, scene, minutes=minutes, realtime=False, samples=samples[index], on_progress=on_progress)
+            fast = _run(
+                contender, scene, minutes=minutes, realtime=False, samples=samples[index], on_progress=on_progress
+            )
             paced = None
             if scene.is_video_file and not minutes:
-                paced = _run(target, scene, minutes=None, realtime=True, samples=[], on_progress=on_progress)
+                paced = _run(contender, scene, minutes=None, realtime=True, samples=[], on_progress=on_progress)
             passes[index].append((fast, paced))
             reasons[index] |= set(machine_reasons(recorder.stop()))
     return [
-        replace(summarise(target, scene, done, sorted(why), soak), sha256=sha256_of(target.path))
-        for target, done, why, soak in zip(targets, passes, reasons, samples, strict=True)
+        replace(summarise(contender, scene, done, sorted(why), soak), sha256=sha256_of(contender.path))
+        for contender, done, why, soak in zip(contenders, passes, reasons, samples, strict=True)
     ]
 
 
 def summarise(
-    target: Target,
+    contender: Contender,
     scene: Scene,
     passes: Sequence[tuple[dict[str, Any], dict[str, Any] | None]],
     reasons: Sequence[str],
     samples: Sequence[SoakSample],
 ) -> EndToEnd:
-    """The result from the passes: each as fast as it goes, and, for a video file, at its own pace."""
+    """The result from the passes: each as fast as it goes, and, for a video file, at its own pace.
+
+    Args:
+        contender: the classifier on its runtime.
+        scene: what the pipeline looked at.
+        passes: ``(fast, paced)`` figures of each repeat, as :func:`fer_bench.measure.pipeline_process.run` gives
+            them; ``paced`` is None where the source has no pace of its own.
+        reasons: why nothing measured meanwhile is valid; empty where nothing speaks against it.
+        samples: of a soak.
+
+    Returns:
+        The result, valid or with reasons why not.
+
+    Raises:
+        SourceError: there was no frame.
+    """
     fast = [one for one, _ in passes]
     paced = [one for _, one in passes if one is not None]
     n_frames = sum(one["n_frames"] for one in fast)
@@ -89,11 +136,12 @@ def summarise(
     ages = [age for one in paced for age in one["ages_s"]]
     peaks = [one["peak_rss_mib"] for one in fast if one["peak_rss_mib"] is not None]
     return EndToEnd(
-        model=target.path.name,
-        backend=target.backend,
-        threads=target.threads,
+        model=contender.path.name,
+        backend=contender.backend,
+        threads=contender.threads,
         source=Path(scene.source).name,
         detector=fast[0]["detector"],
+        detector_engine=fast[0].get("detector_engine"),
         n_frames=n_frames,
         n_faces=sum(one["n_faces"] for one in fast),
         throughput_fps=statistics.median(rates),
@@ -110,20 +158,20 @@ def summarise(
 
 
 def _run(
-    target: Target,
+    contender: Contender,
     scene: Scene,
     *,
     minutes: float | None,
     realtime: bool,
     samples: list[SoakSample],
-    on_progress: Progress,
+    on_progress: OnFraction,
 ) -> dict[str, Any]:
     """One process; its samples are added to ``samples`` as they come."""
     seconds = None if minutes is None else 60 * minutes
     options = {
-        "model": str(target.path.resolve()),
-        "backend": target.backend,
-        "threads": target.threads,
+        "model": str(contender.path.resolve()),
+        "backend": contender.backend,
+        "threads": contender.threads,
         "source": scene.source,
         "detector": scene.detector,
         "detector_model": scene.detector_model,
@@ -133,7 +181,7 @@ def _run(
         "sample_s": None if seconds is None else max(1.0, seconds / N_SOAK_SAMPLES),
         "started_ns": time.monotonic_ns(),
     }
-    command = [target.python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)]
+    command = [contender.python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process,
@@ -150,7 +198,7 @@ def _run(
                     raise getattr(errors, answer["error"], errors.FerError)(answer["message"])
                 samples.append(SoakSample(**answer))
                 if seconds:
-                    on_progress(min(1.0, samples[-1].t_s / seconds), f"soak, {target.path.name}")
+                    on_progress(min(1.0, samples[-1].t_s / seconds), f"soak, {contender.path.name}")
         except BaseException:
             process.kill()
             raise
@@ -161,7 +209,14 @@ def _run(
 
 
 def soak_findings(result: EndToEnd) -> dict[str, float | None]:
-    """What a soak shows: the last third against the first third."""
+    """What a soak shows: the last third against the first third.
+
+    Args:
+        result: with samples.
+
+    Returns:
+        ``throughput_change_percent``, ``rss_growth_mib`` and ``temperature_rise_c``; None for what is not known.
+    """
     third = len(result.samples) // 3
     if third < 3:
         return {"throughput_change_percent": None, "rss_growth_mib": None, "temperature_rise_c": None}

@@ -13,9 +13,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fer_bench.measure.worker_client import Opened, Remote, Target, opened_remotes
-from fer_bench.progress import Progress, part, silent
+from fer_bench.measure.worker_client import Contender, Opened, Remote, opened_remotes
+from fer_bench.progress import OnFraction, part, silent
 from fer_bench.schema import Settings
+
+__all__ = [
+    "LOADING_SHARE",
+    "MAX_STRETCH",
+    "MIN_RUNS_PER_CHUNK",
+    "PREDICT_SHARE",
+    "TIMING_FROM",
+    "WARMUP_MAX_S",
+    "WARMUP_TOLERANCE",
+    "WARMUP_WINDOWS",
+    "WARMUP_WINDOW_S",
+    "Series",
+    "time_contenders",
+]
 
 WARMUP_WINDOW_S = 0.05
 WARMUP_WINDOWS = 3
@@ -33,20 +47,30 @@ MAX_STRETCH = 20
 
 @dataclass
 class Series:
-    """All that was timed of one target."""
+    """All that was timed of one contender."""
 
-    target: Target
+    contender: Contender
+    """The model on its runtime."""
     opened: list[Opened] = field(default_factory=list)
+    """What each process reported once its model was ready."""
     rounds_ms: list[list[npt.NDArray[np.float64]]] = field(default_factory=list)
     """``rounds_ms[i][j]`` are the timings, in ms, of round ``j`` in process ``i``."""
     predict_ms: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    """Timings of ``Classifier.predict`` on one face, in ms, an array per turn."""
     steady_mib: list[float | None] = field(default_factory=list)
+    """Resident memory at the end of each process, in MiB; None where it is not known."""
     peak_mib: list[float | None] = field(default_factory=list)
+    """Highest resident memory of each process, in MiB; None where it is not known."""
     wall_s: float = 0.0
+    """Seconds timed, over all processes."""
     cpu_s: float = 0.0
+    """CPU seconds of the same time."""
     n_warmup_runs: int = 0
+    """Runs before the timing, over all processes."""
     warmup_s: float = 0.0
+    """Seconds that they took."""
     warmup_settled: bool = True
+    """Whether the run times agreed at the end of every warm-up."""
 
     @property
     def samples_ms(self) -> npt.NDArray[np.float64]:
@@ -59,22 +83,35 @@ class Series:
         return [[float(np.median(samples)) for samples in process] for process in self.rounds_ms]
 
 
-def measure(
-    targets: Sequence[Target],
+def time_contenders(
+    contenders: Sequence[Contender],
     settings: Settings,
     *,
     min_runs: int,
-    on_progress: Progress = silent,
+    on_progress: OnFraction = silent,
 ) -> list[Series]:
-    """Time every target; ``on_progress`` gets the fraction done, in [0, 1], and what is being done."""
-    series = [Series(target) for target in targets]
+    """Time every contender, in turns and in fresh processes.
+
+    Args:
+        contenders: models on their runtimes.
+        settings: seconds, processes, length of a turn, seed.
+        min_runs: fewest timed runs per contender, over all processes.
+        on_progress: gets the fraction done, in [0, 1], and what is being done.
+
+    Returns:
+        What was timed, for each of ``contenders``.
+
+    Raises:
+        FerError: a model cannot be used, or a measuring process ended early.
+    """
+    series = [Series(contender) for contender in contenders]
     rng = np.random.default_rng(settings.seed)
     for process in range(settings.n_processes):
         report = part(on_progress, process / settings.n_processes, (process + 1) / settings.n_processes)
         which = f"start {process + 1} of {settings.n_processes}"
-        with opened_remotes(list(targets), part(report, 0.0, LOADING_SHARE)) as remotes:
+        with opened_remotes(list(contenders), part(report, 0.0, LOADING_SHARE)) as remotes:
             for item, remote in zip(series, remotes, strict=True):
-                report(LOADING_SHARE, f"{which}: warming up {item.target.name}")
+                report(LOADING_SHARE, f"{which}: warming up {item.contender.name}")
                 item.opened.append(remote.opened)
                 item.rounds_ms.append([])
                 _warm_up(item, remote)
@@ -121,7 +158,7 @@ def _take_turns(
     seconds: float,
     min_runs: int,
     rng: np.random.Generator,
-    report: Progress,
+    report: OnFraction,
     what: str,
 ) -> None:
     """Rounds in which every model runs one chunk, until each had its seconds and its runs."""

@@ -18,6 +18,19 @@ from fer_bench.schema import Machine
 from fer_edge.system import usable_cpus
 from fer_edge.versions import package_versions, source_commit
 
+__all__ = [
+    "ROOT",
+    "CpuTimes",
+    "read_cpu_times",
+    "read_frequency_mhz",
+    "read_governor",
+    "read_machine",
+    "read_pi_throttled",
+    "read_process_times",
+    "read_temperature_c",
+    "read_throttle_events",
+]
+
 ROOT: Final[Path] = Path("/")
 _FEATURES: Final[tuple[str, ...]] = (
     # x86: vector width, and the 8-bit dot product (VNNI)
@@ -28,7 +41,14 @@ _FEATURES: Final[tuple[str, ...]] = (
 
 
 def read_machine(root: Path = ROOT) -> Machine:
-    """What does not change while measuring."""
+    """What does not change while measuring.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        The description.
+    """
     cpuinfo = _cpuinfo(root)
     board = _text(root / "proc/device-tree/model")
     flags = set((cpuinfo.get("flags") or cpuinfo.get("Features") or "").split())
@@ -49,21 +69,42 @@ def read_machine(root: Path = ROOT) -> Machine:
 
 
 def read_governor(root: Path = ROOT) -> str | None:
-    """CPU frequency governor; several different ones joined by ``+``, None where there is none to read."""
+    """CPU frequency governor.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        Its name, several different ones joined by ``+``; None where there is none to read.
+    """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
     found = {text for path in root.glob(pattern) if (text := _text(path))}
     return "+".join(sorted(found)) or None
 
 
 def read_frequency_mhz(root: Path = ROOT) -> float | None:
-    """Highest present frequency of any CPU, in MHz."""
+    """Highest present frequency of any CPU.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        In MHz; None where it cannot be read.
+    """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
     found = [int(text) / 1000 for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
     return max(found, default=None)
 
 
 def read_temperature_c(root: Path = ROOT) -> float | None:
-    """Highest temperature of the CPU's thermal zones, in degrees Celsius; of all zones where none is named so."""
+    """Highest temperature of the CPU's thermal zones; of all zones where none is named so.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        In degrees Celsius; None where it cannot be read.
+    """
     named: list[float] = []
     others: list[float] = []
     for zone in root.glob("sys/class/thermal/thermal_zone*"):
@@ -77,7 +118,14 @@ def read_temperature_c(root: Path = ROOT) -> float | None:
 
 
 def read_pi_throttled(root: Path = ROOT) -> str | None:
-    """The Raspberry Pi firmware's throttling flags as hexadecimal text; None on other machines."""
+    """The Raspberry Pi firmware's throttling flags (raspberrypi.com/documentation, ``vcgencmd get_throttled``).
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        Hexadecimal text such as ``0x50005``; None on other machines.
+    """
     text = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
     if text:
         return f"0x{int(text, 16):x}"
@@ -94,7 +142,14 @@ def read_pi_throttled(root: Path = ROOT) -> str | None:
 
 
 def read_throttle_events(root: Path = ROOT) -> int | None:
-    """Thermal throttling events counted by all CPUs since boot (x86)."""
+    """Thermal throttling events counted by all CPUs since boot (x86).
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        Their number; None where it cannot be read.
+    """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count"
     found = [int(text) for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
     return sum(found) if found else None
@@ -105,12 +160,22 @@ class CpuTimes:
     """CPU time of all CPUs together since boot, in seconds."""
 
     busy_s: float
+    """Spent computing."""
     stolen_s: float
+    """Taken away by the hypervisor."""
     total_s: float
+    """All of it, idle time included."""
 
 
 def read_cpu_times(root: Path = ROOT) -> CpuTimes | None:
-    """From ``/proc/stat``, see proc(5); None where it cannot be read."""
+    """CPU time since boot, from ``/proc/stat``, see proc(5).
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        The times; None where they cannot be read.
+    """
     text = _text(root / "proc/stat")
     if not text or not text.startswith("cpu "):
         return None
@@ -122,7 +187,14 @@ def read_cpu_times(root: Path = ROOT) -> CpuTimes | None:
 
 
 def read_process_times(root: Path = ROOT) -> dict[int, tuple[str, float]]:
-    """CPU seconds so far of every process that we may see: ``{pid: (command name, seconds)}``."""
+    """CPU seconds so far of every process that we may see.
+
+    Args:
+        root: of the file system.
+
+    Returns:
+        ``{process id: (command name, seconds)}``.
+    """
     tick = os.sysconf("SC_CLK_TCK")
     found = {}
     for path in root.glob("proc/[0-9]*/stat"):

@@ -18,9 +18,20 @@ from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 from fer_edge.labels import NUM_EMOTIONS
 
+__all__ = ["OpenCVReference"]
+
 
 class OpenCVReference(ClassifierBase):
-    """One float ONNX model in one ``cv2.dnn`` network."""
+    """One float ONNX model in one ``cv2.dnn`` network.
+
+    Args:
+        model_path: the file.
+        threads: CPU threads of one inference.
+
+    Raises:
+        ModelError: the file is not a float ONNX model, or OpenCV cannot load it.
+        MissingDependencyError: onnx is not installed.
+    """
 
     backend = "opencv"
 
@@ -38,7 +49,14 @@ class OpenCVReference(ClassifierBase):
         super().__init__(model_path, *specs, f"opencv {cv2.__version__}")
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network: ``(1, S, S, 3)`` float32 to ``(1, 7)`` float32."""
+        """Bare network.
+
+        Args:
+            tensor: ``(1, S, S, 3)`` float32.
+
+        Returns:
+            ``(1, 7)`` float32.
+        """
         self._net.setInput(tensor)
         result: npt.NDArray[Any] = self._net.forward().reshape(1, NUM_EMOTIONS)
         return result

@@ -14,15 +14,31 @@ import re
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.schema import OperatorProfile, Profile
 from fer_edge.dependencies import import_onnxruntime, import_runtime
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.inference.backends import backends
+
+__all__ = [
+    "ALONE",
+    "ONNX_RUNTIME",
+    "RUNS_PER_TURN",
+    "RUNTIME",
+    "as_profile",
+    "cut_out_operators",
+    "profile_model",
+    "profile_tflite",
+    "profiled_backends",
+    "summarise_onnx",
+    "tflite_macs",
+]
 
 ALONE: Final[str] = "each operator alone"
 RUNTIME: Final[str] = "ONNX Runtime's profiler"
@@ -32,22 +48,56 @@ _FUSED: Final = ("Relu", "Clip")
 
 
 def profile_model(path: Path, backend: str, threads: int, seconds: float) -> dict[str, Any]:
-    """``{"method", "whole_us", "operators": [{"operator", "output_shape", "n_macs", "time_us"}, ...]}`` in run order.
+    """Time every operator of a model.
 
-    ``n_macs`` is None where the multiply-accumulates are not known, 0 for operators that have none.
-    Raises :class:`InputError` for a backend that cannot be profiled.
+    Args:
+        path: the model file.
+        backend: name of the runtime.
+        threads: CPU threads.
+        seconds: to spend on it, over all operators.
+
+    Returns:
+        ``{"method", "whole_us", "operators": [{"operator", "output_shape", "n_macs", "time_us"}, ...]}`` in run order.
+        ``n_macs`` is None where the multiply-accumulates are not known, 0 for operators that have none.
+
+    Raises:
+        InputError: the backend cannot be profiled.
     """
     spec = backends().get(backend)
     if spec is not None and spec.can_profile and spec.is_tflite:
-        return _profile_tflite(path.read_bytes(), str(spec.runtime_module), threads, seconds)
+        return profile_tflite(path.read_bytes(), str(spec.runtime_module), threads, seconds)
     if spec is not None and spec.can_profile and spec.runtime_module == ONNX_RUNTIME:
         return _profile_onnx(path, threads, seconds)
     works = " and ".join(profiled_backends())
     raise InputError(f"operators on {backend} cannot be profiled; --profile works on {works}")
 
 
+def as_profile(
+    model: str, backend: str, threads: int, content: Mapping[str, Any], invalid_reasons: Sequence[str]
+) -> Profile:
+    """What :func:`profile_model` measured, as it stands in a report.
+
+    Args:
+        model: name of the model.
+        backend: name of the runtime.
+        threads: CPU threads.
+        content: answer of :func:`profile_model`.
+        invalid_reasons: why the times cannot be relied on; empty where they can.
+
+    Returns:
+        The profile.
+    """
+    operators = [OperatorProfile(**one) for one in content["operators"]]
+    reasons = list(invalid_reasons)
+    return Profile(model, backend, threads, content["method"], content["whole_us"], operators, not reasons, reasons)
+
+
 def profiled_backends() -> list[str]:
-    """Names of the backends whose operators can be timed."""
+    """Runtimes whose operators can be timed.
+
+    Returns:
+        Names of backends.
+    """
     return [
         spec.name
         for spec in backends().values()
@@ -58,7 +108,21 @@ def profiled_backends() -> list[str]:
 # -- TFLite: every operator cut out ---------------------------------------------------------------------------------
 
 
-def _profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
+def profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Time each operator of a TFLite model, cut out into a model of its own.
+
+    Args:
+        content: the file.
+        runtime_module: module with an ``Interpreter``, such as ``ai_edge_litert.interpreter``.
+        threads: CPU threads.
+        seconds: to spend on it, over all operators.
+
+    Returns:
+        As :func:`profile_model`.
+
+    Raises:
+        MissingDependencyError: the runtime, or the schema to cut with, is not installed.
+    """
     make_interpreter = import_runtime(runtime_module).Interpreter
     parts = cut_out_operators(content)
     models = [content, *(part["content"] for part in parts)]
@@ -106,7 +170,17 @@ def _any_values(shape: Any, dtype: Any) -> npt.NDArray[Any]:
 
 
 def cut_out_operators(content: bytes) -> list[dict[str, Any]]:
-    """A one-operator model for each operator of a TFLite model, with its name, output shape and MACs."""
+    """A one-operator model for each operator of a TFLite model.
+
+    Args:
+        content: the file.
+
+    Returns:
+        For each operator, in run order: ``content`` (of the new file), ``operator``, ``output_shape``, ``n_macs``.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert, which brings TFLite's schema, is not installed.
+    """
     try:
         import flatbuffers
         from ai_edge_litert import schema_py_generated as schema
@@ -163,7 +237,16 @@ def _is_constant(model: Any, tensor: Any) -> bool:
 
 
 def tflite_macs(operator: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
-    """Multiply-accumulates of an operator from its shapes, NHWC; 0 for operators that do not multiply matrices."""
+    """Multiply-accumulates of an operator from its shapes, NHWC.
+
+    Args:
+        operator: the schema's name, such as ``CONV_2D``.
+        inputs: shapes of the inputs, in their order.
+        output: shape of the output.
+
+    Returns:
+        Their number; 0 for operators that do not multiply matrices.
+    """
     if operator == "CONV_2D":  # weights (Cout, kh, kw, Cin)
         return math.prod(output) * math.prod(inputs[1][1:])
     if operator == "DEPTHWISE_CONV_2D":  # weights (1, kh, kw, C)
@@ -199,7 +282,15 @@ def _profile_onnx(path: Path, threads: int, seconds: float) -> dict[str, Any]:
 
 
 def summarise_onnx(events: list[dict[str, Any]], weights: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The profile from ONNX Runtime's events; the first run, in which memory is laid out, is left out."""
+    """The profile from ONNX Runtime's events; the first run, in which memory is laid out, is left out.
+
+    Args:
+        events: content of the profiler's JSON file.
+        weights: shape of the weights by node name; may be empty.
+
+    Returns:
+        As :func:`profile_model`.
+    """
     times: dict[str, list[float]] = defaultdict(list)
     facts: dict[str, dict[str, Any]] = {}
     for event in events:

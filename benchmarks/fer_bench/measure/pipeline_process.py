@@ -16,11 +16,17 @@ from typing import Any
 from fer_bench.measure.machine import read_frequency_mhz, read_temperature_c
 from fer_bench.measure.worker_process import peak_mib, resident_mib
 
+__all__ = ["main", "run"]
+
 _KEPT_AGES = 1_000_000
 
 
 def main() -> int:
-    """Run the pipeline that the options describe."""
+    """Run the pipeline that the options describe.
+
+    Returns:
+        The exit code.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # runtimes print to stdout
     from fer_edge.errors import FerError
@@ -37,10 +43,19 @@ def main() -> int:
 
 
 def run(options: dict[str, Any], on_sample: Any) -> dict[str, Any]:
-    """One pass over the source, or ``seconds`` of it; returns the figures.
+    """One pass over the source, or ``seconds`` of it.
 
-    ``options``: ``model``, ``backend``, ``threads``, ``source``, ``detector``, ``detector_model``, ``realtime``,
-    ``loop``, ``seconds`` (None: to the end), ``sample_s`` (None: no samples), ``started_ns``.
+    Args:
+        options: ``model``, ``backend``, ``threads``, ``source``, ``detector``, ``detector_model``, ``realtime``,
+            ``loop``, ``seconds`` (None: to the end), ``sample_s`` (None: no samples), ``started_ns``.
+        on_sample: gets a sample (the keys of :class:`fer_bench.schema.SoakSample`) now and then.
+
+    Returns:
+        The figures.
+
+    Raises:
+        UsageError: a live source without ``seconds``.
+        FerError: the source, the model or the detector cannot be used.
     """
     from fer_edge.capture.frames import CaptureOptions
     from fer_edge.capture.open import open_source
@@ -74,6 +89,7 @@ def run(options: dict[str, Any], on_sample: Any) -> dict[str, Any]:
         if options["seconds"] is not None and elapsed >= options["seconds"]:
             pipeline.request_stop()
     return {
+        "detector_engine": getattr(detector, "engine", None),
         "detector": type(detector).__name__.removesuffix("Detector").lower(),
         "n_frames": stats.frames,
         "n_faces": stats.faces,

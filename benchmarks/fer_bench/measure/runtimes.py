@@ -9,6 +9,8 @@ from typing import Any, Final
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.inference.backends import backend_spec
 
+__all__ = ["OLD_RUNTIME_PYTHON", "OPENCV", "REFERENCE", "load_runtime", "runtime_spec"]
+
 OPENCV: Final[str] = "opencv"
 OLD_RUNTIME_PYTHON: Final[Path] = Path(__file__).parents[3] / ".venv-tflite-runtime" / "bin" / "python"
 """tflite-runtime needs numpy 1, hence an environment of its own; found here, ``--all`` uses it."""
@@ -31,10 +33,30 @@ REFERENCE: Final[BackendSpec] = BackendSpec(
 
 
 def runtime_spec(name: str) -> BackendSpec:
-    """The record of a runtime, as :func:`fer_edge.inference.backends.backend_spec`, or that of the OpenCV reference."""
+    """The record of a runtime: one of ``fer_edge``, or that of the OpenCV reference.
+
+    Args:
+        name: of the runtime.
+
+    Returns:
+        The record.
+
+    Raises:
+        UsageError: there is no runtime of this name.
+    """
     return REFERENCE if name == OPENCV else backend_spec(name)
 
 
 def load_runtime(name: str) -> Callable[..., Any]:
-    """What opens a model on the runtime ``name``: ``(model_path, *, threads)`` to a classifier."""
+    """What opens a model on a runtime.
+
+    Args:
+        name: of the runtime.
+
+    Returns:
+        ``(model_path, *, threads)`` to a classifier.
+
+    Raises:
+        UsageError: there is no runtime of this name.
+    """
     return runtime_spec(name).open

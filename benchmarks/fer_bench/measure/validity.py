@@ -27,6 +27,29 @@ from fer_bench.measure.machine import (
 )
 from fer_bench.schema import Conditions
 
+__all__ = [
+    "HITS_ALL_ALIKE",
+    "MAX_DRIFT_PERCENT",
+    "MAX_INTERVAL_PERCENT",
+    "MAX_NEIGHBOURS_CPUS",
+    "MAX_RATIO_DRIFT_PERCENT",
+    "MAX_RATIO_INTERVAL_PERCENT",
+    "MAX_SPREAD_PERCENT",
+    "MAX_STOLEN_PERCENT",
+    "MIN_ROUNDS",
+    "MIN_RUNS",
+    "MIN_SHARE_OF_CPU",
+    "MIN_TIMED_S",
+    "Recorder",
+    "busiest",
+    "busy_now",
+    "drift_percent",
+    "machine_reasons",
+    "neighbour_load",
+    "ratio_reasons",
+    "series_reasons",
+]
+
 MIN_RUNS: Final[int] = 200
 """Fewer cannot show a p99: its two slowest runs would decide it."""
 MIN_TIMED_S: Final[float] = 0.5
@@ -54,7 +77,11 @@ _PI_NOW: Final[dict[int, str]] = {
 
 
 class Recorder:
-    """Records the machine's state when made and when :meth:`stop` is called."""
+    """Records the machine's state when made and when :meth:`stop` is called.
+
+    Args:
+        root: of the file system.
+    """
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
@@ -68,7 +95,11 @@ class Recorder:
         self._began = time.monotonic()
 
     def stop(self) -> Conditions:
-        """The conditions since; the measuring processes must have ended, so that their CPU time is known as ours."""
+        """The conditions since; the measuring processes must have ended, so that their CPU time is known as ours.
+
+        Returns:
+            The conditions.
+        """
         wall = time.monotonic() - self._began
         times, own = read_cpu_times(self._root), _own_cpu_seconds() - self._own_s
         events = read_throttle_events(self._root)
@@ -88,10 +119,35 @@ class Recorder:
         )
 
 
+def busy_now(look_s: float = 0.3) -> list[str]:
+    """What would make a measurement invalid that began now; better known before than after minutes.
+
+    Args:
+        look_s: how long to look, in seconds.
+
+    Returns:
+        Reasons, as :func:`machine_reasons`.
+    """
+    recorder = Recorder()
+    time.sleep(look_s)
+    return machine_reasons(recorder.stop())
+
+
 def neighbour_load(
     before: CpuTimes | None, after: CpuTimes | None, own_s: float, wall_s: float
 ) -> tuple[float | None, float | None]:
-    """CPUs that others kept busy on average, and percent of all CPU time that the hypervisor took away."""
+    """How much others computed meanwhile.
+
+    Args:
+        before: CPU times at the beginning; None where they cannot be read.
+        after: CPU times at the end.
+        own_s: CPU seconds of our own processes.
+        wall_s: seconds in between.
+
+    Returns:
+        CPUs that others kept busy on average, and percent of all CPU time that the hypervisor took away; None for what
+        is not known.
+    """
     if before is None or after is None or wall_s <= 0 or after.total_s <= before.total_s:
         return None, None
     others = max(0.0, after.busy_s - before.busy_s - own_s) / wall_s
@@ -100,9 +156,17 @@ def neighbour_load(
 
 
 def busiest(before: dict[int, tuple[str, float]], after: dict[int, tuple[str, float]], wall_s: float) -> str | None:
-    """Name and load of the process, not ours, that used most CPU time in between; None when none used 0.05 CPUs.
+    """Name and load of the process, not ours, that used most CPU time in between.
 
     Our measuring processes have ended by then, so they are not among ``after``.
+
+    Args:
+        before: as :func:`fer_bench.measure.machine.read_process_times` gives it, at the beginning.
+        after: the same at the end.
+        wall_s: seconds in between.
+
+    Returns:
+        Such as ``ffmpeg (process 17, 0.80 CPUs)``; None when none used 0.05 CPUs.
     """
     used = [
         (seconds - (before[pid][1] if pid in before else 0.0), name, pid)
@@ -122,7 +186,14 @@ def _own_cpu_seconds() -> float:
 
 
 def machine_reasons(conditions: Conditions) -> list[str]:
-    """Why nothing measured under these conditions is valid; empty when nothing speaks against it."""
+    """Why nothing measured under these conditions is valid.
+
+    Args:
+        conditions: state of the machine meanwhile.
+
+    Returns:
+        Reasons; empty when nothing speaks against it.
+    """
     reasons = []
     if conditions.governor and "powersave" in conditions.governor:
         reasons.append(
@@ -161,7 +232,20 @@ def series_reasons(
     share_of_cpu: float | None,
     warmup_settled: bool,
 ) -> list[str]:
-    """Why one model's timings are not valid; ``rounds_p50_ms`` has a list per process, in the order of time."""
+    """Why one model's timings are not valid.
+
+    Args:
+        rounds_p50_ms: median of each round in ms, a list per process, in the order of time.
+        p50_ms: median of all timings, in ms.
+        p50_ci95_ms: its 95 % interval, in ms.
+        n_runs: timed runs.
+        timed_s: timed seconds.
+        share_of_cpu: CPU time over wall time; None where it says nothing (an accelerator).
+        warmup_settled: whether the run times agreed at the end of the warm-up.
+
+    Returns:
+        Reasons; empty when nothing speaks against them.
+    """
     reasons = []
     flat = np.array([value for process in rounds_p50_ms for value in process])
     if n_runs < MIN_RUNS or timed_s < MIN_TIMED_S or len(flat) < MIN_ROUNDS:
@@ -200,9 +284,17 @@ def ratio_reasons(
 ) -> list[str]:
     """Why the ratio of two interleaved models is not valid.
 
-    ``round_ratios`` has a list per process of the ratios round by round, ``reasons`` what makes either model's timings
-    invalid. Noise and drift of the machine alone do not: the interval of the ratio, over processes and rounds, and its
-    own drift decide instead, by narrower limits.
+    Noise and drift of the machine alone do not make it so: the interval of the ratio, over processes and rounds, and
+    its own drift decide instead, by narrower limits.
+
+    Args:
+        round_ratios: ratios round by round, a list per process.
+        ratio: their median.
+        ratio_ci95: its 95 % interval.
+        reasons: what makes either model's timings invalid.
+
+    Returns:
+        Reasons; empty when nothing speaks against it.
     """
     found = [reason for reason in dict.fromkeys(reasons) if not reason.startswith(HITS_ALL_ALIKE)]
     half = 100 * (ratio_ci95[1] - ratio_ci95[0]) / 2 / ratio
@@ -216,7 +308,14 @@ def ratio_reasons(
 
 
 def drift_percent(rounds_p50_ms: Sequence[Sequence[float]]) -> float | None:
-    """Median of the last third of all rounds against the first third, in percent; None with fewer than 9 rounds."""
+    """Median of the last third of all rounds against the first third.
+
+    Args:
+        rounds_p50_ms: a list per process, in the order of time, in any unit.
+
+    Returns:
+        In percent, positive for slower; None with fewer than 9 rounds.
+    """
     flat = np.array([value for process in rounds_p50_ms for value in process])
     third = len(flat) // 3
     if third < 3:

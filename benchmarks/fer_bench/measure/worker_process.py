@@ -20,19 +20,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+__all__ = ["N_FACES", "Session", "main", "peak_mib", "resident_mib"]
+
 N_FACES: Final[int] = 8
 """Different inputs, taken in turn; a network's time should not depend on them, but one image in cache could flatter."""
 
 
 def resident_mib() -> float | None:
-    """Resident memory of this process now, in MiB."""
+    """Resident memory of this process now.
+
+    Returns:
+        In MiB; None where it cannot be read.
+    """
     return _status_mib("VmRSS")
 
 
 def peak_mib() -> float | None:
-    """Highest resident memory of this process so far, in MiB.
+    """Highest resident memory of this process so far.
 
     From ``/proc/self/status``: on Linux ``getrusage`` also counts what the parent had before ``exec``.
+
+    Returns:
+        In MiB; None where it cannot be read.
     """
     found = _status_mib("VmHWM")
     if found is None and sys.platform == "darwin":
@@ -49,7 +58,17 @@ def _status_mib(key: str) -> float | None:
 
 
 class Session:
-    """An open model and the operations on it, by the name in the request."""
+    """An open model and the operations on it, by the name in the request.
+
+    Args:
+        backend: name of the runtime.
+        model: path of the model file.
+        threads: CPU threads of one inference.
+        started_ns: ``time.monotonic_ns()`` when the process was started.
+
+    Raises:
+        FerError: the model cannot be used.
+    """
 
     def __init__(self, backend: str, model: str, threads: int, started_ns: int) -> None:
         import numpy as np
@@ -91,7 +110,15 @@ class Session:
         }
 
     def answer(self, request: dict[str, Any], stdin: BinaryIO) -> dict[str, Any]:
-        """The answer to one request; ``op`` is ``time``, ``predict``, ``profile`` or ``memory``."""
+        """The answer to one request.
+
+        Args:
+            request: ``op`` is ``time``, ``predict``, ``profile`` or ``memory``; the rest are its arguments.
+            stdin: where images follow.
+
+        Returns:
+            What is sent back as JSON.
+        """
         if request["op"] == "time":
             return self.timed(request["what"], request["seconds"], request["min_runs"], request["discard"])
         if request["op"] == "predict":
@@ -106,9 +133,18 @@ class Session:
         raise ValueError(f"unknown operation {request['op']}")
 
     def timed(self, what: str, seconds: float, min_runs: int, discard: int) -> dict[str, Any]:
-        """Run for ``seconds`` and at least ``min_runs`` times, after ``discard`` untimed runs.
+        """Run for a while and time each run.
 
-        The untimed ones bring the model back into the caches after another had its turn.
+        The untimed runs bring the model back into the caches after another had its turn.
+
+        Args:
+            what: ``infer`` or ``predict``.
+            seconds: for how long.
+            min_runs: fewest runs.
+            discard: untimed runs before.
+
+        Returns:
+            ``samples_ns`` (a list), ``wall_ns`` and ``cpu_ns``.
         """
         call: Callable[[Any], Any] = self.classifier.infer if what == "infer" else self.classifier.predict
         inputs = self.tensors if what == "infer" else [self.faces[i : i + 1] for i in range(N_FACES)]
@@ -137,7 +173,15 @@ class Session:
         return {"samples_ns": samples, "wall_ns": wall, "cpu_ns": cpu}
 
     def predict(self, shape: list[int], stdin: BinaryIO) -> dict[str, Any]:
-        """Probabilities of the faces ``(N, S, S)`` uint8 that follow on ``stdin``."""
+        """Probabilities of the faces that follow on ``stdin``.
+
+        Args:
+            shape: of the faces, ``[N, S, S]``.
+            stdin: where their bytes (uint8) follow.
+
+        Returns:
+            ``probabilities``, N lists of seven.
+        """
         import numpy as np
 
         size = shape[0] * shape[1] * shape[2]
@@ -146,7 +190,11 @@ class Session:
 
 
 def main() -> int:
-    """Serve requests until stdin closes."""
+    """Serve requests until stdin closes.
+
+    Returns:
+        The exit code.
+    """
     # Runtimes print to stdout ("INFO: Created TensorFlow Lite XNNPACK delegate"); keep it for our answers alone.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

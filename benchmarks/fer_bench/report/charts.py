@@ -14,6 +14,18 @@ from fer_edge.errors import MissingDependencyError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = [
+    "COLOURS",
+    "LABEL_LENGTH",
+    "MARKERS",
+    "accuracy_against_latency",
+    "bars",
+    "latency_distributions",
+    "latency_over_time",
+    "lines",
+    "new_figure",
+]
+
 COLOURS: Final[tuple[str, ...]] = (
     "#0072b2",
     "#d55e00",
@@ -31,7 +43,17 @@ LABEL_LENGTH: Final[int] = 40
 
 
 def accuracy_against_latency(results: Sequence[Result]) -> Markup:
-    """One point a model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are hollow."""
+    """One point per model: p50 on a logarithmic axis, accuracy with its interval; invalid timings are hollow.
+
+    Args:
+        results: those without an accuracy are left out.
+
+    Returns:
+        An ``<svg>`` element.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     figure, axes = new_figure(9.6, 4.2)
     for index, result in enumerate(results):
         if result.accuracy is None or not result.accuracy_ci95:
@@ -82,7 +104,17 @@ def _legend(figure: Any, axes: Any) -> None:
 
 
 def latency_distributions(results: Sequence[Result]) -> Markup:
-    """Fraction of runs that were done within a time, one curve a model."""
+    """Fraction of runs that were done within a time, one curve per model.
+
+    Args:
+        results: at least one.
+
+    Returns:
+        An ``<svg>`` element.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     figure, axes = new_figure(9.6, 3.8)
     share = np.linspace(0, 100, len(results[0].latency_quantiles_ms))
     for index, result in enumerate(results):
@@ -107,7 +139,17 @@ def latency_distributions(results: Sequence[Result]) -> Markup:
 
 
 def latency_over_time(results: Sequence[Result]) -> Markup:
-    """Median of each round in the order of time; grey lines part the processes. A valid run is flat."""
+    """Median of each round in the order of time; grey lines part the processes. A valid run is flat.
+
+    Args:
+        results: at least one.
+
+    Returns:
+        An ``<svg>`` element.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     figure, axes = new_figure(9.6, 3.8)
     for index, result in enumerate(results):
         rounds = [value for process in result.round_p50_ms for value in process]
@@ -128,7 +170,21 @@ def latency_over_time(results: Sequence[Result]) -> Markup:
 def bars(
     labels: Sequence[str], values: Sequence[float], notes: Sequence[str], xlabel: str, *, valid: bool = True
 ) -> Markup:
-    """Horizontal bars, first on top, with a note at the end of each; those of an invalid measurement are grey."""
+    """Horizontal bars, first on top, with a note at the end of each; those of an invalid measurement are grey.
+
+    Args:
+        labels: of the bars.
+        values: their lengths, in the unit that ``xlabel`` names.
+        notes: text at the end of each.
+        xlabel: text of the axis.
+        valid: whether the measurement is.
+
+    Returns:
+        An ``<svg>`` element.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     figure, axes = new_figure(9.6, 0.8 + 0.145 * len(labels))
     places = np.arange(len(labels))[::-1]
     axes.barh(places, values, color=COLOURS[0] if valid else "#bbbbbb", height=0.75)
@@ -145,7 +201,20 @@ def bars(
 def lines(
     series: Sequence[tuple[str, Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, from_zero: bool = False
 ) -> Markup:
-    """Lines with their names at the end; ``series`` holds ``(name, x, y)``."""
+    """Lines with their names at the end.
+
+    Args:
+        series: ``(name, x, y)`` of each line.
+        xlabel: text of the x axis.
+        ylabel: text of the y axis.
+        from_zero: whether the y axis begins at 0.
+
+    Returns:
+        An ``<svg>`` element.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     figure, axes = new_figure(9.6, 2.6)
     for index, (name, x, y) in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
@@ -173,7 +242,18 @@ def _plain_log_axis(axis: Any, values: Sequence[float], margin: float = 1.5) -> 
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
-    """An empty figure of this size in inches, and its axes, in the style of all pictures here."""
+    """An empty figure in the style of all pictures here.
+
+    Args:
+        width: in inches.
+        height: in inches.
+
+    Returns:
+        Matplotlib's figure, and its axes.
+
+    Raises:
+        MissingDependencyError: Matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure

@@ -5,7 +5,6 @@ It reads what ``fer-export`` and ``fer-bench`` left in a folder, and has the INT
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import json
@@ -16,13 +15,12 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.measure.accuracy import load_faces
 from fer_bench.report.trust import plain_sentence
 from fer_bench.report_file import read_report
 from fer_bench.schema import Report, Result
-from fer_edge.command import CommandParser, run_command
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
@@ -32,29 +30,34 @@ from fer_train.html import render
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 from fer_train.wording import megabytes
 
+__all__ = ["ANSWERS_SHOWN", "FACES_PER_CLASS", "MODEL", "answered", "demo_main", "demo_page"]
+
 FACES_PER_CLASS: Final[int] = 2
 ANSWERS_SHOWN: Final[int] = 3
+"""How many emotions are shown per face, the most probable first."""
 MODEL: Final[str] = "fer_int8.tflite"
+"""File of the model that answers."""
 _ENLARGED: Final[int] = 144
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page and print its path; returns the exit code."""
-    return run_command("fer-bench demo", lambda: _run(_parser().parse_args(arguments)))
+def demo_main(folder: Path, data: Path | None = None, split: str = "validation") -> int:
+    """Write the page ``demo.html`` into a folder and print its path.
 
+    Args:
+        folder: as for :func:`demo_page`.
+        data: labelled faces, anything that :func:`fer_bench.measure.accuracy.load_faces` reads; None: synthetic ones.
+        split: of the data.
 
-def _parser() -> CommandParser:
-    parser = CommandParser(prog="fer-bench demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder of models and bench.json")
-    parser.add_argument("--data", type=Path, metavar="D", help="labelled faces (default: synthetic faces)")
-    parser.add_argument("--split", default="validation", help="split of the data (default: validation)")
-    return parser
+    Returns:
+        The exit code.
 
-
-def _run(options: argparse.Namespace) -> int:
-    page = options.out / "demo.html"
+    Raises:
+        InputError: a file is missing or is not what it should be.
+        MissingDependencyError: Jinja2 is not installed.
+    """
+    page = folder / "demo.html"
     with quiet_native_libraries():
-        text = demo_page(options.out, load_faces(options.data, options.split))
+        text = demo_page(folder, load_faces(data, split))
     write_text(page, text)
     sys.stdout.write(f"Open this page in a browser: {page.resolve()}\n")
     return 0
@@ -64,28 +67,28 @@ def demo_page(folder: Path, faces: Split) -> str:
     """The page as text.
 
     Args:
-        folder: Holds ``manifest.json`` and the models of ``fer-export``, and ``bench.json`` of ``fer-bench``.
-        faces: Labelled faces to show; a few of each class are taken.
+        folder: holds ``manifest.json`` and the models of ``fer-export``, and ``bench.json`` of ``fer-bench``.
+        faces: labelled faces to show; a few of each class are taken.
 
     Returns:
         One HTML file without outside resources.
 
     Raises:
-        InputError: A file is missing or is not what it should be.
+        InputError: a file is missing or is not what it should be.
     """
     report = read_report(folder / "bench.json")
     manifest = _manifest(folder / "manifest.json")
-    drawn = faces.name == SYNTHETIC_SPLIT
+    synthetic = faces.name == SYNTHETIC_SPLIT
     shown = answered(folder / MODEL, faces)
     text = render(
         __package__ or "",
         "demo_page.html",
         title="fer-edge-toolkit: the demo",
-        drawn=drawn,
+        synthetic=synthetic,
         faces=shown,
         right=f"{sum(face['right'] for face in shown)} of {len(shown)}",
         models=_models(report, manifest),
-        measured_on=_measured_on(report, drawn),
+        measured_on=_measured_on(report, synthetic),
         bars=_bars(report.results),
         place=report.machine.board or report.machine.cpu_model,
         trust=plain_sentence([(result.model, result.invalid_reasons) for result in report.results]),
@@ -94,7 +97,18 @@ def demo_page(folder: Path, faces: Split) -> str:
 
 
 def answered(model: Path, faces: Split) -> list[dict[str, Any]]:
-    """A few faces of each class in turn, with the picture, its label and the model's most probable answers."""
+    """A few faces of each class in turn, with the picture, its label and the model's most probable answers.
+
+    Args:
+        model: path of a model file.
+        faces: labelled faces; the first of each class are taken.
+
+    Returns:
+        For each: ``url`` (the picture), ``label``, ``right``, and ``answers`` as ``(emotion, probability, percent)``.
+
+    Raises:
+        ModelError: the file cannot be used.
+    """
     from fer_edge.loading.open import open_classifier
     from fer_edge.preprocess import preprocess_face
 
@@ -113,7 +127,7 @@ def answered(model: Path, faces: Split) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(image: npt.NDArray[np.uint8], label: int, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:
+def _answer(image: Image, label: int, probabilities: FloatArray) -> dict[str, Any]:
     order = np.argsort(-probabilities)[:ANSWERS_SHOWN]
     return {
         "url": _data_url(image),
@@ -123,7 +137,7 @@ def _answer(image: npt.NDArray[np.uint8], label: int, probabilities: npt.NDArray
     }
 
 
-def _data_url(image: npt.NDArray[np.uint8]) -> str:
+def _data_url(image: Image) -> str:
     large = cv2.resize(image, (_ENLARGED, _ENLARGED), interpolation=cv2.INTER_CUBIC)
     content = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
@@ -157,11 +171,11 @@ def _models(report: Report, manifest: dict[str, Any]) -> list[tuple[str, str, st
     return rows
 
 
-def _measured_on(report: Report, drawn: bool) -> str:
+def _measured_on(report: Report, synthetic: bool) -> str:
     known = next((result for result in report.results if result.n_images), None)
     if known is None:
         return ""
-    what = "drawn faces" if drawn else f"images of split {known.split}"
+    what = "synthetic faces" if synthetic else f"images of split {known.split}"
     return f"{known.n_images:,} {what}"
 
 
@@ -171,7 +185,3 @@ def _bars(results: Sequence[Result]) -> list[tuple[str, float, str]]:
         (result.model, result.latency_ms.p50 / slowest, f"{1000 / result.latency_ms.p50:,.0f} faces/s")
         for result in results
     ]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

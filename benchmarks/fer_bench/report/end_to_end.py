@@ -20,11 +20,18 @@ from fer_train.html import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["end_to_end_section", "print_end_to_end", "soak_lines"]
+
 
 def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
-    """A table of rates, stages, ages; then what the soaks show, then why what is invalid."""
+    """A table of rates, stages, ages; then what the soaks show, then why what is invalid.
+
+    Args:
+        results: at least one, of one source.
+        out: the terminal.
+    """
     first = results[0]
-    stages = _table(f"End to end on {first.source}, faces by {first.detector}", "stages: ms per frame, side by side")
+    stages = _table(f"End to end on {first.source}, faces by {first.faces_by}", "stages: ms per frame, side by side")
     waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
     mixed = is_mixed([one.valid for one in results])
     for table, headings in (
@@ -70,12 +77,19 @@ def _table(title: str, caption: str) -> Table:
     return table
 
 
-def soak_lines(one: EndToEnd) -> list[str]:
-    """What a soak shows, in words; nothing without one."""
-    if not one.samples:
+def soak_lines(result: EndToEnd) -> list[str]:
+    """What a soak shows, in words.
+
+    Args:
+        result: with samples or without.
+
+    Returns:
+        Lines; none without a soak.
+    """
+    if not result.samples:
         return []
-    found = soak_findings(one)
-    minutes = one.samples[-1].t_s / 60
+    found = soak_findings(result)
+    minutes = result.samples[-1].t_s / 60
     parts = [
         f"{label} {value:+.1f} {unit}"
         for label, value, unit in (
@@ -85,11 +99,18 @@ def soak_lines(one: EndToEnd) -> list[str]:
         )
         if value is not None
     ]
-    return [f"soak of {minutes:.1f} min, {one.model}: last third against first: {', '.join(parts) or 'too short'}"]
+    return [f"soak of {minutes:.1f} min, {result.model}: last third against first: {', '.join(parts) or 'too short'}"]
 
 
 def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
-    """HTML: a table, and the curves of each soak."""
+    """HTML: a table, and the curves of each soak.
+
+    Args:
+        results: at least one, of one source.
+
+    Returns:
+        The section.
+    """
     first = results[0]
     stages = [f"{name} ms" for name in first.stage_ms]
     head = ("model", "on", "frames/s", *stages, "age p50 ms", "age p99 ms", "dropped", "first ms", "peak MiB")
@@ -97,7 +118,7 @@ def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
         __package__ or "",
         "end_to_end.html",
         source=first.source,
-        detector=first.detector,
+        detector=first.faces_by,
         head=head,
         rows=[_row(one) for one in results],
         soaks=[_soak(one) for one in results if one.samples],

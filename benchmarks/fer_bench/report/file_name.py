@@ -7,9 +7,18 @@ import re
 from fer_bench.schema import Report
 from fer_edge.inference.backends import backends
 
+__all__ = ["conditions_name"]
+
 
 def conditions_name(report: Report) -> str:
-    """``raspberry-pi-5-model-b_4cpus_debian-12_python-3.11_litert-2.3_1-thread_2026-11-23.json``."""
+    """The file name of a report: what decides whether two of them may be compared.
+
+    Args:
+        report: the measurement.
+
+    Returns:
+        Such as ``raspberry-pi-5-model-b_4cpus_debian-12_python-3.11_litert-2.3_1-thread_2026-11-23.json``.
+    """
     machine = report.machine
     place = re.sub(r"\b(rev [\d.]+|processor|\d+-core|@.*|cpu)\b", "", (machine.board or machine.cpu_model).lower())
     virtual = "-vm" if machine.virtual_machine else ""

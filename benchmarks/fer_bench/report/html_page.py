@@ -16,14 +16,36 @@ from fer_train.wording import counted
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["page", "write_page"]
+
 
 def write_page(report: Report, path: str | os.PathLike[str], sections: Sequence[Markup] = ()) -> None:
-    """Write the page of ``report`` atomically; ``sections`` is further HTML to put at the end."""
+    """Write the page of a report atomically.
+
+    Args:
+        report: the measurement.
+        path: of the file.
+        sections: further HTML to put at the end.
+
+    Raises:
+        MissingDependencyError: Jinja2 or Matplotlib is not installed.
+    """
     write_text(path, page(report, sections))
 
 
 def page(report: Report, sections: Sequence[Markup] = ()) -> str:
-    """The page of ``report`` as text; ``sections`` as for :func:`write_page`."""
+    """The page of a report as text.
+
+    Args:
+        report: the measurement.
+        sections: further HTML to put at the end.
+
+    Returns:
+        One HTML file without outside resources.
+
+    Raises:
+        MissingDependencyError: Jinja2 or Matplotlib is not installed.
+    """
     machine, results = report.machine, report.results
     place = machine.board or machine.cpu_model
     has_accuracy = any(result.accuracy is not None for result in results)
@@ -119,8 +141,8 @@ def _summary(results: Sequence[Result]) -> str:
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
     shown = next(result for result in results if result.accuracy is not None)
-    drawn = " Synthetic faces: says nothing about real ones." if shown.split == "synthetic" else ""
-    return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{drawn}"
+    remark = " Synthetic faces: says nothing about real ones." if shown.split == "synthetic" else ""
+    return f"Up and left is better. {shown.n_images} images of split {shown.split}; bars are 95 % intervals.{remark}"
 
 
 def _how(report: Report) -> str:

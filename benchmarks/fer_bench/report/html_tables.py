@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fer_bench.schema import Interval, Result
+from fer_bench.schema import Bounds, Result
 from fer_train.html import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+__all__ = ["Cell", "cost_table", "latency_table"]
 
 Cell = tuple[str, str]
 """Text and CSS class; ``speed`` is struck out where the row is invalid."""
 
 
 def latency_table(results: Sequence[Result]) -> Markup:
-    """Percentiles, ratios, size and accuracy."""
+    """Percentiles, ratios, size and accuracy.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        A ``<table>`` element.
+    """
     headings = ("p50 ms", "p90 ms", "p99 ms", "× float", "× best", "file MB", "accuracy", "agrees")
     best = min((result.latency_ms.p50 for result in results if result.valid), default=None)
 
@@ -39,7 +48,14 @@ def latency_table(results: Sequence[Result]) -> Markup:
 
 
 def cost_table(results: Sequence[Result]) -> Markup:
-    """Throughput by number of threads, loading, memory."""
+    """Throughput by number of threads, loading, memory.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        A ``<table>`` element.
+    """
     counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
     headings = (
         *(["faces/s"] if not counts else [f"faces/s, {count} thread{'s' if count > 1 else ''}" for count in counts]),
@@ -84,7 +100,7 @@ def _table(
 
 
 def _with_interval(
-    value: float | None, interval: Interval | None, digits: int, *, scale: float = 1.0, unit: str = ""
+    value: float | None, interval: Bounds | None, digits: int, *, scale: float = 1.0, unit: str = ""
 ) -> str:
     """``0.642 ± 0.004``."""
     if value is None:

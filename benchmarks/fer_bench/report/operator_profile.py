@@ -17,11 +17,18 @@ from fer_train.html import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+__all__ = ["SHOWN_ON_TERMINAL", "by_kind", "print_profile", "profile_section", "shape_text"]
+
 SHOWN_ON_TERMINAL = 12
 
 
 def print_profile(profile: Profile, out: Console) -> None:
-    """Totals by kind of operator, then the slowest operators one by one."""
+    """Totals by kind of operator, then the slowest operators one by one.
+
+    Args:
+        profile: of one model.
+        out: the terminal.
+    """
     total = sum(one.time_us for one in profile.operators)
     out.print(
         Text.assemble(
@@ -39,7 +46,14 @@ def print_profile(profile: Profile, out: Console) -> None:
 
 
 def by_kind(profile: Profile) -> dict[str, list[OperatorProfile]]:
-    """Operators by kind, the kind that takes longest first."""
+    """Operators by kind, the kind that takes longest first.
+
+    Args:
+        profile: of one model.
+
+    Returns:
+        ``{kind: operators in run order}``.
+    """
     kinds: dict[str, list[OperatorProfile]] = {}
     for one in profile.operators:
         kinds.setdefault(one.operator, []).append(one)
@@ -47,7 +61,14 @@ def by_kind(profile: Profile) -> dict[str, list[OperatorProfile]]:
 
 
 def profile_section(profile: Profile) -> Markup:
-    """HTML: a bar for each operator in the order of computation, with its rate, and a table by kind."""
+    """HTML: a bar for each operator in the order of computation, with its rate, and a table by kind.
+
+    Args:
+        profile: of one model.
+
+    Returns:
+        The section.
+    """
     total = sum(one.time_us for one in profile.operators)
     labels = [f"{index} {one.operator} {shape_text(one)}" for index, one in enumerate(profile.operators)]
     notes = [_note(one, total) for one in profile.operators]
@@ -78,9 +99,16 @@ def profile_section(profile: Profile) -> Markup:
     )
 
 
-def shape_text(one: OperatorProfile) -> str:
-    """``48x48x32``, without the batch axis."""
-    return "x".join(str(n) for n in one.output_shape[1:])
+def shape_text(operator: OperatorProfile) -> str:
+    """Shape of an operator's output.
+
+    Args:
+        operator: of a profile.
+
+    Returns:
+        ``48x48x32``, without the batch axis.
+    """
+    return "x".join(str(n) for n in operator.output_shape[1:])
 
 
 def _table(title: str, rows: Sequence[tuple[str, str, list[OperatorProfile]]], total_us: float) -> Table:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = ["markdown", "markdown_row", "package_of"]
+
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table for the README, with machine and date."""
+    """The table for the README, with machine and date.
+
+    Args:
+        report: content of the JSON file of ``benchmarks/peers/run_peers.py``.
+
+    Returns:
+        Markdown, several lines.
+    """
     machine = report["machine"]
     place = machine["board"] or machine["cpu_model"]
     lines = [
@@ -23,27 +32,41 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def markdown_row(one: dict[str, Any]) -> str:
-    """A line of the table; what was not measured is a dash, what does not work here says why."""
-    if one["failed"]:
-        return f"| {package_of(one['name'])} | does not work here: {one['failed']} | | | | | |"
+def markdown_row(peer: dict[str, Any]) -> str:
+    """A line of the table; what was not measured is a dash, what does not work here says why.
+
+    Args:
+        peer: an entry of the file's ``results``.
+
+    Returns:
+        Markdown, one line.
+    """
+    if peer["failed"]:
+        return f"| {package_of(peer['name'])} | does not work here: {peer['failed']} | | | | | |"
     cells = ["–"] * 5
-    if "throughput_fps" in one:
-        low, high = one["ratio_of_time_to_first_ci95"]
+    if "throughput_fps" in peer:
+        low, high = peer["ratio_of_time_to_first_ci95"]
         cells = [
-            f"{one['throughput_fps']:.0f}" if one["throughput_fps"] >= 10 else f"{one['throughput_fps']:.1f}",
-            f"{one['ratio_of_time_to_first']:.2f} ({low:.2f} to {high:.2f})",
-            f"{one['n_faces']} in {one['n_frames']} frames",
-            f"{one['first_result_ms'] / 1000:.1f} s",
-            f"{one['peak_rss_mib']:.0f} MiB",
+            f"{peer['throughput_fps']:.0f}" if peer["throughput_fps"] >= 10 else f"{peer['throughput_fps']:.1f}",
+            f"{peer['ratio_of_time_to_first']:.2f} ({low:.2f} to {high:.2f})",
+            f"{peer['n_faces']} in {peer['n_frames']} frames",
+            f"{peer['first_result_ms'] / 1000:.1f} s",
+            f"{peer['peak_rss_mib']:.0f} MiB",
         ]
     accuracy = "–"
-    if "accuracy" in one:
-        half = 100 * (one["accuracy_ci95"][1] - one["accuracy_ci95"][0]) / 2
-        accuracy = f"{100 * one['accuracy']:.1f} ± {half:.1f} % (n = {one['n_images']:,})"
-    return "| " + " | ".join([one["name"], *cells, accuracy]) + " |"
+    if "accuracy" in peer:
+        half = 100 * (peer["accuracy_ci95"][1] - peer["accuracy_ci95"][0]) / 2
+        accuracy = f"{100 * peer['accuracy']:.1f} ± {half:.1f} % (n = {peer['n_images']:,})"
+    return "| " + " | ".join([peer["name"], *cells, accuracy]) + " |"
 
 
 def package_of(title: str) -> str:
-    """Name and version, without the face detector, which takes no part in the accuracy."""
+    """Name and version, without the face detector, which takes no part in the accuracy.
+
+    Args:
+        title: such as ``fer 25.10, faces by mtcnn``.
+
+    Returns:
+        The first part.
+    """
     return title.partition(", faces by")[0].replace(" {version}", "")

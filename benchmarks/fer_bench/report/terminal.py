@@ -12,18 +12,40 @@ from rich.text import Text
 from fer_bench.report.trust import untrusted_sentence
 from fer_bench.schema import Conditions, Machine, Report, Result
 
+__all__ = [
+    "MIN_WIDTH",
+    "accuracy_table",
+    "console",
+    "cost_table",
+    "is_mixed",
+    "print_invalid",
+    "print_machine",
+    "print_report",
+    "scaling_table",
+    "speed_table",
+]
+
 MIN_WIDTH = 110
 """Where the output is not a terminal, rich would squeeze everything into 80 columns."""
 
 
 def console() -> Console:
-    """Standard output, wide enough for the tables when it is a file or a pipe."""
+    """Standard output, wide enough for the tables when it is a file or a pipe.
+
+    Returns:
+        Rich's console.
+    """
     out = Console(highlight=False, force_jupyter=False)
     return out if out.is_terminal else Console(highlight=False, force_jupyter=False, width=max(MIN_WIDTH, out.width))
 
 
 def print_report(report: Report, out: Console) -> None:
-    """Machine and conditions, then the tables, then why what is invalid."""
+    """Machine and conditions, then the tables, then why what is invalid.
+
+    Args:
+        report: of models.
+        out: the terminal.
+    """
     print_machine(report.machine, report.conditions, out)
     out.print(speed_table(report.results))
     out.print(cost_table(report.results))
@@ -32,7 +54,13 @@ def print_report(report: Report, out: Console) -> None:
 
 
 def print_machine(machine: Machine, conditions: Conditions, out: Console) -> None:
-    """Two lines: what was measured on, and in which state it was."""
+    """Two lines: what was measured on, and in which state it was.
+
+    Args:
+        machine: the description.
+        conditions: the state.
+        out: the terminal.
+    """
     place = machine.board or machine.cpu_model
     features = f" [{', '.join(machine.cpu_features[-3:])}]" if machine.cpu_features else ""
     virtual = ", virtual machine" if machine.virtual_machine else ""
@@ -52,7 +80,14 @@ def print_machine(machine: Machine, conditions: Conditions, out: Console) -> Non
 
 
 def speed_table(results: Sequence[Result]) -> Table:
-    """Percentiles and ratios."""
+    """Percentiles and ratios.
+
+    Args:
+        results: one row each, at least one.
+
+    Returns:
+        The table.
+    """
     table = _table(f"Latency, {_threads(results)}", caption=_speed_caption(results))
     for heading in ("p50 ms (95 %)", "p90 ms", "p99 ms", "x float (95 %)", "x best"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -91,7 +126,14 @@ def _ratio(result: Result) -> Text:
 
 
 def cost_table(results: Sequence[Result]) -> Table:
-    """Throughput, loading, memory."""
+    """Throughput, loading, memory.
+
+    Args:
+        results: one row each, at least one.
+
+    Returns:
+        The table.
+    """
     table = _table(
         f"Throughput, start and memory, {_threads(results)}", caption="start: from starting Python to the first result"
     )
@@ -151,7 +193,14 @@ def _valid(result: Result, mixed: bool) -> list[Text]:
 
 
 def accuracy_table(results: Sequence[Result]) -> Table:
-    """File size, accuracy, agreement; these do not depend on whether the timing is valid."""
+    """File size, accuracy, agreement; these do not depend on whether the timing is valid.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        The table.
+    """
     table = _table("Size and accuracy", caption=_accuracy_caption(results))
     for heading in ("file MB", "accuracy (95 %)", "agrees"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -177,7 +226,14 @@ def _accuracy_caption(results: Sequence[Result]) -> str:
 
 
 def scaling_table(results: Sequence[Result]) -> Table:
-    """Inferences per second by number of threads."""
+    """Inferences per second by number of threads.
+
+    Args:
+        results: one row each.
+
+    Returns:
+        The table.
+    """
     counts = sorted({int(count) for result in results for count in result.throughput_by_threads_fps})
     table = _table("Inferences per second by number of threads")
     for count in counts:
@@ -190,7 +246,12 @@ def scaling_table(results: Sequence[Result]) -> Table:
 
 
 def print_invalid(results: Sequence[Result], out: Console) -> None:
-    """One sentence where timings are not to be trusted; nothing where all are."""
+    """One sentence where timings are not to be trusted; nothing where all are.
+
+    Args:
+        results: of one measurement.
+        out: the terminal.
+    """
     sentence = untrusted_sentence([(result.name, result.invalid_reasons) for result in results])
     if not sentence:
         return
@@ -200,7 +261,14 @@ def print_invalid(results: Sequence[Result], out: Console) -> None:
 
 
 def is_mixed(valid: Sequence[bool]) -> bool:
-    """Whether some measurements are valid and some are not: only then has each row to say which it is."""
+    """Whether some measurements are valid and some are not: only then has each row to say which it is.
+
+    Args:
+        valid: one value per measurement.
+
+    Returns:
+        True for a mixture.
+    """
     return any(valid) and not all(valid)
 
 

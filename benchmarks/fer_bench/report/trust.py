@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+__all__ = ["PLAIN_WORDS", "plain_sentence", "untrusted_sentence"]
+
 PLAIN_WORDS: Final[dict[str, str]] = {
     "busy neighbour": "other programs used the processor",
     "busy host": "the hypervisor took processor time away",
@@ -38,7 +40,14 @@ def untrusted_sentence(named_reasons: Sequence[tuple[str, Sequence[str]]]) -> st
 
 
 def plain_sentence(named_reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """As :func:`untrusted_sentence`, without names and figures."""
+    """As :func:`untrusted_sentence`, without names and figures.
+
+    Args:
+        named_reasons: name and reasons of each measurement; no reasons where it is valid.
+
+    Returns:
+        The sentence; empty where every measurement is valid.
+    """
     said = list(dict.fromkeys(PLAIN_WORDS.get(kind, kind) for kind in _kinds(named_reasons)))
     return f"These times are rough: {', '.join(said)}." if said else ""
 

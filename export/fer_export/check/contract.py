@@ -10,6 +10,8 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT
 
+__all__ = ["check_contract"]
+
 
 def check_contract(classifier: ClassifierBase | Any) -> None:
     """Raise :class:`ModelError` unless a quantised model's ends are those of the contract.

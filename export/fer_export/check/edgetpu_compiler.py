@@ -11,6 +11,8 @@ from typing import Final
 
 from fer_edge.errors import CheckFailedError, DeviceError
 
+__all__ = ["COMPILER", "COMPILE_SECONDS", "Compilation", "compile_model", "find_compiler"]
+
 COMPILER: Final[str] = "edgetpu_compiler"
 COMPILE_SECONDS: Final[int] = 600
 
@@ -48,8 +50,8 @@ def compile_model(model: Path, out: Path) -> Compilation:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeviceError(f"{COMPILER} could not be run: {error}") from error
     report = done.stdout + done.stderr
-    target = out / f"{model.stem}_edgetpu.tflite"
-    if done.returncode != 0 or not target.is_file():
+    compiled = out / f"{model.stem}_edgetpu.tflite"
+    if done.returncode != 0 or not compiled.is_file():
         lines = (line.strip() for line in report.splitlines() if re.search("error|invalid", line, re.IGNORECASE))
         reason = next(lines, "no reason given")
         raise CheckFailedError(f"{COMPILER} refused {model.name}: {reason}")
@@ -58,7 +60,7 @@ def compile_model(model: Path, out: Path) -> Compilation:
         raise CheckFailedError(f"{COMPILER} gave a report in an unknown format; its first line: {report[:100]!r}")
     if on_cpu:
         raise CheckFailedError(f"{COMPILER} leaves {on_cpu} operators of {model.name} to the CPU; expected none")
-    return Compilation(target, on_tpu, on_cpu, report)
+    return Compilation(compiled, on_tpu, on_cpu, report)
 
 
 def _count(report: str, where: str) -> int | None:

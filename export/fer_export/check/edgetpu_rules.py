@@ -16,6 +16,17 @@ import numpy as np
 
 from fer_export.tflite_file import Operator, Tensor, TFLiteModel
 
+__all__ = [
+    "COMPILED_OPERATOR",
+    "MAPS",
+    "MAX_SOFTMAX",
+    "MAX_VERSIONS",
+    "ON_CHIP_BYTES",
+    "CoralReport",
+    "OperatorVerdict",
+    "check_edgetpu_rules",
+]
+
 COMPILED_OPERATOR: Final[str] = "edgetpu-custom-op"
 ON_CHIP_BYTES: Final[int] = 8 * 2**20
 """Memory of the Edge TPU for parameters and the executable; what does not fit is streamed at each inference."""
@@ -129,7 +140,7 @@ class CoralReport:
         return [["operator", "version", "count", "Edge TPU"], *body]
 
 
-def check_model(model: TFLiteModel) -> CoralReport:
+def check_edgetpu_rules(model: TFLiteModel) -> CoralReport:
     """Check a model against the compiler's rules, operator by operator."""
     compiled = any(op.name == COMPILED_OPERATOR for op in model.operators)
     verdicts = []

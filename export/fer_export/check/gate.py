@@ -15,6 +15,17 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.training.outlook import MAX_DROP, MAX_RECALL_LOSS, MIN_AGREEMENT
 
+__all__ = [
+    "MAX_HALF_WIDTH",
+    "Comparison",
+    "Limits",
+    "Verdict",
+    "accepting_options",
+    "check_quantized",
+    "check_same_network",
+    "merge",
+]
+
 MAX_HALF_WIDTH: Final[float] = 1.0
 """Points; a 95 % interval of the drop that is wider to either side is called too few images."""
 
@@ -85,7 +96,7 @@ class Limits:
     less accurate than float as well."""
     strict_agreement: bool = False
     min_agreement_synthetic: float = 0.75
-    """The same over drawn faces, where no accuracy is to be had and networks are unsure."""
+    """The same over synthetic faces, where no accuracy is to be had and networks are unsure."""
     max_recall_loss: float = MAX_RECALL_LOSS
     """Largest loss of one class's recall, in points; counts when it is more than chance (the interval excludes 0)."""
     max_drop_same: float = 0.2

@@ -21,6 +21,8 @@ from fer_export.convert.qdq_graph import INPUT_NAME
 from fer_export.convert.qdq_writer import float_shadow
 from fer_export.tflite_file import Tensor, TFLiteModel, read_tflite
 
+__all__ = ["MAX_FACES", "LayerError", "exposed", "layer_errors", "signal_to_noise_db"]
+
 MAX_FACES: Final[int] = 32
 _EPSILON: Final[float] = 1e-12
 _BOOKKEEPING: Final[frozenset[str]] = frozenset({"PAD", "QUANTIZE", "DEQUANTIZE", "RESHAPE"})

@@ -10,6 +10,8 @@ from typing import Final
 from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 
+__all__ = ["MAX_QUANTIZE", "MAX_TRANSPOSES", "fusion_problems", "optimized_operators"]
+
 MAX_TRANSPOSES: Final[int] = 2
 MAX_QUANTIZE: Final[int] = 2
 

@@ -20,6 +20,18 @@ from fer_export.convert.class_order import ORDERS
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Z_95, Interval, paired_drop
 
+__all__ = [
+    "MIN_GAIN_POINTS",
+    "MIN_SPREAD",
+    "ONE_CLASS_SHARE",
+    "Reading",
+    "best_order",
+    "better_reading",
+    "chance_accuracy",
+    "ignores_its_input",
+    "knows_nothing",
+]
+
 ONE_CLASS_SHARE: Final[float] = 0.95
 """Above this share of all answers for one class a network is called stuck, unless the labels are as uneven."""
 MIN_SPREAD: Final[float] = 1e-3

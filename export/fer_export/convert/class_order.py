@@ -9,6 +9,8 @@ from fer_edge.labels import EMOTIONS
 from fer_train.data.emotion_words import emotion_of
 from fer_train.importing.class_names import NUMBERINGS
 
+__all__ = ["ORDERS", "OWN_ORDER", "class_order", "order_name"]
+
 OWN_ORDER: Final[str] = "ours"
 
 

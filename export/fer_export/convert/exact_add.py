@@ -23,6 +23,8 @@ import numpy.typing as npt
 from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 
+__all__ = ["MAX_STEPS", "MULTIPLIER_BITS", "AddMatch", "AddQuantization", "match_add", "xnnpack_add"]
+
 MULTIPLIER_BITS: Final[int] = 20
 MAX_STEPS: Final[int] = 12
 """How far the search goes from the original scales, in float32 steps (2**-23 of the value) of each."""

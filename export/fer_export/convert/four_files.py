@@ -16,10 +16,20 @@ from fer_edge.loading.open import open_classifier
 from fer_export.convert.keras_model import UserModel
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
 from fer_export.convert.onnxruntime_quantizer import quantize_with_onnxruntime
-from fer_export.convert.qdq_graph import Target, UnknownOperatorError
+from fer_export.convert.qdq_graph import OnnxTarget, UnknownOperatorError
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained
+
+__all__ = [
+    "MAX_TWIN_DIFFERENCE",
+    "MIN_TWIN_AGREEMENT",
+    "TWIN_FACES",
+    "Method",
+    "Networks",
+    "build_networks",
+    "one_line",
+]
 
 Method = Literal["QAT", "PTQ"]
 TWIN_FACES: Final[int] = 105
@@ -41,7 +51,7 @@ class Networks:
 def build_networks(
     trained: Trained | UserModel,
     representatives: Callable[[int], npt.NDArray[np.uint8]],
-    target: Target,
+    onnx_target: OnnxTarget,
     *,
     force_ptq: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
@@ -65,7 +75,7 @@ def build_networks(
     on_step("INT8 ONNX")
     reason = None
     try:
-        files[INT8_ONNX] = int8_onnx(files[INT8_TFLITE], target)
+        files[INT8_ONNX] = int8_onnx(files[INT8_TFLITE], onnx_target)
         if isinstance(trained, UserModel):
             reason = _other_answers(files, representatives(trained.input_size)[:TWIN_FACES])
     except Exception as error:  # onnx and ONNX Runtime have exceptions of their own
@@ -75,7 +85,7 @@ def build_networks(
     if reason is not None:
         on_step("INT8 ONNX by ONNX Runtime's quantiser")
         faces = representatives(trained.input_size)
-        files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, target)
+        files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, onnx_target)
     method: Method = "QAT" if qat is not None else "PTQ"
     return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
 

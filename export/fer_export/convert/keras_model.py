@@ -20,6 +20,8 @@ from fer_train.networks.build import STUDENT
 from fer_train.runs.keras_file import load_keras_file
 from fer_train.runs.trained import Trained, load_trained
 
+__all__ = ["INPUT_RANGES", "UserModel", "load_weights"]
+
 INPUT_RANGES: Final[dict[str, tuple[float, float]]] = {
     "ours": (1.0, 0.0),
     "keras": (128.0 / 127.5, 128.0 / 127.5 - 1.0),

@@ -12,9 +12,11 @@ import numpy as np
 
 from fer_edge.dependencies import set_defaults
 from fer_edge.errors import MissingDependencyError, ModelError
-from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, Target
+from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, OnnxTarget
 from fer_export.convert.qdq_writer import tflite_to_onnx
 from fer_export.tflite_file import read_tflite
+
+__all__ = ["float_onnx", "int8_onnx"]
 
 
 def float_onnx(model: Any, input_size: int) -> bytes:
@@ -61,9 +63,9 @@ def _spell_out_erfc(proto: Any) -> None:
         proto.graph.node.append(helper.make_node("Sub", [one, erf], list(node.output), name=f"{node.name}_sub"))
 
 
-def int8_onnx(tflite: bytes, target: Target = "x86") -> bytes:
+def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:
     """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``qdq_writer``)."""
-    return _checked(tflite_to_onnx(read_tflite(tflite), target), "the INT8 ONNX model")
+    return _checked(tflite_to_onnx(read_tflite(tflite), onnx_target), "the INT8 ONNX model")
 
 
 def _checked(proto: Any, what: str) -> bytes:

@@ -18,16 +18,18 @@ import numpy.typing as npt
 from fer_edge.dependencies import import_runtime
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.preprocess import INPUT_SCALE, OUTPUT_SCALE, OUTPUT_ZERO_POINT, to_float_input
-from fer_export.convert.qdq_graph import INPUT_NAME, OUTPUT_NAME, Target
+from fer_export.convert.qdq_graph import INPUT_NAME, OUTPUT_NAME, OnnxTarget
+
+__all__ = ["quantize_with_onnxruntime"]
 
 
-def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], target: Target) -> bytes:
+def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], onnx_target: OnnxTarget) -> bytes:
     """Static quantisation (QDQ, weights per channel, MinMax ranges) of a float ONNX file of ours.
 
     Args:
         float_onnx: the file, float32 ``(1, S, S, 3)`` to ``(1, 7)``.
         faces: ``(N, S, S)`` uint8, to measure the ranges of activations on.
-        target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
 
     Returns:
         The INT8 file.
@@ -65,7 +67,7 @@ def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], t
                 Faces(),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                activation_type=quantization.QuantType.QUInt8 if target == "x86" else quantization.QuantType.QInt8,
+                activation_type=quantization.QuantType.QUInt8 if onnx_target == "x86" else quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -74,7 +76,7 @@ def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], t
         finally:
             root.setLevel(level)
         proto = onnx.load(str(quantized))
-    _int8_ends(proto, target)
+    _int8_ends(proto, onnx_target)
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content
@@ -86,7 +88,7 @@ def _batches(faces: npt.NDArray[np.uint8]) -> Iterator[dict[str, Any]]:
         yield {INPUT_NAME: tensor[None]}
 
 
-def _int8_ends(proto: Any, target: Target) -> None:
+def _int8_ends(proto: Any, onnx_target: OnnxTarget) -> None:
     """Replace the float input and output by int8 ones of the contract."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -116,7 +118,7 @@ def _int8_ends(proto: Any, target: Target) -> None:
             "fer.input_zero_point": "0",
             "fer.output_scale": repr(OUTPUT_SCALE),
             "fer.output_zero_point": str(OUTPUT_ZERO_POINT),
-            "fer.target": target,
+            "fer.target": onnx_target,
             "fer.quantiser": "onnxruntime",
         },
     )

@@ -12,8 +12,24 @@ from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.exact_add import AddMatch
 from fer_export.tflite_file import Operator, Tensor, TFLiteModel
 
-Target = Literal["x86", "arm"]
-TARGETS: Final[tuple[Target, ...]] = ("x86", "arm")
+__all__ = [
+    "INPUT_NAME",
+    "IR_VERSION",
+    "NHWC_TO_NCHW",
+    "ONNX_TARGETS",
+    "OPSET",
+    "OUTPUT_NAME",
+    "OnnxTarget",
+    "Pads",
+    "QdqGraph",
+    "UnknownOperatorError",
+    "real_name",
+    "same_padding",
+    "saturation_is_clamp",
+]
+
+OnnxTarget = Literal["x86", "arm"]
+ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm")
 OPSET: Final[int] = 13
 IR_VERSION: Final[int] = 8
 INPUT_NAME: Final[str] = "input"
@@ -50,7 +66,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 class QdqGraph:
     """Nodes and initializers of a graph under construction, and what all operators need to add to it."""
 
-    def __init__(self, model: TFLiteModel, target: Target, *, quantized: bool) -> None:
+    def __init__(self, model: TFLiteModel, onnx_target: OnnxTarget, *, quantized: bool) -> None:
         try:
             import onnx
             from onnx import helper, numpy_helper
@@ -60,8 +76,8 @@ class QdqGraph:
         self.model = model
         self.quantized = quantized
         # TFLite stores int8; adding 128 to stored value and zero point alike gives uint8 for the same real number.
-        self.shift = 128 if target == "x86" else 0
-        self.target = target
+        self.shift = 128 if onnx_target == "x86" else 0
+        self.onnx_target = onnx_target
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.pads: dict[int, tuple[int, Pads]] = {}
@@ -77,7 +93,7 @@ class QdqGraph:
                 "fer.input_zero_point": str(source.zero_point),
                 "fer.output_scale": repr(sink.scale),
                 "fer.output_zero_point": str(sink.zero_point),
-                "fer.target": self.target,
+                "fer.target": self.onnx_target,
             },
         )
 

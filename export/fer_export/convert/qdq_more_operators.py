@@ -10,6 +10,8 @@ from fer_edge.errors import ModelError
 from fer_export.convert.qdq_graph import NHWC_TO_NCHW, QdqGraph, real_name, same_padding
 from fer_export.tflite_file import Operator
 
+__all__ = ["MoreOperators"]
+
 _TO_NCHW_AXIS = {0: 0, 1: 2, 2: 3, 3: 1}
 
 

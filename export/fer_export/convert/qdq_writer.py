@@ -23,8 +23,8 @@ from fer_export.convert.qdq_graph import (
     IR_VERSION,
     OPSET,
     OUTPUT_NAME,
+    OnnxTarget,
     Pads,
-    Target,
     UnknownOperatorError,
     real_name,
     same_padding,
@@ -32,13 +32,15 @@ from fer_export.convert.qdq_graph import (
 from fer_export.convert.qdq_more_operators import MoreOperators
 from fer_export.tflite_file import Operator, TFLiteModel
 
+__all__ = ["float_shadow", "tflite_to_onnx"]
 
-def tflite_to_onnx(model: TFLiteModel, target: Target = "x86") -> Any:
+
+def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
     """``onnx.ModelProto`` of an INT8 TFLite network, int8 at both ends as in the TFLite file (opset 13, IR 8).
 
     Raises :class:`ModelError` for a network that is not fully INT8 or uses an operator without a counterpart here.
     """
-    return _Writer(model, target, quantized=True).write()
+    return _Writer(model, onnx_target, quantized=True).write()
 
 
 def float_shadow(model: TFLiteModel) -> Any:

@@ -12,6 +12,8 @@ from fer_edge.preprocess import resize_gray
 from fer_train.data.dataset import Split
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT, synthetic_split
 
+__all__ = ["REPRESENTATIVES_PER_CLASS", "representative_faces", "synthetic_representatives"]
+
 REPRESENTATIVES_PER_CLASS: Final[int] = 30
 
 
@@ -31,6 +33,6 @@ def representative_faces(
     return np.stack([resize_gray(np.asarray(split.images[i]), size) for i in indices])
 
 
-def drawn_representatives() -> Split:
-    """Drawn faces to calibrate on where there is no data set: others than those that are judged on."""
+def synthetic_representatives() -> Split:
+    """Synthetic faces to calibrate on where there is no data set: others than those that are judged on."""
     return synthetic_split(REPRESENTATIVES_PER_CLASS, seed=1, name=SYNTHETIC_SPLIT)

@@ -1,8 +1,8 @@
-"""Golden vectors: what this network computes on drawn colour frames, recorded where it was exported.
+"""Golden vectors: what this network computes on synthetic colour frames, recorded where it was exported.
 
-The frames are drawn, because FER-2013 may not be redistributed, and coloured, so that swapped channels show. Each holds
-a face box; sizes vary, so that enlarging, shrinking and averaging of the preprocessing all occur, and some boxes reach
-beyond the frame. ``fer_edge.verification.replay`` replays them on a device.
+The frames are synthetic, because FER-2013 may not be redistributed, and coloured, so that swapped channels show. Each
+holds a face box; sizes vary, so that enlarging, shrinking and averaging of the preprocessing all occur, and some boxes
+reach beyond the frame. ``fer_edge.verification.replay`` replays them on a device.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from fer_edge.preprocess import preprocess_face
 from fer_edge.verification.golden import GOLDEN_FORMAT, own_outputs_name
 from fer_train.synthetic.faces import draw_scene
 
+__all__ = ["N_FRAMES", "SEED", "draw_frames", "write_golden"]
+
 N_FRAMES: Final[int] = 64
 SEED: Final[int] = 20_13
 _SIZES: Final[tuple[tuple[int, int], ...]] = ((96, 96), (112, 84), (84, 112), (104, 80))
 _KEPT_BITS: Final[int] = 0xF8
-"""Drawn noise does not compress; the five upper bits of each colour show every fault just as well."""
+"""Synthetic noise does not compress; the five upper bits of each colour show every fault just as well."""
 
 
 def draw_frames(
     input_size: int, n: int = N_FRAMES, seed: int = SEED
 ) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], list[str]]:
-    """``n`` drawn BGR frames ``(H, W, 3)``, face boxes ``(n, 4)`` as ``(x, y, w, h)``, and the drawn emotions.
+    """``n`` synthetic BGR frames ``(H, W, 3)``, face boxes ``(n, 4)`` as ``(x, y, w, h)``, and the emotions drawn.
 
     Most faces are smaller than ``input_size``, every sixteenth is larger, and the last is so large (pixels repeated)
     that preprocessing averages before it resizes.
     """
-    frames, boxes, drawn = [], [], []
+    frames, boxes, emotions = [], [], []
     for i in range(n):
         rng = np.random.default_rng((seed, i))
         emotion = EMOTIONS[i % len(EMOTIONS)]
@@ -56,8 +58,8 @@ def draw_frames(
             x, w = x - width // 2, w + width // 2
         frames.append(frame & np.uint8(_KEPT_BITS))
         boxes.append((x, y, w, h))
-        drawn.append(emotion)
-    return frames, np.asarray(boxes, np.int32), drawn
+        emotions.append(emotion)
+    return frames, np.asarray(boxes, np.int32), emotions
 
 
 def write_golden(
@@ -76,7 +78,7 @@ def write_golden(
     """
     if not (int8.input_spec.is_quantized and int8.output_spec.is_quantized):
         raise ModelError(f"{int8.model_path} is not quantised; golden vectors are recorded from the INT8 model")
-    frames, boxes, drawn = draw_frames(int8.input_size)
+    frames, boxes, emotions = draw_frames(int8.input_size)
     faces = np.stack([preprocess_face(frame, int8.input_size, box) for frame, box in zip(frames, boxes, strict=True)])
     tensors = to_model_input(faces, int8.input_spec)
     outputs = np.concatenate([int8.infer(tensors[i : i + 1]) for i in range(len(tensors))])
@@ -100,7 +102,7 @@ def write_golden(
         "outputs": outputs,
         "float_outputs": floating.predict(faces),
         "labels": np.asarray([EMOTIONS[int(i)] for i in outputs.argmax(axis=1)]),
-        "drawn": np.asarray(drawn),
+        "drawn": np.asarray(emotions),
         "info": np.asarray(json.dumps(info, sort_keys=True)),
     }
     for other in others:

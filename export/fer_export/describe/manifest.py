@@ -15,6 +15,8 @@ from fer_edge.labels import EMOTIONS
 from fer_edge.versions import package_versions, source_commit
 from fer_export.check.gate import Comparison
 
+__all__ = ["FORMAT", "MANIFEST_NAME", "build_manifest", "model_entry", "tensor_entry", "versions", "write_manifest"]
+
 MANIFEST_NAME: Final[str] = "manifest.json"
 FORMAT: Final[int] = 1
 

@@ -15,6 +15,8 @@ from fer_export.tflite_file import TFLiteModel
 from fer_train.html import render
 from fer_train.wording import megabytes
 
+__all__ = ["WORST_LAYERS", "ReportData", "drop_text", "markdown", "model_rows", "page"]
+
 WORST_LAYERS: Final[int] = 12
 
 
