@@ -42,11 +42,11 @@ __all__ = [
 Generator = np.random.Generator
 SIDE: Final[int] = 48
 """Side in pixels of the faces that lengths are for."""
-READ_NOISE: Final[float] = 3.0
+READ_NOISE: Final[float] = 2.0
 """Of a cheap sensor in the dark, in grey levels: :func:`low_light`."""
-WELL: Final[float] = 250.0
-"""Electrons of a white pixel at high gain: :func:`low_light`."""
-GLARE_RADIUS: Final[float] = 0.35
+WELL: Final[float] = 1000.0
+"""Electrons of a white pixel of a small sensor: :func:`low_light`."""
+GLARE_RADIUS: Final[float] = 0.6
 """Of a lamp's halo, as a fraction of the face's side: :func:`glare`."""
 BLOCK: Final[int] = 8
 """Side of a block of JPEG and of H.264's High profile, in pixels."""
@@ -67,9 +67,9 @@ def shot_noise(face: Image, amount: float, rng: Generator) -> Image:
 
 
 def low_light(face: Image, amount: float, rng: Generator) -> Image:
-    """Evening: ``k x + sqrt(255 k x / 250 + 3^2) * n``, k = amount, the fraction of light that is left.
+    """Evening: ``k x + sqrt(255 k x / 1000 + 2^2) * n``, k = amount, the fraction of light that is left.
 
-    Shot noise of 250 electrons per white pixel and read noise of 3 grey levels (Foi et al. 2008) on a face that is not
+    Shot noise of 1000 electrons per white pixel and read noise of 2 grey levels (Foi et al. 2008) on a face that is not
     brightened again; darkened faces with noise as in Lore et al. 2017, "LLNet" (arXiv:1511.03995).
     """
     signal = amount * face
@@ -144,7 +144,7 @@ def bright(face: Image, amount: float, rng: Generator) -> Image:
 
 
 def glare(face: Image, amount: float, rng: Generator) -> Image:
-    """A lamp or the sun in the lens: ``x + (255 - x) a / (1 + (d / r)^2)``, a = amount, r = 0.35 of the face's side.
+    """A lamp or the sun in the lens: ``x + (255 - x) a / (1 + (d / r)^2)``, a = amount, r = 0.6 of the face's side.
 
     d is the distance from a centre anywhere in the face. Scattered light is added and takes contrast, most beside its
     source (Talvala et al. 2007, "Veiling glare in high dynamic range imaging"); the fall with d is ours.

@@ -56,21 +56,21 @@ class Kind:
 
 _TABLE: Final[tuple[Kind, ...]] = (
     Kind("noise", "read noise", formulas.noise, (8.0, 16.0, 28.0), "sigma of 255"),
-    Kind("shot_noise", "shot noise", formulas.shot_noise, (250.0, 100.0, 40.0), "electrons", held_out=True),
-    Kind("low_light", "low light with noise", formulas.low_light, (0.5, 0.25, 0.12), "of the light"),
+    Kind("shot_noise", "shot noise", formulas.shot_noise, (400.0, 150.0, 60.0), "electrons", held_out=True),
+    Kind("low_light", "low light with noise", formulas.low_light, (0.5, 0.3, 0.18), "of light"),
     Kind("defocus", "out of focus", formulas.defocus, (1.0, 1.75, 2.5), "px radius"),
-    Kind("motion", "motion blur", formulas.motion, (4.0, 7.0, 10.0), "px long", held_out=True),
-    Kind("jpeg", "JPEG", formulas.jpeg, (30.0, 15.0, 7.0), "quality"),
+    Kind("motion", "motion blur", formulas.motion, (3.0, 5.0, 8.0), "px long", held_out=True),
+    Kind("jpeg", "JPEG", formulas.jpeg, (20.0, 10.0, 6.0), "quality"),
     Kind("h264", "H.264 blocks", formulas.h264, (32.0, 38.0, 44.0), "QP", held_out=True),
-    Kind("few_pixels", "few pixels", formulas.few_pixels, (24.0, 16.0, 12.0), "px wide"),
+    Kind("few_pixels", "few pixels", formulas.few_pixels, (28.0, 20.0, 16.0), "px wide"),
     Kind("bright", "overexposed", formulas.bright, (1.4, 1.9, 2.6), "x gain"),
-    Kind("glare", "glare", formulas.glare, (0.5, 0.75, 0.95), "of white", held_out=True),
+    Kind("glare", "glare", formulas.glare, (0.6, 0.8, 0.95), "of white", held_out=True),
     Kind("contrast", "low contrast", formulas.contrast, (0.5, 0.3, 0.15), "x contrast"),
-    Kind("side_light", "side light", formulas.side_light, (0.5, 0.7, 0.9), "darker"),
-    Kind("turned", "turned", formulas.turned, (10.0, 20.0, 30.0), "degrees"),
-    Kind("shifted", "shifted box", formulas.shifted, (0.08, 0.14, 0.2), "of the side"),
-    Kind("scaled", "box of wrong size", formulas.scaled, (1.15, 1.3, 1.5), "x or 1/x"),
-    Kind("hidden", "partly hidden", formulas.hidden, (0.1, 0.2, 0.3), "of the area"),
+    Kind("side_light", "side light", formulas.side_light, (0.6, 0.8, 0.95), "darker"),
+    Kind("turned", "turned", formulas.turned, (12.0, 24.0, 36.0), "degrees"),
+    Kind("shifted", "shifted box", formulas.shifted, (0.1, 0.17, 0.25), "of side"),
+    Kind("scaled", "box of wrong size", formulas.scaled, (1.2, 1.4, 1.7), "x or 1/x"),
+    Kind("hidden", "partly hidden", formulas.hidden, (0.1, 0.2, 0.3), "of area"),
 )
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _TABLE})
