@@ -201,11 +201,8 @@ def robustness_request(options: argparse.Namespace) -> RobustnessRequest:
         The request.
 
     Raises:
-        UsageError: a file to write that is a folder, or a picture that is not a ``.png``.
+        UsageError: a picture that is not a ``.png``.
     """
-    for path in (options.json, options.picture):
-        if path is not None and path.is_dir():
-            raise UsageError(f"{path} is a folder; expected the name of a file to write")
     if options.picture is not None and options.picture.suffix.lower() != ".png":
         raise UsageError(f"--picture {options.picture}: expected a name that ends in .png")
     return RobustnessRequest(

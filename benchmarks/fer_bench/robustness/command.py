@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fer_bench.log import LOG
 from fer_bench.progress import progress_bar, require_rich
+from fer_bench.report.writable import check_writable
 from fer_bench.request import RobustnessRequest
 from fer_bench.robustness.evaluate import kinds_called, measure_robustness
 from fer_edge.files import write_text
@@ -29,6 +30,8 @@ def robustness_main(request: RobustnessRequest, command: Sequence[str]) -> int:
     Raises:
         FerError: a model, a data set or an option that cannot be used, or a package that is missing.
     """
+    check_writable(request.json)
+    check_writable(request.picture)
     require_rich()
     if request.picture:
         from fer_bench.robustness.picture import require_matplotlib

@@ -21,7 +21,7 @@ _STEPS: Final[int] = 256
 """Coordinates are whole numbers of 1/256 pixel."""
 
 
-def to_pixels(values: FloatImage) -> Image:
+def to_pixels(values: npt.NDArray[np.floating[Any]]) -> Image:
     """Real values to the nearest grey levels.
 
     Args:
@@ -50,7 +50,7 @@ def convolve(face: Image, taps: Sequence[tuple[int, int, int]]) -> Image:
     for dy, dx, weight in taps:
         total += weight * padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
     whole = sum(weight for _, _, weight in taps)
-    return ((total + whole // 2) // whole).astype(np.uint8)
+    return np.asarray((total + whole // 2) // whole, np.uint8)
 
 
 def sample(face: Image, y: FloatImage, x: FloatImage) -> Image:
@@ -74,7 +74,7 @@ def sample(face: Image, y: FloatImage, x: FloatImage) -> Image:
     upper = values[top, left] * (_STEPS - right) + values[top, beside] * right
     lower = values[below, left] * (_STEPS - right) + values[below, beside] * right
     mixed = upper * (_STEPS - down) + lower * down
-    return ((mixed + _STEPS * _STEPS // 2) // (_STEPS * _STEPS)).astype(np.uint8)
+    return np.asarray((mixed + _STEPS * _STEPS // 2) // (_STEPS * _STEPS), np.uint8)
 
 
 def area_mean(face: Image, height: int, width: int) -> Image:
@@ -92,13 +92,14 @@ def area_mean(face: Image, height: int, width: int) -> Image:
     total = np.tensordot(down, face.astype(np.int64), (1, 0))  # (height, W, C)
     total = np.tensordot(total, across, (1, 1)).transpose(0, 2, 1)  # (height, width, C)
     whole = face.shape[0] * face.shape[1]
-    return ((total + whole // 2) // whole).astype(np.uint8)
+    return np.asarray((total + whole // 2) // whole, np.uint8)
 
 
 def _overlaps(fine: int, coarse: int) -> npt.NDArray[np.int64]:
     """``(coarse, fine)``: how much of each fine pixel a coarse one covers, in 1/coarse of a fine pixel."""
     starts, pixels = np.arange(coarse)[:, None] * fine, np.arange(fine)[None, :] * coarse
-    return np.maximum(0, np.minimum(starts + fine, pixels + coarse) - np.maximum(starts, pixels)).astype(np.int64)
+    shared = np.minimum(starts + fine, pixels + coarse) - np.maximum(starts, pixels)
+    return np.asarray(np.maximum(0, shared), np.int64)
 
 
 _H264_8X8: Final = np.array(

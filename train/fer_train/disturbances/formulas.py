@@ -86,7 +86,7 @@ def defocus(face: Image, amount: float, rng: Generator) -> Image:
     inside = points[:, None] ** 2 + points[None, :] ** 2 <= radius * radius
     weights = inside.reshape(2 * reach + 1, 8, 2 * reach + 1, 8).sum(axis=(1, 3))
     taps = [(int(y) - reach, int(x) - reach, int(weights[y, x])) for y, x in np.argwhere(weights)]
-    return convolve(face, taps)
+    return convolve(face, taps or [(0, 0, 1)])  # a face of a few pixels has no disc
 
 
 def motion(face: Image, amount: float, rng: Generator) -> Image:
@@ -230,12 +230,12 @@ def side_light(face: Image, amount: float, rng: Generator) -> Image:
 
 def _unit(face: Image) -> float:
     """Pixels of this face per pixel of one of 48."""
-    return min(face.shape[:2]) / SIDE
+    return float(min(face.shape[:2]) / SIDE)
 
 
 def _quantiser_step(parameter: float) -> float:
     """Qstep of a QP in grey levels of an orthonormal transform: 1 at 4, and twice as much for each 6 more."""
-    return float(2.0 ** ((parameter - 4.0) / 6.0))
+    return math.pow(2.0, (parameter - 4.0) / 6.0)
 
 
 def _with_grid(face: Image, rng: Generator) -> tuple[int, int, Image]:
