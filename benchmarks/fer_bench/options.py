@@ -201,8 +201,10 @@ def robustness_request(options: argparse.Namespace) -> RobustnessRequest:
         The request.
 
     Raises:
-        UsageError: a picture that is not a ``.png``.
+        UsageError: a picture that is not a ``.png``, or a split of nothing.
     """
+    if options.data is None and options.split != "validation":
+        raise UsageError(f"--split {options.split} needs --data: the synthetic faces have no splits")
     if options.picture is not None and options.picture.suffix.lower() != ".png":
         raise UsageError(f"--picture {options.picture}: expected a name that ends in .png")
     return RobustnessRequest(

@@ -39,7 +39,7 @@ DIGESTS = {
     "scaled": "63bd102221de63ef",
     "hidden": "59cbda4eed8794d3",
 }
-"""Beginnings of SHA-256, of 60 faces per kind. Alike with NumPy 1.26 and 2.4, and OpenCV 4.10, 4.14 and 5.0."""
+"""SHA-256 of 60 faces per kind, begun. Alike with NumPy 1.26 and 2.4, OpenCV 4.10, 4.14 and 5.0, x86 and Arm."""
 SHAPES = ((48, 48), (48, 48, 1), (48, 48, 3), (31, 50), (16, 16, 3), (1, 1), (100, 96))
 NAMES = sorted(KINDS)
 Faces = npt.NDArray[np.uint8]

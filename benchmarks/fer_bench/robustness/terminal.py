@@ -55,16 +55,17 @@ def _model_table(report: RobustnessReport, model: ModelEntry) -> Table:
 
 def _model_lines(report: RobustnessReport, model: ModelEntry) -> list[str]:
     lines = [f"mean of all: {_mean(model.mean)}"]
+    if model.mean_held_out:
+        lines.append(f"* held out of training: {_mean(model.mean_held_out)}")
     if model.mean_held_out and model.mean_others:
-        lines.append(f"* held out of training: {_mean(model.mean_held_out)}; the others: {_mean(model.mean_others)}")
-    elif model.mean_held_out:
-        lines[0] += "; * held out of training"
+        lines.append(f"the others: {_mean(model.mean_others)}")
     title = next(kind.title for kind in report.kinds if kind.name == model.worst.kind)
-    lines.append(
-        f"worst: {title}, {STRENGTH_HEADINGS[model.worst.strength - 1]}: {_percent(model.worst)} %; calibration error "
-        f"(15 bins): {_ece(model.clean.expected_calibration_error)} clean, "
-        f"{_ece(model.mean.expected_calibration_error)} disturbed, on average"
-    )
+    lines.append(f"worst: {title}, {STRENGTH_HEADINGS[model.worst.strength - 1]}: {_percent(model.worst)} %")
+    if model.clean.expected_calibration_error is not None:
+        lines.append(
+            f"expected calibration error (ECE, 15 bins): {_ece(model.clean.expected_calibration_error)} clean, "
+            f"{_ece(model.mean.expected_calibration_error)} disturbed (mean of the cases)"
+        )
     return lines
 
 
@@ -84,10 +85,10 @@ def _pair_table(report: RobustnessReport, pair: PairEntry) -> Table:
 
 def _pair_lines(pair: PairEntry) -> list[str]:
     lines = [f"mean of all: {_mean_points(pair.mean)}; they agree on {100 * pair.mean.agreement:.1f} %"]
+    if pair.mean_held_out:
+        lines.append(f"* held out of training: {_mean_points(pair.mean_held_out)}")
     if pair.mean_held_out and pair.mean_others:
-        lines.append(
-            f"* held out of training: {_mean_points(pair.mean_held_out)}; the others: {_mean_points(pair.mean_others)}"
-        )
+        lines.append(f"the others: {_mean_points(pair.mean_others)}")
     return lines
 
 
