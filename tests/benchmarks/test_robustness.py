@@ -178,7 +178,7 @@ def test_the_list_tells_formulas_strengths_and_sources(capsys: pytest.CaptureFix
     assert "Hendrycks and Dietterich" in shown and "``" not in shown
     assert max(map(len, shown.splitlines())) <= 124
     assert run("--list", "--kind", "jpeg") == 0
-    assert capsys.readouterr().out.startswith("jpeg: JPEG, 20 / 10 / 6 quality\n")
+    assert capsys.readouterr().out.startswith("jpeg: JPEG, 25 / 13 / 7 quality\n")
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,16 @@ from fer_train.synthetic.faces import synthetic_split
 
 DIGESTS = {
     "noise": "381d84a229c5c15b",
-    "shot_noise": "90e1418fe3cdfacf",
-    "low_light": "f5451f9e795899a7",
-    "defocus": "54deb7b27ba93622",
-    "motion": "ff4ad958eb38d6ef",
-    "jpeg": "92722bbeda2df87f",
-    "h264": "a5919d016f497100",
-    "few_pixels": "a942bd565c75c3c1",
-    "bright": "244fd42e1b8a67ad",
+    "shot_noise": "365c205da90c9473",
+    "low_light": "4c07b5f50dec3324",
+    "defocus": "c355d5e1a54dea64",
+    "motion": "a5dbf89aba171827",
+    "jpeg": "9181d5a6c32d5cae",
+    "h264": "f3ae1eb67d345fc3",
+    "few_pixels": "b79ab213fe45997e",
+    "bright": "c21125cae7b42004",
     "glare": "d181bcadbd02bde1",
-    "contrast": "e94c88d7d5e21af7",
+    "contrast": "986931a197668557",
     "side_light": "d2067c8c79c537e6",
     "turned": "ea6263c81762e188",
     "shifted": "4ae3c78c40c02160",
@@ -131,11 +131,11 @@ def test_noise_has_the_sigma_that_its_table_says() -> None:
     gray = np.full((200, 200), 128, np.uint8)
     for strength, sigma in zip(STRENGTHS, (8.0, 16.0, 28.0), strict=True):
         assert one(gray, "noise", strength).std() == pytest.approx(sigma, rel=0.02)
-    # 255 x / N of a pixel of 64 with 60 electrons at white
-    assert one(gray // 2, "shot_noise", 3).std() == pytest.approx(np.sqrt(255 * 64 / 60), rel=0.03)
+    # 255 x / N of a pixel of 64 with 80 electrons at white
+    assert one(gray // 2, "shot_noise", 3).std() == pytest.approx(np.sqrt(255 * 64 / 80), rel=0.03)
     dark = one(gray, "low_light", 2)
-    assert dark.mean() == pytest.approx(0.3 * 128, abs=0.3)
-    assert dark.std() == pytest.approx(np.sqrt(0.3 * 128 * 255 / 1000 + 4), rel=0.03)
+    assert dark.mean() == pytest.approx(0.4 * 128, abs=0.3)
+    assert dark.std() == pytest.approx(np.sqrt(0.4 * 128 * 255 / 1000 + 4), rel=0.03)
 
 
 def test_filters_do_what_their_formulas_say() -> None:
@@ -153,7 +153,7 @@ def test_filters_do_what_their_formulas_say() -> None:
     assert np.array_equal(sample(face, y, x + 0.5)[:, :-1], middle)
     assert np.abs(transform_quantized(face, 0.01).astype(int) - face).max() == 0  # the transform and its inverse
     spot = one(np.where(np.arange(2304).reshape(48, 48) == 24 * 48 + 24, 255, 0).astype(np.uint8), "motion", 3)
-    assert 230 <= spot.sum() <= 280 and (spot > 0).sum() >= 8  # as much light as before, over 8 pixels and more
+    assert 230 <= spot.sum() <= 280 and (spot > 0).sum() >= 6  # as much light as before, over 6 pixels and more
 
 
 def test_blocks_are_seen_at_eight_pixels() -> None:
