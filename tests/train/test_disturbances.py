@@ -95,7 +95,8 @@ def test_shape_and_dtype_stay_and_the_face_given_is_not_changed(name: str) -> No
         before = face.copy()
         for strength in STRENGTHS:
             found = one(face, name, strength)
-            assert (found.shape, found.dtype) == (face.shape, np.uint8)
+            assert found.shape == face.shape
+            assert found.dtype == np.dtype(np.uint8)
         assert np.array_equal(face, before)
 
 

@@ -19,7 +19,9 @@ from fer_train.synthetic.faces import numbered_face
 
 __all__ = ["draw", "require_matplotlib"]
 
-ROW_INCHES: Final[float] = 0.62
+ROW_INCHES: Final[float] = 0.5
+DPI: Final[int] = 100
+"""With these, a pixel of a face is one of the picture."""
 EXAMPLES: Final[tuple[tuple[str, int], ...]] = (("sheet", 3), ("sheet", 6))
 """Split and number of the drawn faces that are shown: no people, whatever was measured."""
 SIDE: Final[int] = 48
@@ -51,6 +53,7 @@ def draw(report: RobustnessReport, path: Path) -> None:
         MissingDependencyError: Matplotlib is not installed.
     """
     require_matplotlib()
+    import PIL.Image  # Matplotlib needs it, too
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -59,10 +62,18 @@ def draw(report: RobustnessReport, path: Path) -> None:
     height, left, sheet, chart = ROW_INCHES * rows, 1.75, ROW_INCHES * columns, 6.2
     bottom, top = 0.6, 0.95
     width, whole = left + sheet + 0.15 + chart + 0.2, bottom + height + top
-    figure = Figure(figsize=(width, whole))
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width, whole), dpi=DPI, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
     faces = figure.add_axes((left / width, bottom / whole, sheet / width, height / whole))
-    faces.imshow(_sheet(report), cmap="gray", vmin=0, vmax=255, extent=(0, columns, rows, 0), aspect="auto")
+    faces.imshow(
+        _sheet(report),
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(0, columns, rows, 0),
+        aspect="auto",
+        interpolation="nearest",
+    )
     names = [kind.title + (" *" if kind.held_out else "") for kind in report.kinds]
     faces.set_yticks(np.arange(rows) + 0.5, ["clean", *names], fontsize=9)
     strengths = ["mild", "clear", "strong"] * len(EXAMPLES)
@@ -77,8 +88,11 @@ def draw(report: RobustnessReport, path: Path) -> None:
     note = "Points with 95 % intervals, pale to dark: mild, clear, strong; lines: clean. Examples are drawn faces"
     note += held_out
     figure.text(0.012, 1 - 0.53 / whole, note, fontsize=8.5, color="#444444", va="center")
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, facecolor="white", metadata={"Software": None})
+        # A palette halves the file: it holds greys and a few colours.
+        PIL.Image.fromarray(pixels).quantize(256).save(temporary, optimize=True)
 
 
 def _sheet(report: RobustnessReport) -> Image:

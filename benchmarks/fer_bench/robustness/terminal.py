@@ -33,23 +33,31 @@ def print_robustness(report: RobustnessReport, out: Console) -> None:
         out: where to.
     """
     for model in report.models:
+        title = f"{model.name}: accuracy in % (±95 %) on {report.data}, {report.split}, n = {report.n_images:,}"
+        out.print(Text(title, style="bold"), soft_wrap=True)
         out.print(_model_table(report, model))
         out.print(Text("\n".join(_model_lines(report, model)) + "\n"), soft_wrap=True)
     for pair in report.pairs:
+        title = f"{pair.second} against {pair.first}: points of accuracy gained (±95 %, paired)"
+        out.print(Text(title, style="bold"), soft_wrap=True)
         out.print(_pair_table(report, pair))
         out.print(Text("\n".join(_pair_lines(pair)) + "\n"), soft_wrap=True)
 
 
 def _model_table(report: RobustnessReport, model: ModelEntry) -> Table:
-    table = _table(f"{model.name}: accuracy in % on {report.data}, {report.split}, n = {report.n_images:,} (±95 %)")
+    table = _table()
     for heading in (*STRENGTH_HEADINGS, "mean"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("ECE", justify="right", no_wrap=True)
-    table.add_row("clean", "", _percent(model.clean), "", "", "", _error([model.clean]))
+    has_error = model.clean.expected_calibration_error is not None
+    if has_error:
+        table.add_column("ECE", justify="right", no_wrap=True)
+    table.add_row("clean", "", _percent(model.clean), "", "", "", *([_error([model.clean])] if has_error else []))
     for kind in report.kinds:
         answers = [answer for answer in model.answers if answer.kind == kind.name]
         mean = sum(answer.accuracy for answer in answers) / len(answers)
-        table.add_row(*_kind(kind), *map(_percent, answers), f"{100 * mean:.1f}", _error(answers))
+        table.add_row(
+            *_kind(kind), *map(_percent, answers), f"{100 * mean:.1f}", *([_error(answers)] if has_error else [])
+        )
     return table
 
 
@@ -70,7 +78,7 @@ def _model_lines(report: RobustnessReport, model: ModelEntry) -> list[str]:
 
 
 def _pair_table(report: RobustnessReport, pair: PairEntry) -> Table:
-    table = _table(f"{pair.second} against {pair.first}: points of accuracy gained (±95 %, paired)")
+    table = _table()
     for heading in (*STRENGTH_HEADINGS, "mean"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("agree", justify="right", no_wrap=True)
@@ -92,8 +100,8 @@ def _pair_lines(pair: PairEntry) -> list[str]:
     return lines
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+def _table() -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("disturbance", no_wrap=True)
     table.add_column("strengths", no_wrap=True)
     return table
