@@ -166,7 +166,7 @@ def robustness_parser() -> CommandParser:
         prog="fer-bench robustness",
         description="Accuracy of models on disturbed faces: noise, blur, compression, light, position, hidden parts, "
         "each at three strengths. Every model gets the same faces, and every run the same disturbances.",
-        epilog="On two CPUs all kinds over the 3,589 faces of PublicTest take minutes; --limit takes fewer.",
+        epilog="All kinds over the 3,589 faces of PublicTest take minutes on two CPUs; --limit takes fewer.",
     )
     p.add_verbosity()
     p.add_argument(
@@ -187,6 +187,7 @@ def robustness_parser() -> CommandParser:
     p.add_argument("--list", action="store_true", help="print the kinds with their strengths and formulas, and exit")
     p.add_argument("--seed", type=whole(), default=0, help="another seed, other disturbances (default: 0)")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    p.add_argument("--markdown", type=Path, metavar="F", help="write the table as Markdown, for a model card")
     p.add_argument("--picture", type=Path, metavar="F.png", help="draw example faces and a chart (needs Matplotlib)")
     return p
 
@@ -216,6 +217,7 @@ def robustness_request(options: argparse.Namespace) -> RobustnessRequest:
         kinds=tuple(options.kind),
         seed=options.seed,
         json=options.json,
+        markdown=options.markdown,
         picture=options.picture,
     )
 

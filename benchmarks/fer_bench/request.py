@@ -107,5 +107,7 @@ class RobustnessRequest:
     """Of the disturbances, and of synthetic faces."""
     json: Path | None = None
     """Where the report goes as JSON."""
+    markdown: Path | None = None
+    """Where the table goes as Markdown."""
     picture: Path | None = None
     """Where the picture goes, as PNG."""

@@ -16,6 +16,7 @@ from fer_bench.intervals import wilson_interval
 from fer_bench.measure.accuracy import load_faces
 from fer_bench.request import RobustnessRequest
 from fer_bench.robustness.evaluate import chosen_faces, disturbed, measure_robustness
+from fer_bench.robustness.markdown import markdown
 from fer_bench.robustness.schema import Answer, RobustnessReport
 from fer_bench.robustness.summary import Case, Judged, model_entry, pair_entry
 from fer_edge.labels import EMOTIONS
@@ -25,7 +26,8 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import paired_drop
 from fer_train.synthetic.folder import write_synthetic
 
-MODEL = Path(__file__).parents[2] / "models/fer_int8.tflite"
+CHECKOUT = Path(__file__).parents[2]
+MODEL = CHECKOUT / "models/fer_int8.tflite"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,8 @@ def test_two_models_with_json_and_picture(
     record, picture = tmp_path / "new/r.json", tmp_path / "p.png"
     models = ["--model", str(tiny_onnx), "--model", str(slower_onnx), "--data", str(data)]
     kinds = ["--kind", "noise", "--kind", "glare", "--kind", "hidden"]
-    assert run(*models, *kinds, "--limit", "30", "--json", str(record), "--picture", str(picture)) == 0
+    files = ["--json", str(record), "--markdown", str(tmp_path / "m.md"), "--picture", str(picture)]
+    assert run(*models, *kinds, "--limit", "30", *files) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 100
     assert "slower.onnx against tiny.onnx" in shown
@@ -61,6 +64,7 @@ def test_two_models_with_json_and_picture(
     assert set(content) == {field.name for field in fields(RobustnessReport)}
     assert [kind["name"] for kind in content["kinds"]] == ["noise", "glare", "hidden"]
     assert (content["n_images"], content["split"], content["data"]) == (30, "validation", "data")
+    assert (tmp_path / "m.md").read_text() == markdown(content)
     tiny, slower = content["models"]
     assert set(tiny["clean"]) == {field.name for field in fields(Answer)}
     assert [(answer["kind"], answer["strength"]) for answer in tiny["answers"]] == [
@@ -128,6 +132,21 @@ def test_the_shipped_model_loses_most_by_noise(data: Path, tmp_path: Path) -> No
     assert len(model["sha256"]) == 64
     assert model["mean_held_out"] is None
     assert model["mean_others"] == model["mean"]
+
+
+def test_the_model_card_has_the_table_of_the_committed_result() -> None:
+    card = (CHECKOUT / "models/README.md").read_text(encoding="utf-8")
+    (path,) = (CHECKOUT / "benchmarks/results").glob("robustness_publictest_*.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert markdown(content) in card
+    assert path.with_suffix(".png").name in card and path.with_suffix(".png").is_file()
+    manifest = json.loads((CHECKOUT / "models/manifest.json").read_text(encoding="utf-8"))
+    (model,) = content["models"]
+    assert model["sha256"] == manifest["models"]["fer_int8.tflite"]["sha256"], "measure the new model: see the card"
+    # The table says what it was made with; another one needs another measurement.
+    there = {kind["name"]: (kind["amounts"], kind["unit"], kind["held_out"]) for kind in content["kinds"]}
+    assert there == {name: (list(kind.amounts), kind.unit, kind.held_out) for name, kind in KINDS.items()}
+    assert (content["n_images"], content["split"], content["seed"]) == (3589, "validation", 0)
 
 
 def judged(name: str, right: list[list[bool]], has_probabilities: bool = True) -> Judged:

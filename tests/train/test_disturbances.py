@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from fer_edge.errors import InputError, UsageError
-from fer_train.disturbances import HELD_OUT, KINDS, STRENGTHS, disturb, disturb_faces, generator
+from fer_train.disturbances import FOR_TRAINING, HELD_OUT, KINDS, STRENGTHS, disturb, disturb_faces, generator
 from fer_train.disturbances.arithmetic import area_mean, convolve, sample, transform_quantized
 from fer_train.synthetic.faces import synthetic_split
 
@@ -67,6 +67,7 @@ def digest(name: str) -> str:
 def test_there_are_at_least_twelve_kinds_and_four_are_held_out_of_training() -> None:
     assert len(KINDS) >= 12
     assert HELD_OUT == ("shot_noise", "motion", "h264", "glare")
+    assert {*FOR_TRAINING} == {*KINDS} - {*HELD_OUT}
     assert all(kind.name == name and len(kind.amounts) == 3 for name, kind in KINDS.items())
     assert all("." in (kind.formula.__doc__ or "") for kind in KINDS.values())
 

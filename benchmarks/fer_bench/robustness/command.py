@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 from collections.abc import Sequence
@@ -30,8 +31,8 @@ def robustness_main(request: RobustnessRequest, command: Sequence[str]) -> int:
     Raises:
         FerError: a model, a data set or an option that cannot be used, or a package that is missing.
     """
-    check_writable(request.json)
-    check_writable(request.picture)
+    for path in (request.json, request.markdown, request.picture):
+        check_writable(path)
     require_rich()
     if request.picture:
         from fer_bench.robustness.picture import require_matplotlib
@@ -40,12 +41,16 @@ def robustness_main(request: RobustnessRequest, command: Sequence[str]) -> int:
     with progress_bar() as on_progress:
         report = measure_robustness(request, command, on_progress)
     from fer_bench.report.terminal import console
+    from fer_bench.robustness.markdown import markdown
     from fer_bench.robustness.terminal import print_robustness
 
     print_robustness(report, console())
     if request.json:
         write_text(request.json, report.as_json())
         LOG.info("wrote %s", request.json)
+    if request.markdown:
+        write_text(request.markdown, markdown(dataclasses.asdict(report)))
+        LOG.info("wrote %s", request.markdown)
     if request.picture:
         from fer_bench.robustness.picture import draw
 

@@ -9,6 +9,15 @@ For the robustness benchmark (``fer-bench robustness``) and for training. Everyt
 (48, 48)
 """
 
-from fer_train.disturbances.kinds import HELD_OUT, KINDS, STRENGTHS, Kind, disturb, disturb_faces, generator
+from fer_train.disturbances.kinds import (
+    FOR_TRAINING,
+    HELD_OUT,
+    KINDS,
+    STRENGTHS,
+    Kind,
+    disturb,
+    disturb_faces,
+    generator,
+)
 
-__all__ = ["HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
+__all__ = ["FOR_TRAINING", "HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
