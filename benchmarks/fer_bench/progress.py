@@ -157,7 +157,7 @@ def progress_bar() -> Iterator[OnFraction]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=shown, refresh_per_second=2, transient=True) as bar:
         task = bar.add_task("", total=1.0)

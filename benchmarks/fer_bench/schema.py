@@ -187,7 +187,7 @@ class Result:
     share_of_cpu: float | None
     """CPU time over wall time while timed; below 1 at one thread the process did not always run."""
     throughput_fps: float
-    """Inferences a second, one after the other, at ``threads`` threads: timed runs over timed seconds."""
+    """Inferences per second, one after the other, at ``threads`` threads: timed runs over timed seconds."""
     predict_p50_ms: float
     """Median of ``Classifier.predict`` on one face: conversion to the input, inference, dequantisation."""
     import_ms: float
@@ -252,7 +252,7 @@ class OperatorProfile:
 
     @property
     def rate_gmac_per_s(self) -> float | None:
-        """Multiply-accumulates a nanosecond; None without any."""
+        """Multiply-accumulates per nanosecond; None without any."""
         return self.n_macs / self.time_us / 1000 if self.n_macs and self.time_us else None
 
 
@@ -333,7 +333,7 @@ class EndToEnd:
     throughput_each_fps: list[float]
     """Of each repeat."""
     stage_ms: dict[str, float]
-    """Mean time a frame of each stage, waiting left out; the stages run side by side."""
+    """Mean time per frame of each stage, waiting left out; the stages run side by side."""
     age_ms: AgeMs | None
     """At the source's own pace, as from a camera; None for a source without one."""
     n_dropped: int | None
@@ -351,8 +351,8 @@ class EndToEnd:
     sha256: str | None = None
     """Of the model file; None in files of older versions."""
     detector_engine: str | None = None
-    """What computed the face detector: ``litert`` or ``opencv``; None for one without a choice (Haar), and in files of
-    older versions."""
+    """What computed the face detector, such as ``litert`` or ``opencv``; None for one without a choice (Haar), and in
+    files of older versions."""
 
     @property
     def faces_by(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
-from fer_edge.errors import MissingDependencyError, ModelError, UsageError
+from fer_edge.errors import DataError, MissingDependencyError, ModelError, UsageError
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
 from fer_export.log import LOG
 from fer_train.html import require_jinja
+from fer_train.terminal import progress_bar
 from fer_train.wording import counted
 
 if TYPE_CHECKING:
-    from fer_export.request import ExportRequest, ExportResult
+    from fer_export.check.gate import Verdict
+    from fer_export.request import ExportRequest, ExportResult, Steps
     from fer_train.data.dataset import Split
 
 __all__ = ["PROG", "main"]
@@ -30,7 +33,14 @@ _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """``fer-export``.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
     with quiet_native_libraries():  # TensorFlow, LiteRT and ONNX Runtime write pages that no user can act on
         return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
 
@@ -118,9 +128,14 @@ def _add_limits(parser: CommandParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if not args.int8:
         raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
+    from fer_export.convert.class_order import class_order
+
     weights = _weights(args)
+    order = class_order(args.labels)
     if args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out {args.out} is a file; expected a folder")
+    if args.data is not None and not args.data.exists():
+        raise DataError(f"--data {args.data} does not exist; expected a folder, a zip or fer2013.csv")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
     try:
         from rich.console import Console
@@ -128,19 +143,18 @@ def _run(args: argparse.Namespace) -> int:
         raise MissingDependencyError.for_extra("rich", "export") from error
     require_jinja()
     console = Console(highlight=False, markup=False, force_jupyter=False)  # plain text in a notebook too
-    request = _request(args, weights, console)
-    from fer_export.export import export
+    request = _request(args, weights, order)
+    from fer_export.export import export_models
     from fer_export.request import GateFailedError
 
     try:
-        with _progress(console) as steps:
-            result = export(request, steps)
+        with _progress() as steps:
+            result = export_models(request, steps)
     except GateFailedError as error:
         _print_table(console, "Models (not written)", error.report.rows)
         if error.report.coral_rows:
             _print_table(console, "Edge TPU", error.report.coral_rows)
-        for line in error.report.verdict.remarks:
-            console.print(f"note: {line}", soft_wrap=True)
+        _report_remarks(error.report.verdict)
         raise
     _print_result(console, request, result)
     return 0
@@ -161,9 +175,8 @@ def _weights(args: argparse.Namespace) -> Path:
     )
 
 
-def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportRequest:
+def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) -> ExportRequest:
     from fer_export.check.gate import Limits
-    from fer_export.convert.class_order import class_order
     from fer_export.convert.representative_faces import synthetic_representatives
     from fer_export.request import ExportRequest
     from fer_train.synthetic.faces import judging_split
@@ -180,7 +193,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
         "with_coral": args.coral,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
-        "order": class_order(args.labels),
+        "order": order,
         "allow_chance": args.allow_chance,
         "threads": args.threads,
     }
@@ -190,7 +203,7 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
             "accuracy on people needs a data set such as FER-2013"
         )
         return ExportRequest(split=judging_split(), representatives=synthetic_representatives(), **common)
-    split, train, fingerprint = _load(args.data, args.split, console)
+    split, train, fingerprint = _load(args.data, args.split)
     if train is None:
         LOG.warning("the data has no train split: post-training quantisation would calibrate on synthetic faces")
         train = synthetic_representatives()
@@ -199,30 +212,29 @@ def _request(args: argparse.Namespace, weights: Path, console: Any) -> ExportReq
     )
 
 
-def _load(data: Path, split: str, console: Any) -> tuple[Split, Split | None, str]:
-    from rich.progress import Progress
-
+def _load(data: Path, split: str) -> tuple[Split, Split | None, str]:
     from fer_train.data.dataset import load_dataset
 
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading data", total=None)
-        dataset = load_dataset(data, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+    with progress_bar("reading data") if LOG.isEnabledFor(logging.INFO) else contextlib.nullcontext() as on_progress:
+        dataset = load_dataset(data, on_progress=on_progress)
     for line in dataset.notes:
-        console.print(f"note: {line}", soft_wrap=True)
+        LOG.info("note: %s", line)
     if dataset.skipped:
         name, reason = dataset.skipped[0]
-        LOG.warning(
-            f"{counted(len(dataset.skipped), 'unreadable file')} of {data} skipped, the first: {name}: {reason}"
-        )
+        unreadable = counted(len(dataset.skipped), "unreadable file")
+        LOG.warning("%s of %s skipped, the first: %s: %s", unreadable, data, name, reason)
     return dataset.split(split), dataset.splits.get("train"), dataset.fingerprint
 
 
 @contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Any]:
+def _progress() -> Iterator[Steps]:
+    """A bar on standard error, or a notice per step where that is not a terminal; nothing with ``--quiet``."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from fer_export.request import Steps
 
+    shown = Console(stderr=True, force_jupyter=False)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -230,13 +242,14 @@ def _progress(console: Any) -> Iterator[Any]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = not shown.is_terminal or not LOG.isEnabledFor(logging.INFO)
+    with Progress(*columns, console=shown, transient=True, disable=hidden) as progress:
         task = progress.add_task("starting", total=None)
 
         class Bar(Steps):
             def begin(self, name: str, total: int | None = None) -> None:
                 progress.reset(task, description=name, total=total)
-                if not console.is_terminal:
+                if not shown.is_terminal:
                     LOG.info(name)
 
             def advance(self, done: int) -> None:
@@ -245,14 +258,18 @@ def _progress(console: Any) -> Iterator[Any]:
         yield Bar()
 
 
+def _report_remarks(verdict: Verdict) -> None:
+    for line in verdict.remarks:
+        LOG.warning(line)
+
+
 def _print_result(console: Any, request: ExportRequest, result: ExportResult) -> None:
     what = f"{request.data}, split {request.split.name}, {counted(len(request.split), 'image')}"
     _print_table(console, f"Models on {what}", result.rows)
     if result.coral_rows:
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
-    for line in result.verdict.remarks:
-        console.print(f"note: {line}", soft_wrap=True)
+    _report_remarks(result.verdict)
     console.print(
         f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
     )

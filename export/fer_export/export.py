@@ -32,6 +32,7 @@ from fer_export.describe import manifest, report
 from fer_export.describe.golden_vectors import write_golden
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_export.judge import plausible, verdict_on_files, way_on
+from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, GateFailedError, GateReport, Steps
 from fer_export.tflite_file import read_tflite
 from fer_train.evaluation.evaluate import CALIBRATION_BINS, Evaluation, evaluate
@@ -39,17 +40,29 @@ from fer_train.evaluation.temperature import describe
 from fer_train.runs.trained import Trained
 from fer_train.wording import counted
 
-__all__ = ["export"]
+__all__ = ["export_models"]
 
 
-def export(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
+def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportResult:
     """Export and write all files, or raise and write none.
 
-    Raises :class:`GateFailedError` with every failure; :class:`ModelError` for weights that cannot be used.
+    Args:
+        request: what to export, how to judge it, where to put it.
+        steps: is called as each step begins and advances; None reports to nobody.
+
+    Returns:
+        The finished export.
+
+    Raises:
+        GateFailedError: the models are not good enough; every failure is named.
+        ModelError: weights that cannot be used.
+        CheckFailedError: a written file does not repeat its golden vectors.
+        MissingDependencyError: a package for the conversion is not installed.
     """
     steps = steps or Steps()
     steps.begin("loading weights")
     trained = load_weights(request.weights, request.input_range, request.order)
+    LOG.debug("%s: %s, input %d pixels", request.origin, type(trained).__name__, trained.input_size)
     networks = build_networks(
         trained,
         lambda size: representative_faces(request.representatives, size),
@@ -159,7 +172,8 @@ def _layers(networks: Networks, sample: npt.NDArray[np.uint8]) -> list[LayerErro
         return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
     try:
         return layer_errors(networks.files[INT8_TFLITE], networks.files[FLOAT_TFLITE], sample)
-    except Exception:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+    except Exception as error:  # onnx and ONNX Runtime have exceptions of their own; the table is a help, not a check
+        LOG.debug("no errors by layer: %s", error)
         return []
 
 

@@ -40,7 +40,15 @@ _LIKELY: Final[str] = (
 
 
 def way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
-    """Advice after a refusal: train longer, or the options that accept the loss; empty where neither would help."""
+    """Advice after a refusal: train longer, or the options that accept the loss.
+
+    Args:
+        request: what was exported.
+        comparisons: with the float model, by file name.
+
+    Returns:
+        A sentence; empty where neither would help.
+    """
     quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
     options = accepting_options(quantized, request.limits, labelled=request.labelled)
     if not options:
@@ -52,7 +60,17 @@ def way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
 
 
 def plausible(request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps) -> Verdict:
-    """Whether the network itself knows anything, and how its inputs and outputs fit the data."""
+    """Whether the network itself knows anything, and how its inputs and outputs fit the data.
+
+    Args:
+        request: what is exported.
+        trained: the weights.
+        reference: evaluation of the float model.
+        steps: is called as a step begins.
+
+    Returns:
+        Failures and remarks.
+    """
     if request.allow_chance:
         return Verdict((), ())
     if not request.labelled:
@@ -95,7 +113,20 @@ def verdict_on_files(
     *,
     foreign: bool,
 ) -> Verdict:
-    """Limits of the gate on all four files, and remarks on what will be slow here."""
+    """Limits of the gate on all four files, and remarks on what will be slow here.
+
+    Args:
+        request: what is exported.
+        comparisons: with the float model, by file name.
+        twin: INT8 ONNX against INT8 TFLite.
+        operators: of the INT8 ONNX file after optimisation, counted.
+        onnx_quantiser: why ONNX Runtime's own quantiser made the INT8 ONNX file; None where it did not.
+        checked: what the Edge TPU compiler will make of the INT8 TFLite file; None when that was not asked for.
+        foreign: whether the model comes from elsewhere.
+
+    Returns:
+        Failures and remarks.
+    """
     limits, labelled = request.limits, request.labelled
     verdicts = [
         check_quantized(INT8_TFLITE, comparisons[INT8_TFLITE], limits, labelled=labelled),
@@ -117,7 +148,7 @@ def _onnx_verdict(
 ) -> Verdict:
     """Whether the INT8 ONNX file is the network of the INT8 TFLite file, which only our own networks must be.
 
-    Operators of other people's networks are rounded otherwise by ONNX Runtime; their file is judged by itself.
+    ONNX Runtime rounds operators of networks from elsewhere differently; their file is judged by itself.
     """
     if onnx_quantiser is None:
         verdict = check_same_network(INT8_ONNX, twin, limits, labelled=labelled)

@@ -25,7 +25,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
-from fer_export.export import export
+from fer_export.export import export_models
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, Steps
@@ -56,7 +56,14 @@ class _Announced(Steps):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Pack, export, check and copy; returns the exit code of the contract."""
+    """Pack, export, check and copy.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
 
     def body() -> int:
         parser = CommandParser(prog=PROG, description=__doc__)
@@ -77,14 +84,14 @@ def release(run: Path, data: Path, split: str, destination: Path) -> None:
     """Write weights, INT8 models, golden vectors, manifest, report and figures of a run, all or none.
 
     Args:
-        run: Folder of a finished run.
-        data: Data set to judge on; its train split calibrates where the run has no QAT network.
-        split: The split to judge on.
-        destination: Folder that is filled; other files in it stay.
+        run: folder of a finished run.
+        data: data set to judge on; its train split calibrates where the run has no QAT network.
+        split: the split to judge on.
+        destination: folder that is filled; other files in it stay.
 
     Raises:
-        GateFailedError: When the exported models are not good enough.
-        ModelError: For a run that cannot be packed or drawn.
+        GateFailedError: the exported models are not good enough.
+        ModelError: a run that cannot be packed or drawn.
     """
     chain = ancestry(run)  # may begin with what is in the destination
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
@@ -113,7 +120,7 @@ def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
         data_fingerprint=dataset.fingerprint,
         threads=min(4, usable_cpus()),
     )
-    return export(request, _Announced())
+    return export_models(request, _Announced())
 
 
 def _write_records(chain: list[Path], result: ExportResult, folder: Path) -> None:
@@ -137,7 +144,16 @@ def _write_records(chain: list[Path], result: ExportResult, folder: Path) -> Non
 
 
 def draw_overview(curve: Path, confusion: Path, path: Path) -> None:
-    """Accuracy by epoch and the confusion matrix side by side, for the front page."""
+    """Accuracy by epoch and the confusion matrix side by side, for the front page.
+
+    Args:
+        curve: picture of the accuracy by epoch.
+        confusion: picture of the confusion matrix.
+        path: of the new picture.
+
+    Raises:
+        ModelError: a picture is missing, or the new one cannot be written.
+    """
     left, right = cv2.imread(str(curve)), cv2.imread(str(confusion))
     if left is None or right is None:
         raise ModelError(f"{curve} or {confusion} is not a picture; has the run finished?")

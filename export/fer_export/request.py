@@ -24,7 +24,9 @@ class ExportRequest:
     """What to export, how to judge it, where to put it."""
 
     weights: Path
+    """A run folder of fer-train, a folder with weights, or a Keras model."""
     out: Path
+    """Folder to write to."""
     split: Split
     """The faces to judge on; synthetic ones carry the name ``synthetic``."""
     representatives: Split
@@ -32,10 +34,15 @@ class ExportRequest:
     data: str = "synthetic faces"
     """What the faces are, for the reports."""
     data_fingerprint: str | None = None
+    """Checksum of the data set, for the manifest; None for synthetic faces."""
     limits: Limits = field(default_factory=Limits)
+    """What the gate demands."""
     onnx_target: OnnxTarget = "x86"
+    """``x86`` for unsigned activations of the INT8 ONNX file, ``arm`` for signed ones."""
     with_coral: bool = False
+    """Whether the rules of the Edge TPU are checked, and its compiler is run where it is installed."""
     force_ptq: bool = False
+    """Whether INT8 is quantised after training even where there is a QAT network."""
     input_range: str = "ours"
     """For a model from elsewhere: what it was trained on, a key of ``keras_model.INPUT_RANGES``."""
     order: tuple[int, ...] = ORDERS[OWN_ORDER]
@@ -43,6 +50,7 @@ class ExportRequest:
     allow_chance: bool = False
     """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1
+    """CPU threads of the runtimes."""
     weights_name: str | None = None
     """What reports call the weights, instead of their path."""
 
@@ -62,11 +70,15 @@ class ExportResult:
     """A finished export; ``files`` lie in the output folder."""
 
     files: tuple[Path, ...]
+    """What was written, the manifest last."""
     rows: list[list[str]]
     """Table of the four models, header first."""
     verdict: Verdict
+    """Of the gate: passed, perhaps with remarks."""
     coral_rows: list[list[str]] | None
+    """Table of the Edge TPU's operators, header first; None when it was not asked for."""
     coral_summary: str
+    """One line on the Edge TPU; empty when it was not asked for."""
     evaluations: dict[str, Evaluation]
     """Of every model file on the split that was judged on."""
 
@@ -76,14 +88,21 @@ class GateReport:
     """What a failed gate found; carried by :class:`GateFailedError`."""
 
     rows: list[list[str]]
+    """Table of the four models, header first."""
     verdict: Verdict
+    """What failed, and remarks."""
     coral_rows: list[list[str]] | None
+    """Table of the Edge TPU's operators, header first; None when it was not asked for."""
     way_on: str = ""
     """What the user can do about it, a sentence."""
 
 
 class GateFailedError(CheckFailedError):
-    """The models are not good enough; nothing was written. ``report`` holds table and failures."""
+    """The models are not good enough; nothing was written. ``report`` holds table and failures.
+
+    Args:
+        found: what failed.
+    """
 
     def __init__(self, found: GateReport) -> None:
         self.report = found
@@ -95,7 +114,16 @@ class Steps:
     """Progress: :meth:`begin` names a step, :meth:`advance` counts within it. This one is silent."""
 
     def begin(self, name: str, total: int | None = None) -> None:
-        """A step starts; ``total`` is its length where it can be counted."""
+        """A step starts.
+
+        Args:
+            name: of the step.
+            total: its length where it can be counted, else None.
+        """
 
     def advance(self, done: int) -> None:
-        """``done`` of the running step's total is finished."""
+        """The running step has come further.
+
+        Args:
+            done: of its total.
+        """

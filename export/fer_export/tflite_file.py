@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import MissingDependencyError, ModelError
 
 __all__ = ["FILE_IDENTIFIER", "Operator", "TFLiteModel", "Tensor", "read_tflite"]
@@ -46,15 +47,21 @@ class Tensor:
     """
 
     index: int
+    """Place in the model's list of tensors."""
     name: str
+    """As the converter gave it."""
     shape: tuple[int, ...]
+    """Sizes of the axes; NHWC for images."""
     shape_signature: tuple[int, ...]
     """Like ``shape``, with -1 for an axis whose size the file leaves open."""
     type_name: str
     """The schema's name: ``INT8``, ``FLOAT32``, ``INT4``, ..."""
-    scales: npt.NDArray[np.float32]
+    scales: FloatArray
+    """``(0,)``, ``(1,)`` or ``(channels,)`` float32."""
     zero_points: npt.NDArray[np.int64]
+    """The same length, int64."""
     channel_axis: int
+    """Axis that several scales belong to."""
     data: bytes | None
     """Content of a constant in C order, None for a computed tensor."""
 
@@ -65,7 +72,7 @@ class Tensor:
 
     @property
     def is_per_channel(self) -> bool:
-        """Whether the file has one scale a channel (also when there is one channel only, it does not)."""
+        """Whether the file has one scale per channel (also when there is one channel only, it does not)."""
         return len(self.scales) > 1
 
     @property
@@ -75,7 +82,11 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The numpy type of the elements. Raises :class:`ModelError` for types that numpy lacks (INT4, STRING)."""
+        """The numpy type of the elements.
+
+        Raises:
+            ModelError: a type that numpy lacks (INT4, STRING).
+        """
         try:
             return np.dtype(_DTYPES[self.type_name])
         except KeyError:
@@ -83,14 +94,22 @@ class Tensor:
 
     @property
     def scale(self) -> float:
-        """The one scale of a per-tensor quantised tensor. Raises :class:`ModelError` for any other."""
+        """The one scale of a per-tensor quantised tensor.
+
+        Raises:
+            ModelError: it has none, or several.
+        """
         if len(self.scales) != 1:
             raise ModelError(f"tensor {self.name} has {len(self.scales)} scales, expected one")
         return float(self.scales[0])
 
     @property
     def zero_point(self) -> int:
-        """The one zero point of a per-tensor quantised tensor. Raises :class:`ModelError` for any other."""
+        """The one zero point of a per-tensor quantised tensor.
+
+        Raises:
+            ModelError: it has none, or several.
+        """
         if len(self.zero_points) != 1:
             raise ModelError(f"tensor {self.name} has {len(self.zero_points)} zero points, expected one")
         return int(self.zero_points[0])
@@ -105,7 +124,14 @@ class Tensor:
         return values.reshape(self.shape)
 
     def array(self) -> npt.NDArray[Any]:
-        """Content of a constant, shaped, read-only. Raises :class:`ModelError` for a computed tensor."""
+        """Content of a constant.
+
+        Returns:
+            Shaped, read-only.
+
+        Raises:
+            ModelError: the tensor is computed by the network.
+        """
         return self._array
 
 
@@ -114,12 +140,17 @@ class Operator:
     """One step of the network; ``inputs`` holds tensor indices, -1 for an optional input that is absent."""
 
     index: int
+    """Place in run order."""
     name: str
     """``CONV_2D``, ``ADD``, ...; for a custom operator its own name, such as ``edgetpu-custom-op``."""
     version: int
+    """Of the operator, as the file says."""
     is_custom: bool
+    """Whether it is not one of TFLite's own."""
     inputs: tuple[int, ...]
+    """Indices of tensors, -1 for an optional input that is absent."""
     outputs: tuple[int, ...]
+    """Indices of tensors."""
     options: dict[str, Any]
     """The schema's option fields in camelCase (``strideW``, ``padding``, ``fusedActivationFunction``, ...)."""
 
@@ -140,13 +171,21 @@ class TFLiteModel:
     """A parsed ``.tflite`` file with one subgraph (further ones are counted only)."""
 
     source: str
+    """Path of the file, or ``model`` for bytes."""
     n_bytes: int
+    """Size of the file."""
     description: str
+    """As the converter wrote it."""
     subgraphs: int
+    """How many the file holds; the first is parsed."""
     tensors: tuple[Tensor, ...]
+    """All, by index."""
     operators: tuple[Operator, ...]
+    """In run order."""
     inputs: tuple[int, ...]
+    """Indices of tensors."""
     outputs: tuple[int, ...]
+    """Indices of tensors."""
 
     @property
     def operator_counts(self) -> dict[tuple[str, int], int]:
@@ -160,19 +199,40 @@ class TFLiteModel:
         return sum(len(self.tensors[i].data or b"") for i in used)
 
     def producer(self, tensor: int) -> Operator | None:
-        """The operator that computes ``tensor``, None for an input or a constant."""
+        """The operator that computes a tensor.
+
+        Args:
+            tensor: its index.
+
+        Returns:
+            The operator; None for an input or a constant.
+        """
         return next((op for op in self.operators if tensor in op.outputs), None)
 
     def consumers(self, tensor: int) -> list[Operator]:
-        """The operators that read ``tensor``."""
+        """The operators that read a tensor.
+
+        Args:
+            tensor: its index.
+
+        Returns:
+            In run order.
+        """
         return [op for op in self.operators if tensor in op.inputs]
 
 
 def read_tflite(model: bytes | str | os.PathLike[str]) -> TFLiteModel:
     """Parse a ``.tflite`` file, or its content.
 
-    Raises :class:`ModelError` for a file that is missing, truncated or something else;
-    :class:`MissingDependencyError` without ai-edge-litert.
+    Args:
+        model: path, or bytes.
+
+    Returns:
+        The network.
+
+    Raises:
+        ModelError: a file that is missing, truncated or something else.
+        MissingDependencyError: ai-edge-litert is not installed.
     """
     if isinstance(model, bytes):
         content, source = model, "model"
@@ -234,7 +294,7 @@ def _tensor(index: int, raw: Any, buffers: list[Any], content: bytes) -> Tensor:
     data: bytes | None = None
     if buffer.data is not None and len(buffer.data) > 0:
         data = np.asarray(buffer.data, dtype=np.uint8).tobytes()
-    elif buffer.offset > 1:  # files over 2 GB, and newer writers, keep constants behind the flatbuffer
+    elif buffer.offset > 1:  # files over 2 GB, and newer writers, keep constants after the flatbuffer
         data = content[buffer.offset : buffer.offset + buffer.size]
     return Tensor(
         index=index,

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.benchmarks.report_examples import CONDITIONS, a_report, a_result
 
+import fer_bench
 from fer_bench.cli import main
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.latency import Series
 from fer_bench.measure.measurement import verify_contenders
 from fer_bench.measure.worker_client import Contender, Opened
+from fer_bench.options import compare_parser, demo_parser, measure_parser
 from fer_bench.report.html_page import page
+from fer_bench.report.terminal import console, print_report
 from fer_bench.report_file import parse_report, read_report
+from fer_edge.command import CommandParser
 from fer_edge.verification.replay import StageResult, VerifyReport
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]
@@ -162,6 +168,50 @@ def test_mistakes_are_answered_in_a_line_or_two(
     assert 1 <= len(error.splitlines()) <= 2
 
 
+@pytest.mark.parametrize(("option", "notices"), [("--quiet", 0), ("--verbose", 5)])
+def test_notices_have_levels_and_results_have_none(
+    option: str, notices: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--model", "x@fake", *QUICK, "--no-accuracy", option]) == 0
+    out, shown = capsys.readouterr()
+    assert "Latency, 1 thread" in out and "measuring" not in out
+    assert len(shown.splitlines()) >= notices if notices else shown == ""
+    assert ("warm after" in shown and "fer_bench.measure.worker_process" in shown) == (notices > 0)
+
+
+@pytest.mark.parametrize("parser", [measure_parser, compare_parser, demo_parser])
+def test_every_subcommand_has_levels(parser: Callable[[], CommandParser]) -> None:
+    assert {"--quiet", "--verbose"} <= set(parser()._option_string_actions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--model", "missing.tflite"], 2, "no model file missing.tflite"),
+        (["--model", "x@fake", "--html", "/"], 2, "/ cannot be written: it is a folder"),
+        (["--model", "x@fake", "--end-to-end"], 2, "--end-to-end needs --source"),
+        (["compare", "missing.json", "missing.json"], 2, "missing.json"),
+        (["--model", "x@fake"], 3, "rich is not installed"),
+    ],
+)
+def test_without_rich_a_mistake_is_still_found_first(
+    arguments: list[str], code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main([*arguments, "--quiet"]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_measuring_from_python() -> None:
+    request = fer_bench.BenchRequest(models=("x@fake",), seconds=0.1, processes=1, accuracy=False)
+    report = fer_bench.measure_models(request)
+    assert [one.backend for one in report.results] == ["fake"]
+    assert (report.command, report.settings.seconds_per_model) == ([], 0.1)
+    assert parse_report(report.as_json(), "r.json") == report
+
+
 def series(name: str, p50_ms: float, precision: str, folder: Path, rounds: int = 25) -> Series:
     path = folder / name
     path.write_bytes(name.encode())
@@ -226,6 +276,13 @@ def test_a_noisy_machine_spoils_milliseconds_but_not_ratios(tmp_path: Path) -> N
 def test_names_on_the_page_are_escaped() -> None:
     text = page(a_report([a_result(model="<script>alert(1)</script>.tflite")]))
     assert "<script>" not in text
+
+
+def test_brackets_in_names_are_shown_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    report = a_report([a_result(model="a[b].tflite", valid=False, invalid_reasons=["too short: 2 [/runs]"])])
+    print_report(report, console())
+    shown = capsys.readouterr().out
+    assert shown.count("a[b].tflite") >= 3 and "[/runs]" in shown
 
 
 def test_the_page_of_a_valid_report_has_no_banner() -> None:

@@ -1,4 +1,4 @@
-"""Without a data set, export and benchmark judge models on the same drawn faces."""
+"""Without a data set, export and benchmark judge models on the same synthetic faces."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ import numpy as np
 
 from fer_bench.measure.accuracy import load_faces
 from fer_export.cli import _parser, _request
+from fer_export.convert.class_order import ORDERS, OWN_ORDER
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 
 
-class Silent:
-    """A console that nobody looks at."""
-
-    def print(self, *_: object, **__: object) -> None:
-        pass
-
-
 def test_export_and_benchmark_judge_on_the_same_faces() -> None:
-    request = _request(_parser().parse_args(["--int8"]), Path("models"), Silent())
+    request = _request(_parser().parse_args(["--int8"]), Path("models"), ORDERS[OWN_ORDER])
     faces = load_faces(None, "validation")
     assert faces.name == request.split.name == SYNTHETIC_SPLIT
     assert not request.labelled

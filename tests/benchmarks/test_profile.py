@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from rich.console import Console
 from tests.benchmarks.conftest import write_tiny_onnx
 from tests.benchmarks.report_examples import a_report, a_result
 
+from fer_bench.cli import main
+from fer_bench.measure.detector_profile import DetectorNetwork, detector_network, profile_detector
 from fer_bench.measure.operator_profile import cut_out_operators, profile_model, summarise_onnx, tflite_macs
 from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.report.operator_profile import print_profile, profile_section
-from fer_bench.report_file import parse_report
+from fer_bench.report_file import parse_report, read_report
 from fer_bench.schema import OperatorProfile, Profile
 from fer_edge.errors import InputError, ModelError
 from fer_edge.loading.model_files import find_model
@@ -152,3 +158,72 @@ def test_profiles_are_shown_and_stored() -> None:
     report = a_report([a_result()], profiles=[a_profile()])
     assert parse_report(report.as_json(), "r.json") == report
     assert math.isclose(sum(one.time_us for one in report.profiles[0].operators), 46.0)
+
+
+def made_yunet() -> bytes:
+    """YuNet with random weights, as the device writes it."""
+    from fer_edge.faces.yunet_tflite import write_yunet
+    from fer_edge.faces.yunet_weights import Pair, YuNetWeights
+
+    rng = np.random.default_rng(0)
+
+    def some(*shape: int) -> npt.NDArray[np.float32]:
+        return rng.normal(0, 0.1, shape).astype(np.float32)
+
+    def pair(before: int, after: int) -> Pair:
+        return Pair(some(after, before), some(after), some(3, 3, after), some(after))
+
+    widths = [16, 16, 16, 32, 32, *[64] * 10]
+    pairs = tuple(pair(before, after) for before, after in pairwise(widths))
+    return write_yunet(YuNetWeights(some(16, 3, 3, 3), some(16), pairs, (pair(64, 16), pair(64, 16), pair(64, 16))))
+
+
+def test_the_operators_of_the_face_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = SimpleNamespace(name="yunet", engine="litert", model_path=tmp_path)
+    monkeypatch.setattr("fer_bench.measure.detector_profile.open_detector", lambda name, model: network)
+    monkeypatch.setattr("fer_edge.faces.yunet_engines.yunet_tflite", lambda path: made_yunet())
+    path = tmp_path / "r.json"
+    options = ["--no-accuracy", "--seconds", "0.1", "--processes", "1", "--json", str(path)]
+    assert main(["--model", "x@fake", "--profile-detector", *options]) == 0
+    (profile,) = read_report(path).profiles
+    assert (profile.model, profile.backend, profile.threads) == ("yunet", "litert", 1)
+    stem = next(one for one in profile.operators if one.operator == "CONV_2D")
+    assert (stem.output_shape, stem.n_macs) == ([1, 96, 160, 16], 96 * 160 * 16 * 27)
+    assert len(profile.operators) == 46 and all(one.time_us > 0 for one in profile.operators)
+    assert "Where the time goes: yunet on litert" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("detector", "engine", "words"), [("haar", None, "haar"), ("yunet", "opencv", "yunet on opencv")]
+)
+def test_a_detector_that_is_no_network_on_litert_is_refused_at_once(
+    detector: str, engine: str | None, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = SimpleNamespace(name=detector, engine=engine, model_path="y.onnx")
+    monkeypatch.setattr("fer_bench.measure.detector_profile.open_detector", lambda name, model: found)
+    assert main(["--model", "x@fake", "--profile-detector", "--detector", detector, "--quiet"]) == 2
+    assert capsys.readouterr().err.strip().endswith(f"--profile-detector works on yunet on LiteRT, not on {words}")
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "title", "form"),
+    [("yunet", "litert", "yunet", ()), ("yunet", "litert-int8", "yunet-int8", ("int8",))],
+)
+def test_the_form_of_the_detector_s_network_is_that_which_it_runs(
+    name: str, engine: str, title: str, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(name=name, engine=engine, model_path="y.onnx")
+    monkeypatch.setattr("fer_bench.measure.detector_profile.open_detector", lambda name, model: found)
+    monkeypatch.setattr("fer_edge.faces.yunet_engines.yunet_tflite", lambda *given: repr(given).encode())
+    assert detector_network(name) == DetectorNetwork(title, repr(("y.onnx", *form)).encode())
+
+
+def test_the_real_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Path(os.environ.get("FER_ASSETS", "none")) / "detectors" / "face_detection_yunet_2023mar.onnx"
+    if not model.is_file():
+        pytest.skip("FER_ASSETS does not name a folder with detectors/")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    profile = profile_detector(detector_network("yunet", model), 0.1)
+    assert sum(one.n_macs or 0 for one in profile.operators) == pytest.approx(51.6e6, rel=0.01)

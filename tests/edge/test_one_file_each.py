@@ -195,8 +195,8 @@ def test_the_benchmark_measures_it(edge: Path, folder: Path) -> None:
         "from fer_bench.measure.choose_models import choose_contenders\n"
         "from fer_bench.measure.worker_client import Remote\n"
         "[(_, contender)] = choose_contenders(['m.toy'], 'auto', 1)\n"
-        "with Remote(target) as remote:\n"
-        "    print(target.backend, remote.opened.runtime_version)\n"
+        "with Remote(contender) as remote:\n"
+        "    print(contender.backend, remote.opened.runtime_version)\n"
     )
     done = run(edge, folder, "-c", code)
     assert done.stdout == "toy toy 1.0\n", done.stderr

@@ -47,7 +47,7 @@ class Stage:
         self.packed = {"config.json": "{}", PACKED_FLOAT: "f", PACKED_QAT: "q"}
         monkeypatch.setattr(module, "load_trained", lambda run: run)
         monkeypatch.setattr(module, "pack", self._pack)
-        monkeypatch.setattr(module, "export", self._export)
+        monkeypatch.setattr(module, "export_models", self._export)
 
     def _pack(self, trained: Any, folder: Path) -> None:
         folder.mkdir()
@@ -111,7 +111,7 @@ def failing(error: Exception) -> Callable[..., Any]:
     ("step", "error", "code"),
     [
         ("pack", ModelError("no weights"), 2),
-        ("export", CheckFailedError("the gate failed"), 1),
+        ("export_models", CheckFailedError("the gate failed"), 1),
         ("draw_confusion", OSError(28, "No space left on device"), 2),
         ("draw_overview", ModelError("no picture"), 2),
     ],

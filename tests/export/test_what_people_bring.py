@@ -19,7 +19,7 @@ from fer_export.check.gate import Limits
 from fer_export.check.plausible import ignores_its_input, knows_nothing
 from fer_export.convert.class_order import ORDERS, class_order
 from fer_export.convert.keras_model import INPUT_RANGES, UserModel, load_weights
-from fer_export.export import export
+from fer_export.export import export_models
 from fer_export.file_names import INT8_ONNX, MODEL_FILES
 from fer_export.judge import plausible as _plausible
 from fer_export.request import ExportRequest, Steps
@@ -207,7 +207,7 @@ def exported(model: Any, folder: Path, suffix: str, **options: Any) -> dict[str,
         allow_chance=True,
         **options,
     )
-    result = export(request)
+    result = export_models(request)
     for name in MODEL_FILES:
         assert verify(folder / "out" / name).passed, name
     manifest: dict[str, Any] = json.loads((folder / "out/manifest.json").read_text())

@@ -27,6 +27,7 @@ HELPS = [[name] for name in sorted(COMMANDS)] + [
     ["fer-data", "synth"],
     ["fer-bench", "compare"],
     ["fer-bench", "robustness"],
+    ["fer-bench", "demo"],
 ]
 LOADED = f"""
 import json, sys
@@ -82,6 +83,15 @@ def test_version_is_of_one_form_and_loads_nothing_heavy(name: str) -> None:
 @pytest.mark.parametrize("module", ["fer_edge", "fer_edge.errors", "fer_edge.command", "fer_edge.versions"])
 def test_these_modules_are_light(module: str) -> None:
     assert child(f"import {module}")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("fer_edge", "fer-camera"), ("fer_export", "fer-export"), ("fer_bench", "fer-bench")]
+)
+def test_a_package_runs_as_its_command(module: str, name: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--no-such"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{name}: error: unknown argument --no-such")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

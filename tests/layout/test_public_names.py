@@ -143,7 +143,7 @@ def test_array_types_are_defined_once() -> None:
     owners = {
         (name, node.targets[0].id)
         for name, (_, tree) in TREES.items()
-        if name.startswith("fer_edge.")
+        if name.split(".")[0] in DEMANDED
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import os
@@ -17,6 +18,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYTHON_PAGES = {"python": "fer_edge", "python-export": "fer_export", "python-bench": "fer_bench"}
+"""Page of the reference -> the package whose public names it has to show."""
 
 
 @cache
@@ -44,17 +47,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path) -> None:
-    import fer_edge
-
     for command in hooks().COMMANDS:
         assert (site / "reference" / "commands" / f"{command}.html").is_file()
-    page = (site / "reference" / "python.html").read_text(encoding="utf-8")
-    for name in fer_edge.__all__:
-        if name not in ("EMOTIONS", "__version__"):
-            assert f'id="fer_edge.{name}"' in page, name
+    for title, package in PYTHON_PAGES.items():
+        page = (site / "reference" / f"{title}.html").read_text(encoding="utf-8")
+        for name in importlib.import_module(package).__all__:
+            if name not in ("EMOTIONS", "__version__"):
+                assert f'id="{package}.{name}"' in page, name
+        assert ":class:" not in page
     camera = (site / "reference" / "commands" / "fer-camera.html").read_text(encoding="utf-8")
     assert "--min-confidence" in camera and "--web" in camera
-    assert ":class:" not in page
 
 
 def test_every_page_of_the_site_is_in_its_navigation(site: Path) -> None:

@@ -52,8 +52,8 @@ def compare_main(request: CompareRequest) -> int:
         _print_pipelines(pipelines)
     if request.json:
         content = {
-            "comparisons": [asdict(one) | {"verdict": one.verdict} for one in comparisons],
-            "end_to_end": [asdict(one) | {"verdict": one.verdict} for one in pipelines],
+            "comparisons": [asdict(comparison) | {"verdict": comparison.verdict} for comparison in comparisons],
+            "end_to_end": [asdict(comparison) | {"verdict": comparison.verdict} for comparison in pipelines],
         }
         write_text(request.json, json.dumps(content, indent=1) + "\n")
     failures = _failures(comparisons, request.fail_if_slower, request.fail_if_less_accurate)
@@ -65,12 +65,13 @@ def compare_main(request: CompareRequest) -> int:
 
 def _failures(comparisons: Sequence[ModelComparison], slower_percent: float | None, points: float | None) -> list[str]:
     failures = []
-    for one in comparisons:
-        if slower_percent is not None and one.is_slower and one.ratio > 1 + slower_percent / 100:
-            failures.append(f"{one.model} on {one.backend} is {one.verdict} (limit {slower_percent:g} %)")
-        lost = -(one.accuracy_change_points or 0.0)
+    for comparison in comparisons:
+        name = f"{comparison.model} on {comparison.backend}"
+        if slower_percent is not None and comparison.is_slower and comparison.ratio > 1 + slower_percent / 100:
+            failures.append(f"{name} is {comparison.verdict} (limit {slower_percent:g} %)")
+        lost = -(comparison.accuracy_change_points or 0.0)
         if points is not None and lost > points:
-            failures.append(f"{one.model} on {one.backend} lost {lost:.2f} points of accuracy (limit {points:g})")
+            failures.append(f"{name} lost {lost:.2f} points of accuracy (limit {points:g})")
     return failures
 
 
@@ -78,9 +79,9 @@ def _slower_pipelines(pipelines: Sequence[PipelineComparison], slower_percent: f
     if slower_percent is None:
         return []
     return [
-        f"{one.model} on {one.source}, end to end, is {one.verdict} (limit {slower_percent:g} %)"
-        for one in pipelines
-        if one.is_slower and one.ratio > 1 + slower_percent / 100
+        f"{comparison.model} on {comparison.source}, end to end, is {comparison.verdict} (limit {slower_percent:g} %)"
+        for comparison in pipelines
+        if comparison.is_slower and comparison.ratio > 1 + slower_percent / 100
     ]
 
 
@@ -107,25 +108,26 @@ def _print_pipelines(pipelines: Sequence[PipelineComparison]) -> None:
     for heading in ("frames/s", "B/A time (range)", "peak MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("difference", no_wrap=True)
-    for one in pipelines:
-        low, high = one.ratio_range
-        memory = ["-" if mib is None else f"{mib:.0f}" for mib in (one.before_peak_rss_mib, one.after_peak_rss_mib)]
+    for comparison in pipelines:
+        low, high = comparison.ratio_range
+        peaks = (comparison.before_peak_rss_mib, comparison.after_peak_rss_mib)
+        memory = ["-" if mib is None else f"{mib:.0f}" for mib in peaks]
         table.add_row(
-            one.model,
-            f"{one.backend}, {one.detector}{_engines(one)}",
-            f"{one.before_fps:.1f} -> {one.after_fps:.1f}",
-            f"{one.ratio:.3f} ({low:.3f}-{high:.3f})",
+            comparison.model,
+            f"{comparison.backend}, {comparison.detector}{_engines(comparison)}",
+            f"{comparison.before_fps:.1f} -> {comparison.after_fps:.1f}",
+            f"{comparison.ratio:.3f} ({low:.3f}-{high:.3f})",
             " -> ".join(memory),
-            one.verdict,
+            comparison.verdict,
         )
     console().print(table)
 
 
-def _engines(one: PipelineComparison) -> str:
+def _engines(comparison: PipelineComparison) -> str:
     """`` (litert)``, or both where they differ; empty where neither file names one."""
-    if one.before_engine == one.after_engine:
-        return f" ({one.after_engine})" if one.after_engine else ""
-    return f" ({one.before_engine or 'unknown'} -> {one.after_engine or 'unknown'})"
+    if comparison.before_engine == comparison.after_engine:
+        return f" ({comparison.after_engine})" if comparison.after_engine else ""
+    return f" ({comparison.before_engine or 'unknown'} -> {comparison.after_engine or 'unknown'})"
 
 
 def _print(comparisons: Sequence[ModelComparison]) -> None:
@@ -137,19 +139,19 @@ def _print(comparisons: Sequence[ModelComparison]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("difference", no_wrap=True)
     table.add_column("file")
-    for one in comparisons:
-        low, high = one.ratio_ci95
+    for comparison in comparisons:
+        low, high = comparison.ratio_ci95
         accuracy = "-"
-        if one.accuracy_change_points is not None:
-            accuracy = f"{one.accuracy_change_points:+.2f} ({one.accuracy_p_value:.2f})"
+        if comparison.accuracy_change_points is not None:
+            accuracy = f"{comparison.accuracy_change_points:+.2f} ({comparison.accuracy_p_value:.2f})"
         table.add_row(
-            one.model,
-            one.backend if one.threads == 1 else f"{one.backend} x{one.threads}",
-            f"{one.before:.3f}",
-            f"{one.after:.3f}",
-            f"{one.ratio:.3f} ({low:.3f}-{high:.3f})",
+            comparison.model,
+            comparison.backend if comparison.threads == 1 else f"{comparison.backend} x{comparison.threads}",
+            f"{comparison.before:.3f}",
+            f"{comparison.after:.3f}",
+            f"{comparison.ratio:.3f} ({low:.3f}-{high:.3f})",
             accuracy,
-            one.verdict,
-            "same" if one.same_file else "changed",
+            comparison.verdict,
+            "same" if comparison.same_file else "changed",
         )
     console().print(table)

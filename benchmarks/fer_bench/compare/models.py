@@ -51,7 +51,7 @@ class ModelComparison(TimeDifference):
 def compare_reports(
     before: Report, after: Report, models: Sequence[str] = (), *, by_ratio: bool = False
 ) -> list[ModelComparison]:
-    """Results that stand in both reports, matched by model, runtime, threads and input size.
+    """Results that are in both reports, matched by model, runtime, threads and input size.
 
     Args:
         before: the reference.

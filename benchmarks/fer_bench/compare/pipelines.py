@@ -74,27 +74,27 @@ def compare_pipelines(before: Report, after: Report, models: Sequence[str] = ())
     Raises:
         InputError: one of those compared is invalid or was not repeated often enough.
     """
-    earlier = {_key(one): one for one in before.end_to_end}
+    earlier = {_key(result): result for result in before.end_to_end}
     pairs = [
-        (earlier[_key(one)], one)
-        for one in after.end_to_end
-        if _key(one) in earlier and (not models or one.model in models)
+        (earlier[_key(result)], result)
+        for result in after.end_to_end
+        if _key(result) in earlier and (not models or result.model in models)
     ]
     for pair in pairs:
-        for place, one in zip(("first", "second"), pair, strict=True):
-            name = f"{one.model} on {one.source}, end to end, in the {place} file"
-            if not one.valid:
-                raise InputError(f"refused: {name} is an invalid measurement ({one.invalid_reasons[0]})")
-            if len(one.throughput_each_fps) < MIN_REPEATS or not min(one.throughput_each_fps) > 0:
+        for place, result in zip(("first", "second"), pair, strict=True):
+            name = f"{result.model} on {result.source}, end to end, in the {place} file"
+            if not result.valid:
+                raise InputError(f"refused: {name} is an invalid measurement ({result.invalid_reasons[0]})")
+            if len(result.throughput_each_fps) < MIN_REPEATS or not min(result.throughput_each_fps) > 0:
                 raise InputError(
-                    f"refused: {name} has {len(one.throughput_each_fps)} repeats; at least {MIN_REPEATS} are needed "
+                    f"refused: {name} has {len(result.throughput_each_fps)} repeats; at least {MIN_REPEATS} are needed "
                     "(--processes)"
                 )
     return [_compare(a, b) for a, b in pairs]
 
 
-def _key(one: EndToEnd) -> tuple[str, str, int, str, str]:
-    return one.model, one.backend, one.threads, one.source, one.detector
+def _key(result: EndToEnd) -> tuple[str, str, int, str, str]:
+    return result.model, result.backend, result.threads, result.source, result.detector
 
 
 def _compare(before: EndToEnd, after: EndToEnd) -> PipelineComparison:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from fer_bench.log import LOG
 from fer_bench.measure.runtimes import OLD_RUNTIME_PYTHON, REFERENCE, load_runtime, runtime_spec
 from fer_bench.measure.worker_client import Contender
 from fer_edge.errors import FerError, ModelError
@@ -112,6 +113,7 @@ def _usable_backends(path: Path, pythons: Mapping[str, str]) -> list[str]:
 def _device_answers(spec: BackendSpec, path: Path) -> bool:
     try:
         spec.open(path, threads=1).close()
-    except (FerError, OSError, ValueError):
+    except (FerError, OSError, ValueError) as error:
+        LOG.debug("%s is left out: %s", spec.name, error)
         return False
     return True

@@ -8,6 +8,7 @@ is written for (320x192, the view of a frame of 16:9).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,10 +55,13 @@ def detector_network(name: str, model: str | os.PathLike[str] | None = None) -> 
     """
     detector = open_detector(name, model)
     engine, path = getattr(detector, "engine", None), getattr(detector, "model_path", None)
-    if engine != yunet_engines.LiteRTEngine.name or path is None:
-        found = f"{detector.name} on OpenCV" if engine else detector.name
+    runtime, _, form = (engine or "").partition("-")  # litert, or with a form: litert-int8
+    if runtime != _BACKEND or path is None:
+        found = f"{detector.name} on {engine}" if engine and engine not in detector.name else detector.name
         raise UsageError(f"--profile-detector works on yunet on LiteRT, not on {found}")
-    return DetectorNetwork(detector.name, yunet_engines.yunet_tflite(path))
+    write: Callable[..., bytes] = yunet_engines.yunet_tflite
+    title = f"{detector.name}-{form}" if form and form not in detector.name else detector.name
+    return DetectorNetwork(title, write(path, form) if form else write(path))
 
 
 def profile_detector(network: DetectorNetwork, seconds: float) -> Profile:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fer_bench.log import LOG
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_bench.measure.worker_client import Contender
 from fer_bench.progress import OnFraction
@@ -123,18 +124,18 @@ def summarise(
     """
     fast = [one for one, _ in passes]
     paced = [one for _, one in passes if one is not None]
-    n_frames = sum(one["n_frames"] for one in fast)
+    n_frames = sum(figures["n_frames"] for figures in fast)
     if n_frames == 0:
         raise errors.SourceError(f"{scene.source} returned no frame")
-    rates = [one["n_frames"] / one["elapsed_s"] for one in fast]
+    rates = [figures["n_frames"] / figures["elapsed_s"] for figures in fast]
     found = list(reasons)
     if n_frames < MIN_FRAMES:
         found.append(f"too short: {n_frames} frames (at least {MIN_FRAMES}); a longer source, or --minutes")
     spread = 100 * (max(rates) - min(rates)) / statistics.median(rates)
     if spread > MAX_SPREAD_PERCENT:
         found.append(f"too noisy: repeats differ by {spread:.0f} % (limit {MAX_SPREAD_PERCENT:.0f} %)")
-    ages = [age for one in paced for age in one["ages_s"]]
-    peaks = [one["peak_rss_mib"] for one in fast if one["peak_rss_mib"] is not None]
+    ages = [age for figures in paced for age in figures["ages_s"]]
+    peaks = [figures["peak_rss_mib"] for figures in fast if figures["peak_rss_mib"] is not None]
     return EndToEnd(
         model=contender.path.name,
         backend=contender.backend,
@@ -143,13 +144,15 @@ def summarise(
         detector=fast[0]["detector"],
         detector_engine=fast[0].get("detector_engine"),
         n_frames=n_frames,
-        n_faces=sum(one["n_faces"] for one in fast),
+        n_faces=sum(figures["n_faces"] for figures in fast),
         throughput_fps=statistics.median(rates),
         throughput_each_fps=rates,
-        stage_ms={name: 1000 * sum(one["busy_s"][name] for one in fast) / n_frames for name in fast[0]["busy_s"]},
+        stage_ms={
+            name: 1000 * sum(figures["busy_s"][name] for figures in fast) / n_frames for name in fast[0]["busy_s"]
+        },
         age_ms=AgeMs(*(1000 * float(q) for q in np.quantile(ages, [0.5, 0.9, 0.99]))) if ages else None,
-        n_dropped=sum(one["n_dropped"] for one in paced) if paced else None,
-        first_result_ms=statistics.median(one["first_result_ms"] for one in fast),
+        n_dropped=sum(figures["n_dropped"] for figures in paced) if paced else None,
+        first_result_ms=statistics.median(figures["first_result_ms"] for figures in fast),
         peak_rss_mib=max(peaks, default=None),
         valid=not found,
         invalid_reasons=found,
@@ -182,6 +185,7 @@ def _run(
         "started_ns": time.monotonic_ns(),
     }
     command = [contender.python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)]
+    LOG.debug("starting %s", " ".join(command))
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process,

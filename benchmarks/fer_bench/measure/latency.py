@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fer_bench.log import LOG
 from fer_bench.measure.worker_client import Contender, Opened, Remote, opened_remotes
 from fer_bench.progress import OnFraction, part, silent
 from fer_bench.schema import Settings
@@ -148,6 +149,7 @@ def _warm_up(item: Series, remote: Remote) -> None:
     else:
         item.warmup_settled = False
     item.warmup_s += spent
+    LOG.debug("%s: warm after %.2f s, medians in ms: %s", item.contender.name, spent, [round(ms, 3) for ms in medians])
 
 
 def _take_turns(

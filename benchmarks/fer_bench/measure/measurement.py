@@ -62,12 +62,7 @@ def contenders_of(request: BenchRequest) -> list[Contender]:
     pairs = choose_contenders(
         request.models, request.backend, request.threads, everything=request.everything, pythons=request.pythons
     )
-    for asked, contender in pairs:
-        LOG.info("model %s: %s on %s", asked, contender.path, contender.backend)
     contenders = [contender for _, contender in pairs]
-    folders = dict.fromkeys(str(contender.path.parent) for contender in contenders)
-    if request.everything and len(folders) > 1:
-        LOG.warning("these files come from %s: make sure that they come from one export", ", ".join(folders))
     if request.profile and not _profiled(contenders):
         raise UsageError(f"--profile works on {' and '.join(profiled_backends())}, not on {contenders[0].backend}")
     if request.profile_detector:
@@ -123,6 +118,11 @@ def measure_models(
         FerError: a model, the data or the source cannot be used, or a measuring process ended early.
     """
     contenders = contenders_of(request) if contenders is None else list(contenders)
+    for contender in contenders:
+        LOG.info("model %s on %s", contender.path, contender.backend)
+    folders = dict.fromkeys(str(contender.path.parent) for contender in contenders)
+    if request.everything and len(folders) > 1:
+        LOG.warning("these files come from %s: make sure that they come from one export", ", ".join(folders))
     settings, created = _settings(contenders, request), _now()
     if request.end_to_end:
         report = _pipelines(contenders, request, settings, on_progress)
@@ -135,6 +135,7 @@ def _pipelines(
     contenders: Sequence[Contender], request: BenchRequest, settings: Settings, on_progress: OnFraction
 ) -> Report:
     scene = Scene(str(request.source), request.detector, request.detector_model)
+    _warn_where_busy()
     plan = Plan({"pipeline": 1.0, **_profile_seconds(contenders, request)})
     recorder = Recorder()
     stage = plan.stage(on_progress, "pipeline")
@@ -150,8 +151,7 @@ def _models(
     faces = load_faces(request.data, request.split, request.seed, request.limit) if request.accuracy else None
     if faces is not None and request.data is None:
         LOG.warning("no --data: accuracy is measured on synthetic faces and says nothing about real ones")
-    for reason in busy_now():
-        LOG.warning("times will not be reliable now: %s", reason)
+    _warn_where_busy()
     plan = _plan(contenders, request, faces)
     starts = counted(request.processes, "fresh process", "fresh processes")
     LOG.info("measuring %s in %s each: about %s", counted(len(contenders), "model"), starts, duration(plan.total_s))
@@ -166,6 +166,11 @@ def _models(
     profiles = _profiles(contenders, request, plan, on_progress)
     results = assemble(series, conditions, evaluations, scaling)
     return Report(SCHEMA, "", [], read_machine(), conditions, settings, results, profiles)
+
+
+def _warn_where_busy() -> None:
+    for reason in busy_now():
+        LOG.warning("times will not be reliable now: %s", reason)
 
 
 def _now() -> str:

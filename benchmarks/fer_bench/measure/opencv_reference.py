@@ -63,7 +63,7 @@ class OpenCVReference(ClassifierBase):
 
 
 def _input_shape(path: Path) -> tuple[int, ...]:
-    """From the file: OpenCV does not tell it. Raises :class:`ModelError` for anything but a float ONNX model."""
+    """From the file: OpenCV does not report it. Raises :class:`ModelError` for anything but a float ONNX model."""
     try:
         import onnx
     except ImportError as error:

@@ -75,7 +75,7 @@ def profile_model(path: Path, backend: str, threads: int, seconds: float) -> dic
 def as_profile(
     model: str, backend: str, threads: int, content: Mapping[str, Any], invalid_reasons: Sequence[str]
 ) -> Profile:
-    """What :func:`profile_model` measured, as it stands in a report.
+    """What :func:`profile_model` measured, as it is in a report.
 
     Args:
         model: name of the model.
@@ -354,14 +354,14 @@ def _onnx_weights(path: Path) -> dict[str, tuple[int, ...]]:
         return {}
     graph = onnx.load(str(path)).graph
     constants = {item.name: tuple(item.dims) for item in graph.initializer}
-    behind = {output: node for node in graph.node for output in node.output}
+    producers = {output: node for node in graph.node for output in node.output}
     found = {}
     for node in graph.node:
         if len(node.input) < 2:
             continue
         source = node.input[1]
-        while source not in constants and source in behind and behind[source].op_type == "DequantizeLinear":
-            source = behind[source].input[0]
+        while source not in constants and source in producers and producers[source].op_type == "DequantizeLinear":
+            source = producers[source].input[0]
         if source in constants and len(constants[source]) >= 2:
             found[node.name] = constants[source]
             # Where the runtime fuses an activation in, it names the operator after the last output

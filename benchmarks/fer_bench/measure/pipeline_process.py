@@ -1,4 +1,4 @@
-"""The process that runs the whole camera pipeline once and reports on it, one JSON object a line.
+"""The process that runs the whole camera pipeline once and reports on it, one JSON object per line.
 
 Started as ``python -m fer_bench.measure.pipeline_process OPTIONS`` by ``fer_bench.measure.end_to_end``; OPTIONS is a
 JSON object. Lines of kind ``sample`` come while it runs, one of kind ``done`` at the end, or one of kind ``error``.

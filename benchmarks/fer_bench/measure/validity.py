@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from fer_bench.intervals import relative_spread
+from fer_bench.log import LOG
 from fer_bench.measure.machine import (
     ROOT,
     CpuTimes,
@@ -104,6 +105,9 @@ class Recorder:
         times, own = read_cpu_times(self._root), _own_cpu_seconds() - self._own_s
         events = read_throttle_events(self._root)
         neighbours, stolen = neighbour_load(self._times, times, own, wall)
+        LOG.debug(
+            "%.1f s: %.1f CPU seconds of our own, neighbours %s CPUs, stolen %s %%", wall, own, neighbours, stolen
+        )
         return Conditions(
             governor=read_governor(self._root),
             temperature_before_c=self._temperature,
@@ -302,8 +306,8 @@ def ratio_reasons(
         found.append(f"ratio uncertain by +-{half:.1f} % (limit {MAX_RATIO_INTERVAL_PERCENT:.0f} %)")
     drift = drift_percent(round_ratios)
     if drift is None or abs(drift) > MAX_RATIO_DRIFT_PERCENT:
-        said = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
-        found.append(f"ratio drifts: {said} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
+        change = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
+        found.append(f"ratio drifts: {change} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
     return found
 
 

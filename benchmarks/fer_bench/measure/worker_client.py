@@ -14,15 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import fer_bench
 import fer_edge
+from fer_bench.log import LOG
 from fer_bench.progress import OnFraction, silent
 from fer_edge import errors
+from fer_edge.arrays import FloatArray
 from fer_edge.labels import NUM_EMOTIONS
 
 __all__ = ["Contender", "Opened", "Remote", "Turn", "opened_remotes"]
@@ -99,8 +100,7 @@ class Remote:
         self._folder = tempfile.TemporaryDirectory(prefix="fer-bench-")
         folder = Path(self._folder.name)
         # Links instead of our site-packages on the path: another interpreter must not see our numpy.
-        for package in (fer_edge, fer_bench):
-            home = Path(cast(str, package.__file__)).parent
+        for home in (Path(fer_edge.__file__).parent, Path(__file__).parents[1]):
             (folder / home.name).symlink_to(home, target_is_directory=True)
         self._log = (folder / "stderr").open("w+b")
         command = [
@@ -112,6 +112,7 @@ class Remote:
         ]
         command += [str(contender.threads), str(time.monotonic_ns())]
         # SAFEPATH: a stray queue.py in the current folder must not stand in for the standard library
+        LOG.debug("starting %s", " ".join(command))
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
         try:
             self._process = subprocess.Popen(
@@ -123,6 +124,7 @@ class Remote:
             raise errors.UsageError(f"{contender.python} cannot be started ({error.strerror})") from error
         try:
             self.opened = Opened(**self._receive())
+            LOG.debug("process %d: %s", self.pid, self.opened)
         except BaseException:
             self.close()
             raise
@@ -179,7 +181,7 @@ class Remote:
         """
         return self._ask({"op": "profile", "seconds": seconds})
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
         """What the model answers.
 
         Args:

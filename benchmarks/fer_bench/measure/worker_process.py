@@ -4,7 +4,7 @@ Started as ``python -m fer_bench.measure.worker_process BACKEND MODEL THREADS ST
 ``fer_bench.measure.worker_client`` and, through ``PYTHONPATH``, also by the interpreter of another
 environment (tflite-runtime needs one of its own), so it imports ``fer_edge`` and numpy only.
 
-It takes one JSON object a line on stdin and answers one per line on stdout; images follow as raw bytes.
+It takes one JSON object per line on stdin and answers one per line on stdout; images follow as raw bytes.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
     first = results[0]
     stages = _table(f"End to end on {first.source}, faces by {first.faces_by}", "stages: ms per frame, side by side")
     waits = _table("Waiting", "age: capture to result at the source's own pace; first: from starting Python")
-    mixed = is_mixed([one.valid for one in results])
+    mixed = is_mixed([result.valid for result in results])
     for table, headings in (
         (stages, ("frames/s", *first.stage_ms)),
         (waits, ("age p50 ms", "p99 ms", "dropped", "first ms", "peak MiB")),
@@ -42,29 +42,29 @@ def print_end_to_end(results: Sequence[EndToEnd], out: Console) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         if mixed:
             table.add_column("valid", no_wrap=True)
-    for one in results:
-        valid = ["yes" if one.valid else "no"] if mixed else []
-        style = "" if one.valid else "dim"
-        rates = (f"{one.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in one.stage_ms.values()))
-        stages.add_row(one.model, one.backend, *rates, *valid, style=style)
-        age = one.age_ms
+    for result in results:
+        valid = ["yes" if result.valid else "no"] if mixed else []
+        style = "" if result.valid else "dim"
+        rates = (f"{result.throughput_fps:.1f}", *(f"{ms:.2f}" for ms in result.stage_ms.values()))
+        stages.add_row(result.model, result.backend, *rates, *valid, style=style)
+        age = result.age_ms
         waits.add_row(
-            one.model,
-            one.backend,
+            result.model,
+            result.backend,
             "-" if age is None else f"{age.p50:.1f}",
             "-" if age is None else f"{age.p99:.1f}",
-            "-" if one.n_dropped is None else str(one.n_dropped),
-            f"{one.first_result_ms:.0f}",
-            "-" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}",
+            "-" if result.n_dropped is None else str(result.n_dropped),
+            f"{result.first_result_ms:.0f}",
+            "-" if result.peak_rss_mib is None else f"{result.peak_rss_mib:.0f}",
             *valid,
             style=style,
         )
     out.print(stages)
     out.print(waits)
-    for one in results:
-        for line in soak_lines(one):
+    for result in results:
+        for line in soak_lines(result):
             out.print(line)
-    sentence = untrusted_sentence([(one.model, one.invalid_reasons) for one in results])
+    sentence = untrusted_sentence([(result.model, result.invalid_reasons) for result in results])
     if sentence:
         out.print(Text(sentence, style="yellow"), soft_wrap=True)
 
@@ -120,32 +120,34 @@ def end_to_end_section(results: Sequence[EndToEnd]) -> Markup:
         source=first.source,
         detector=first.faces_by,
         head=head,
-        rows=[_row(one) for one in results],
-        soaks=[_soak(one) for one in results if one.samples],
+        rows=[_row(result) for result in results],
+        soaks=[_soak(result) for result in results if result.samples],
     )
 
 
-def _row(one: EndToEnd) -> dict[str, Any]:
-    age = one.age_ms
-    cells = [f"{one.throughput_fps:.0f}", *(f"{ms:.2f}" for ms in one.stage_ms.values())]
+def _row(result: EndToEnd) -> dict[str, Any]:
+    age = result.age_ms
+    cells = [f"{result.throughput_fps:.0f}", *(f"{ms:.2f}" for ms in result.stage_ms.values())]
     cells += ["–", "–"] if age is None else [f"{age.p50:.1f}", f"{age.p99:.1f}"]
-    cells += ["–" if one.n_dropped is None else str(one.n_dropped), f"{one.first_result_ms:.0f}"]
-    cells += ["–" if one.peak_rss_mib is None else f"{one.peak_rss_mib:.0f}"]
+    cells += ["–" if result.n_dropped is None else str(result.n_dropped), f"{result.first_result_ms:.0f}"]
+    cells += ["–" if result.peak_rss_mib is None else f"{result.peak_rss_mib:.0f}"]
     return {
-        "kind": "" if one.valid else "invalid",
-        "name": one.model,
-        "on": one.backend,
-        "valid": one.valid,
-        "why": "" if one.valid else one.invalid_reasons[0],
+        "kind": "" if result.valid else "invalid",
+        "name": result.model,
+        "on": result.backend,
+        "valid": result.valid,
+        "why": "" if result.valid else result.invalid_reasons[0],
         "cells": [(cell, "speed") for cell in cells],
     }
 
 
-def _soak(one: EndToEnd) -> dict[str, Any]:
-    minutes = [sample.t_s / 60 for sample in one.samples]
+def _soak(result: EndToEnd) -> dict[str, Any]:
+    minutes = [sample.t_s / 60 for sample in result.samples]
 
     def known(key: str) -> tuple[list[float], list[float]]:
-        pairs = [(m, getattr(s, key)) for m, s in zip(minutes, one.samples, strict=True) if getattr(s, key) is not None]
+        pairs = [
+            (m, getattr(s, key)) for m, s in zip(minutes, result.samples, strict=True) if getattr(s, key) is not None
+        ]
         return [m for m, _ in pairs], [value for _, value in pairs]
 
     def picture(keys: Sequence[tuple[str, str]], label: str, from_zero: bool) -> tuple[str, str]:
@@ -154,9 +156,9 @@ def _soak(one: EndToEnd) -> dict[str, Any]:
         return label, lines(curves, "minutes", label, from_zero=from_zero) if curves else ""
 
     return {
-        "model": one.model,
-        "backend": one.backend,
-        "lines": soak_lines(one),
+        "model": result.model,
+        "backend": result.backend,
+        "lines": soak_lines(result),
         "pictures": [
             picture([("detect", "detect_ms"), ("classify", "classify_ms")], "ms per frame", True),
             picture([("frames/s", "throughput_fps")], "frames per second", True),

@@ -101,8 +101,8 @@ def _temperature(before: float | None, after: float | None) -> str:
 def _reasons(report: Report) -> list[tuple[str, list[str]]]:
     """Everything that may be invalid, as its name and why; an empty list of reasons is valid."""
     found = [(result.name, result.invalid_reasons) for result in report.results]
-    found += [(f"profile of {one.model} on {one.backend}", one.invalid_reasons) for one in report.profiles]
-    return found + [(f"{one.model} end to end", one.invalid_reasons) for one in report.end_to_end]
+    found += [(f"profile of {entry.model} on {entry.backend}", entry.invalid_reasons) for entry in report.profiles]
+    return found + [(f"{entry.model} end to end", entry.invalid_reasons) for entry in report.end_to_end]
 
 
 def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]:
@@ -123,20 +123,20 @@ def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]
 
 def _summary(results: Sequence[Result]) -> str:
     """The fastest in a sentence, by its ratio where milliseconds are not valid; nothing where no timing is."""
-    best = min((result for result in results if result.valid), key=lambda one: one.latency_ms.p50, default=None)
+    best = min((result for result in results if result.valid), key=lambda result: result.latency_ms.p50, default=None)
     if best is None:
-        ratios = [(one.ratio_to_float, one) for one in results if one.ratio_to_float is not None]
+        ratios = [(result.ratio_to_float, result) for result in results if result.ratio_to_float is not None]
         if not ratios:
             return ""
         ratio, best = min(ratios, key=lambda pair: pair[0])
-        said = f"Milliseconds are invalid, but ratios are not: {best.name} takes {ratio:.2f} times as long as"
-        return f"{said} {best.reference or ''}."
-    said = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms per face"
+        sentence = f"Milliseconds are invalid, but ratios are not: {best.name} takes {ratio:.2f} times as long as"
+        return f"{sentence} {best.reference or ''}."
+    sentence = f"Fastest: {best.name}, {best.latency_ms.p50:.2f} ms per face"
     if best.ratio_to_float is not None and best.reference not in (None, best.name):
-        said += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
+        sentence += f", {best.ratio_to_float:.2f} times the time of {best.reference}"
     if best.accuracy is not None:
-        said += f"; accuracy {100 * best.accuracy:.1f} % on {best.n_images:,} images of split {best.split}"
-    return f"{said}."
+        sentence += f"; accuracy {100 * best.accuracy:.1f} % on {best.n_images:,} images of split {best.split}"
+    return f"{sentence}."
 
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
@@ -154,8 +154,8 @@ def _how(report: Report) -> str:
         "Intervals are 95 %, by a bootstrap over processes and rounds. "
     )
     versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    every = [(one.model, one.sha256) for one in report.results]
-    every += [(one.model, one.sha256 or "") for one in report.end_to_end]
+    every = [(entry.model, entry.sha256) for entry in report.results]
+    every += [(entry.model, entry.sha256 or "") for entry in report.end_to_end]
     models = "; ".join(f"{model} {sha256[:12]}" for model, sha256 in dict.fromkeys(every) if sha256)
     return (
         f"{latency if report.results else ''}"

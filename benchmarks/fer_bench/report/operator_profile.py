@@ -29,7 +29,7 @@ def print_profile(profile: Profile, out: Console) -> None:
         profile: of one model.
         out: the terminal.
     """
-    total = sum(one.time_us for one in profile.operators)
+    total = sum(operator.time_us for operator in profile.operators)
     out.print(
         Text.assemble(
             (f"Where the time goes: {profile.model} on {profile.backend}", "italic"),
@@ -37,9 +37,9 @@ def print_profile(profile: Profile, out: Console) -> None:
             ("" if profile.valid else " INVALID", "bold red"),
         )
     )
-    out.print(_table("by kind", [(kind, "", ones) for kind, ones in by_kind(profile).items()], total))
+    out.print(_table("by kind", [(kind, "", operators) for kind, operators in by_kind(profile).items()], total))
     indexed = sorted(enumerate(profile.operators), key=lambda pair: -pair[1].time_us)[:SHOWN_ON_TERMINAL]
-    rows = [(f"{index} {one.operator}", shape_text(one), [one]) for index, one in indexed]
+    rows = [(f"{index} {operator.operator}", shape_text(operator), [operator]) for index, operator in indexed]
     out.print(_table(f"the {len(rows)} slowest", rows, total))
     if not profile.valid:
         out.print(Text(f"invalid: {profile.invalid_reasons[0]}", style="red"))
@@ -55,9 +55,9 @@ def by_kind(profile: Profile) -> dict[str, list[OperatorProfile]]:
         ``{kind: operators in run order}``.
     """
     kinds: dict[str, list[OperatorProfile]] = {}
-    for one in profile.operators:
-        kinds.setdefault(one.operator, []).append(one)
-    return dict(sorted(kinds.items(), key=lambda item: -sum(one.time_us for one in item[1])))
+    for operator in profile.operators:
+        kinds.setdefault(operator.operator, []).append(operator)
+    return dict(sorted(kinds.items(), key=lambda item: -sum(operator.time_us for operator in item[1])))
 
 
 def profile_section(profile: Profile) -> Markup:
@@ -69,19 +69,19 @@ def profile_section(profile: Profile) -> Markup:
     Returns:
         The section.
     """
-    total = sum(one.time_us for one in profile.operators)
-    labels = [f"{index} {one.operator} {shape_text(one)}" for index, one in enumerate(profile.operators)]
-    notes = [_note(one, total) for one in profile.operators]
+    total = sum(operator.time_us for operator in profile.operators)
+    labels = [f"{index} {operator.operator} {shape_text(operator)}" for index, operator in enumerate(profile.operators)]
+    notes = [_note(operator, total) for operator in profile.operators]
     rows = [
         {
             "kind": kind,
-            "count": len(ones),
-            "us": f"{_sum_us(ones):.0f}",
-            "share": f"{100 * _sum_us(ones) / total:.1f} %",
-            "mmacs": _millions(ones),
-            "rate": _rate(ones),
+            "count": len(operators),
+            "us": f"{_sum_us(operators):.0f}",
+            "share": f"{100 * _sum_us(operators) / total:.1f} %",
+            "mmacs": _millions(operators),
+            "rate": _rate(operators),
         }
-        for kind, ones in by_kind(profile).items()
+        for kind, operators in by_kind(profile).items()
     ]
     caption = (
         f"{profile.method}: sum {total:.0f} us, whole model {profile.whole_us:.0f} us. In the order of computation, "
@@ -94,7 +94,7 @@ def profile_section(profile: Profile) -> Markup:
         backend=profile.backend,
         valid=profile.valid,
         rows=rows,
-        svg=bars(labels, [one.time_us for one in profile.operators], notes, "time, us", valid=profile.valid),
+        svg=bars(labels, [operator.time_us for operator in profile.operators], notes, "time, us", valid=profile.valid),
         caption=caption,
     )
 
@@ -117,32 +117,32 @@ def _table(title: str, rows: Sequence[tuple[str, str, list[OperatorProfile]]], t
     table.add_column("output", no_wrap=True)
     for heading in ("count", "us", "share", "MMACs", "GMAC/s"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, shape, ones in rows:
-        us = _sum_us(ones)
+    for name, shape, operators in rows:
+        us = _sum_us(operators)
         share = f"{100 * us / total_us:.1f} %"
-        table.add_row(name, shape, str(len(ones)), f"{us:.1f}", share, _millions(ones), _rate(ones))
+        table.add_row(name, shape, str(len(operators)), f"{us:.1f}", share, _millions(operators), _rate(operators))
     return table
 
 
-def _note(one: OperatorProfile, total_us: float) -> str:
-    rate = one.rate_gmac_per_s
-    return f"{100 * one.time_us / total_us:.1f} %" + (f", {rate:.0f} GMAC/s" if rate else "")
+def _note(operator: OperatorProfile, total_us: float) -> str:
+    rate = operator.rate_gmac_per_s
+    return f"{100 * operator.time_us / total_us:.1f} %" + (f", {rate:.0f} GMAC/s" if rate else "")
 
 
-def _sum_us(ones: Sequence[OperatorProfile]) -> float:
-    return sum(one.time_us for one in ones)
+def _sum_us(operators: Sequence[OperatorProfile]) -> float:
+    return sum(operator.time_us for operator in operators)
 
 
-def _macs(ones: Sequence[OperatorProfile]) -> int | None:
-    known = [one.n_macs for one in ones if one.n_macs is not None]
-    return sum(known) if len(known) == len(ones) else None
+def _macs(operators: Sequence[OperatorProfile]) -> int | None:
+    known = [operator.n_macs for operator in operators if operator.n_macs is not None]
+    return sum(known) if len(known) == len(operators) else None
 
 
-def _millions(ones: Sequence[OperatorProfile]) -> str:
-    macs = _macs(ones)
+def _millions(operators: Sequence[OperatorProfile]) -> str:
+    macs = _macs(operators)
     return "unknown" if macs is None else f"{macs / 1e6:.2f}" if macs else "-"
 
 
-def _rate(ones: Sequence[OperatorProfile]) -> str:
-    macs = _macs(ones)
-    return f"{macs / _sum_us(ones) / 1000:.1f}" if macs and _sum_us(ones) else "-"
+def _rate(operators: Sequence[OperatorProfile]) -> str:
+    macs = _macs(operators)
+    return f"{macs / _sum_us(operators) / 1000:.1f}" if macs and _sum_us(operators) else "-"

@@ -22,7 +22,7 @@ def markdown(report: dict[str, Any]) -> str:
         "| package | frames/s | time per frame against the first row | faces found | first result | peak memory | "
         f"accuracy ({report['split']}) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-        *(markdown_row(one) for one in report["results"]),
+        *(markdown_row(peer) for peer in report["results"]),
     ]
     where = f"{place}, {machine['n_cpus']} CPUs, Python {machine['python']}, {report['created_utc'][:10]}"
     how = f"medians of {report['n_rounds']} interleaved passes and {report['n_starts']} starts"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -35,8 +36,10 @@ def console() -> Console:
     Returns:
         Rich's console.
     """
-    out = Console(highlight=False, force_jupyter=False)
-    return out if out.is_terminal else Console(highlight=False, force_jupyter=False, width=max(MIN_WIDTH, out.width))
+    # Names of files may hold brackets, which Rich would take for colours.
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "force_jupyter": False}
+    out = Console(**plain)
+    return out if out.is_terminal else Console(**plain, width=max(MIN_WIDTH, out.width))
 
 
 def print_report(report: Report, out: Console) -> None:
@@ -111,10 +114,10 @@ def _speed_caption(results: Sequence[Result]) -> str:
     reference = next((result.reference for result in results if result.reference), None)
     if not reference:
         return ""
-    said = f"x float: p50 over that of {reference}, round by round"
+    caption = f"x float: p50 over that of {reference}, round by round"
     if any(result.ratio_to_float is not None and not result.valid for result in results):
-        said += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
-    return said
+        caption += "; valid where noise or drift alone spoil the milliseconds, since both models took turns"
+    return caption
 
 
 def _ratio(result: Result) -> Text:
@@ -220,9 +223,9 @@ def accuracy_table(results: Sequence[Result]) -> Table:
 
 def _accuracy_caption(results: Sequence[Result]) -> str:
     splits = {(result.split, result.n_images) for result in results if result.accuracy is not None}
-    said = "; ".join(f"accuracy on split {split}, {n} images" for split, n in sorted(splits, key=str))
+    caption = "; ".join(f"accuracy on split {split}, {n} images" for split, n in sorted(splits, key=str))
     reference = next((result.reference for result in results if result.agreement_with_reference is not None), None)
-    return said + (f"; agrees: same decision as {reference}" if reference else "")
+    return caption + (f"; agrees: same decision as {reference}" if reference else "")
 
 
 def scaling_table(results: Sequence[Result]) -> Table:

@@ -48,8 +48,8 @@ def plain_sentence(named_reasons: Sequence[tuple[str, Sequence[str]]]) -> str:
     Returns:
         The sentence; empty where every measurement is valid.
     """
-    said = list(dict.fromkeys(PLAIN_WORDS.get(kind, kind) for kind in _kinds(named_reasons)))
-    return f"These times are rough: {', '.join(said)}." if said else ""
+    reasons = list(dict.fromkeys(PLAIN_WORDS.get(kind, kind) for kind in _kinds(named_reasons)))
+    return f"These times are rough: {', '.join(reasons)}." if reasons else ""
 
 
 def _kinds(named_reasons: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:

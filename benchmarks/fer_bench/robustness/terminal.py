@@ -81,13 +81,13 @@ def _pair_table(report: RobustnessReport, pair: PairEntry) -> Table:
     table = _table()
     for heading in (*STRENGTH_HEADINGS, "mean"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("agree", justify="right", no_wrap=True)
-    table.add_row("clean", "", _points(pair.clean), "", "", "", f"{100 * pair.clean.agreement:.1f} %")
+    table.add_column("agree %", justify="right", no_wrap=True)
+    table.add_row("clean", "", _points(pair.clean), "", "", "", f"{100 * pair.clean.agreement:.1f}")
     for kind in report.kinds:
         found = [difference for difference in pair.differences if difference.kind == kind.name]
         mean = sum(difference.difference_points for difference in found) / len(found)
         agreement = sum(difference.agreement for difference in found) / len(found)
-        table.add_row(*_kind(kind), *map(_points, found), f"{mean:+.1f}", f"{100 * agreement:.1f} %")
+        table.add_row(*_kind(kind), *map(_points, found), f"{mean:+.1f}", f"{100 * agreement:.1f}")
     return table
 
 
@@ -101,7 +101,7 @@ def _pair_lines(pair: PairEntry) -> list[str]:
 
 
 def _table() -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("disturbance", no_wrap=True)
     table.add_column("strengths", no_wrap=True)
     return table

@@ -117,7 +117,7 @@ class MqttPublisher:
         protocol: int = 5,
     ) -> None:
         try:
-            import paho.mqtt.client  # noqa: F401
+            from paho.mqtt import client  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError.for_extra("paho-mqtt", "mqtt") from error
         self.broker = broker

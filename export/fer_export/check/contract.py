@@ -14,9 +14,15 @@ __all__ = ["check_contract"]
 
 
 def check_contract(classifier: ClassifierBase | Any) -> None:
-    """Raise :class:`ModelError` unless a quantised model's ends are those of the contract.
+    """Check that the ends of a quantised model are those of the contract; a float model passes.
 
     int8 with scale 1/128 and zero point 0 in, int8 with scale 1/256 and zero point -128 out.
+
+    Args:
+        classifier: the opened model.
+
+    Raises:
+        ModelError: its input or output is quantised otherwise.
     """
     source, sink = classifier.input_spec, classifier.output_spec
     if not source.is_quantized:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import CheckFailedError, DeviceError
+from fer_export.log import LOG
 
 __all__ = ["COMPILER", "COMPILE_SECONDS", "Compilation", "compile_model", "find_compiler"]
 
@@ -21,7 +22,11 @@ COMPILE_SECONDS: Final[int] = 600
 
 
 def find_compiler() -> str | None:
-    """Path of ``edgetpu_compiler``, None when it is not installed (it exists for x86-64 Debian and Ubuntu only)."""
+    """Where ``edgetpu_compiler`` is; it exists for x86-64 Debian and Ubuntu only.
+
+    Returns:
+        Its path; None when it is not installed.
+    """
     return shutil.which(COMPILER)
 
 
@@ -30,16 +35,28 @@ class Compilation:
     """What the compiler reported."""
 
     path: Path
+    """The compiled file."""
     on_tpu: int
+    """Operators that run on the Edge TPU."""
     on_cpu: int
+    """Operators that are left to the CPU."""
     report: str
+    """Its whole text."""
 
 
 def compile_model(model: Path, out: Path) -> Compilation:
     """Compile ``NAME.tflite`` to ``out/NAME_edgetpu.tflite``.
 
-    Raises :class:`DeviceError` when the compiler is missing or does not finish, :class:`CheckFailedError` when it
-    refuses the model or leaves operators to the CPU.
+    Args:
+        model: the INT8 file.
+        out: folder for the result.
+
+    Returns:
+        What the compiler reported.
+
+    Raises:
+        DeviceError: the compiler is missing or does not finish.
+        CheckFailedError: it refuses the model, or leaves operators to the CPU.
     """
     compiler = find_compiler()
     if compiler is None:
@@ -50,6 +67,7 @@ def compile_model(model: Path, out: Path) -> Compilation:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeviceError(f"{COMPILER} could not be run: {error}") from error
     report = done.stdout + done.stderr
+    LOG.debug("%s: exit code %d\n%s", " ".join(command), done.returncode, report)
     compiled = out / f"{model.stem}_edgetpu.tflite"
     if done.returncode != 0 or not compiled.is_file():
         lines = (line.strip() for line in report.splitlines() if re.search("error|invalid", line, re.IGNORECASE))

@@ -83,9 +83,13 @@ class OperatorVerdict:
     """One operator of a model; ``status`` is :data:`MAPS` or the reason why not."""
 
     index: int
+    """Place of the operator in the model."""
     name: str
+    """The schema's name, such as ``CONV_2D``."""
     version: int
+    """Its version in the file."""
     status: str
+    """:data:`MAPS`, or why it does not run on the Edge TPU."""
 
     @property
     def maps(self) -> bool:
@@ -98,9 +102,11 @@ class CoralReport:
     """What the compiler will make of a model."""
 
     operators: tuple[OperatorVerdict, ...]
+    """A verdict per operator, in run order."""
     model_problems: tuple[str, ...]
     """Rules that the model as a whole breaks."""
     parameter_bytes: int
+    """Bytes of all weights, biases and other constants."""
     is_compiled: bool
     """Whether the file is the compiler's output already."""
 
@@ -131,7 +137,11 @@ class CoralReport:
         return f"{mapped} of {len(self.operators)} operators map to the Edge TPU; {memory}."
 
     def rows(self) -> list[list[str]]:
-        """Header and one row for each kind of operator and status, with counts."""
+        """The table of the report.
+
+        Returns:
+            Header and one row for each kind of operator and status, with counts.
+        """
         counts: dict[tuple[str, int, str], int] = {}
         for verdict in self.operators:
             key = (verdict.name, verdict.version, verdict.status)
@@ -141,16 +151,23 @@ class CoralReport:
 
 
 def check_edgetpu_rules(model: TFLiteModel) -> CoralReport:
-    """Check a model against the compiler's rules, operator by operator."""
+    """Check a model against the rules of the Edge TPU compiler, operator by operator.
+
+    Args:
+        model: parsed by :func:`fer_export.tflite_file.read_tflite`.
+
+    Returns:
+        What the compiler will make of it.
+    """
     compiled = any(op.name == COMPILED_OPERATOR for op in model.operators)
     verdicts = []
-    behind: Operator | None = None
+    on_cpu: Operator | None = None
     for op in model.operators:
         status = "compiled for the Edge TPU already" if op.name == COMPILED_OPERATOR else _status(model, op)
-        if status == MAPS and behind is not None:
-            status = f"runs on the CPU after {behind.name}: the compiler splits a model only once"
-        elif status != MAPS and behind is None and not compiled:
-            behind = op
+        if status == MAPS and on_cpu is not None:
+            status = f"runs on the CPU after {on_cpu.name}: the compiler splits a model only once"
+        elif status != MAPS and on_cpu is None and not compiled:
+            on_cpu = op
         verdicts.append(OperatorVerdict(op.index, op.name, op.version, status))
     problems = [] if compiled else _model_problems(model)
     return CoralReport(tuple(verdicts), tuple(problems), model.parameter_bytes, compiled)

@@ -35,7 +35,9 @@ class Comparison:
     """Two models over the same images: what the other loses against the reference."""
 
     reference: Evaluation
+    """What the other is compared with, usually the float model."""
     other: Evaluation
+    """The model that is judged, on the same images."""
 
     @property
     def agreement(self) -> float:
@@ -73,7 +75,11 @@ class Comparison:
         return np.asarray(evaluation.decisions == evaluation.labels)
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON values; differences in percentage points."""
+        """The figures as plain JSON values; differences in percentage points.
+
+        Returns:
+            As the manifest holds them.
+        """
         name, loss = self.largest_recall_loss
         return {
             "agreement": self.agreement,
@@ -95,6 +101,7 @@ class Limits:
     so a better network may decide many images otherwise: without ``strict_agreement`` this fails only models that are
     less accurate than float as well."""
     strict_agreement: bool = False
+    """Whether too little agreement fails a model that is more accurate than float, too."""
     min_agreement_synthetic: float = 0.75
     """The same over synthetic faces, where no accuracy is to be had and networks are unsure."""
     max_recall_loss: float = MAX_RECALL_LOSS
@@ -112,7 +119,9 @@ class Verdict:
     """All failures and remarks of a gate, each a line."""
 
     failures: tuple[str, ...]
+    """What forbids writing the files."""
     remarks: tuple[str, ...]
+    """What is worth knowing all the same."""
 
     @property
     def passed(self) -> bool:
@@ -121,7 +130,17 @@ class Verdict:
 
 
 def check_quantized(name: str, comparison: Comparison, limits: Limits, *, labelled: bool) -> Verdict:
-    """Judge a quantised model against the float model; ``labelled`` is False for faces without a true label."""
+    """Judge a quantised model against the float model.
+
+    Args:
+        name: of the file, for messages.
+        comparison: with the float model.
+        limits: what is demanded.
+        labelled: False for faces without a true label, where only agreement counts.
+
+    Returns:
+        Failures and remarks.
+    """
     failures, remarks = [], []
     floor = limits.min_agreement if labelled else limits.min_agreement_synthetic
     if not comparison.agreement >= floor:
@@ -152,7 +171,17 @@ def check_quantized(name: str, comparison: Comparison, limits: Limits, *, labell
 
 
 def check_same_network(name: str, comparison: Comparison, limits: Limits, *, labelled: bool) -> Verdict:
-    """Judge a file against another that must hold the same network, such as INT8 ONNX against INT8 TFLite."""
+    """Judge a file against another that must hold the same network, such as INT8 ONNX against INT8 TFLite.
+
+    Args:
+        name: of the file, for messages.
+        comparison: with the other file.
+        limits: what is demanded.
+        labelled: False for faces without a true label, where only agreement counts.
+
+    Returns:
+        Failures.
+    """
     failures = []
     if not comparison.agreement >= limits.min_agreement_same:
         failures.append(
@@ -173,9 +202,15 @@ def check_same_network(name: str, comparison: Comparison, limits: Limits, *, lab
 
 
 def accepting_options(quantized: Sequence[Comparison], limits: Limits, *, labelled: bool) -> str:
-    """The options of ``fer-export`` with which these quantised models would pass, such as ``--max-drop 3.2``.
+    """The options of ``fer-export`` with which quantised models would pass, such as ``--max-drop 3.2``.
 
-    Empty where no limit that has an option was missed.
+    Args:
+        quantized: comparisons of the quantised models with the float model.
+        limits: what was demanded.
+        labelled: False for faces without a true label.
+
+    Returns:
+        The options; empty where no limit that has an option was missed.
     """
     verdicts = [check_quantized("", each, limits, labelled=labelled) for each in quantized]
     failures = " ".join(line for verdict in verdicts for line in verdict.failures)
@@ -196,7 +231,14 @@ def _rounded_up(points: float) -> float:
 
 
 def merge(verdicts: Mapping[str, Verdict] | list[Verdict]) -> Verdict:
-    """All failures and remarks of several verdicts, in order, without repetitions."""
+    """All failures and remarks of several verdicts, in order, without repetitions.
+
+    Args:
+        verdicts: any number of them; of a mapping only the values count.
+
+    Returns:
+        One verdict.
+    """
     parts = list(verdicts.values()) if isinstance(verdicts, Mapping) else verdicts
     failures = dict.fromkeys(line for part in parts for line in part.failures)
     remarks = dict.fromkeys(line for part in parts for line in part.remarks)

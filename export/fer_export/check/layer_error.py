@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.dependencies import import_onnxruntime
 from fer_edge.errors import MissingDependencyError
 from fer_edge.preprocess import to_float_input, to_int8_input
@@ -33,9 +34,13 @@ class LayerError:
     """Precision of one operator's INT8 output, in decibels of signal to noise; higher is better, 6 dB is one bit."""
 
     index: int
+    """Place of the operator in the model."""
     operator: str
+    """The schema's name, such as ``CONV_2D``."""
     shape: tuple[int, ...]
+    """Of its output, NHWC, batch axis included."""
     snr_shadow_db: float
+    """Against the same 8-bit weights with activations left as real numbers."""
     snr_float_db: float | None
     """Against the float model; None where its operators do not correspond one to one."""
     saturated: float
@@ -43,7 +48,15 @@ class LayerError:
 
 
 def signal_to_noise_db(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """``10 log10(sum(reference**2) / sum((reference - other)**2))``; infinite for equal arrays."""
+    """``10 log10(sum(reference**2) / sum((reference - other)**2))``.
+
+    Args:
+        reference: any shape.
+        other: the same shape.
+
+    Returns:
+        In decibels; infinite for equal arrays.
+    """
     signal = float(np.square(reference, dtype=np.float64).sum())
     noise = float(np.square(reference.astype(np.float64) - other).sum())
     if noise <= _EPSILON * signal:
@@ -52,7 +65,20 @@ def signal_to_noise_db(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> 
 
 
 def layer_errors(int8: bytes, floating: bytes | None, faces: npt.NDArray[np.uint8]) -> list[LayerError]:
-    """Errors of all layers of an INT8 TFLite file on ``(N, S, S)`` uint8 faces (the first 32), in network order."""
+    """Errors of all layers of an INT8 TFLite file.
+
+    Args:
+        int8: content of the file.
+        floating: content of the float file of the same network; None where there is none.
+        faces: ``(N, S, S)`` uint8; the first 32 are used.
+
+    Returns:
+        An error per operator that computes, in network order.
+
+    Raises:
+        ModelError: a file that cannot be read, or an operator without a counterpart in the shadow.
+        MissingDependencyError: onnx, onnxruntime or ai-edge-litert is not installed.
+    """
     faces = faces[:MAX_FACES]
     model = read_tflite(int8)
     operators = [op for op in model.operators if op.name not in _BOOKKEEPING]
@@ -83,6 +109,15 @@ def exposed(content: bytes) -> bytes:
 
     The interpreter's ``experimental_preserve_all_tensors`` would not do: it shows nothing inside XNNPACK's part, and
     the built-in kernels that it can show round otherwise.
+
+    Args:
+        content: the file.
+
+    Returns:
+        The new file; its first output is the network's own.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert, which brings TFLite's schema, is not installed.
     """
     try:
         import flatbuffers
@@ -117,7 +152,7 @@ def _tflite_activations(content: bytes, inputs: npt.NDArray[Any]) -> dict[int, n
     return {i: np.concatenate(parts) for i, parts in rows.items()}
 
 
-def _shadow_activations(model: TFLiteModel, inputs: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[Any]]:
+def _shadow_activations(model: TFLiteModel, inputs: FloatArray) -> dict[int, npt.NDArray[Any]]:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4

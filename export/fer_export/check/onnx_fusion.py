@@ -17,7 +17,17 @@ MAX_QUANTIZE: Final[int] = 2
 
 
 def optimized_operators(model: bytes) -> dict[str, int]:
-    """Operator counts of ``model`` after ONNX Runtime's optimisation for this machine's CPU, as it will run."""
+    """Operators of a file after ONNX Runtime's optimisation for this machine's CPU, as it will run.
+
+    Args:
+        model: content of the ONNX file.
+
+    Returns:
+        ``{operator: count}``.
+
+    Raises:
+        MissingDependencyError: onnx or onnxruntime is not installed.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -33,7 +43,14 @@ def optimized_operators(model: bytes) -> dict[str, int]:
 
 
 def fusion_problems(operators: dict[str, int]) -> list[str]:
-    """What keeps an optimised INT8 graph from being fast, one line each; empty when it is fully fused."""
+    """What keeps an optimised INT8 graph from being fast.
+
+    Args:
+        operators: as :func:`optimized_operators` counts them.
+
+    Returns:
+        One line each; empty when the graph is fully fused.
+    """
     problems = []
     for kind in ("Conv", "FusedConv", "Gemm", "Clip", "Add"):
         if operators.get(kind):

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_export.convert.class_order import ORDERS
 from fer_train.evaluation.evaluate import Evaluation
@@ -37,7 +38,7 @@ ONE_CLASS_SHARE: Final[float] = 0.95
 MIN_SPREAD: Final[float] = 1e-3
 """On faces without labels: below this standard deviation of every probability the network ignores its input."""
 MIN_GAIN_POINTS: Final[float] = 10.0
-"""Another reading of inputs or outputs must be better by so many points, beyond chance, to be proposed."""
+"""Another reading of inputs or outputs must be better by this many points, beyond chance, to be proposed."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ class Reading:
     """One way to feed a network and to read its outputs, and how well the labels fit then."""
 
     input_range: str
+    """Key of :data:`fer_export.convert.keras_model.INPUT_RANGES`."""
     order: tuple[int, ...]
     """``order[i]`` is the emotion (0..6, our order) that output ``i`` stands for."""
     accuracy: float
+    """Fraction of the sample decided as labelled."""
     gain: Interval
     """Accuracy above the reading that was asked for, in points."""
 
@@ -58,14 +61,28 @@ class Reading:
 
 
 def chance_accuracy(evaluation: Evaluation) -> float:
-    """Accuracy expected of answers that have the same frequencies but nothing to do with the images (Cohen 1960)."""
+    """Accuracy expected of answers that have the same frequencies but nothing to do with the images (Cohen 1960).
+
+    Args:
+        evaluation: on labelled images.
+
+    Returns:
+        A fraction.
+    """
     answers = np.bincount(evaluation.decisions, minlength=NUM_EMOTIONS) / evaluation.n_images
     labels = np.bincount(evaluation.labels, minlength=NUM_EMOTIONS) / evaluation.n_images
     return float(answers @ labels)
 
 
 def knows_nothing(evaluation: Evaluation) -> str | None:
-    """Why a labelled evaluation is no better than chance, in one line; None when it is."""
+    """Why a labelled evaluation is no better than chance.
+
+    Args:
+        evaluation: on labelled images.
+
+    Returns:
+        One line; None when it is better.
+    """
     n = evaluation.n_images
     counts = np.bincount(evaluation.decisions, minlength=NUM_EMOTIONS)
     share, labelled = counts.max() / n, np.bincount(evaluation.labels, minlength=NUM_EMOTIONS).max() / n
@@ -78,18 +95,32 @@ def knows_nothing(evaluation: Evaluation) -> str | None:
     return None
 
 
-def ignores_its_input(probabilities: npt.NDArray[np.float32]) -> bool:
-    """Whether ``(N, 7)`` probabilities of different faces are all the same, which needs no labels to be wrong."""
+def ignores_its_input(probabilities: FloatArray) -> bool:
+    """Whether the answers to different faces are all the same, which needs no labels to be wrong.
+
+    Args:
+        probabilities: ``(N, 7)`` float32.
+
+    Returns:
+        True when they are.
+    """
     return len(probabilities) > 1 and float(probabilities.std(axis=0).max()) < MIN_SPREAD
 
 
 def best_order(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+    probabilities: FloatArray, labels: npt.NDArray[np.int64]
 ) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]]:
-    """The order of classes under which most answers are right, and which answers are right then.
+    """The order of classes under which most answers are right.
 
     All 5,040 orders are counted from the confusion of outputs and labels. A known order (:data:`ORDERS`) wins over an
     unknown one that is not better by more than two points: seven classes leave room for coincidences.
+
+    Args:
+        probabilities: ``(N, 7)`` float32.
+        labels: ``(N,)`` int64, 0..6.
+
+    Returns:
+        The emotion (0..6) that each output stands for, and which answers are right then, ``(N,)`` bool.
     """
     decided = probabilities.argmax(axis=1)
     counts = np.zeros((NUM_EMOTIONS, NUM_EMOTIONS), np.int64)
@@ -104,7 +135,7 @@ def best_order(
 
 
 def better_reading(
-    predict: Callable[[str], npt.NDArray[np.float32]],
+    predict: Callable[[str], FloatArray],
     labels: npt.NDArray[np.int64],
     chosen: str,
     ranges: Mapping[str, object],

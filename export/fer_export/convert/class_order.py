@@ -1,4 +1,4 @@
-"""In which order the outputs of somebody else's network stand, and how to bring them into ours."""
+"""The order of the outputs of a network from elsewhere, and how to bring them into ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ ORDERS: Final[dict[str, tuple[int, ...]]] = {
 
 
 def class_order(text: str) -> tuple[int, ...]:
-    """``--labels``: a known order by name, or the seven emotions as the outputs stand, separated by commas.
+    """``--labels``: a known order by name, or the seven emotions in the order of the outputs, separated by commas.
+
+    Args:
+        text: of the option.
 
     Returns:
         The index in :data:`fer_edge.labels.EMOTIONS` of each of the seven outputs.
@@ -53,13 +56,21 @@ def class_order(text: str) -> tuple[int, ...]:
         names.append(name)
     if sorted(names) != sorted(EMOTIONS):
         raise UsageError(
-            f"--labels: expected each of {', '.join(EMOTIONS)} once, as the outputs stand; got {', '.join(names)}"
+            f"--labels: expected each of {', '.join(EMOTIONS)} once, in the order of the outputs; "
+            f"got {', '.join(names)}"
         )
     return _indices(tuple(names))
 
 
 def order_name(order: tuple[int, ...]) -> str:
-    """What to give as ``--labels`` for an order: its name, or the emotions separated by commas."""
+    """What to give as ``--labels`` for an order.
+
+    Args:
+        order: the emotion (0..6, our order) of each output.
+
+    Returns:
+        Its name, or the emotions separated by commas.
+    """
     for name, known in ORDERS.items():
         if known == order:
             return name

@@ -4,7 +4,7 @@ Convolutions of the two runtimes agree to the last bit: both accumulate in int32
 The first different bit of a network arises in an ADD. XNNPACK computes it in integers, ``a * A + b * B`` with 21-bit
 multipliers, rounded half up; ONNX Runtime in float32, with a constant term that is itself rounded. They part where a
 sum lies within about 1e-5 of a rounding tie. That is one pair (a, b) in some ten thousand, but 8-bit activations
-crowd around few values, so one such pair can flip 0.05 % of a layer, which the layers behind it amplify.
+crowd around few values, so one such pair can flip 0.05 % of a layer, which the layers after it amplify.
 
 An 8-bit ADD has only 65,536 possible inputs. So the remedy is a search: move the two input scales by steps of about
 1e-7 until ONNX Runtime gives, for every pair, what XNNPACK gives. Real numbers change in the seventh digit.
@@ -35,11 +35,17 @@ class AddQuantization:
     """Scales and zero points of an 8-bit ``c = a + b``; zero points as TFLite stores them, for int8."""
 
     a_scale: float
+    """Scale of the first summand."""
     a_zero: int
+    """Zero point of the first summand."""
     b_scale: float
+    """Scale of the second summand."""
     b_zero: int
+    """Zero point of the second summand."""
     c_scale: float
+    """Scale of the sum."""
     c_zero: int
+    """Zero point of the sum."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,24 @@ class AddMatch:
     """What the search found: input scales, and for how many of the 65,536 pairs the runtimes still differ."""
 
     a_scale: np.float32
+    """Scale of the first summand."""
     b_scale: np.float32
+    """Scale of the second summand."""
     differing_pairs: int
+    """0 where the runtimes give the same sums."""
 
 
 def xnnpack_add(q: AddQuantization) -> npt.NDArray[np.int64]:
-    """``(256, 256)`` table of int8 sums, ``[a + 128, b + 128]``, by XNNPACK's integer arithmetic.
+    """The table of int8 sums by XNNPACK's integer arithmetic.
 
     Source: ``xnn_init_qs8_add_minmax_*_params`` in XNNPACK's ``microparams-init.c``: multipliers of 20 bits after the
     leading one of the larger, an arithmetic shift with rounding half up.
+
+    Args:
+        q: scales and zero points.
+
+    Returns:
+        ``(256, 256)`` int64 in [-128, 127], at ``[a + 128, b + 128]``.
     """
     ratio_a = np.float32(q.a_scale) / np.float32(q.c_scale)
     ratio_b = np.float32(q.b_scale) / np.float32(q.c_scale)
@@ -70,15 +85,23 @@ def xnnpack_add(q: AddQuantization) -> npt.NDArray[np.int64]:
 
 
 def match_add(q: AddQuantization, *, unsigned: bool) -> AddMatch:
-    """Search the input scales that make ONNX Runtime's ADD equal XNNPACK's, nearest first; the best if none does.
+    """Search the input scales that make ONNX Runtime's ADD equal XNNPACK's, nearest first.
 
-    ``unsigned``: activations are stored as uint8 in the ONNX file (U8S8), otherwise as int8.
+    Args:
+        q: scales and zero points of the TFLite file.
+        unsigned: whether activations are stored as uint8 in the ONNX file (U8S8), otherwise as int8.
+
+    Returns:
+        The first match, or the best one found.
+
+    Raises:
+        MissingDependencyError: onnx or onnxruntime is not installed.
     """
     adder = _OrtAdder(unsigned)
-    wanted = xnnpack_add(q)
+    expected = xnnpack_add(q)
     best: AddMatch | None = None
     for a_scale, b_scale in _candidates(np.float32(q.a_scale), np.float32(q.b_scale)):
-        differing = int(np.count_nonzero(adder.table(q, a_scale, b_scale) != wanted))
+        differing = int(np.count_nonzero(adder.table(q, a_scale, b_scale) != expected))
         if best is None or differing < best.differing_pairs:
             best = AddMatch(a_scale, b_scale, differing)
         if best.differing_pairs == 0:

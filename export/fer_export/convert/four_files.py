@@ -18,6 +18,7 @@ from fer_export.convert.onnx_files import float_onnx, int8_onnx
 from fer_export.convert.onnxruntime_quantizer import quantize_with_onnxruntime
 from fer_export.convert.qdq_graph import OnnxTarget, UnknownOperatorError
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.log import LOG
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained
 
@@ -43,7 +44,9 @@ class Networks:
     """The contents of the four model files, and how the INT8 ones were quantised."""
 
     files: dict[str, bytes]
+    """``{file name: content}``."""
     method: Method
+    """``QAT`` or ``PTQ`` (post-training quantisation)."""
     onnx_quantiser: str | None = None
     """Why ONNX Runtime's own quantiser made the INT8 ONNX file; None where it holds the network of the TFLite file."""
 
@@ -58,8 +61,20 @@ def build_networks(
 ) -> Networks:
     """Convert; INT8 from the QAT network where there is one, else by post-training quantisation.
 
-    ``representatives(size)`` gives ``(N, size, size)`` uint8 faces and is not called for QAT; ``on_step`` hears what
-    begins. Raises :class:`ModelError` when a file breaks the contract.
+    Args:
+        trained: weights of ours, or a model from elsewhere.
+        representatives: ``representatives(size)`` gives ``(N, size, size)`` uint8 faces to calibrate on; not called
+            for QAT of ours.
+        onnx_target: ``x86`` for unsigned activations of the INT8 ONNX file, ``arm`` for signed ones.
+        force_ptq: quantise after training even where there is a QAT network.
+        on_step: gets the name of what begins.
+
+    Returns:
+        The contents of the files.
+
+    Raises:
+        ModelError: a file breaks the contract, or cannot be made.
+        MissingDependencyError: a package for the conversion is not installed.
     """
     floating = trained.float_model()
     on_step("float TFLite")
@@ -86,19 +101,28 @@ def build_networks(
         on_step("INT8 ONNX by ONNX Runtime's quantiser")
         faces = representatives(trained.input_size)
         files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, onnx_target)
+    for name, content in files.items():
+        LOG.debug("%s: %d bytes", name, len(content))
     method: Method = "QAT" if qat is not None else "PTQ"
     return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
 
 
 def one_line(error: Exception) -> str:
-    """The first line of what an exception of somebody else's says, or its name."""
+    """The text of another library's exception, in one line.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        The first line of its text, or its name; at most 200 characters.
+    """
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str | None:
     """Whether the written INT8 ONNX file answers otherwise than its TFLite twin; None when they agree.
 
-    Operators that other people's networks use are rounded otherwise by some runtimes, which adds up.
+    Some runtimes round operators of networks from elsewhere differently, which adds up.
     """
     answers = []
     with tempfile.TemporaryDirectory(prefix="fer-twins-") as folder:
@@ -109,6 +133,7 @@ def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str
                 answers.append(classifier.predict(faces))
     agreement = float(np.mean(answers[0].argmax(axis=1) == answers[1].argmax(axis=1)))
     difference = float(np.abs(answers[0] - answers[1]).mean())
+    LOG.debug("INT8 ONNX against INT8 TFLite: agreement %.4f, mean difference %.5f", agreement, difference)
     if agreement >= MIN_TWIN_AGREEMENT and difference <= MAX_TWIN_DIFFERENCE:
         return None
     return f"written operator by operator it agreed with {INT8_TFLITE} on {agreement:.0%} of {len(faces)} faces only"

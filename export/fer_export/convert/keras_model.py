@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
@@ -48,6 +49,7 @@ class UserModel:
     """
 
     config: Final[dict[str, Any]] = {}
+    """The recipe: none is known."""
 
     def __init__(self, path: Path, input_range: str = "ours", order: tuple[int, ...] = ORDERS[OWN_ORDER]) -> None:
         self.path, self.input_range, self.order = path, input_range, order
@@ -65,15 +67,32 @@ class UserModel:
         return self._source.rescaling
 
     def float_model(self) -> Any:
-        """``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities; weights are constants."""
+        """The network on our input.
+
+        Returns:
+            A callable of TensorFlow: ``(1, S, S, 3)`` float32 ``x = (p - 128) / 128`` to ``(1, 7)`` probabilities;
+            weights are constants.
+        """
         return self._model
 
     def qat_model(self) -> Any | None:
-        """None: a model from elsewhere is quantised after training."""
+        """A model from elsewhere is quantised after training.
+
+        Returns:
+            None.
+        """
         return None
 
-    def predict_with(self, input_range: str, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities ``(N, 7)``, in our order, of ``(N, S, S)`` uint8 faces that are fed in another range."""
+    def predict_with(self, input_range: str, faces: npt.NDArray[np.uint8]) -> FloatArray:
+        """What the network answers when faces are fed in another range.
+
+        Args:
+            input_range: a key of :data:`INPUT_RANGES`.
+            faces: ``(N, S, S)`` uint8.
+
+        Returns:
+            Probabilities ``(N, 7)`` float32, in our order.
+        """
         factor, offset = INPUT_RANGES[input_range]
         parts = []
         for start in range(0, len(faces), _PREDICT_BATCH):
@@ -104,7 +123,16 @@ def load_weights(
 ) -> Trained | UserModel:
     """A run or packed folder of ours, or a user's own model.
 
-    Raises :class:`ModelError` for anything else, and for an ``input_range`` or ``order`` given with weights of ours.
+    Args:
+        path: a run folder of fer-train, a folder with ``config.json`` and weights, or a Keras model.
+        input_range: a key of :data:`INPUT_RANGES`; for a model from elsewhere only.
+        order: the emotion (0..6, our order) that each output stands for; for a model from elsewhere only.
+
+    Returns:
+        Something with ``float_model``, ``qat_model`` and ``input_size``.
+
+    Raises:
+        ModelError: anything else, and an ``input_range`` or ``order`` given with weights of ours.
     """
     if path.is_dir() and not (path / "saved_model.pb").exists():
         for option, given in (("--input-range", input_range != "ours"), ("--labels", order != ORDERS[OWN_ORDER])):
@@ -124,7 +152,7 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
     """The network as a callable whose variables have become constants.
 
     Variables of a Keras 3 model are lost on the way into the TFLite converter, constants are not; and a SavedModel
-    that ``model.export`` wrote is not a Keras model any more, only a function.
+    that ``model.export`` wrote is no longer a Keras model, only a function.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2

@@ -20,9 +20,20 @@ __all__ = ["float_onnx", "int8_onnx"]
 
 
 def float_onnx(model: Any, input_size: int) -> bytes:
-    """Float ONNX file of a ``tf_keras`` model: input ``(1, S, S, 3)`` float32 NHWC, output ``(1, 7)``; opset 13, IR 8.
+    """Float ONNX file of a ``tf_keras`` model, opset 13, IR 8.
 
-    The batch axis is fixed to 1, as in the TFLite files. Raises :class:`MissingDependencyError` without tf2onnx.
+    The batch axis is fixed to 1, as in the TFLite files.
+
+    Args:
+        model: called with ``(1, S, S, 3)`` float32, NHWC, gives ``(1, 7)``.
+        input_size: S, in pixels.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        MissingDependencyError: tensorflow, tf2onnx or onnx is not installed.
+        ModelError: the model has other ends, or the result does not pass onnx.checker.
     """
     try:
         import tensorflow as tf
@@ -64,7 +75,19 @@ def _spell_out_erfc(proto: Any) -> None:
 
 
 def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:
-    """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``qdq_writer``)."""
+    """INT8 ONNX file of an INT8 TFLite file: the same weights, scales and zero points (see ``qdq_writer``).
+
+    Args:
+        tflite: content of the TFLite file.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+
+    Returns:
+        The content of the ONNX file.
+
+    Raises:
+        ModelError: the network is not fully INT8, or uses an operator without a counterpart.
+        MissingDependencyError: onnx is not installed.
+    """
     return _checked(tflite_to_onnx(read_tflite(tflite), onnx_target), "the INT8 ONNX model")
 
 

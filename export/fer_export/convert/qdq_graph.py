@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import FloatArray
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.exact_add import AddMatch
 from fer_export.tflite_file import Operator, Tensor, TFLiteModel
@@ -47,24 +48,53 @@ class Pads:
     """Zeros around an image, in pixels."""
 
     top: int
+    """Rows above."""
     left: int
+    """Columns on the left."""
     bottom: int
+    """Rows below."""
     right: int
+    """Columns on the right."""
 
     def as_list(self) -> list[int]:
-        """In ONNX's order: top, left, bottom, right."""
+        """In ONNX's order.
+
+        Returns:
+            ``[top, left, bottom, right]``.
+        """
         return [self.top, self.left, self.bottom, self.right]
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Pixels before and after for TensorFlow's SAME along one axis; the odd pixel goes behind."""
+    """Pixels before and after for TensorFlow's SAME along one axis; the odd pixel comes after.
+
+    Source: tensorflow.org/api_docs/python/tf/nn, "Notes on padding".
+
+    Args:
+        size: of the image along the axis.
+        kernel: of the kernel.
+        stride: step between outputs.
+        dilation: step between the kernel's taps.
+
+    Returns:
+        ``(before, after)``.
+    """
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
 
 
 class QdqGraph:
-    """Nodes and initializers of a graph under construction, and what all operators need to add to it."""
+    """Nodes and initializers of a graph under construction, and what all operators need to add to it.
+
+    Args:
+        model: the TFLite network.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        quantized: whether activations are rounded to 8 bits; else they stay real numbers.
+
+    Raises:
+        MissingDependencyError: onnx is not installed.
+    """
 
     def __init__(self, model: TFLiteModel, onnx_target: OnnxTarget, *, quantized: bool) -> None:
         try:
@@ -182,7 +212,7 @@ class QdqGraph:
         scales = (np.float32(data.scale) * kernel.scales).astype(np.float32)
         return [self._dequantized(self._store("b", bias.array(), bias.index), scales, np.int32)]
 
-    def _dequantized(self, stored: str, scales: npt.NDArray[np.float32], dtype: Any) -> str:
+    def _dequantized(self, stored: str, scales: FloatArray, dtype: Any) -> str:
         per_channel = len(scales) > 1
         values = scales if per_channel else scales[0]
         zeros = np.zeros(np.shape(values), dtype)
@@ -231,15 +261,30 @@ class QdqGraph:
 
 
 def real_name(index: int) -> str:
-    """Name of the real-valued ONNX tensor of TFLite tensor ``index``."""
+    """Name of the real-valued ONNX tensor of a TFLite tensor.
+
+    Args:
+        index: of the TFLite tensor.
+
+    Returns:
+        Its name.
+    """
     return f"t{index}"
 
 
 def saturation_is_clamp(tensor: Tensor, low: float | None, high: float | None) -> bool:
-    """Whether rounding to ``tensor``'s 8 bits already confines values to ``[low, high]``, so that no Clip is needed.
+    """Whether rounding to 8 bits already confines values to ``[low, high]``, so that no Clip is needed.
 
     TFLite clamps the stored value to ``[q(low), q(high)]`` with ``q(x) = round(x / scale) + zero_point``; that is no
     restriction when both lie at or beyond the ends of int8.
+
+    Args:
+        tensor: the quantised output.
+        low: lower end of the activation; None without one.
+        high: upper end of the activation; None without one.
+
+    Returns:
+        True when the Clip can go.
     """
     info = np.iinfo(np.int8)
 

@@ -1,4 +1,4 @@
-"""Operators that MobileNetV2 does not use and other people's networks do: pooling, gates, activations, reshaping."""
+"""Operators that MobileNetV2 does not use and networks from elsewhere do: pooling, gates, activations, reshaping."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ class MoreOperators(QdqGraph):
     """Handlers of further operators; each adds nodes whose real result has the name of the TFLite output tensor."""
 
     def more_handlers(self) -> dict[str, Callable[[Operator], None]]:
-        """TFLite operator name -> handler."""
+        """What writes further operators.
+
+        Returns:
+            ``{TFLite operator name: handler}``.
+        """
         return {
             "MAX_POOL_2D": self._pool,
             "AVERAGE_POOL_2D": self._pool,
@@ -49,9 +53,9 @@ class MoreOperators(QdqGraph):
             left, right = same_padding(image.shape[2], kernel[1], strides[1], 1)
             edges = [top, left, bottom, right]
         if pads.as_list() != [0, 0, 0, 0]:
-            raise ModelError(f"{self.model.source}: {op.name} {op.index} behind a PAD is not known")
+            raise ModelError(f"{self.model.source}: {op.name} {op.index} after a PAD is not supported")
         kind = "MaxPool" if op.name == "MAX_POOL_2D" else "AveragePool"
-        # TFLite averages over the pixels that exist, as ONNX does unless told to count the padding.
+        # TFLite averages over the pixels that exist, as ONNX does unless it is set to count the padding.
         self._finish(op, kind, [self._input(data)], kernel_shape=kernel, strides=strides, pads=edges)
 
     def _concatenation(self, op: Operator) -> None:

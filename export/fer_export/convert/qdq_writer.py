@@ -5,7 +5,7 @@ files hold one mathematical object. ONNX Runtime fuses the result completely (QL
 
 * a fused ReLU6 that coincides with the saturation of its output tensor becomes nothing at all, no Clip;
 * biases are int32 at input scale x weight scale, as in TFLite;
-* padding operators are folded into the convolution behind them;
+* padding operators are folded into the convolution after them;
 * one Transpose, at the input, goes from the NHWC of the contract to ONNX's NCHW.
 
 Two flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm`` signed
@@ -30,24 +30,44 @@ from fer_export.convert.qdq_graph import (
     same_padding,
 )
 from fer_export.convert.qdq_more_operators import MoreOperators
+from fer_export.log import LOG
 from fer_export.tflite_file import Operator, TFLiteModel
 
 __all__ = ["float_shadow", "tflite_to_onnx"]
 
 
 def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
-    """``onnx.ModelProto`` of an INT8 TFLite network, int8 at both ends as in the TFLite file (opset 13, IR 8).
+    """An INT8 TFLite network as ONNX, int8 at both ends as in the TFLite file (opset 13, IR 8).
 
-    Raises :class:`ModelError` for a network that is not fully INT8 or uses an operator without a counterpart here.
+    Args:
+        model: the network.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        ModelError: the network is not fully INT8, or uses an operator without a counterpart here.
+        MissingDependencyError: onnx is not installed.
     """
     return _Writer(model, onnx_target, quantized=True).write()
 
 
 def float_shadow(model: TFLiteModel) -> Any:
-    """``onnx.ModelProto`` of the same network with the same 8-bit weights but real-valued activations.
+    """The same network with the same 8-bit weights but real-valued activations.
 
     Takes float32 ``(1, S, S, 3)``; every activation is an output, named ``t<tensor index>``, NCHW where 4-D. What an
     INT8 activation differs from its shadow is exactly what rounding the activations to 8 bits has cost so far.
+
+    Args:
+        model: the INT8 network.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        ModelError: as for :func:`tflite_to_onnx`.
+        MissingDependencyError: onnx is not installed.
     """
     return _Writer(model, "x86", quantized=False).write()
 
@@ -118,7 +138,7 @@ class _Writer(MoreOperators):
         dilations = [int(op.options["dilationHFactor"]), int(op.options["dilationWFactor"])]
         if op.padding == "SAME":
             if pads.as_list() != [0, 0, 0, 0]:
-                raise ModelError(f"{self.model.source}: {op.name} {op.index} has SAME padding behind a PAD")
+                raise ModelError(f"{self.model.source}: {op.name} {op.index} has SAME padding after a PAD")
             top, bottom = same_padding(image.shape[1], height, strides[0], dilations[0])
             left, right = same_padding(image.shape[2], width, strides[1], dilations[1])
             pads = Pads(top, left, bottom, right)
@@ -162,6 +182,7 @@ class _Writer(MoreOperators):
         sums = AddQuantization(a.scale, a.zero_point, b.scale, b.zero_point, result.scale, result.zero_point)
         match = match_add(sums, unsigned=self.shift != 0)
         self.add_matches[op.index] = match
+        LOG.debug("ADD %d: %d of 65536 sums differ between the runtimes", op.index, match.differing_pairs)
         inputs = [
             self._round(real_name(t.index), t, read_scale=float(s)) for t, s in ((a, match.a_scale), (b, match.b_scale))
         ]
@@ -176,7 +197,7 @@ class _Writer(MoreOperators):
             self._finish(op, "GlobalAveragePool", [self._input(data.index)])
             return
         pooled = self._node("GlobalAveragePool", [self._input(data.index)])
-        # Rounded before the Flatten, not behind it: only then does ONNX Runtime see a pair around the pooling.
+        # Rounded before the Flatten, not after it: only then does ONNX Runtime see a pair around the pooling.
         self._node("Flatten", [self._round(pooled, result)], axis=1)
         self._alias(result)
 
@@ -185,7 +206,7 @@ class _Writer(MoreOperators):
         consumers = self.model.consumers(op.outputs[0])
         folds = all(c.name in ("CONV_2D", "DEPTHWISE_CONV_2D") and c.padding == "VALID" for c in consumers)
         if amounts.shape != (4, 2) or amounts[[0, 3]].any() or not folds:
-            raise ModelError(f"{self.model.source}: PAD {op.index} does not stand before an unpadded convolution")
+            raise ModelError(f"{self.model.source}: PAD {op.index} is not followed by an unpadded convolution")
         (top, bottom), (left, right) = amounts[1].tolist(), amounts[2].tolist()
         self.pads[op.outputs[0]] = (op.inputs[0], Pads(top, left, bottom, right))
 

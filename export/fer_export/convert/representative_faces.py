@@ -20,9 +20,18 @@ REPRESENTATIVES_PER_CLASS: Final[int] = 30
 def representative_faces(
     split: Split, size: int, per_class: int = REPRESENTATIVES_PER_CLASS, seed: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """A stratified sample ``(N, size, size)`` uint8: up to ``per_class`` images of every class.
+    """A stratified sample: up to ``per_class`` images of every class.
 
     The first images of a folder would be those of one class, and calibrate the network for angry faces only.
+
+    Args:
+        split: labelled images.
+        size: side of the faces, in pixels.
+        per_class: at most this many of each class.
+        seed: of the choice.
+
+    Returns:
+        ``(N, size, size)`` uint8.
     """
     rng = np.random.default_rng(seed)
     chosen = []
@@ -34,5 +43,9 @@ def representative_faces(
 
 
 def synthetic_representatives() -> Split:
-    """Synthetic faces to calibrate on where there is no data set: others than those that are judged on."""
+    """Synthetic faces to calibrate on where there is no data set: others than those that are judged on.
+
+    Returns:
+        A split named ``synthetic``.
+    """
     return synthetic_split(REPRESENTATIVES_PER_CLASS, seed=1, name=SYNTHETIC_SPLIT)

@@ -17,7 +17,15 @@ _REFUSED: Final[re.Pattern[str]] = re.compile(
 
 
 def refuse_saved_operations(folder: Path) -> None:
-    """Raise :class:`ModelError` for an operation in ``saved_model.pb`` that reaches out of the graph."""
+    """Look for operations in ``saved_model.pb`` that reach out of the graph.
+
+    Args:
+        folder: the SavedModel.
+
+    Raises:
+        ModelError: there is one, or the file cannot be read.
+        MissingDependencyError: tensorflow is not installed.
+    """
     try:
         from google.protobuf.message import DecodeError
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel

@@ -37,10 +37,19 @@ _KEPT_BITS: Final[int] = 0xF8
 def draw_frames(
     input_size: int, n: int = N_FRAMES, seed: int = SEED
 ) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], list[str]]:
-    """``n`` synthetic BGR frames ``(H, W, 3)``, face boxes ``(n, 4)`` as ``(x, y, w, h)``, and the emotions drawn.
+    """Synthetic frames with a face box each.
 
     Most faces are smaller than ``input_size``, every sixteenth is larger, and the last is so large (pixels repeated)
     that preprocessing averages before it resizes.
+
+    Args:
+        input_size: side of the network's input, in pixels.
+        n: how many.
+        seed: of the drawing.
+
+    Returns:
+        BGR frames ``(H, W, 3)`` uint8, face boxes ``(n, 4)`` int32 as ``(x, y, w, h)`` in pixels, and the emotions
+        drawn.
     """
     frames, boxes, emotions = [], [], []
     for i in range(n):
@@ -73,8 +82,18 @@ def write_golden(
 
     Arrays: ``frame_00``.. (H, W, 3) BGR, ``boxes`` (n, 4), ``tensors`` int8 (n, S, S, 3) after preprocessing and
     quantisation, ``outputs`` int8 (n, 7), ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
-    ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others`` (INT8 files of another network),
-    ``info`` JSON with format, emotions, scales, model checksum, runtime and versions.
+    ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others``, ``info`` JSON with format,
+    emotions, scales, model checksum, runtime and versions.
+
+    Args:
+        path: of the file; written atomically.
+        int8: the INT8 TFLite model.
+        floating: the float model.
+        versions: of the packages that took part.
+        others: INT8 files of another network, which get outputs of their own.
+
+    Raises:
+        ModelError: ``int8`` is not quantised.
     """
     if not (int8.input_spec.is_quantized and int8.output_spec.is_quantized):
         raise ModelError(f"{int8.model_path} is not quantised; golden vectors are recorded from the INT8 model")

@@ -22,13 +22,25 @@ FORMAT: Final[int] = 1
 
 
 def versions() -> dict[str, str]:
-    """Python, platform and the packages that take part in an export; absent ones are left out."""
+    """Python, platform and the packages that take part in an export; absent ones are left out.
+
+    Returns:
+        ``{name: version}``.
+    """
     here = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
     return here | package_versions()
 
 
 def tensor_entry(spec: TensorSpec, *, layout: str | None = None) -> dict[str, Any]:
-    """One end of a model as the contract writes it; scale and zero point are null for float."""
+    """One end of a model as the contract writes it; scale and zero point are null for float.
+
+    Args:
+        spec: of the tensor.
+        layout: such as ``NHWC``; None leaves it out.
+
+    Returns:
+        Plain JSON values.
+    """
     entry: dict[str, Any] = {"name": spec.name, "shape": list(spec.shape)}
     if layout:
         entry["layout"] = layout
@@ -39,7 +51,16 @@ def tensor_entry(spec: TensorSpec, *, layout: str | None = None) -> dict[str, An
 
 
 def model_entry(classifier: Classifier, comparison: Comparison, *, labelled: bool) -> dict[str, Any]:
-    """What the manifest says of one model file; ``accuracy`` is null where the faces have no true label."""
+    """What the manifest says of one model file.
+
+    Args:
+        classifier: the opened model.
+        comparison: with the float model.
+        labelled: False for faces without a true label: accuracy and what follows from it is null then.
+
+    Returns:
+        Plain JSON values.
+    """
     evaluation = comparison.other
     return {
         "sha256": sha256_of(classifier.model_path),
@@ -61,7 +82,15 @@ def model_entry(classifier: Classifier, comparison: Comparison, *, labelled: boo
 
 
 def build_manifest(models: dict[str, dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
-    """The whole manifest; ``facts`` are further entries at the top, such as the source of weights and data."""
+    """The whole manifest.
+
+    Args:
+        models: entries by file name.
+        facts: further entries at the top, such as the source of weights and data.
+
+    Returns:
+        Plain JSON values.
+    """
     return {
         "format": FORMAT,
         "models": models,
@@ -73,5 +102,10 @@ def build_manifest(models: dict[str, dict[str, Any]], facts: dict[str, Any]) -> 
 
 
 def write_manifest(path: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
-    """Write the manifest atomically. NaN, which JSON lacks, must have been replaced by null before."""
+    """Write the manifest atomically.
+
+    Args:
+        path: of the file.
+        manifest: plain JSON values; NaN, which JSON lacks, must have been replaced by null before.
+    """
     write_text(path, json.dumps(manifest, indent=2, allow_nan=False) + "\n")

@@ -25,9 +25,11 @@ class ReportData:
     """All that the two reports show."""
 
     title: str
+    """Heading of the report."""
     facts: dict[str, str]
     """Source of weights, data, method, versions: shown as a list."""
     labelled: bool
+    """Whether the faces have true labels."""
     sizes: dict[str, int]
     """Bytes by model file."""
     comparisons: dict[str, Comparison]
@@ -35,13 +37,17 @@ class ReportData:
     onnx_twin: Comparison
     """INT8 ONNX against INT8 TFLite."""
     verdict: Verdict
+    """Of the gate."""
     layers: Sequence[LayerError]
+    """Precision of each layer; empty where it could not be computed."""
     networks: dict[str, TFLiteModel]
+    """Parsed TFLite files, by name."""
     onnx_operators: dict[str, int]
     """Operators of the INT8 ONNX file after ONNX Runtime's optimisation."""
     coral: Sequence[Sequence[str]] | None = None
     """Rows of the Edge TPU table, header first; None when it was not asked for."""
     coral_summary: str = ""
+    """One line on the Edge TPU; empty when it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,14 @@ class _Table:
 
 
 def markdown(data: ReportData) -> str:
-    """The report as Markdown."""
+    """The report as Markdown.
+
+    Args:
+        data: what it shows.
+
+    Returns:
+        The text.
+    """
     lines = [f"# {data.title}", ""]
     lines += [f"- {name}: {value}" for name, value in data.facts.items()]
     lines += ["", f"Gate: {'passed' if data.verdict.passed else 'FAILED'}."]
@@ -74,7 +87,17 @@ def markdown(data: ReportData) -> str:
 
 
 def page(data: ReportData) -> str:
-    """The report as one HTML file without outside resources."""
+    """The report as one HTML file without outside resources.
+
+    Args:
+        data: what it shows.
+
+    Returns:
+        The text.
+
+    Raises:
+        MissingDependencyError: Jinja2 is not installed.
+    """
     text = render(
         __package__ or "",
         "report.html",
@@ -91,9 +114,14 @@ def page(data: ReportData) -> str:
 
 
 def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
-    """Header and one row per model file: size, accuracy with n, drop with its interval, agreement.
+    """The table of the models: size, accuracy with n, drop with its interval, agreement.
 
-    ``compact`` gives half the width of the interval instead of its ends, so that a table fits a terminal.
+    Args:
+        data: what the report shows.
+        compact: half the width of the interval instead of its ends, so that the table fits a terminal.
+
+    Returns:
+        Header and one row per model file.
     """
     interval = "+-95 %" if compact else "(95 % interval)"
     rows = [["model", "size", "accuracy", "images", f"drop {interval}", "agreement with float"]]
@@ -109,7 +137,15 @@ def model_rows(data: ReportData, *, compact: bool = False) -> list[list[str]]:
 
 
 def drop_text(comparison: Comparison, *, compact: bool = False) -> str:
-    """``+0.53 (-0.10 to +1.16)`` or, compact, ``+0.53 +-0.63``: points lost; negative is a gain."""
+    """Points lost; negative is a gain.
+
+    Args:
+        comparison: with the float model.
+        compact: half the width of the interval instead of its ends.
+
+    Returns:
+        ``+0.53 (-0.10 to +1.16)`` or, compact, ``+0.53 +-0.63``.
+    """
     drop = comparison.drop
     if compact:
         return f"{drop.value:+.2f} +-{drop.half_width:.2f}"

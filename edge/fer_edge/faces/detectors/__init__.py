@@ -2,8 +2,7 @@
 
 A new one is one new file here, for example ``toy.py``::
 
-    from fer_edge.logs import LOG
-from fer_edge.faces.detection import DetectedFace
+    from fer_edge.faces.detection import DetectedFace
     from fer_edge.faces.detector import DetectorSpec
 
 
