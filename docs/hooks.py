@@ -30,7 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "fer-data": ("fer_train.commands.data", ("import", "audit", "synth")),
     "fer-train": ("fer_train.commands.subcommands", ("", "teach", "ablation", "average", "calibrate", "speed")),
     "fer-export": ("fer_export.cli", ("",)),
-    "fer-bench": ("fer_bench.cli", ("", "compare", "demo")),
+    "fer-bench": ("fer_bench.cli", ("", "compare", "robustness", "demo")),
 }
 """Command -> the module of its ``main``, and its subcommands ("" is the command itself)."""
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")

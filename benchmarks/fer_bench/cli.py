@@ -12,11 +12,13 @@ from fer_bench.options import (
     demo_parser,
     destinations,
     measure_parser,
+    robustness_parser,
+    robustness_request,
 )
 from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import run_command
 
-__all__ = ["compare", "demo", "main", "measure"]
+__all__ = ["compare", "demo", "main", "measure", "robustness"]
 
 main = SUBCOMMANDS.main
 
@@ -83,6 +85,28 @@ def demo(arguments: Sequence[str]) -> int:
         return demo_main(options.out, options.data, options.split)
 
     return run_command("fer-bench demo", body)
+
+
+def robustness(arguments: Sequence[str]) -> int:
+    """``fer-bench robustness``.
+
+    Args:
+        arguments: without the names of program and subcommand.
+
+    Returns:
+        The exit code.
+    """
+
+    def body() -> int:
+        options = robustness_parser().parse_args(arguments)
+        request = robustness_request(options)
+        from fer_bench.robustness.command import print_kinds, robustness_main
+
+        if options.list:
+            return print_kinds(request)
+        return robustness_main(request, ["fer-bench", "robustness", *arguments])
+
+    return run_command("fer-bench robustness", body)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from fer_bench.log import LOG
 from fer_bench.measure.measurement import contenders_of, measure_models, verify_contenders
 from fer_bench.progress import progress_bar, require_rich
 from fer_bench.report.file_name import conditions_name
+from fer_bench.report.writable import check_writable
 from fer_bench.report_file import write_report
 from fer_bench.request import BenchRequest, Destinations
 from fer_bench.schema import Report
-from fer_edge.errors import CheckFailedError, UsageError
-from fer_edge.files import why_read_only
+from fer_edge.errors import CheckFailedError
 from fer_train.html import require_jinja
 from fer_train.wording import counted
 
@@ -52,7 +52,8 @@ def measure_main(
         MissingDependencyError: a package for the tables or the page is not installed.
     """
     contenders = contenders_of(request)
-    _check_destinations(destinations)
+    check_writable(destinations.html)
+    check_writable(destinations.json, may_be_folder=True)
     require_rich()
     if destinations.html:
         require_jinja()
@@ -68,17 +69,6 @@ def measure_main(
     if require_valid:
         _check_valid([*(one.valid for one in report.results), *(one.valid for one in report.end_to_end)])
     return 0
-
-
-def _check_destinations(destinations: Destinations) -> None:
-    """What would otherwise fail after minutes of measuring."""
-    if destinations.html and destinations.html.is_dir():
-        raise UsageError(f"{destinations.html} cannot be written: it is a folder")
-    for path in filter(None, (destinations.json, destinations.html)):
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-        reason = why_read_only(above) if above.is_dir() else "not a folder"
-        if reason is not None:
-            raise UsageError(f"{path} cannot be written: {above}: {reason}")
 
 
 def _verify(contenders: Sequence[Contender], out: Console) -> None:

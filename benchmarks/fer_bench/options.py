@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_bench.request import BenchRequest, CompareRequest, Destinations
+from fer_bench.request import BenchRequest, CompareRequest, Destinations, RobustnessRequest
 from fer_bench.subcommands import SUBCOMMANDS
 from fer_edge.command import CommandParser
 from fer_edge.errors import UsageError
@@ -19,6 +19,8 @@ __all__ = [
     "demo_parser",
     "destinations",
     "measure_parser",
+    "robustness_parser",
+    "robustness_request",
 ]
 
 
@@ -152,6 +154,72 @@ def demo_parser() -> CommandParser:
     p.add_argument("--data", type=Path, metavar="D", help="labelled faces (default: synthetic faces)")
     p.add_argument("--split", default="validation", help="split of the data (default: validation)")
     return p
+
+
+def robustness_parser() -> CommandParser:
+    """The options of a measurement on disturbed faces.
+
+    Returns:
+        A parser for :func:`robustness_request`, with ``list`` besides.
+    """
+    p = CommandParser(
+        prog="fer-bench robustness",
+        description="Accuracy of models on disturbed faces: noise, blur, compression, light, position, hidden parts, "
+        "each at three strengths. Every model gets the same faces, and every run the same disturbances.",
+        epilog="All kinds over the 3,589 faces of PublicTest take minutes on two CPUs; --limit takes fewer.",
+    )
+    p.add_verbosity()
+    p.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="M",
+        help="model file, or a bare name as fer-bench takes it; M@BACKEND names the runtime; each further one is "
+        "compared with the first (default: the INT8 model that comes with the package)",
+    )
+    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
+    p.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv (default: synthetic faces)")
+    p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
+    p.add_argument("--limit", type=whole(1), metavar="N", help="N images, evenly spaced over the split")
+    p.add_argument(
+        "--kind", action="append", default=[], metavar="K", help="only this kind of disturbance; repeat for several"
+    )
+    p.add_argument("--list", action="store_true", help="print the kinds with their strengths and formulas, and exit")
+    p.add_argument("--seed", type=whole(), default=0, help="another seed, other disturbances (default: 0)")
+    p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
+    p.add_argument("--markdown", type=Path, metavar="F", help="write the table as Markdown, for a model card")
+    p.add_argument("--picture", type=Path, metavar="F.png", help="draw example faces and a chart (needs Matplotlib)")
+    return p
+
+
+def robustness_request(options: argparse.Namespace) -> RobustnessRequest:
+    """What the options of :func:`robustness_parser` ask for.
+
+    Args:
+        options: as parsed.
+
+    Returns:
+        The request.
+
+    Raises:
+        UsageError: a picture that is not a ``.png``, or a split of nothing.
+    """
+    if options.data is None and options.split != "validation":
+        raise UsageError(f"--split {options.split} needs --data: the synthetic faces have no splits")
+    if options.picture is not None and options.picture.suffix.lower() != ".png":
+        raise UsageError(f"--picture {options.picture}: expected a name that ends in .png")
+    return RobustnessRequest(
+        models=tuple(options.model),
+        backend=options.backend,
+        data=options.data,
+        split=options.split,
+        limit=options.limit,
+        kinds=tuple(options.kind),
+        seed=options.seed,
+        json=options.json,
+        markdown=options.markdown,
+        picture=options.picture,
+    )
 
 
 def bench_request(options: argparse.Namespace) -> BenchRequest:

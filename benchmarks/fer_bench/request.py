@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["BenchRequest", "CompareRequest", "Destinations"]
+__all__ = ["BenchRequest", "CompareRequest", "Destinations", "RobustnessRequest"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,29 @@ class CompareRequest:
     """Percentage points of accuracy that a model may lose; None: no limit."""
     json: Path | None = None
     """File to write the comparison to. None: no file."""
+
+
+@dataclass(frozen=True)
+class RobustnessRequest:
+    """Which models to evaluate on which disturbed faces; the defaults are those of the command."""
+
+    models: tuple[str, ...] = ()
+    """Model files or bare names, each with ``@BACKEND`` or without; empty: the INT8 model of the package."""
+    backend: str = "auto"
+    """Runtime of models without ``@BACKEND``; ``auto`` goes by the suffix."""
+    data: Path | None = None
+    """Data set: folder, zip or CSV; None: synthetic faces."""
+    split: str = "validation"
+    """Split of ``data``: ``train``, ``validation`` or ``test``."""
+    limit: int | None = None
+    """At most this many images, evenly spaced over the split; None: all."""
+    kinds: tuple[str, ...] = ()
+    """Names of kinds; empty: all."""
+    seed: int = 0
+    """Of the disturbances, and of synthetic faces."""
+    json: Path | None = None
+    """Where the report goes as JSON."""
+    markdown: Path | None = None
+    """Where the table goes as Markdown."""
+    picture: Path | None = None
+    """Where the picture goes, as PNG."""

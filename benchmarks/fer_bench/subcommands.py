@@ -13,6 +13,7 @@ SUBCOMMANDS: Final = Subcommands(
     "fer_bench.cli:measure",
     {
         "compare": Subcommand("fer_bench.cli:compare", "compare two measurements of the same models"),
+        "robustness": Subcommand("fer_bench.cli:robustness", "accuracy on disturbed faces: noise, blur, light ..."),
         "demo": Subcommand("fer_bench.cli:demo", "one page of what make demo left in a folder"),
     },
 )

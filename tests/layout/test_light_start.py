@@ -26,6 +26,7 @@ HELPS = [[name] for name in sorted(COMMANDS)] + [
     ["fer-data", "audit"],
     ["fer-data", "synth"],
     ["fer-bench", "compare"],
+    ["fer-bench", "robustness"],
     ["fer-bench", "demo"],
 ]
 LOADED = f"""

@@ -1,0 +1,23 @@
+"""What cameras, light, networks and face detectors do to a face: kinds of disturbance at three strengths.
+
+For the robustness benchmark (``fer-bench robustness``) and for training. Everything is numpy and OpenCV.
+
+>>> import numpy as np
+>>> from fer_train.disturbances import KINDS, disturb, generator
+>>> face = np.full((48, 48), 128, np.uint8)
+>>> disturb(face, KINDS["noise"], 2, generator(seed=0, kind="noise", strength=2, index=17)).shape
+(48, 48)
+"""
+
+from fer_train.disturbances.kinds import (
+    FOR_TRAINING,
+    HELD_OUT,
+    KINDS,
+    STRENGTHS,
+    Kind,
+    disturb,
+    disturb_faces,
+    generator,
+)
+
+__all__ = ["FOR_TRAINING", "HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
