@@ -16,7 +16,7 @@ from fer_edge.faces.detection import shrink
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.detectors.yunet import YuNetDetector
 from fer_edge.faces.yunet_decode import candidates, suppress
-from fer_edge.faces.yunet_engines import LiteRTEngine, OpenCVEngine, yunet_tflite
+from fer_edge.faces.yunet_engines import FloatEngine, OpenCVEngine, yunet_tflite
 from fer_edge.faces.yunet_weights import read_yunet
 
 pytest.importorskip("ai_edge_litert")
@@ -40,7 +40,7 @@ def frames(assets: Path, width: int) -> list[Image]:
 
 @pytest.mark.parametrize("width", [160, 320, 640])
 def test_faces_are_those_of_opencv(assets: Path, yunet_model: Path, width: int) -> None:
-    litert, opencv = LiteRTEngine(yunet_model, 0.7, average=False), OpenCVEngine(yunet_model, 0.7)
+    litert, opencv = FloatEngine(yunet_model, 0.7, average=False), OpenCVEngine(yunet_model, 0.7)
     views = frames(assets, width)[:: 8 if width == 640 else 3]
     for name in ("four_faces.jpg", "no_face.jpg", "one_happy_face.jpg"):
         picture = cv2.imread(str(assets / "faces" / name))
@@ -59,7 +59,7 @@ def test_averaged_boxes_are_steadier(assets: Path, yunet_model: Path) -> None:
     views = frames(assets, 320)
     shake = {}
     for average in (False, True):
-        engine = LiteRTEngine(yunet_model, 0.7, average=average)
+        engine = FloatEngine(yunet_model, 0.7, average=average)
         rows = [engine.find(view) for view in views]
         assert [len(found) for found in rows] == [1] * 115
         boxes = np.concatenate(rows)[:, :4]
@@ -72,7 +72,7 @@ def test_no_trace_of_an_earlier_view(yunet_model: Path, assets: Path) -> None:
     picture = cv2.imread(str(assets / "faces" / "one_happy_face.jpg"))
     assert picture is not None
     face = shrink(np.asarray(picture, np.uint8), 320)
-    engine = LiteRTEngine(yunet_model, 0.7)
+    engine = FloatEngine(yunet_model, 0.7)
     assert len(engine.find(face)) == 1
     rows, columns = face.shape[0] - 8, face.shape[1] - 8  # the same padded size, less of the picture
     empty = np.zeros((rows, columns, 3), np.uint8)
@@ -85,7 +85,7 @@ def test_no_trace_of_an_earlier_view(yunet_model: Path, assets: Path) -> None:
 
 def test_the_network_holds_only_what_xnnpack_takes(yunet_model: Path) -> None:
     """RESIZE_NEAREST_NEIGHBOR, say, would cut the network into parts between which data is copied."""
-    kinds = {each["op_name"] for each in LiteRTEngine(yunet_model, 0.7)._interpreter._get_ops_details()}
+    kinds = {each["op_name"] for each in FloatEngine(yunet_model, 0.7)._interpreter._get_ops_details()}
     known = {"PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "ADD", "CONCATENATION", "DEPTH_TO_SPACE"}
     assert kinds - {"DELEGATE"} == known
 

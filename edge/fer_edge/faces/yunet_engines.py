@@ -181,7 +181,18 @@ class Int8Engine(_OnLiteRT):
 
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
-        found = self._candidates.find(self.maps(view))[:MAX_CANDIDATES]
+        return self.faces(self.maps(view))
+
+    def faces(self, maps: list[npt.NDArray[np.int8]]) -> Rows:
+        """What :meth:`find` makes of the network's maps.
+
+        Args:
+            maps: as :meth:`maps` gives them.
+
+        Returns:
+            As :meth:`find`.
+        """
+        found = self._candidates.find(maps)[:MAX_CANDIDATES]
         return suppress(found, OVERLAP, average=self._average)
 
     def _fill(self, part: npt.NDArray[Any], view: Image) -> None:
