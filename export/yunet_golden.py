@@ -20,8 +20,8 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.faces.yunet_engines import ENGINES, Int8Engine
 from fer_edge.files import atomic_path
 from fer_edge.labels import EMOTIONS
-from fer_edge.versions import package_versions
 from fer_edge.verification.detector import DETECTOR_GOLDEN, DETECTOR_GOLDEN_FORMAT
+from fer_edge.versions import package_versions
 from fer_train.synthetic.faces import draw_scene
 
 PROG: Final[str] = "yunet_golden.py"
@@ -73,12 +73,10 @@ def draw_views() -> list[npt.NDArray[np.uint8]]:
     """The scenes; in the last one two faces."""
     views = []
     for number, (width, height) in enumerate(SIZES):
-        scenes = [
-            draw_scene(EMOTIONS[(number + part) % len(EMOTIONS)], np.random.default_rng((SEED, number, part)), 128, 96)[
-                0
-            ]
-            for part in range(2 if number == len(SIZES) - 1 else 1)
-        ]
+        scenes = []
+        for part in range(2 if number == len(SIZES) - 1 else 1):
+            rng = np.random.default_rng((SEED, number, part))
+            scenes.append(draw_scene(EMOTIONS[number + part], rng, 128, 96)[0])
         view = cv2.resize(np.concatenate(scenes, axis=1), (width, height), interpolation=cv2.INTER_AREA)
         views.append(np.asarray(view & np.uint8(_KEPT_BITS), np.uint8))
     return views

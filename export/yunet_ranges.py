@@ -1,7 +1,7 @@
 """Measures what YuNet's activations reach: ``python export/yunet_ranges.py YUNET.onnx PICTURES... --out FILE``.
 
 Writes ``edge/fer_edge/faces/yunet_int8_ranges.json``, from which a device writes the detector's INT8 form. The
-pictures (images and videos) are seen at many sizes, brighter and darker, on a canvas of 320x192; drawn scenes are added.
+pictures (images and videos) are seen at many sizes, brighter and darker, on a canvas of 320x192, with drawn scenes.
 Faces of all sizes must be among them: ranges from large faces alone cut off the small ones of a classroom.
 
 Of each view the greatest values count, and of these the quantile: a single odd view would cost all others resolution.

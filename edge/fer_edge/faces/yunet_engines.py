@@ -1,8 +1,8 @@
 """What computes YuNet: LiteRT, which the classifier needs anyway, in 8 bits or in float, or OpenCV's own DNN.
 
-OpenCV's and LiteRT's float form give the same candidates (within 1e-4 pixels); the INT8 form gives the same faces, boxes
-a little moved (``tests/edge/test_yunet_int8.py`` states by how much). The TFLite files are made from opencv_zoo's ONNX
-file, and kept beside it in the cache folder.
+OpenCV's and LiteRT's float form give the same candidates (within 1e-4 pixels); the INT8 form gives the same faces,
+their boxes a little moved (``tests/edge/test_yunet_int8.py`` states by how much). The TFLite files are made from
+opencv_zoo's ONNX file, and kept beside it in the cache folder.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class _Int8Network(Network):
 
     def _scale(self, name: str) -> tuple[np.float32, int]:
         """Scale and zero point of an activation that has its own."""
-        if name == "input" or name.startswith("head") and "." not in name:
+        if name == "input" or (name.startswith("head") and "." not in name):
             return np.float32(1), _ZERO_POINT
         if name.endswith(".point"):  # equalised to [-1, 1]
             return np.float32(1 / 127), 0
