@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,7 +26,7 @@ from fer_train.synthetic.faces import draw_scene
 PROG: Final[str] = "yunet_golden.py"
 SEED: Final[int] = 2023
 SCORE: Final[float] = 0.5
-SIZES: Final[tuple[tuple[int, int], ...]] = ((128, 96), (90, 110), (64, 64), (160, 70))
+SIZES: Final[tuple[tuple[int, int], ...]] = ((128, 96), (90, 110), (64, 64), (180, 70))
 """Width and height; multiples of 32 and others, which are padded."""
 _KEPT_BITS: Final[int] = 0xF8
 """Drawn noise does not compress; the five upper bits of each colour show every fault just as well."""
@@ -73,12 +72,12 @@ def draw_views() -> list[npt.NDArray[np.uint8]]:
     """The scenes; in the last one two faces."""
     views = []
     for number, (width, height) in enumerate(SIZES):
+        parts = 2 if number == len(SIZES) - 1 else 1
         scenes = []
-        for part in range(2 if number == len(SIZES) - 1 else 1):
+        for part in range(parts):
             rng = np.random.default_rng((SEED, number, part))
-            scenes.append(draw_scene(EMOTIONS[number + part], rng, 128, 96)[0])
-        view = cv2.resize(np.concatenate(scenes, axis=1), (width, height), interpolation=cv2.INTER_AREA)
-        views.append(np.asarray(view & np.uint8(_KEPT_BITS), np.uint8))
+            scenes.append(draw_scene(EMOTIONS[number + part], rng, width // parts, height)[0])
+        views.append(np.concatenate(scenes, axis=1) & np.uint8(_KEPT_BITS))
     return views
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray, Image
+from fer_edge.command import counted
 from fer_edge.errors import FerError, InputError, MissingDependencyError
 from fer_edge.faces.detectors import AUTO, detectors, open_detector
 from fer_edge.faces.yunet_file import cached_yunet_file
@@ -63,7 +64,7 @@ def read_detector_golden(path: str | os.PathLike[str] = DETECTOR_GOLDEN) -> Dete
         InputError: it cannot be read, is damaged, or is of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         info = json.loads(str(arrays["info"]))
         n = int(info["n_scenes"])
@@ -143,7 +144,7 @@ def _replay(detector: YuNetDetector, golden: DetectorGolden) -> StageResult:
     n_faces = sum(map(len, expected))
     what = f"INT8 maps of {len(golden.views)} scenes identical, {n_faces} faces identical"
     if steps:
-        detail = f"INT8 maps differ by up to {steps} steps"
+        detail = f"INT8 maps differ by up to {counted(steps, 'step')}"
         cause = "a delegate or kernel that computes differently (--detector yunet-float avoids it)"
         return StageResult(STAGE, False, detail, f"{detail}: {cause}")
     for name, rows in (("the decoding", decoded), ("the search", found)):
