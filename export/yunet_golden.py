@@ -77,7 +77,7 @@ def draw_views() -> list[npt.NDArray[np.uint8]]:
         for part in range(parts):
             rng = np.random.default_rng((SEED, number, part))
             scenes.append(draw_scene(EMOTIONS[number + part], rng, width // parts, height)[0])
-        views.append(np.concatenate(scenes, axis=1) & np.uint8(_KEPT_BITS))
+        views.append(np.asarray(np.concatenate(scenes, axis=1), np.uint8) & np.uint8(_KEPT_BITS))
     return views
 
 

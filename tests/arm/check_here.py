@@ -105,12 +105,12 @@ def detector_results(model: str) -> dict[str, Any]:
     large = [view.repeat(9, axis=0).repeat(9, axis=1) for view in read_detector_golden().views]
     views = [shrink(picture, 150 + 11 * i) for i, picture in enumerate(large)]
     detector = YuNetDetector(model, engine="litert-int8")
-    faces = [[face.box, face.score, face.landmarks] for picture in large for face in detector.detect(picture)]
+    faces = [face for picture in large for face in detector.detect(picture)]
     return {
         "file_sha256": hashlib.sha256(yunet_tflite(Path(model), "int8")).hexdigest(),
         "maps_sha256": sha256(np.concatenate([values.reshape(-1) for values in maps])),
         "views_sha256": sha256(np.concatenate([view.reshape(-1) for view in views])),
-        "faces": [[list(box), score, points.tolist()] for box, score, points in faces if points is not None],
+        "faces": [[list(face.box), face.score, np.asarray(face.landmarks).tolist()] for face in faces],
     }
 
 

@@ -122,7 +122,7 @@ def random_weights(rng: np.random.Generator) -> YuNetWeights:
     from fer_edge.faces.yunet_weights import Pair
 
     def normal(*shape: int, of: int) -> npt.NDArray[np.float32]:
-        return (rng.normal(size=shape) * np.sqrt(2.0 / of)).astype(np.float32)
+        return np.asarray(rng.normal(size=shape) * np.sqrt(2.0 / of), np.float32)
 
     def pair(inputs: int, outputs: int) -> Pair:
         spread = np.exp(rng.normal(size=outputs)).astype(np.float32)  # channels of unlike ranges

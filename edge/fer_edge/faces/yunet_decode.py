@@ -36,7 +36,8 @@ def candidates(maps: list[FloatArray], score: float) -> FloatArray:
         if not len(rows):
             continue
         cells = values[rows, columns]
-        found.append(_decoded(stride, rows, columns, 1.0 / (1.0 + np.exp(-cells[:, :2])), np.exp(cells[:, 4:6]), cells))
+        probability = np.float32(1.0) / (np.float32(1.0) + np.exp(-cells[:, :2]))
+        found.append(_decoded(stride, rows, columns, probability, np.exp(cells[:, 4:6]), cells))
     return _best_first(found, score)
 
 
