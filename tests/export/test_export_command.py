@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import cv2
 import numpy as np
 import pytest
 from tests.export.tiny import TINY_SIZE, Tiny
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "export"))  # programs, not a package
+import which_runtime
 
 from fer_edge.files import sha256_of
 from fer_edge.labels import EMOTIONS
@@ -217,3 +222,16 @@ def test_layer_errors_find_the_ruined_layer(tiny: Tiny) -> None:
 def test_signal_to_noise_by_hand() -> None:
     assert signal_to_noise_db(np.array([10.0, 0.0]), np.array([10.0, 1.0])) == pytest.approx(20.0)
     assert signal_to_noise_db(np.ones(3), np.ones(3)) == float("inf")
+
+
+def test_which_runtime_opens_which_file(exported: Path) -> None:
+    """The table of export/README.md says what the runtimes here do."""
+    written = [line for line in (ROOT / "export" / "README.md").read_text().splitlines() if line.startswith("| ")]
+    lines = which_runtime.table(exported)
+    assert lines[0] in written
+    here = {line.split(" | ")[0]: line for line in lines[2:]}
+    there = {line.split(" | ")[0]: line for line in written}
+    same = [name for name in here if name in there]
+    if f"| OpenCV {which_runtime.opencv_version()}" not in same:
+        pytest.skip("the table knows nothing of this OpenCV")
+    assert [here[name] for name in same] == [there[name] for name in same]
