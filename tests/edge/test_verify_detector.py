@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import yunet_golden
 from fer_edge.app import cli
 from fer_edge.errors import InputError, MissingDependencyError
 from fer_edge.faces import yunet_file
@@ -16,8 +17,6 @@ from fer_edge.verification import detector as replay
 from fer_edge.verification.detector import DetectorGolden, read_detector_golden, verify_detector
 
 pytest.importorskip("ai_edge_litert")
-sys.path.insert(0, str(Path(__file__).parents[2] / "export"))  # programs, not a package
-import yunet_golden
 
 
 @pytest.fixture(autouse=True)

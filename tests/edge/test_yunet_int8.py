@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import yunet_ranges
 from fer_edge.errors import InputError, ModelError
 from fer_edge.faces import yunet_int8
 from fer_edge.faces.detection import shrink
@@ -22,12 +22,9 @@ from fer_edge.faces.yunet_decode import Int8Candidates, candidates
 from fer_edge.faces.yunet_engines import FloatEngine, Int8Engine
 from fer_edge.faces.yunet_int8 import HEAD_RANGES, RANGES_FILE, Ranges, read_ranges, weights_digest, write_yunet_int8
 from fer_edge.faces.yunet_weights import YuNetWeights, read_yunet
-
-pytest.importorskip("ai_edge_litert")
-sys.path.insert(0, str(Path(__file__).parents[2] / "export"))  # programs, not a package
-import yunet_ranges
 from yunet_ranges import FloatNetwork
 
+pytest.importorskip("ai_edge_litert")
 Image = npt.NDArray[np.uint8]
 LEAST_IOU, LEAST_IOU_OF_TINY_FACES, GREATEST_SCORE_CHANGE = 0.9, 0.75, 0.03
 """Of a face in INT8 and in float, both averaged. Measured on these pictures: IoU at least 0.952, mean 0.985 (faces

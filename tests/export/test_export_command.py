@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +11,7 @@ import numpy as np
 import pytest
 from tests.export.tiny import TINY_SIZE, Tiny
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "export"))  # programs, not a package
 import which_runtime
-
 from fer_edge.files import sha256_of
 from fer_edge.labels import EMOTIONS
 from fer_edge.loading.model_files import read_manifest
@@ -225,13 +221,13 @@ def test_signal_to_noise_by_hand() -> None:
 
 
 def test_which_runtime_opens_which_file(exported: Path) -> None:
-    """The table of export/README.md says what the runtimes here do."""
-    written = [line for line in (ROOT / "export" / "README.md").read_text().splitlines() if line.startswith("| ")]
-    lines = which_runtime.table(exported)
-    assert lines[0] in written
-    here = {line.split(" | ")[0]: line for line in lines[2:]}
-    there = {line.split(" | ")[0]: line for line in written}
-    same = [name for name in here if name in there]
-    if f"| OpenCV {which_runtime.opencv_version()}" not in same:
+    """The table of export/README.md says what the runtimes here do: which files come out right, which wrong."""
+    written = Path(which_runtime.__file__).with_name("README.md").read_text()
+    # This network is small enough for "right" where that of models/ comes "close".
+    rows = {line.split(" | ")[0]: line.replace("close", "right") for line in written.splitlines() if line[:2] == "| "}
+    heading, _, *lines = which_runtime.table(exported)
+    assert heading in written
+    compared = [line for line in lines if line.split(" | ")[0] in rows]
+    if not any("OpenCV" in line for line in compared):
         pytest.skip("the table knows nothing of this OpenCV")
-    assert [here[name] for name in same] == [there[name] for name in same]
+    assert [line.replace("close", "right") for line in compared] == [rows[line.split(" | ")[0]] for line in compared]

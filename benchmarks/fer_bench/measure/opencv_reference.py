@@ -1,8 +1,8 @@
 """Float ONNX models by OpenCV's DNN module: a reference for measurements, not a backend for use.
 
 It computes the float ONNX network right (top-1 and probabilities agree to 1e-5), several times slower than the
-runtimes. Other files are refused here, because it computes them wrong or not at all, depending on its version: 4.14 loses
-the bias of TFLite's dense layers, neither 4.14 nor 5.0 has an int8 mean, and 5.0 does not load the INT8 ONNX file
+runtimes. Other files are refused here, because it computes them wrong or not at all, depending on its version: 4.14
+loses the bias of TFLite's dense layers, neither 4.14 nor 5.0 has an int8 mean, and 5.0 does not load the INT8 ONNX file
 (export/README.md, "Which runtime opens which file?").
 """
 
