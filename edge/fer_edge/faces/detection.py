@@ -72,8 +72,8 @@ def shrink(image: Image, width: int) -> Image:
     """``image`` at most ``width`` pixels wide, its proportions kept; never enlarged.
 
     Halved exactly as often as possible, then resized linearly by less than two: averaging over areas at odd ratios
-    costs more than the detection that follows (3.9 ms from 1920 to 256 pixels, where this takes 0.6). The same pixels on
-    every processor: OpenCV's INTER_LINEAR rounds differently on Arm, INTER_LINEAR_EXACT and exact halves do not.
+    costs more than the detection that follows (3.9 ms from 1920 to 256 pixels, where this takes 0.6). The same pixels
+    on every processor: OpenCV's INTER_LINEAR rounds differently on Arm, INTER_LINEAR_EXACT and exact halves do not.
 
     Args:
         image: ``(H, W, 3)`` uint8.
