@@ -61,7 +61,7 @@ debian: setup ## the wheel on a minimal Debian, as root (apt-get install mmdebst
 	$(BIN)/python -m tests.debian.minimal
 
 arm: setup ## same results on emulated Arm? (apt-get install qemu-user-static mmdebstrap debian-archive-keyring)
-	$(BIN)/python tests/arm/emulate.py
+	$(BIN)/python tests/arm/emulate.py $(if $(YUNET),--detector-model '$(YUNET)')
 
 reliability: setup ## the long campaigns: faults, soak, damaged input, kills, versions; some hours, numbers in out/reliability
 	FER_RELIABILITY=full $(BIN)/python -m pytest tests/reliability -q -s

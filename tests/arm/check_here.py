@@ -92,6 +92,28 @@ def logits(content: bytes, tensors: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.stack(found)
 
 
+def detector_results(model: str) -> dict[str, Any]:
+    """What YuNet in INT8 computes: its file, maps of blocks of noise, shrunken views and the faces in them."""
+    from fer_edge.faces.detection import shrink
+    from fer_edge.faces.detectors.yunet import YuNetDetector
+    from fer_edge.faces.yunet_engines import Int8Engine, yunet_tflite
+    from fer_edge.verification.detector import read_detector_golden
+
+    engine = Int8Engine(Path(model), 0.5)
+    maps = [values for frame, _ in draw_frames(6) for values in engine.maps(frame)]
+    # Large and of odd sizes, so that a camera's frame is halved and then resized linearly, as it is in use.
+    large = [view.repeat(9, axis=0).repeat(9, axis=1) for view in read_detector_golden().views]
+    views = [shrink(picture, 150 + 11 * i) for i, picture in enumerate(large)]
+    detector = YuNetDetector(model, engine="litert-int8")
+    faces = [face for picture in large for face in detector.detect(picture)]
+    return {
+        "file_sha256": hashlib.sha256(yunet_tflite(Path(model), "int8")).hexdigest(),
+        "maps_sha256": sha256(np.concatenate([values.reshape(-1) for values in maps])),
+        "views_sha256": sha256(np.concatenate([view.reshape(-1) for view in views])),
+        "faces": [[list(face.box), face.score, np.asarray(face.landmarks).tolist()] for face in faces],
+    }
+
+
 def main() -> int:
     """Compute, verify, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,10 +121,15 @@ def main() -> int:
     parser.add_argument("--write-logits-model", type=Path, metavar="F", help="write the model without SOFTMAX, use it")
     parser.add_argument("--logits-model", type=Path, metavar="F", help="such a file")
     parser.add_argument("--reference", action="store_true", help="also outputs of the reference kernels")
+    parser.add_argument("--detector-model", metavar="F", help="YuNet's .onnx; also what the detector computes")
     options = parser.parse_args()
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = cli.main(["--verify", *(["--model", options.model] if options.model else [])])
+        code = cli.main(
+            ["--verify"]
+            + (["--model", options.model] if options.model else [])
+            + (["--detector", "yunet", "--detector-model", options.detector_model] if options.detector_model else [])
+        )
     classifier = open_classifier(options.model)
     size = classifier.input_size
     faces = np.stack([preprocess_face(frame, size, box) for frame, box in draw_frames(N_FACES)])
@@ -121,6 +148,7 @@ def main() -> int:
         "tensors_sha256": sha256(tensors),
         "outputs": outputs.tolist(),
         "logits_sha256": None,
+        "detector": None,
     }
     content = Path(classifier.model_path).read_bytes()
     if options.write_logits_model:
@@ -128,6 +156,8 @@ def main() -> int:
     cut = options.write_logits_model or options.logits_model
     if cut:
         found["logits_sha256"] = sha256(logits(cut.read_bytes(), tensors))
+    if options.detector_model:
+        found["detector"] = detector_results(options.detector_model)
     if options.reference:
         package = "ai_edge_litert" if classifier.backend == "litert" else "tflite_runtime"
         found["reference_outputs"] = reference_outputs(content, tensors, package).tolist()

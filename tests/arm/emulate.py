@@ -1,10 +1,11 @@
 """Arm without a board: the project's wheel on emulated Cortex-A72, A76 and 32-bit Arm, against this machine.
 
-    python tests/arm/emulate.py [--model M] [--work out/arm]
+    python tests/arm/emulate.py [--model M] [--detector-model YUNET.onnx] [--work out/arm]
 
 From nothing: Debian userlands for arm64 and armhf (mmdebstrap, unpacked only), the project's own wheel with its Arm
 dependencies, then ``fer-camera --verify`` and checksums of preprocessing and INT8 outputs under qemu. Everything up to
-the final SOFTMAX must be identical to this machine, bit by bit, and the outputs within a step of 1/256. It shows
+the final SOFTMAX must be identical to this machine, bit by bit, and the outputs within a step of 1/256. The face
+detector's INT8 file, which each device writes for itself, its maps and its faces must be identical altogether. It shows
 results, never speed. Debian or Ubuntu as the host:
 
     apt-get install qemu-user-static mmdebstrap debian-archive-keyring
@@ -27,11 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fer_edge.errors import FerError
+from fer_edge.faces.yunet_file import yunet_file
+
 HERE: Final[Path] = Path(__file__).parent
 CHECKOUT: Final[Path] = HERE.parents[1]
 CHECK: Final[Path] = HERE / "check_here.py"
 _PYTHON_PACKAGES: Final[tuple[str, ...]] = ("base-files", "python3-minimal", "libpython3-stdlib", "libstdc++6")
-RUN_TIMEOUT_S: Final[int] = 600
+RUN_TIMEOUT_S: Final[int] = 1200
 MAX_SOFTMAX_STEPS: Final[int] = 1
 """The network up to SOFTMAX must be identical. SOFTMAX computes with floats inside, and its last rounding differs
 between x86 and Arm now and then: by one step of 1/256 in one of 64 golden vectors of the shipped model."""
@@ -100,17 +104,18 @@ def main() -> int:
     guests = [guest for guest in GUESTS if not options.only or guest.name in options.only]
     begin = time.monotonic()
     try:
+        options.detector_model = options.detector_model or yunet_file()
         wheel = build_wheel(options.work)
         # Guests first, and 32-bit Arm, which has the slowest way, before all: the others fill the cores beside it.
         with ThreadPoolExecutor(len(guests) + 1) as pool:
-            native = pool.submit(run_native, options.model, options.work)
+            native = pool.submit(run_native, options)
             answers = [
                 pool.submit(run_guest, guest, wheel, options, native)
                 for guest in sorted(guests, key=lambda guest: guest.architecture, reverse=True)
             ]
             here = native.result()
             failures = report(here, [pair for answer in answers for pair in answer.result()])
-    except StepError as error:
+    except (StepError, FerError) as error:
         sys.stderr.write(f"emulate.py: error: {error}\n")
         return 2
     print(f"{time.monotonic() - begin:.0f} s, emulated: this shows results, not speed")
@@ -126,11 +131,15 @@ def parse_options() -> argparse.Namespace:
         "--work", type=Path, default=CHECKOUT / "out" / "arm", help="where userlands are kept (out/arm)"
     )
     parser.add_argument("--model", type=Path, help="INT8 TFLite file with golden.npz beside it; default: the wheel's")
+    parser.add_argument(
+        "--detector-model", type=Path, metavar="F", help="YuNet's .onnx; default: as fer-camera --fetch"
+    )
     parser.add_argument("--only", action="append", choices=[guest.name for guest in GUESTS], help="only this userland")
     parser.add_argument("--fresh", action="store_true", help="build the userlands again")
     options = parser.parse_args()
     options.work = options.work.resolve()
     options.model = options.model and options.model.resolve()
+    options.detector_model = options.detector_model and options.detector_model.resolve()
     return options
 
 
@@ -145,12 +154,21 @@ def build_wheel(work: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def run_native(model: Path | None, work: Path) -> dict[str, Any]:
+def run_native(options: argparse.Namespace) -> dict[str, Any]:
     """The same check on this machine; it leaves the model without its SOFTMAX at :func:`logits_model`."""
-    path = logits_model(work)
+    path = logits_model(options.work)
     path.unlink(missing_ok=True)
     command = [sys.executable, str(CHECK), "--reference", "--write-logits-model", str(path)]
-    return parse_answer(run([*command, *model_option(model)], "the native check"))
+    command += ["--detector-model", str(options.detector_model)]
+    environment = os.environ | {"XDG_CACHE_HOME": empty_folder(options.work / "cache")}
+    return parse_answer(run([*command, *model_option(options.model)], "the native check", environment))
+
+
+def empty_folder(path: Path) -> str:
+    """So that the detector's file is written, not found."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return str(path)
 
 
 def logits_model(work: Path) -> Path:
@@ -167,15 +185,17 @@ def run_guest(
     site = install(guest, wheel, work)
     compile_bytecode(guest, [site, *root.glob("usr/lib/python3*")])
     native.result()
+    cache = empty_folder(work / guest.name / "cache")
     answers = []
     for cpu in guest.cpus:
         write_cpuinfo(root, cpu)
         command = [guest.emulator, "-cpu", cpu.name, "-L", str(root), str(root / "usr/bin/python3"), str(CHECK)]
         # Byte code is cached beside the modules: the second start is several times as fast.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        environment["PYTHONPATH"] = str(site)
+        environment |= {"PYTHONPATH": str(site), "XDG_CACHE_HOME": cache}
+        # tflite-runtime has no schema module, and Debian's OpenCV is too old for YuNet.
         if guest.architecture == "arm64":
-            command += ["--logits-model", str(logits_model(work))]
+            command += ["--logits-model", str(logits_model(work)), "--detector-model", str(options.detector_model)]
         title = f"{cpu.name} {guest.name}"
         answers.append((title, guest, parse_answer(run([*command, *model_option(model)], title, environment))))
     return answers
@@ -331,12 +351,26 @@ def differences(title: str, here: dict[str, Any], there: dict[str, Any], referen
             wrong.append(f"{title}: {what} differ from those on this machine")
     if not reference and there["logits_sha256"] != here["logits_sha256"]:
         wrong.append(f"{title}: the network's INT8 outputs before SOFTMAX differ from those on this machine")
+    if not reference:
+        wrong += [f"{title}: {what} from those on this machine" for what in detector_differences(here, there)]
     expected = here["reference_outputs" if reference else "outputs"]
     pairs = zip(expected, there["outputs"], strict=True)
     steps = max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True))
     if steps > MAX_SOFTMAX_STEPS:
         wrong.append(f"{title}: INT8 outputs differ by {steps} steps from those on this machine")
     return wrong
+
+
+def detector_differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """In words, what the face detector gave otherwise; nothing is allowed to differ."""
+    one, other = here["detector"], there["detector"]
+    names = {
+        "file_sha256": "the detector's INT8 file differs",
+        "maps_sha256": "the detector's maps differ",
+        "views_sha256": "shrunken views differ",
+        "faces": "faces differ",
+    }
+    return [what for key, what in names.items() if one[key] != other[key]]
 
 
 if __name__ == "__main__":

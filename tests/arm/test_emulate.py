@@ -19,13 +19,19 @@ HERE: dict[str, Any] = {
     "logits_sha256": "l",
     "outputs": [[-128, 100], [3, 4]],
     "reference_outputs": [[-128, 90], [3, 14]],
+    "detector": {"file_sha256": "d", "maps_sha256": "m", "views_sha256": "v", "faces": [[[1, 2, 3, 4], 0.9, []]]},
 }
 
 
 def test_identical() -> None:
     assert differences("a72", HERE, HERE, reference=False) == []
     assert (
-        differences("a15", HERE, {**HERE, "outputs": HERE["reference_outputs"], "logits_sha256": None}, reference=True)
+        differences(
+            "a15",
+            HERE,
+            {**HERE, "outputs": HERE["reference_outputs"], "logits_sha256": None, "detector": None},
+            reference=True,
+        )
         == []
     )
 
@@ -41,6 +47,10 @@ def test_identical() -> None:
         ({"tensors_sha256": "?"}, "input tensors differ"),
         ({"logits_sha256": "?"}, "before SOFTMAX differ"),
         ({"outputs": [[-128, 98], [3, 4]]}, "INT8 outputs differ by 2 steps"),
+        ({"detector": {**HERE["detector"], "file_sha256": "?"}}, "the detector's INT8 file differs"),
+        ({"detector": {**HERE["detector"], "maps_sha256": "?"}}, "the detector's maps differ"),
+        ({"detector": {**HERE["detector"], "views_sha256": "?"}}, "shrunken views differ"),
+        ({"detector": {**HERE["detector"], "faces": []}}, "faces differ"),
     ],
 )
 def test_every_difference_is_seen(change: dict[str, Any], words: str) -> None:

@@ -159,5 +159,5 @@ def test_opencv_computes_the_float_network(tiny_onnx: Path) -> None:
 def test_opencv_refuses_what_it_does_not_compute(tmp_path: Path) -> None:
     model = tmp_path / "fer_int8.tflite"
     model.write_bytes(b"\0\0\0\0TFL3")
-    with pytest.raises(ModelError, match="float ONNX models only"):
+    with pytest.raises(ModelError, match="only float ONNX models right"):
         Remote(Contender(model, "opencv"))

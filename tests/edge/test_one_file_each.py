@@ -141,7 +141,7 @@ WATCH = ("--source", "scene.png", "--headless", "--model", "m.toy", "--detector"
 def test_all_three_are_in_the_help(edge: Path, folder: Path) -> None:
     shown = " ".join(camera(edge, folder, "--help").stdout.split())
     assert re.search(r"runtime: auto, litert, .*\btoy\b", shown)
-    assert "--detector {auto,yunet,haar,yunet-opencv,halves}" in shown
+    assert "--detector {auto,yunet,haar,yunet-float,yunet-opencv,halves}" in shown
     assert "--count FILE write how many faces there were" in shown
     assert "fake" not in shown  # is not for users
 
@@ -211,7 +211,7 @@ def test_records_are_read_without_numpy_and_opencv(edge: Path, folder: Path) -> 
         "from fer_edge.inference.backends import backends\n"
         "from fer_edge.faces.detectors import detectors\n"
         "from fer_edge.outputs.available import outputs\n"
-        "assert len(backends()) == 7 and len(detectors()) == 4 and len(outputs()) == 7\n"
+        "assert len(backends()) == 7 and len(detectors()) == 5 and len(outputs()) == 7\n"
         "heavy = ('numpy', 'cv2', 'asyncio', 'ssl', 'ai_edge_litert', 'onnxruntime', 'paho')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )

@@ -16,7 +16,7 @@ from fer_edge.faces.detection import shrink
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.detectors.yunet import YuNetDetector
 from fer_edge.faces.yunet_decode import candidates, suppress
-from fer_edge.faces.yunet_engines import LiteRTEngine, OpenCVEngine, yunet_tflite
+from fer_edge.faces.yunet_engines import FloatEngine, Int8Engine, OpenCVEngine, yunet_tflite
 from fer_edge.faces.yunet_weights import read_yunet
 
 pytest.importorskip("ai_edge_litert")
@@ -40,7 +40,7 @@ def frames(assets: Path, width: int) -> list[Image]:
 
 @pytest.mark.parametrize("width", [160, 320, 640])
 def test_faces_are_those_of_opencv(assets: Path, yunet_model: Path, width: int) -> None:
-    litert, opencv = LiteRTEngine(yunet_model, 0.7, average=False), OpenCVEngine(yunet_model, 0.7)
+    litert, opencv = FloatEngine(yunet_model, 0.7, average=False), OpenCVEngine(yunet_model, 0.7)
     views = frames(assets, width)[:: 8 if width == 640 else 3]
     for name in ("four_faces.jpg", "no_face.jpg", "one_happy_face.jpg"):
         picture = cv2.imread(str(assets / "faces" / name))
@@ -55,11 +55,12 @@ def test_faces_are_those_of_opencv(assets: Path, yunet_model: Path, width: int) 
     assert sum(counts) >= len(views) - 2  # a view without a face among them
 
 
-def test_averaged_boxes_are_steadier(assets: Path, yunet_model: Path) -> None:
+@pytest.mark.parametrize("form", [Int8Engine, FloatEngine])
+def test_averaged_boxes_are_steadier(assets: Path, yunet_model: Path, form: Any) -> None:
     views = frames(assets, 320)
     shake = {}
     for average in (False, True):
-        engine = LiteRTEngine(yunet_model, 0.7, average=average)
+        engine = form(yunet_model, 0.7, average=average)
         rows = [engine.find(view) for view in views]
         assert [len(found) for found in rows] == [1] * 115
         boxes = np.concatenate(rows)[:, :4]
@@ -68,39 +69,47 @@ def test_averaged_boxes_are_steadier(assets: Path, yunet_model: Path) -> None:
     assert shake[True] < 0.8 * shake[False]
 
 
-def test_no_trace_of_an_earlier_view(yunet_model: Path, assets: Path) -> None:
+@pytest.mark.parametrize("form", [Int8Engine, FloatEngine])
+def test_no_trace_of_an_earlier_view(yunet_model: Path, assets: Path, form: Any) -> None:
     picture = cv2.imread(str(assets / "faces" / "one_happy_face.jpg"))
     assert picture is not None
     face = shrink(np.asarray(picture, np.uint8), 320)
-    engine = LiteRTEngine(yunet_model, 0.7)
+    engine = form(yunet_model, 0.7)
     assert len(engine.find(face)) == 1
     rows, columns = face.shape[0] - 8, face.shape[1] - 8  # the same padded size, less of the picture
     empty = np.zeros((rows, columns, 3), np.uint8)
     assert len(engine.find(empty)) == 0
-    assert not engine._padded.any()
+    assert (engine._padded == engine._nothing).all()
     for size in ((64, 64), (33, 1), (1, 500), face.shape[:2]):
         engine.find(np.zeros((*size, 3), np.uint8))
     assert len(engine.find(face)) == 1
 
 
-def test_the_network_holds_only_what_xnnpack_takes(yunet_model: Path) -> None:
+@pytest.mark.parametrize("form", [Int8Engine, FloatEngine])
+def test_the_network_holds_only_what_xnnpack_takes(yunet_model: Path, form: Any) -> None:
     """RESIZE_NEAREST_NEIGHBOR, say, would cut the network into parts between which data is copied."""
-    kinds = {each["op_name"] for each in LiteRTEngine(yunet_model, 0.7)._interpreter._get_ops_details()}
+    kinds = {each["op_name"] for each in form(yunet_model, 0.7)._interpreter._get_ops_details()}
     known = {"PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "ADD", "CONCATENATION", "DEPTH_TO_SPACE"}
     assert kinds - {"DELEGATE"} == known
 
 
+@pytest.mark.parametrize(("form", "writer"), [("float", "write_yunet"), ("int8", "write_yunet_int8")])
 def test_the_file_is_kept_checked_and_made_again(
-    yunet_model: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    yunet_model: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:
-    made = yunet_tflite(yunet_model)
+    made = yunet_tflite(yunet_model, form)
     [kept] = own_cache.rglob("yunet-*")
-    monkeypatch.setattr("fer_edge.faces.yunet_engines.write_yunet", lambda _: b"made again")
-    assert yunet_tflite(yunet_model) == made
+    assert f"-{form}-" in kept.name
+    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"made again")
+    assert yunet_tflite(yunet_model, form) == made
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     kept.write_bytes(content)
-    assert yunet_tflite(yunet_model) == b"made again"
+    assert yunet_tflite(yunet_model, form) == b"made again"
+    number = "INT8_FORMAT" if form == "int8" else "FORMAT"
+    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{number}", 999)
+    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"of a newer format")
+    assert yunet_tflite(yunet_model, form) == b"of a newer format"
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(
@@ -111,7 +120,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
 
     monkeypatch.setattr("fer_edge.faces.yunet_engines.write_bytes", full)
     with caplog.at_level(logging.INFO, "fer_edge"):
-        assert yunet_tflite(yunet_model)[4:8] == b"TFL3"
+        assert yunet_tflite(yunet_model, "int8")[4:8] == b"TFL3"
     assert not caplog.records
 
 
@@ -123,7 +132,7 @@ def test_another_network_is_left_to_opencv(yunet_model: Path, monkeypatch: pytes
     detector = YuNetDetector(yunet_model)
     assert (detector.name, detector.engine) == ("yunet", "opencv")
     with pytest.raises(ModelError):
-        YuNetDetector(yunet_model, engine="litert")
+        YuNetDetector(yunet_model, engine="litert-float")
 
 
 def test_engines_by_name(yunet_model: Path) -> None:
@@ -131,7 +140,6 @@ def test_engines_by_name(yunet_model: Path) -> None:
     referee = open_detector("yunet-opencv", yunet_model)
     assert isinstance(referee, YuNetDetector)
     assert (referee.name, referee.engine, referee.at_width(640).engine) == ("yunet-opencv", "opencv", "opencv")
-    assert YuNetDetector(yunet_model).engine == "litert"
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 100, 5_000, 100_000, 232_000])

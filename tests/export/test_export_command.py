@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.export.tiny import TINY_SIZE, Tiny
 
+import which_runtime
 from fer_edge.files import sha256_of
 from fer_edge.labels import EMOTIONS
 from fer_edge.loading.model_files import read_manifest
@@ -244,3 +245,16 @@ def test_layer_errors_find_the_ruined_layer(tiny: Tiny) -> None:
 def test_signal_to_noise_by_hand() -> None:
     assert signal_to_noise_db(np.array([10.0, 0.0]), np.array([10.0, 1.0])) == pytest.approx(20.0)
     assert signal_to_noise_db(np.ones(3), np.ones(3)) == float("inf")
+
+
+def test_which_runtime_opens_which_file(exported: Path) -> None:
+    """The table of export/README.md says what the runtimes here do: which files come out right, which wrong."""
+    written = Path(which_runtime.__file__).with_name("README.md").read_text()
+    # This network is small enough for "right" where that of models/ comes "close".
+    rows = {line.split(" | ")[0]: line.replace("close", "right") for line in written.splitlines() if line[:2] == "| "}
+    heading, _, *lines = which_runtime.table(exported)
+    assert heading in written
+    compared = [line for line in lines if line.split(" | ")[0] in rows]
+    if not any("OpenCV" in line for line in compared):
+        pytest.skip("the table knows nothing of this OpenCV")
+    assert [line.replace("close", "right") for line in compared] == [rows[line.split(" | ")[0]] for line in compared]

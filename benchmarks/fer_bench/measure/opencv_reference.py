@@ -1,7 +1,9 @@
 """Float ONNX models by OpenCV's DNN module: a reference for measurements, not a backend for use.
 
-It computes the float network right (top-1 and probabilities agree to 1e-5), several times slower than the runtimes. It
-does not compute our INT8 models: it has no layer for their mean, and takes int8 ONNX inputs for something else.
+It computes the float ONNX network right (top-1 and probabilities agree to 1e-5), several times slower than the
+runtimes. Other files are refused here, because it computes them wrong or not at all, depending on its version: 4.14
+loses the bias of TFLite's dense layers, neither 4.14 nor 5.0 has an int8 mean, and 5.0 does not load the INT8 ONNX file
+(export/README.md, "Which runtime opens which file?").
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ def _input_shape(path: Path) -> tuple[int, ...]:
     try:
         entry = onnx.load(str(path), load_external_data=False).graph.input[0].type.tensor_type
     except Exception as error:  # protobuf's errors share no public base class
-        raise ModelError(f"{path} is not an ONNX model; OpenCV is measured on float ONNX models only") from error
+        raise ModelError(f"{path} is not an ONNX model; OpenCV computes only float ONNX models right") from error
     if entry.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError(f"{path}: OpenCV is measured on float ONNX models only, this one takes another input")
+        raise ModelError(f"{path}: OpenCV computes only float ONNX models right, this one takes another input")
     return tuple(dimension.dim_value or 1 for dimension in entry.shape.dim)

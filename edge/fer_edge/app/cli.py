@@ -132,7 +132,13 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from fer_edge.verification.replay import verify
 
-    report = verify(arguments.model, backend=arguments.backend, threads=arguments.threads)
+    report = verify(
+        arguments.model,
+        backend=arguments.backend,
+        threads=arguments.threads,
+        detector=arguments.detector,
+        detector_model=arguments.detector_model,
+    )
     *stages, summary = report.lines()
     print("\n".join(stages))
     if not report.passed:

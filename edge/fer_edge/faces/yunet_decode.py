@@ -36,21 +36,68 @@ def candidates(maps: list[FloatArray], score: float) -> FloatArray:
         if not len(rows):
             continue
         cells = values[rows, columns]
-        probability = 1.0 / (1.0 + np.exp(-cells[:, :2]))
-        scores = np.sqrt(probability[:, 0] * probability[:, 1])
-        kept = scores >= score
-        cells, rows, columns, scores = cells[kept], rows[kept], columns[kept], scores[kept]
-        out = np.empty((len(cells), 15), np.float32)
-        size = np.exp(cells[:, 4:6]) * stride
-        centre = (cells[:, 2:4] + np.stack([columns, rows], axis=1)) * stride
-        out[:, 0:2], out[:, 2:4] = centre - size / 2.0, size
-        out[:, 4:14:2] = (cells[:, 6:16:2] + columns[:, None]) * stride
-        out[:, 5:14:2] = (cells[:, 7:16:2] + rows[:, None]) * stride
-        out[:, 14] = scores
-        found.append(out)
-    if not found:
-        return np.empty((0, 15), np.float32)
-    every = np.concatenate(found)
+        probability = np.float32(1.0) / (np.float32(1.0) + np.exp(-cells[:, :2]))
+        found.append(_decoded(stride, rows, columns, probability, np.exp(cells[:, 4:6]), cells))
+    return _best_first(found, score)
+
+
+class Int8Candidates:
+    """The same from int8 maps, by tables of all 256 values: the same numbers on every processor.
+
+    (Exponential functions differ in the last bit between processors; in float32 tables made from double precision they
+    do not.)
+
+    Args:
+        ranges: ``(16, 2)`` least and greatest value of each channel.
+        score: least score, as for :func:`candidates`.
+    """
+
+    def __init__(self, ranges: FloatArray, score: float) -> None:
+        self._score = score
+        low, high = ranges.astype(np.float64).T[..., None]
+        values = low + (high - low) * np.arange(256) / 255.0
+        self._values = values.T.astype(np.float32)
+        self._size = np.array([math.exp(value) for value in values[4]], np.float32)
+        self._probability = np.array([1.0 / (1.0 + math.exp(-value)) for value in values[0]], np.float32)
+        enough = np.flatnonzero(self._probability >= score**2)
+        self._least = int(enough[0]) - 128 if len(enough) else 128
+
+    def find(self, maps: list[npt.NDArray[np.int8]]) -> FloatArray:
+        """See :func:`candidates`; ``maps`` are int8."""
+        found = []
+        for stride, steps in zip(STRIDES, maps, strict=True):
+            rows, columns = np.nonzero((steps[..., 0] >= self._least) & (steps[..., 1] >= self._least))
+            if not len(rows):
+                continue
+            cells = steps[rows, columns].view(np.uint8) ^ np.uint8(0x80)
+            probability, size = self._probability[cells[:, :2]], self._size[cells[:, 4:6]]
+            values = self._values[cells, np.arange(cells.shape[1])]
+            found.append(_decoded(stride, rows, columns, probability, size, values))
+        return _best_first(found, self._score)
+
+
+def _decoded(
+    stride: int,
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+    probability: FloatArray,
+    size: FloatArray,
+    cells: FloatArray,
+) -> FloatArray:
+    """``(n, 15)`` of the cells at these places; sizes in cells."""
+    out = np.empty((len(cells), 15), np.float32)
+    size = size * stride
+    centre = (cells[:, 2:4] + np.stack([columns, rows], axis=1)) * stride
+    out[:, 0:2], out[:, 2:4] = centre - size / 2.0, size
+    out[:, 4:14:2] = (cells[:, 6:16:2] + columns[:, None]) * stride
+    out[:, 5:14:2] = (cells[:, 7:16:2] + rows[:, None]) * stride
+    out[:, 14] = np.sqrt(probability[:, 0] * probability[:, 1])
+    return out
+
+
+def _best_first(found: list[FloatArray], score: float) -> FloatArray:
+    every = np.concatenate(found) if found else np.empty((0, 15), np.float32)
+    every = every[every[:, 14] >= score]
     return every[np.argsort(-every[:, 14], kind="stable")]
 
 
@@ -81,7 +128,7 @@ def suppress(found: FloatArray, overlap: float, *, average: bool) -> FloatArray:
             near[i] = True
             weights = found[near, 14].astype(np.float64) ** 2
             row = row.copy()
-            row[:14] = (found[near, :14] * weights[:, None]).sum(axis=0) / weights.sum()
+            row[:14] = (found[near, :14] * weights[:, None]).sum(axis=0) / math.fsum(weights)
         kept.append(row)
     return np.stack(kept) if kept else np.empty((0, 15), np.float32)
 

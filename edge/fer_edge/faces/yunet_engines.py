@@ -1,20 +1,25 @@
-"""What computes YuNet: LiteRT, which the classifier needs anyway, or OpenCV's own DNN.
+"""What computes YuNet: LiteRT, which the classifier needs anyway, in 8 bits or in float, or OpenCV's own DNN.
 
-Both give the same candidates (within 1e-4 pixels); LiteRT takes about half the time. The TFLite file that it runs is
-made from opencv_zoo's ONNX file, and kept beside it in the cache folder.
+OpenCV's and LiteRT's float form give the same candidates (within 1e-4 pixels); the INT8 form gives the same faces,
+their boxes a little moved (``tests/edge/test_yunet_int8.py`` states by how much). The TFLite files are made from
+opencv_zoo's ONNX file, and kept beside it in the cache folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import FerError, MissingDependencyError, ModelError
-from fer_edge.faces.yunet_decode import candidates, suppress
+from fer_edge.faces.yunet_decode import Int8Candidates, candidates, suppress
+from fer_edge.faces.yunet_int8 import FORMAT as INT8_FORMAT
+from fer_edge.faces.yunet_int8 import HEAD_RANGES, write_yunet_int8
 from fer_edge.faces.yunet_tflite import FORMAT, write_yunet
 from fer_edge.faces.yunet_weights import read_yunet
 from fer_edge.files import write_bytes
@@ -77,8 +82,61 @@ class OpenCVEngine:
         return np.empty((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
 
 
-class LiteRTEngine:
-    """The same network on LiteRT, on one thread.
+class _OnLiteRT:
+    """The same network on LiteRT, on one thread: what both forms share.
+
+    Args:
+        content: the TFLite file.
+        dtype: of its input.
+        nothing: input value of a black pixel, of which the padding consists.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert is not installed.
+    """
+
+    def __init__(self, content: bytes, dtype: type[np.generic], nothing: int) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"ai-edge-litert cannot be imported ({error}); install it with: pip install ai-edge-litert"
+            ) from error
+        self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
+        self._input = int(self._interpreter.get_input_details()[0]["index"])
+        self._outputs = [int(each["index"]) for each in self._interpreter.get_output_details()]
+        self._nothing = nothing
+        self._padded = np.zeros((0, 0, 0, 0), dtype)
+        self._size = (0, 0)
+
+    def maps(self, view: Image) -> list[npt.NDArray[Any]]:
+        """The three maps ``(H / s, W / s, 16)`` for ``(H, W, 3)``, as the network gives them.
+
+        Args:
+            view: B, G, R, of any size.
+
+        Returns:
+            For strides 8, 16, 32 of the view, which is padded to multiples of 32.
+        """
+        height, width = view.shape[:2]
+        shape = (1, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3)
+        if self._padded.shape != shape:
+            self._padded = np.full(shape, self._nothing, self._padded.dtype)
+            self._interpreter.resize_tensor_input(self._input, shape)
+            self._interpreter.allocate_tensors()
+        elif self._size != (height, width):
+            self._padded.fill(self._nothing)  # what a larger view left at the right and below would be seen, too
+        self._size = (height, width)
+        self._fill(self._padded[0, :height, :width], view)
+        self._interpreter.set_tensor(self._input, self._padded)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+    def _fill(self, part: npt.NDArray[Any], view: Image) -> None:
+        part[:] = view
+
+
+class FloatEngine(_OnLiteRT):
+    """YuNet on LiteRT in float.
 
     Args:
         path: the ONNX file.
@@ -90,73 +148,109 @@ class LiteRTEngine:
         ModelError: the file holds another network.
     """
 
-    name = "litert"
+    name = "litert-float"
 
     def __init__(self, path: Path, score: float, *, average: bool = True) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"ai-edge-litert cannot be imported ({error}); install it with: pip install ai-edge-litert"
-            ) from error
+        super().__init__(yunet_tflite(path, "float"), np.float32, 0)
         self._score, self._average = score, average
-        self._interpreter: Any = Interpreter(model_content=yunet_tflite(path), num_threads=1)
-        self._input = int(self._interpreter.get_input_details()[0]["index"])
-        self._outputs = [int(each["index"]) for each in self._interpreter.get_output_details()]
-        self._padded = np.zeros((0, 0, 0, 0), np.float32)
-        self._size = (0, 0)
 
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
-        height, width = view.shape[:2]
-        shape = (1, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3)
-        if self._padded.shape != shape:
-            self._padded = np.zeros(shape, np.float32)
-            self._interpreter.resize_tensor_input(self._input, shape)
-            self._interpreter.allocate_tensors()
-        elif self._size != (height, width):
-            self._padded.fill(0.0)  # what a larger view left at the right and below would be seen, too
-        self._size = (height, width)
-        self._padded[0, :height, :width] = view
-        self._interpreter.set_tensor(self._input, self._padded)
-        self._interpreter.invoke()
-        maps = [self._interpreter.get_tensor(index)[0] for index in self._outputs]
-        found = candidates(maps, self._score)[:MAX_CANDIDATES]
+        found = candidates(self.maps(view), self._score)[:MAX_CANDIDATES]
         return suppress(found, OVERLAP, average=self._average)
 
 
+class Int8Engine(_OnLiteRT):
+    """YuNet on LiteRT in 8 bits: the same answer to the last bit on every processor.
+
+    Args:
+        path: the ONNX file.
+        score: least score of a face.
+        average: see :func:`fer_edge.faces.yunet_decode.suppress`.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert is not installed.
+        ModelError: the file holds another network, or other weights than those whose ranges are known.
+    """
+
+    name = "litert-int8"
+
+    def __init__(self, path: Path, score: float, *, average: bool = True) -> None:
+        super().__init__(yunet_tflite(path, "int8"), np.int8, -128)
+        self._candidates, self._average = Int8Candidates(HEAD_RANGES, score), average
+
+    def find(self, view: Image) -> Rows:
+        """See :meth:`Engine.find`."""
+        return self.faces(self.maps(view))
+
+    def faces(self, maps: list[npt.NDArray[np.int8]]) -> Rows:
+        """What :meth:`find` makes of the network's maps.
+
+        Args:
+            maps: as :meth:`maps` gives them.
+
+        Returns:
+            As :meth:`find`.
+        """
+        found = self._candidates.find(maps)[:MAX_CANDIDATES]
+        return suppress(found, OVERLAP, average=self._average)
+
+    def _fill(self, part: npt.NDArray[Any], view: Image) -> None:
+        np.bitwise_xor(view, np.uint8(0x80), out=part.view(np.uint8))
+
+
+ENGINES: Final[dict[str, Callable[..., Engine]]] = {
+    Int8Engine.name: Int8Engine,
+    FloatEngine.name: FloatEngine,
+    OpenCVEngine.name: OpenCVEngine,
+}
+"""By name, in the order in which ``auto`` tries them."""
+
+
 def open_engine(name: str, path: Path, score: float, *, average: bool = True) -> Engine:
-    """The engine ``litert`` or ``opencv``, or with ``auto`` the first of them that can compute the file.
+    """One of :data:`ENGINES`, or with ``auto`` the first of them that can compute the file.
+
+    Args:
+        name: of the engine.
+        path: the ONNX file.
+        score: least score of a face.
+        average: see :func:`fer_edge.faces.yunet_decode.suppress`; OpenCV's engine never averages.
+
+    Returns:
+        The engine.
 
     Raises:
         FerError: what the last one that was tried raises.
     """
-    if name == OpenCVEngine.name:
-        return OpenCVEngine(path, score)
-    try:
-        return LiteRTEngine(path, score, average=average)
-    except FerError as error:
-        if name == LiteRTEngine.name:
-            raise
-        LOG.debug("YuNet on OpenCV: %s", error)
-        return OpenCVEngine(path, score)
+    names = [name] if name != "auto" else list(ENGINES)
+    for tried in names:
+        options = {} if tried == OpenCVEngine.name else {"average": average}
+        try:
+            return ENGINES[tried](path, score, **options)
+        except FerError as error:
+            if tried == names[-1]:
+                raise
+            LOG.debug("YuNet is not computed by %s: %s", tried, error)
+    raise AssertionError("unreachable")
 
 
-def yunet_tflite(path: Path) -> bytes:
+def yunet_tflite(path: Path, form: str) -> bytes:
     """The TFLite file of an ONNX file, from the cache folder where it is there and whole, else made and kept there.
 
     Args:
         path: opencv_zoo's file.
+        form: ``float`` or ``int8``.
 
     Returns:
         Its content.
 
     Raises:
-        ModelError: the file holds another network.
+        ModelError: the file holds another network; for ``int8``: or other weights.
         MissingDependencyError: it has to be made, and the schema for it is not installed.
     """
     content = path.read_bytes()
-    name = f"yunet-{hashlib.sha256(content).hexdigest()[:16]}-float-{FORMAT}.bin"
+    number = FORMAT if form == "float" else INT8_FORMAT
+    name = f"yunet-{hashlib.sha256(content).hexdigest()[:16]}-{form}-{number}.bin"
     for place in places_to_look(name):
         try:
             kept = place.read_bytes()
@@ -164,7 +258,8 @@ def yunet_tflite(path: Path) -> bytes:
             continue
         if hashlib.sha256(kept[_DIGEST_BYTES:]).digest() == kept[:_DIGEST_BYTES]:
             return kept[_DIGEST_BYTES:]
-    made = write_yunet(read_yunet(content))
+    weights = read_yunet(content)
+    made = write_yunet(weights) if form == "float" else write_yunet_int8(weights)
     try:
         write_bytes(cache_folder() / name, hashlib.sha256(made).digest() + made)
     except (OSError, FerError) as error:  # it costs some milliseconds at each start

@@ -12,7 +12,7 @@ from fer_edge.errors import MissingDependencyError
 from fer_edge.files import sha256_of, write_bytes
 from fer_edge.system import cache_folder, places_to_look
 
-__all__ = ["STALL_S", "TOTAL_S", "YUNET", "PinnedFile", "download", "yunet_file"]
+__all__ = ["STALL_S", "TOTAL_S", "YUNET", "PinnedFile", "cached_yunet_file", "download", "yunet_file"]
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,9 @@ def yunet_file(pinned: PinnedFile = YUNET) -> Path:
     Raises:
         MissingDependencyError: it cannot be fetched, or not be kept; the message says why.
     """
-    for path in places_to_look(pinned.name):
-        try:
-            if path.stat().st_size == pinned.size and sha256_of(path) == pinned.sha256:
-                return path
-        except OSError:
-            continue  # not there, or not readable: both are cured by fetching, or explained by its error
+    kept = cached_yunet_file(pinned)
+    if kept is not None:
+        return kept
     content = download(pinned)
     path = cache_folder() / pinned.name
     try:
@@ -78,6 +75,24 @@ def yunet_file(pinned: PinnedFile = YUNET) -> Path:
             "set XDG_CACHE_HOME to a folder that can be written, or give --detector-model FILE"
         ) from error
     return path
+
+
+def cached_yunet_file(pinned: PinnedFile = YUNET) -> Path | None:
+    """Path of YuNet's file in the cache folder, None where it is not there whole. Fetches nothing.
+
+    Args:
+        pinned: address, size and checksum of the file.
+
+    Returns:
+        Path of a file with this checksum, or None.
+    """
+    for path in places_to_look(pinned.name):
+        try:
+            if path.stat().st_size == pinned.size and sha256_of(path) == pinned.sha256:
+                return path
+        except OSError:
+            continue  # not there, or not readable: both are cured by fetching, or explained by its error
+    return None
 
 
 def download(pinned: PinnedFile, *, stall_s: float = STALL_S, total_s: float = TOTAL_S) -> bytes:

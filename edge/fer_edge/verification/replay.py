@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,27 +33,15 @@ from fer_edge.inference.tensors import dequantize, to_model_input
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import crop_square, preprocess_face, reduce_detail, resize_gray
+from fer_edge.verification.detector import STAGE, verify_detector
 from fer_edge.verification.golden import Golden, find_golden, own_outputs_name, read_golden
+from fer_edge.verification.stage import StageResult
 
 __all__ = ["FLOAT_TOLERANCE", "STAGES", "StageResult", "VerifyReport", "verify", "verify_classifier"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)
 """For the float models, against the recorded float outputs: summation order differs between runtimes."""
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """One replayed stage: whether it passed, what was compared, and what its failure looks like."""
-
-    name: str
-    """One of :data:`STAGES`."""
-    passed: bool
-    """Whether it agrees, within the backend's tolerance."""
-    detail: str
-    """What was compared, and what came out."""
-    diagnosis: str = ""
-    """What the difference looks like; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ class VerifyReport:
     n_vectors: int
     """How many were replayed."""
     stages: tuple[StageResult, ...]
-    """In the order of :data:`STAGES`."""
+    """In the order of :data:`STAGES`; the face detector's last, where it was replayed, too."""
 
     @property
     def passed(self) -> bool:
@@ -90,6 +78,8 @@ class VerifyReport:
         what = f"{self.model} on {self.backend} ({self.runtime})"
         if failed is None:
             return f"{what} computes what the exporter computed on {self.n_vectors} golden vectors"
+        if failed.name == STAGE:
+            return f"the face detector differs: {failed.diagnosis or failed.detail}"
         return f"{what} differs first in {failed.name}: {failed.diagnosis or failed.detail}"
 
     def lines(self) -> list[str]:
@@ -127,8 +117,10 @@ def verify(
     backend: str = "auto",
     threads: int = 1,
     trusted: bool = False,
+    detector: str | None = None,
+    detector_model: str | os.PathLike[str] | None = None,
 ) -> VerifyReport:
-    """Replay golden vectors through preprocessing and a model on this device.
+    """Replay golden vectors through preprocessing and a model on this device, and through a face detector.
 
     Args:
         model: as in :func:`open_classifier`.
@@ -136,19 +128,25 @@ def verify(
         backend: as in :func:`open_classifier`.
         threads: as in :func:`open_classifier`.
         trusted: as in :func:`open_classifier`.
+        detector: as in :func:`fer_edge.verification.detector.verify_detector`; None leaves detectors out.
+        detector_model: as there.
 
     Returns:
         What each stage gave.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError: the model or the detector's file cannot be loaded.
         InputError: there are no golden vectors for a model of its size.
+        MissingDependencyError: the detector asked for by name cannot run here.
     """
     classifier = open_classifier(model, backend=backend, threads=threads, trusted=trusted)
     try:
-        return verify_classifier(classifier, read_golden(find_golden(classifier.model_path, golden)))
+        report = verify_classifier(classifier, read_golden(find_golden(classifier.model_path, golden)))
     finally:
         classifier.close()
+    if detector is None:
+        return report
+    return replace(report, stages=(*report.stages, verify_detector(detector, detector_model)))
 
 
 def verify_classifier(classifier: Classifier, golden: Golden) -> VerifyReport:

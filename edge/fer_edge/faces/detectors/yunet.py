@@ -26,7 +26,7 @@ class YuNetDetector:
         model_path: one of opencv_zoo's ``face_detection_yunet_*.onnx``.
         width: see :data:`fer_edge.defaults.DEFAULT_DETECT_WIDTH`, in pixels.
         score: least score of a face.
-        engine: ``litert``, ``opencv``, or ``auto``: LiteRT where it is installed.
+        engine: ``litert-int8``, ``litert-float``, ``opencv``, or ``auto``: the first of them that can compute the file.
         average: with LiteRT, whether boxes are averaged over neighbouring candidates, which steadies them.
 
     Raises:
@@ -52,7 +52,7 @@ class YuNetDetector:
             )
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; expected YuNet's .onnx (fetch it with: fer-camera --fetch)")
-        self.name = "yunet-opencv" if engine == "opencv" else "yunet"
+        self.name = {"opencv": "yunet-opencv", "litert-float": "yunet-float"}.get(engine, "yunet")
         self.model_path = path
         self.width = width
         self.score = score
@@ -61,7 +61,7 @@ class YuNetDetector:
 
     @property
     def engine(self) -> str:
-        """What computes it: ``litert`` or ``opencv``."""
+        """What computes it: ``litert-int8``, ``litert-float`` or ``opencv``."""
         return self._engine.name
 
     def at_width(self, width: int) -> YuNetDetector:

@@ -1,4 +1,4 @@
-"""YuNet computed by OpenCV: the referee for LiteRT's, and for comparison."""
+"""YuNet computed by OpenCV: the referee for both of LiteRT's forms, and for comparison."""
 
 from __future__ import annotations
 
