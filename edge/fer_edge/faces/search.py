@@ -1,0 +1,282 @@
+"""Where to search in the next frame of a video, so that pixels are spent where faces are.
+
+The whole frame is searched at least every :data:`WHOLE_EVERY_S` seconds of the source's time. In between, each face in
+sight gets a close look (:mod:`fer_edge.faces.look`), and where no face is in sight the frame is searched at half the width.
+When a look does not find its face again, or half the width shows one, the whole frame is searched at once. What is done
+depends on the frames and their times alone, never on the clock: a file gives the same answers every time.
+
+A face begins with the detector's own score (0.7), in the whole frame or in a look; it is kept down to :data:`KEEP_SCORE`:
+turned and tilted heads have scores between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fer_edge.arrays import Image
+from fer_edge.defaults import DEFAULT_DETECT_EVERY, DEFAULT_SEARCH, SEARCHES
+from fer_edge.faces.detection import DetectedFace, FaceDetector
+from fer_edge.faces.follow import BoxFlow
+from fer_edge.faces.look import LOOK_SIDE, TURN_STEP, Aim, CloseLook, ScalableDetector, aim
+from fer_edge.faces.tracks import FORGET_AFTER_S, match_boxes, overlap
+
+__all__ = ["KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched"]
+
+WHOLE_EVERY_S: Final[float] = 0.2
+"""Longest time between two searches of the whole frame, in seconds: so long a new face may remain unseen."""
+KEEP_SCORE: Final[float] = 0.5
+"""Least score of a face that has been seen before."""
+_TICK_S: Final[float] = 1e-3
+"""Times of files are rounded to milliseconds."""
+_SAME_FACE: Final[float] = 0.4
+"""Two boxes with more than this intersection over union are one face; YuNet itself gives no two with more than 0.3."""
+_LOOKS_WORTH: Final[float] = 0.5
+"""Share of the pixels of a whole search up to which looks cost less, with what each costs besides its pixels."""
+
+
+@dataclass
+class Searched:
+    """What was searched so far."""
+
+    whole: int = 0
+    """Whole frames at full width."""
+    half: int = 0
+    """Whole frames at half the width."""
+    looks: int = 0
+    """Close looks."""
+    pixels: int = 0
+    """Pixels that the detector was given."""
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A face that was seen, now or in the last second."""
+
+    face: DetectedFace
+    seen_s: float
+    where: Aim
+    """Of the next look at it."""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A face found in the present frame, and the one that it continues."""
+
+    face: DetectedFace
+    where: Aim
+    """Of the look at it."""
+    before: _Followed | None
+
+
+@dataclass
+class _Sight:
+    """One frame, and what is known while it is searched."""
+
+    image: Image
+    small: Image | None
+    time_s: float
+    known: list[_Followed]
+    """From the frames before; those of the last one first."""
+    n_in_sight: int
+    """How many of them were in the last one."""
+    looked: dict[int, _Claim | None] = field(default_factory=dict)
+    """What looks at known faces found, by their place in :attr:`known`."""
+
+
+class FaceSearch:
+    """Finds the faces of successive frames of one video.
+
+    Args:
+        detector: any. Close looks, and a lower score for known faces, need a
+            :class:`fer_edge.faces.look.ScalableDetector` such as YuNet; any other one searches every frame.
+        mode: ``adaptive``, or ``full``: the whole of every frame at full width.
+        every: search every N-th frame only, all of it, and move the boxes by optical flow in between.
+
+    Raises:
+        ValueError: an unknown mode, or ``every`` below 1.
+    """
+
+    def __init__(
+        self, detector: FaceDetector, *, mode: str = DEFAULT_SEARCH, every: int = DEFAULT_DETECT_EVERY
+    ) -> None:
+        if mode not in SEARCHES:
+            raise ValueError(f"search must be {' or '.join(SEARCHES)}, not {mode!r}")
+        if every < 1:
+            raise ValueError(f"detect_every must be 1 or more, not {every}")
+        self.searched = Searched()
+        self._plain = detector
+        self._scaled = _Scaled(detector, self.searched) if isinstance(detector, ScalableDetector) else None
+        self._every = every
+        self._adaptive = mode == "adaptive" and every == 1
+        self._flow = BoxFlow()
+        self._count = 0
+        self._followed: list[_Followed] = []
+        self._last_s = self._whole_s = -math.inf
+
+    def find(self, image: Image, small: Image | None, time_s: float) -> list[DetectedFace]:
+        """The faces in the next frame.
+
+        Args:
+            image: ``(H, W, 3)`` BGR uint8.
+            small: the same picture at fewer pixels, where the camera delivers one.
+            time_s: of the frame, in seconds by the source's clock; grows from call to call.
+
+        Returns:
+            The faces from left to right, boxes in pixels of ``image``.
+        """
+        present = [each for each in self._followed if each.seen_s == self._last_s]
+        lost = [each for each in self._followed if self._last_s > each.seen_s >= time_s - FORGET_AFTER_S]
+        sight = _Sight(image, small, time_s, [*present, *lost], len(present))
+        is_searched = self._count % self._every == 0
+        self._count += 1
+        if not is_searched:
+            moved = self._flow.follow([each.face for each in present], image, small)
+            self._followed = [*(_Followed(face, time_s, aim(face)) for face in moved), *lost]
+        elif self._scaled is None:
+            self._followed = [_Followed(face, time_s, aim(face)) for face in self._plain.detect(image, small)]
+            self.searched.whole += 1
+        else:
+            self._followed = self._search(self._scaled, sight)
+        if is_searched and self._every > 1:
+            self._flow.see(image, small)
+        self._last_s = time_s
+        return sorted((each.face for each in self._followed if each.seen_s == time_s), key=lambda face: face.box)
+
+    def _search(self, scaled: _Scaled, sight: _Sight) -> list[_Followed]:
+        """Those in sight, then those remembered."""
+        n_looks = scaled.looks_worth(sight.image) if self._adaptive else 0
+        next_s = sight.time_s + (sight.time_s - self._last_s)
+        if self._adaptive and next_s <= self._whole_s + WHOLE_EVERY_S + _TICK_S:
+            if sight.known and len(sight.known) <= n_looks:
+                claims = _distinct(_found(scaled.again(sight, n) for n in range(len(sight.known))))
+                continued = [each.before for each in claims]
+                if all(any(each is other for other in continued) for each in sight.known[: sight.n_in_sight]):
+                    return _settled(claims, sight)
+            elif not sight.known and not scaled.glance(sight):
+                return []
+        self._whole_s = sight.time_s
+        return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight)
+
+
+class _Scaled:
+    """A detector at the widths that are needed, each made when it is."""
+
+    def __init__(self, detector: ScalableDetector, searched: Searched) -> None:
+        self.begin_score = detector.score
+        self._keep_score = min(KEEP_SCORE, detector.score)
+        self._detector = detector
+        self._searched = searched
+        self._look: CloseLook | None = None
+        self._half: ScalableDetector | None = None
+        self._whole: ScalableDetector | None = None
+
+    def looks_worth(self, image: Image) -> int:
+        """How many looks cost less than to search the whole frame."""
+        return int(_LOOKS_WORTH * _pixels(image, self._detector.width) / LOOK_SIDE**2)
+
+    def whole(self, sight: _Sight) -> list[DetectedFace]:
+        """All faces at full width, down to the score at which one is kept."""
+        if self._whole is None:
+            self._whole = self._detector.at_width(self._detector.width, self._keep_score)
+        self._searched.whole += 1
+        self._searched.pixels += _pixels(sight.image, self._detector.width)
+        return self._whole.detect(sight.image, sight.small)
+
+    def glance(self, sight: _Sight) -> bool:
+        """Whether there is a face at half the width."""
+        width = self._detector.width // 2
+        if self._half is None:
+            self._half = self._detector.at_width(width)
+        self._searched.half += 1
+        self._searched.pixels += _pixels(sight.image, width)
+        return bool(self._half.detect(sight.image, sight.small))
+
+    def look(self, image: Image, where: Aim, face: DetectedFace, least: float) -> tuple[DetectedFace | None, Aim]:
+        """A close look at a place, and others, turned to both sides, while the score is below ``least``."""
+        if self._look is None:
+            self._look = CloseLook(self._detector, self._keep_score)
+        best, best_where, most = None, where, 0.0
+        for turn in (where.turn, where.turn + TURN_STEP, where.turn - TURN_STEP):
+            each = replace(where, turn=(turn + 180) % 360 - 180)
+            self._searched.looks += 1
+            self._searched.pixels += LOOK_SIDE**2
+            found = self._look.at(image, each, face)
+            if found is not None and found.score > most:
+                best, best_where, most = found, each, found.score
+            if most >= least:
+                break
+        return best, best_where
+
+    def again(self, sight: _Sight, number: int, seen: DetectedFace | None = None) -> _Claim | None:
+        """A known face by a close look, if it has not had one in this frame; ``seen`` is what the whole frame showed."""
+        if sight.looked.get(number) is not None:
+            return sight.looked[number]
+        each = sight.known[number]
+        where = each.where
+        if seen is not None:
+            where = aim(seen, where)
+            if seen.score >= self.begin_score:
+                where = replace(where, turn=0)
+        face, where = self.look(sight.image, where, seen or each.face, self.begin_score if seen else self._keep_score)
+        claim = None if face is None else _Claim(face, where, each)
+        sight.looked[number] = claim
+        return claim
+
+
+def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
+    """What the whole frame shows; boxes by close looks where these are few."""
+    found = scaled.whole(sight)
+    matched = match_boxes([each.face.box for each in sight.known], [face.box for face in found])
+    seen = {old: found[new] for new, old in matched.items()}
+    is_looked = len(sight.known) + len(found) - len(matched) <= n_looks
+    claims = []
+    for number, each in enumerate(sight.known):
+        claim = scaled.again(sight, number, seen.get(number)) if is_looked else sight.looked.get(number)
+        if claim is None and number in seen:
+            claim = _Claim(seen[number], aim(seen[number]), each)
+        if claim is not None:
+            claims.append(claim)
+    for face in sorted((face for n, face in enumerate(found) if n not in matched), key=lambda face: -face.score):
+        closer, where = None, aim(face)
+        if is_looked or (face.score < scaled.begin_score and n_looks > 0):
+            n_looks -= 1
+            closer, where = scaled.look(sight.image, where, face, scaled.begin_score)
+        if max(face.score, 0.0 if closer is None else closer.score) >= scaled.begin_score:
+            claims.append(_Claim(closer or face, where, None))
+    return claims
+
+
+def _found(claims: Iterable[_Claim | None]) -> list[_Claim]:
+    return [claim for claim in claims if claim is not None]
+
+
+def _distinct(claims: list[_Claim]) -> list[_Claim]:
+    """One for each face: the one that has moved least, before one that is new."""
+
+    def doubt(claim: _Claim) -> tuple[bool, float]:
+        before = claim.before
+        return before is None, -(claim.face.score if before is None else overlap(claim.face.box, before.face.box))
+
+    kept: list[_Claim] = []
+    for claim in sorted(claims, key=doubt):
+        if all(overlap(claim.face.box, other.face.box) <= _SAME_FACE for other in kept):
+            kept.append(claim)
+    return kept
+
+
+def _settled(claims: list[_Claim], sight: _Sight) -> list[_Followed]:
+    """The faces in sight, then those that are remembered where no other face is now."""
+    now = [_Followed(each.face, sight.time_s, aim(each.face, each.where)) for each in claims]
+    continued = [each.before for each in claims]
+    lost = [each for each in sight.known if not any(each is other for other in continued)]
+    return now + [each for each in lost if all(overlap(each.face.box, other.face.box) <= _SAME_FACE for other in now)]
+
+
+def _pixels(image: Image, width: int) -> int:
+    """Of a frame that is searched at a width."""
+    height, full = image.shape[:2]
+    wide = min(width, full)
+    return wide * round(height * wide / full)
