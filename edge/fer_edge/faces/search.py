@@ -5,8 +5,8 @@ sight gets a close look (:mod:`fer_edge.faces.look`), and where no face is in si
 When a look does not find its face again, or half the width shows one, the whole frame is searched at once. What is done
 depends on the frames and their times alone, never on the clock: a file gives the same answers every time.
 
-A face begins with the detector's own score (0.7), in the whole frame or in a look; it is kept down to :data:`KEEP_SCORE`:
-turned and tilted heads have scores between.
+A face begins with the detector's own score (0.7), in the whole frame or in a look, or with less if it stays; it is kept
+down to :data:`KEEP_SCORE`: turned and tilted heads have scores between.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from fer_edge.faces.follow import BoxFlow
 from fer_edge.faces.look import LOOK_SIDE, TURN_STEP, Aim, CloseLook, ScalableDetector, aim
 from fer_edge.faces.tracks import FORGET_AFTER_S, match_boxes, overlap
 
-__all__ = ["KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched"]
+__all__ = ["BEGIN_AFTER_S", "KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched"]
 
 WHOLE_EVERY_S: Final[float] = 0.2
 """Longest time between two searches of the whole frame, in seconds: so long a new face may remain unseen."""
 KEEP_SCORE: Final[float] = 0.5
 """Least score of a face that has been seen before."""
+BEGIN_AFTER_S: Final[float] = 0.3
+"""A face that never has the score to begin with does so after this time in sight, in seconds."""
 _TICK_S: Final[float] = 1e-3
 """Times of files are rounded to milliseconds."""
 _SAME_FACE: Final[float] = 0.4
@@ -56,9 +58,13 @@ class _Followed:
     """A face that was seen, now or in the last second."""
 
     face: DetectedFace
+    since_s: float
+    """From when on it has been in sight."""
     seen_s: float
     where: Aim
     """Of the next look at it."""
+    begun: bool
+    """Whether it is told; others are only watched."""
 
 
 @dataclass(frozen=True)
@@ -128,22 +134,23 @@ class FaceSearch:
             The faces from left to right, boxes in pixels of ``image``.
         """
         present = [each for each in self._followed if each.seen_s == self._last_s]
-        lost = [each for each in self._followed if self._last_s > each.seen_s >= time_s - FORGET_AFTER_S]
+        lost = [each for each in self._followed if each.begun and self._last_s > each.seen_s >= time_s - FORGET_AFTER_S]
         sight = _Sight(image, small, time_s, [*present, *lost], len(present))
         is_searched = self._count % self._every == 0
         self._count += 1
         if not is_searched:
-            moved = self._flow.follow([each.face for each in present], image, small)
-            self._followed = [*(_Followed(face, time_s, aim(face)) for face in moved), *lost]
+            moved = self._flow.follow([each.face for each in present if each.begun], image, small)
+            self._followed = [*(_told(face, time_s) for face in moved), *lost]
         elif self._scaled is None:
-            self._followed = [_Followed(face, time_s, aim(face)) for face in self._plain.detect(image, small)]
+            self._followed = [_told(face, time_s) for face in self._plain.detect(image, small)]
             self.searched.whole += 1
         else:
             self._followed = self._search(self._scaled, sight)
         if is_searched and self._every > 1:
             self._flow.see(image, small)
         self._last_s = time_s
-        return sorted((each.face for each in self._followed if each.seen_s == time_s), key=lambda face: face.box)
+        told = [each.face for each in self._followed if each.begun and each.seen_s == time_s]
+        return sorted(told, key=lambda face: face.box)
 
     def _search(self, scaled: _Scaled, sight: _Sight) -> list[_Followed]:
         """Those in sight, then those remembered."""
@@ -152,13 +159,13 @@ class FaceSearch:
         if self._adaptive and next_s <= self._whole_s + WHOLE_EVERY_S + _TICK_S:
             if sight.known and len(sight.known) <= n_looks:
                 claims = _distinct(_found(scaled.again(sight, n) for n in range(len(sight.known))))
-                continued = [each.before for each in claims]
-                if all(any(each is other for other in continued) for each in sight.known[: sight.n_in_sight]):
-                    return _settled(claims, sight)
+                settled = _settled(claims, sight, scaled.begin_score)
+                if not _is_missing(settled, sight):
+                    return settled
             elif not sight.known and not scaled.glance(sight):
                 return []
         self._whole_s = sight.time_s
-        return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight)
+        return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight, scaled.begin_score)
 
 
 class _Scaled:
@@ -189,38 +196,47 @@ class _Scaled:
         """Whether there is a face at half the width."""
         width = self._detector.width // 2
         if self._half is None:
-            self._half = self._detector.at_width(width)
+            self._half = self._detector.at_width(width, self._keep_score)
         self._searched.half += 1
         self._searched.pixels += _pixels(sight.image, width)
         return bool(self._half.detect(sight.image, sight.small))
 
     def look(self, image: Image, where: Aim, face: DetectedFace, least: float) -> tuple[DetectedFace | None, Aim]:
         """A close look at a place, and others, turned to both sides, while the score is below ``least``."""
+        best, best_where = self._look_once(image, where, face), where
+        if best is None or best.score < least:
+            for turn in (where.turn + TURN_STEP, where.turn - TURN_STEP):
+                each = replace(where, turn=(turn + 180) % 360 - 180)
+                found = self._look_once(image, each, face)
+                # Seen upright a face has a high score; what has not is something else.
+                if found is not None and found.score >= max(self.begin_score, 0.0 if best is None else best.score):
+                    best, best_where = found, each
+        return best, best_where
+
+    def _look_once(self, image: Image, where: Aim, face: DetectedFace) -> DetectedFace | None:
         if self._look is None:
             self._look = CloseLook(self._detector, self._keep_score)
-        best, best_where, most = None, where, 0.0
-        for turn in (where.turn, where.turn + TURN_STEP, where.turn - TURN_STEP):
-            each = replace(where, turn=(turn + 180) % 360 - 180)
-            self._searched.looks += 1
-            self._searched.pixels += LOOK_SIDE**2
-            found = self._look.at(image, each, face)
-            if found is not None and found.score > most:
-                best, best_where, most = found, each, found.score
-            if most >= least:
-                break
-        return best, best_where
+        self._searched.looks += 1
+        self._searched.pixels += LOOK_SIDE**2
+        return self._look.at(image, where, face)
 
     def again(self, sight: _Sight, number: int, seen: DetectedFace | None = None) -> _Claim | None:
         """A known face by a close look, if it has not had one in this frame; ``seen`` is what the whole frame showed."""
-        if sight.looked.get(number) is not None:
-            return sight.looked[number]
         each = sight.known[number]
+        if number in sight.looked and (sight.looked[number] is not None or seen is None):
+            return sight.looked[number]
         where = each.where
         if seen is not None:
             where = aim(seen, where)
             if seen.score >= self.begin_score:
                 where = replace(where, turn=0)
-        face, where = self.look(sight.image, where, seen or each.face, self.begin_score if seen else self._keep_score)
+        # Turned looks, too, at a face that must be found, or when the whole frame is searched anyway.
+        least = 0.0
+        if seen is not None:
+            least = self.begin_score
+        elif each.begun and sight.time_s - each.seen_s <= WHOLE_EVERY_S + _TICK_S:
+            least = self._keep_score
+        face, where = self.look(sight.image, where, seen or each.face, least)
         claim = None if face is None else _Claim(face, where, each)
         sight.looked[number] = claim
         return claim
@@ -244,8 +260,7 @@ def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
         if is_looked or (face.score < scaled.begin_score and n_looks > 0):
             n_looks -= 1
             closer, where = scaled.look(sight.image, where, face, scaled.begin_score)
-        if max(face.score, 0.0 if closer is None else closer.score) >= scaled.begin_score:
-            claims.append(_Claim(closer or face, where, None))
+        claims.append(_Claim(closer if closer is not None and closer.score > face.score else face, where, None))
     return claims
 
 
@@ -267,12 +282,28 @@ def _distinct(claims: list[_Claim]) -> list[_Claim]:
     return kept
 
 
-def _settled(claims: list[_Claim], sight: _Sight) -> list[_Followed]:
+def _settled(claims: list[_Claim], sight: _Sight, begin_score: float) -> list[_Followed]:
     """The faces in sight, then those that are remembered where no other face is now."""
-    now = [_Followed(each.face, sight.time_s, aim(each.face, each.where)) for each in claims]
-    continued = [each.before for each in claims]
-    lost = [each for each in sight.known if not any(each is other for other in continued)]
+    now = []
+    for claim in claims:
+        since_s, begun = sight.time_s, claim.face.score >= begin_score
+        if claim.before is not None:
+            since_s = claim.before.since_s
+            begun = begun or claim.before.begun or sight.time_s - since_s >= BEGIN_AFTER_S - _TICK_S
+        now.append(_Followed(claim.face, since_s, sight.time_s, aim(claim.face, claim.where), begun))
+    lost = [each for each in sight.known if each.begun and not any(each is claim.before for claim in claims)]
     return now + [each for each in lost if all(overlap(each.face.box, other.face.box) <= _SAME_FACE for other in now)]
+
+
+def _is_missing(settled: list[_Followed], sight: _Sight) -> bool:
+    """Whether a face that was told in the last frame is not found in this one."""
+    before = sum(each.begun for each in sight.known[: sight.n_in_sight])
+    return sum(each.begun and each.seen_s == sight.time_s and each.since_s < sight.time_s for each in settled) < before
+
+
+def _told(face: DetectedFace, time_s: float) -> _Followed:
+    """A face by itself, found or moved in some other way."""
+    return _Followed(face, time_s, time_s, aim(face), True)
 
 
 def _pixels(image: Image, width: int) -> int:
