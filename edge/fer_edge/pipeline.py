@@ -39,7 +39,7 @@ from fer_edge.defaults import (
 )
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
-from fer_edge.faces.search import FaceSearch
+from fer_edge.faces.search import FaceSearch, Searched, check_search
 from fer_edge.faces.tiles import for_photos
 from fer_edge.faces.tracks import TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
@@ -99,12 +99,14 @@ class FacePipeline:
         min_confidence: float = DEFAULT_MIN_CONFIDENCE,
         max_frames: int | None = None,
     ) -> None:
+        check_search(search, detect_every)
         self.source = open_source(source) if isinstance(source, str | int | os.PathLike) else source
         self.classifier = classifier if classifier is not None else open_classifier()
         if detector is None:
             detector = open_detector()
             detector = detector if self.source.continuous else for_photos(detector)
         self.detector = detector
+        self.detect_every = detect_every if self.source.continuous else 1
         self._search = FaceSearch(self.detector, mode=search, every=detect_every)
         self.margin = margin
         self.max_frames = max_frames
@@ -171,6 +173,11 @@ class FacePipeline:
     def request_stop(self) -> None:
         """Ask the loop to end after the present result. Takes no lock, so a signal handler may call it."""
         self._stop_asked = True
+
+    @property
+    def searched(self) -> Searched:
+        """What was searched for faces so far, of a source whose frames show one scene."""
+        return self._search.searched
 
     @property
     def alive(self) -> bool:

@@ -1,8 +1,8 @@
 """A close look at one place of a frame: is the face that was there a moment ago still there, and where exactly?
 
 The surroundings of the face are brought to one small size, in which faces of any size look alike, and turned upright
-where the head is tilted: YuNet knows upright faces (on ``talking_head.mp4`` its scores fall below 0.7 at
-30 to 40 degrees). 96 x 96 pixels are 15 % of those of a whole frame at width 320, and so is the time.
+where the head is tilted: YuNet knows upright faces (on ``talking_head.mp4`` its scores fall below 0.7 at 30 to 40
+degrees). 96 x 96 pixels are 15 % of those of a whole frame at width 320, and so is the time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GROWTH: Final[float] = 1.25
 TURN_STEP: Final[int] = 30
 """Looks are turned by multiples of this, in degrees; half of it YuNet does not mind.
 
-By how much a head is tilted is not to be had from YuNet's landmarks: they lie as on an upright face, only the score tells.
+YuNet's landmarks do not tell how far a head is tilted (they lie as on an upright face), the scores of turned looks do.
 """
 
 
@@ -182,7 +182,8 @@ def _blank(side: int) -> Image:
 
 def _in_frame(face: DetectedFace, square: _Square, turn: int, image: Image) -> DetectedFace | None:
     """A face of the square as one of the frame; None for one that is cut by the square but not by the frame."""
-    x, y, w, h = face.box
+    x, y = face.box[:2]
+    w, h = float(face.box[2]), float(face.box[3])
     height, width = image.shape[:2]
     centre_x, centre_y = square.to_frame @ np.array([x + w / 2.0, y + h / 2.0, 1.0], np.float32)
     if turn:

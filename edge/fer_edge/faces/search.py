@@ -1,9 +1,9 @@
 """Where to search in the next frame of a video, so that pixels are spent where faces are.
 
 The whole frame is searched at least every :data:`WHOLE_EVERY_S` seconds of the source's time. In between, each face in
-sight gets a close look (:mod:`fer_edge.faces.look`), and where no face is in sight the frame is searched at half the width.
-When a look does not find its face again, or half the width shows one, the whole frame is searched at once. What is done
-depends on the frames and their times alone, never on the clock: a file gives the same answers every time.
+sight gets a close look (:mod:`fer_edge.faces.look`); where none is in sight, the frame is searched at half the width.
+When a look does not find its face again, or half the width shows one, the whole frame is searched at once. What is
+done depends on the frames and their times alone, never on the clock: a file gives the same answers every time.
 
 A face begins with the detector's own score (0.7), in the whole frame or in a look, or with less if it stays; it is kept
 down to :data:`KEEP_SCORE`: turned and tilted heads have scores between.
@@ -23,7 +23,7 @@ from fer_edge.faces.follow import BoxFlow
 from fer_edge.faces.look import LOOK_SIDE, TURN_STEP, Aim, CloseLook, ScalableDetector, aim
 from fer_edge.faces.tracks import FORGET_AFTER_S, match_boxes, overlap
 
-__all__ = ["BEGIN_AFTER_S", "KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched"]
+__all__ = ["BEGIN_AFTER_S", "KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched", "check_search"]
 
 WHOLE_EVERY_S: Final[float] = 0.2
 """Longest time between two searches of the whole frame, in seconds: so long a new face may remain unseen."""
@@ -31,6 +31,8 @@ KEEP_SCORE: Final[float] = 0.5
 """Least score of a face that has been seen before."""
 BEGIN_AFTER_S: Final[float] = 0.3
 """A face that never has the score to begin with does so after this time in sight, in seconds."""
+_WHOLE_EVERY_FRAMES: Final[int] = 30
+"""The same in frames, for sources of which the times do not grow as they should."""
 _TICK_S: Final[float] = 1e-3
 """Times of files are rounded to milliseconds."""
 _SAME_FACE: Final[float] = 0.4
@@ -58,9 +60,12 @@ class _Followed:
     """A face that was seen, now or in the last second."""
 
     face: DetectedFace
+    frame: int
+    """Number of the last frame in which it was seen."""
+    seen_s: float
+    """Time of that frame."""
     since_s: float
     """From when on it has been in sight."""
-    seen_s: float
     where: Aim
     """Of the next look at it."""
     begun: bool
@@ -75,6 +80,8 @@ class _Claim:
     where: Aim
     """Of the look at it."""
     before: _Followed | None
+    begins: bool = False
+    """Whether it has the score to begin with."""
 
 
 @dataclass
@@ -83,6 +90,8 @@ class _Sight:
 
     image: Image
     small: Image | None
+    frame: int
+    """Its number, from 0."""
     time_s: float
     known: list[_Followed]
     """From the frames before; those of the last one first."""
@@ -108,10 +117,7 @@ class FaceSearch:
     def __init__(
         self, detector: FaceDetector, *, mode: str = DEFAULT_SEARCH, every: int = DEFAULT_DETECT_EVERY
     ) -> None:
-        if mode not in SEARCHES:
-            raise ValueError(f"search must be {' or '.join(SEARCHES)}, not {mode!r}")
-        if every < 1:
-            raise ValueError(f"detect_every must be 1 or more, not {every}")
+        check_search(mode, every)
         self.searched = Searched()
         self._plain = detector
         self._scaled = _Scaled(detector, self.searched) if isinstance(detector, ScalableDetector) else None
@@ -121,6 +127,7 @@ class FaceSearch:
         self._count = 0
         self._followed: list[_Followed] = []
         self._last_s = self._whole_s = -math.inf
+        self._whole_frame = 0
 
     def find(self, image: Image, small: Image | None, time_s: float) -> list[DetectedFace]:
         """The faces in the next frame.
@@ -133,39 +140,47 @@ class FaceSearch:
         Returns:
             The faces from left to right, boxes in pixels of ``image``.
         """
-        present = [each for each in self._followed if each.seen_s == self._last_s]
-        lost = [each for each in self._followed if each.begun and self._last_s > each.seen_s >= time_s - FORGET_AFTER_S]
-        sight = _Sight(image, small, time_s, [*present, *lost], len(present))
-        is_searched = self._count % self._every == 0
-        self._count += 1
+        frame = self._count
+        present = [each for each in self._followed if each.frame == frame - 1]
+        lost = [
+            each
+            for each in self._followed
+            if each.begun and each.frame < frame - 1 and time_s - each.seen_s <= FORGET_AFTER_S
+        ]
+        sight = _Sight(image, small, frame, time_s, [*present, *lost], len(present))
+        is_searched = frame % self._every == 0
         if not is_searched:
             moved = self._flow.follow([each.face for each in present if each.begun], image, small)
-            self._followed = [*(_told(face, time_s) for face in moved), *lost]
+            self._followed = [*_told(moved, sight), *lost]
         elif self._scaled is None:
-            self._followed = [_told(face, time_s) for face in self._plain.detect(image, small)]
+            self._followed = _told(self._plain.detect(image, small), sight)
             self.searched.whole += 1
         else:
             self._followed = self._search(self._scaled, sight)
         if is_searched and self._every > 1:
             self._flow.see(image, small)
-        self._last_s = time_s
-        told = [each.face for each in self._followed if each.begun and each.seen_s == time_s]
+        self._count, self._last_s = frame + 1, time_s
+        told = [each.face for each in self._followed if each.begun and each.frame == frame]
         return sorted(told, key=lambda face: face.box)
 
     def _search(self, scaled: _Scaled, sight: _Sight) -> list[_Followed]:
         """Those in sight, then those remembered."""
         n_looks = scaled.looks_worth(sight.image) if self._adaptive else 0
-        next_s = sight.time_s + (sight.time_s - self._last_s)
-        if self._adaptive and next_s <= self._whole_s + WHOLE_EVERY_S + _TICK_S:
+        if self._adaptive and not self._is_due(sight):
             if sight.known and len(sight.known) <= n_looks:
                 claims = _distinct(_found(scaled.again(sight, n) for n in range(len(sight.known))))
-                settled = _settled(claims, sight, scaled.begin_score)
-                if not _is_missing(settled, sight):
-                    return settled
+                if not _is_missing(claims, sight):
+                    return _settled(claims, sight)
             elif not sight.known and not scaled.glance(sight):
                 return []
-        self._whole_s = sight.time_s
-        return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight, scaled.begin_score)
+        self._whole_s, self._whole_frame = sight.time_s, sight.frame
+        return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight)
+
+    def _is_due(self, sight: _Sight) -> bool:
+        """Whether to search the whole frame: it would be too late at the next one, if that takes as long to come."""
+        step_s = sight.time_s - self._last_s
+        late = sight.time_s + step_s > self._whole_s + WHOLE_EVERY_S + _TICK_S
+        return late or step_s < 0.0 or sight.frame - self._whole_frame >= _WHOLE_EVERY_FRAMES
 
 
 class _Scaled:
@@ -193,8 +208,10 @@ class _Scaled:
         return self._whole.detect(sight.image, sight.small)
 
     def glance(self, sight: _Sight) -> bool:
-        """Whether there is a face at half the width."""
+        """Whether there is a face at half the width; True, unseen, for a frame that is no wider than that."""
         width = self._detector.width // 2
+        if sight.image.shape[1] <= width:
+            return True
         if self._half is None:
             self._half = self._detector.at_width(width, self._keep_score)
         self._searched.half += 1
@@ -221,7 +238,7 @@ class _Scaled:
         return self._look.at(image, where, face)
 
     def again(self, sight: _Sight, number: int, seen: DetectedFace | None = None) -> _Claim | None:
-        """A known face by a close look, if it has not had one in this frame; ``seen`` is what the whole frame showed."""
+        """A known face by a close look, unless it has had one; ``seen`` is what the whole of this frame showed."""
         each = sight.known[number]
         if number in sight.looked and (sight.looked[number] is not None or seen is None):
             return sight.looked[number]
@@ -237,7 +254,7 @@ class _Scaled:
         elif each.begun and sight.time_s - each.seen_s <= WHOLE_EVERY_S + _TICK_S:
             least = self._keep_score
         face, where = self.look(sight.image, where, seen or each.face, least)
-        claim = None if face is None else _Claim(face, where, each)
+        claim = None if face is None else _Claim(face, where, each, face.score >= self.begin_score)
         sight.looked[number] = claim
         return claim
 
@@ -252,7 +269,7 @@ def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
     for number, each in enumerate(sight.known):
         claim = scaled.again(sight, number, seen.get(number)) if is_looked else sight.looked.get(number)
         if claim is None and number in seen:
-            claim = _Claim(seen[number], aim(seen[number]), each)
+            claim = _Claim(seen[number], aim(seen[number]), each, seen[number].score >= scaled.begin_score)
         if claim is not None:
             claims.append(claim)
     for face in sorted((face for n, face in enumerate(found) if n not in matched), key=lambda face: -face.score):
@@ -260,7 +277,8 @@ def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
         if is_looked or (face.score < scaled.begin_score and n_looks > 0):
             n_looks -= 1
             closer, where = scaled.look(sight.image, where, face, scaled.begin_score)
-        claims.append(_Claim(closer if closer is not None and closer.score > face.score else face, where, None))
+        begins = max(face.score, 0.0 if closer is None else closer.score) >= scaled.begin_score
+        claims.append(_Claim(closer or face, where, None, begins))
     return claims
 
 
@@ -282,32 +300,49 @@ def _distinct(claims: list[_Claim]) -> list[_Claim]:
     return kept
 
 
-def _settled(claims: list[_Claim], sight: _Sight, begin_score: float) -> list[_Followed]:
+def _settled(claims: list[_Claim], sight: _Sight) -> list[_Followed]:
     """The faces in sight, then those that are remembered where no other face is now."""
     now = []
     for claim in claims:
-        since_s, begun = sight.time_s, claim.face.score >= begin_score
+        since_s, begun = sight.time_s, claim.begins
         if claim.before is not None:
             since_s = claim.before.since_s
             begun = begun or claim.before.begun or sight.time_s - since_s >= BEGIN_AFTER_S - _TICK_S
-        now.append(_Followed(claim.face, since_s, sight.time_s, aim(claim.face, claim.where), begun))
+        where = aim(claim.face, claim.where)
+        now.append(_Followed(claim.face, sight.frame, sight.time_s, since_s, where, begun))
     lost = [each for each in sight.known if each.begun and not any(each is claim.before for claim in claims)]
     return now + [each for each in lost if all(overlap(each.face.box, other.face.box) <= _SAME_FACE for other in now)]
 
 
-def _is_missing(settled: list[_Followed], sight: _Sight) -> bool:
+def _is_missing(claims: list[_Claim], sight: _Sight) -> bool:
     """Whether a face that was told in the last frame is not found in this one."""
-    before = sum(each.begun for each in sight.known[: sight.n_in_sight])
-    return sum(each.begun and each.seen_s == sight.time_s and each.since_s < sight.time_s for each in settled) < before
+    told = [each for each in sight.known[: sight.n_in_sight] if each.begun]
+    return not all(any(each is claim.before for claim in claims) for each in told)
 
 
-def _told(face: DetectedFace, time_s: float) -> _Followed:
-    """A face by itself, found or moved in some other way."""
-    return _Followed(face, time_s, time_s, aim(face), True)
+def _told(faces: list[DetectedFace], sight: _Sight) -> list[_Followed]:
+    """Faces that were found, or moved, in some other way."""
+    return [_Followed(face, sight.frame, sight.time_s, sight.time_s, aim(face), True) for face in faces]
+
+
+def check_search(mode: str, every: int) -> None:
+    """Refuse what :class:`FaceSearch` does not know.
+
+    Args:
+        mode: one of :data:`fer_edge.defaults.SEARCHES`.
+        every: 1 or more.
+
+    Raises:
+        ValueError: for the first that is wrong.
+    """
+    if mode not in SEARCHES:
+        raise ValueError(f"search must be {' or '.join(SEARCHES)}, not {mode!r}")
+    if every < 1:
+        raise ValueError(f"detect_every must be 1 or more, not {every}")
 
 
 def _pixels(image: Image, width: int) -> int:
     """Of a frame that is searched at a width."""
     height, full = image.shape[:2]
     wide = min(width, full)
-    return wide * round(height * wide / full)
+    return int(wide * round(height * wide / full))
