@@ -29,6 +29,11 @@ WHOLE_EVERY_S: Final[float] = 0.2
 """Longest time between two searches of the whole frame, in seconds: so long a new face may remain unseen."""
 KEEP_SCORE: Final[float] = 0.5
 """Least score of a face that has been seen before."""
+_SURE_SCORE: Final[float] = 0.8
+"""Of a look at what the whole frame showed with too little score to begin: a second chance asks for more.
+
+Faces that are turned upright have 0.84 and more; what merely resembles one had up to 0.72.
+"""
 BEGIN_AFTER_S: Final[float] = 0.3
 """A face that never has the score to begin with does so after this time in sight, in seconds."""
 _WHOLE_EVERY_FRAMES: Final[int] = 30
@@ -108,7 +113,7 @@ class FaceSearch:
         detector: any. Close looks, and a lower score for known faces, need a
             :class:`fer_edge.faces.look.ScalableDetector` such as YuNet; any other one searches every frame.
         mode: ``adaptive``, or ``full``: the whole of every frame at full width.
-        every: search every N-th frame only, all of it, and move the boxes by optical flow in between.
+        every: search every N-th frame only, the whole of it, and move the boxes by optical flow in between.
 
     Raises:
         ValueError: an unknown mode, or ``every`` below 1.
@@ -122,7 +127,7 @@ class FaceSearch:
         self._plain = detector
         self._scaled = _Scaled(detector, self.searched) if isinstance(detector, ScalableDetector) else None
         self._every = every
-        self._adaptive = mode == "adaptive" and every == 1
+        self._adaptive = mode == "adaptive"
         self._flow = BoxFlow()
         self._count = 0
         self._followed: list[_Followed] = []
@@ -179,6 +184,8 @@ class FaceSearch:
     def _is_due(self, sight: _Sight) -> bool:
         """Whether to search the whole frame: it would be too late at the next one, if that takes as long to come."""
         step_s = sight.time_s - self._last_s
+        if self._every > 1:
+            return True
         late = sight.time_s + step_s > self._whole_s + WHOLE_EVERY_S + _TICK_S
         return late or step_s < 0.0 or sight.frame - self._whole_frame >= _WHOLE_EVERY_FRAMES
 
@@ -188,6 +195,7 @@ class _Scaled:
 
     def __init__(self, detector: ScalableDetector, searched: Searched) -> None:
         self.begin_score = detector.score
+        self.sure_score = max(_SURE_SCORE, detector.score)
         self._keep_score = min(KEEP_SCORE, detector.score)
         self._detector = detector
         self._searched = searched
@@ -254,7 +262,10 @@ class _Scaled:
         elif each.begun and sight.time_s - each.seen_s <= WHOLE_EVERY_S + _TICK_S:
             least = self._keep_score
         face, where = self.look(sight.image, where, seen or each.face, least)
-        claim = None if face is None else _Claim(face, where, each, face.score >= self.begin_score)
+        claim = None
+        if face is not None:
+            begins = face.score >= self.sure_score or (seen is not None and seen.score >= self.begin_score)
+            claim = _Claim(face, where, each, begins)
         sight.looked[number] = claim
         return claim
 
@@ -277,7 +288,7 @@ def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
         if is_looked or (face.score < scaled.begin_score and n_looks > 0):
             n_looks -= 1
             closer, where = scaled.look(sight.image, where, face, scaled.begin_score)
-        begins = max(face.score, 0.0 if closer is None else closer.score) >= scaled.begin_score
+        begins = face.score >= scaled.begin_score or (closer is not None and closer.score >= scaled.sure_score)
         claims.append(_Claim(closer or face, where, None, begins))
     return claims
 
