@@ -332,8 +332,13 @@ def _is_missing(claims: list[_Claim], sight: _Sight) -> bool:
 
 
 def _told(faces: list[DetectedFace], sight: _Sight) -> list[_Followed]:
-    """Faces that were found, or moved, in some other way."""
-    return [_Followed(face, sight.frame, sight.time_s, sight.time_s, aim(face), True) for face in faces]
+    """Faces that were moved, or found by a detector of another kind."""
+    matched = match_boxes([each.face.box for each in sight.known], [face.box for face in faces])
+    followed = []
+    for number, face in enumerate(faces):
+        where = aim(face, sight.known[matched[number]].where if number in matched else None)
+        followed.append(_Followed(face, sight.frame, sight.time_s, sight.time_s, where, True))
+    return followed
 
 
 def check_search(mode: str, every: int) -> None:
