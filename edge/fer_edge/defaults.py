@@ -12,8 +12,10 @@ __all__ = [
     "DEFAULT_HYSTERESIS",
     "DEFAULT_MARGIN",
     "DEFAULT_MIN_CONFIDENCE",
+    "DEFAULT_SEARCH",
     "DEFAULT_SMOOTHING_S",
     "DEFAULT_THREADS",
+    "SEARCHES",
     "SMALLEST_FACE",
 ]
 
@@ -22,6 +24,9 @@ DEFAULT_DETECT_WIDTH: Final[int] = 320
 """Frames wider than this are shrunk to it before detection. A face should keep about 16 pixels or more."""
 DEFAULT_DETECT_EVERY: Final[int] = 1
 """Faces are searched in every N-th frame."""
+SEARCHES: Final = ("adaptive", "full")
+"""How a video is searched for faces: see :mod:`fer_edge.faces.search`."""
+DEFAULT_SEARCH: Final[str] = "adaptive"
 DEFAULT_BACKEND: Final[str] = "auto"
 DEFAULT_THREADS: Final[int] = 1
 """Of the network: on a small device the face detector needs the other cores more."""

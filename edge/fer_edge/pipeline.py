@@ -34,11 +34,12 @@ from fer_edge.defaults import (
     DEFAULT_HYSTERESIS,
     DEFAULT_MARGIN,
     DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SEARCH,
     DEFAULT_SMOOTHING_S,
 )
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
-from fer_edge.faces.follow import BoxFlow
+from fer_edge.faces.search import FaceSearch, Searched, check_search
 from fer_edge.faces.tiles import for_photos
 from fer_edge.faces.tracks import TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
@@ -74,7 +75,9 @@ class FacePipeline:
         source: what :func:`fer_edge.capture.open.open_source` takes, or an open source.
         classifier: None opens the packaged INT8 model.
         detector: None is YuNet where it is at hand, else Haar; for photos YuNet that finds small faces, too.
-        detect_every: search faces in every N-th frame and follow their boxes in between.
+        search: ``adaptive`` searches the whole frame every 0.2 s and close to the faces in sight in between; ``full``
+            the whole of every frame. Both begin a face at the detector's score and keep it down to 0.5.
+        detect_every: search faces in every N-th frame, all of it, and follow their boxes in between.
         margin: extra space around a face, as a fraction of its box.
         smoothing_s: time constant of the averaged probabilities; 0 gives raw ones.
         hysteresis: lead in probability that a new label needs.
@@ -88,6 +91,7 @@ class FacePipeline:
         classifier: Classifier | None = None,
         detector: FaceDetector | None = None,
         *,
+        search: str = DEFAULT_SEARCH,
         detect_every: int = DEFAULT_DETECT_EVERY,
         margin: float = DEFAULT_MARGIN,
         smoothing_s: float = DEFAULT_SMOOTHING_S,
@@ -95,8 +99,7 @@ class FacePipeline:
         min_confidence: float = DEFAULT_MIN_CONFIDENCE,
         max_frames: int | None = None,
     ) -> None:
-        if detect_every < 1:
-            raise ValueError(f"detect_every must be 1 or more, not {detect_every}")
+        check_search(search, detect_every)
         self.source = open_source(source) if isinstance(source, str | int | os.PathLike) else source
         self.classifier = classifier if classifier is not None else open_classifier()
         if detector is None:
@@ -104,6 +107,7 @@ class FacePipeline:
             detector = detector if self.source.continuous else for_photos(detector)
         self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1
+        self._search = FaceSearch(self.detector, mode=search, every=detect_every)
         self.margin = margin
         self.max_frames = max_frames
         self.stats = PipelineStats()
@@ -171,6 +175,11 @@ class FacePipeline:
         self._stop_asked = True
 
     @property
+    def searched(self) -> Searched:
+        """What was searched for faces so far, of a source whose frames show one scene."""
+        return self._search.searched
+
+    @property
     def alive(self) -> bool:
         """Whether all stages run: False before the first result is asked for, and after the end."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
@@ -229,19 +238,14 @@ class FacePipeline:
 
     def _detect(self) -> None:
         busy = self.stats.busy_s
-        flow = BoxFlow()
-        faces: list[DetectedFace] = []
-        count = 0
+        follows = self.source.continuous
         while True:
             frame = self._frames.get()
             began = time.perf_counter()
-            if count % self.detect_every == 0:
-                faces = self.detector.detect(frame.image, frame.small)
-                if self.detect_every > 1:
-                    flow.see(frame.image, frame.small)
+            if follows:
+                faces = self._search.find(frame.image, frame.small, frame.time_s)
             else:
-                faces = flow.follow(faces, frame.image, frame.small)
-            count += 1
+                faces = self.detector.detect(frame.image, frame.small)
             busy["detect"] += time.perf_counter() - began
             self._found.put(_Found(frame, faces))
             n_bytes = frame.image.nbytes

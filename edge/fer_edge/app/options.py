@@ -14,8 +14,10 @@ from fer_edge.defaults import (
     DEFAULT_HYSTERESIS,
     DEFAULT_MARGIN,
     DEFAULT_MIN_CONFIDENCE,
+    DEFAULT_SEARCH,
     DEFAULT_SMOOTHING_S,
     DEFAULT_THREADS,
+    SEARCHES,
     SMALLEST_FACE,
 )
 from fer_edge.option_types import number, whole
@@ -126,11 +128,18 @@ def _add_faces(parser: CommandParser) -> None:
         f"photos: chosen to find faces of {SMALLEST_FACE} pixels or more)",
     )
     group.add_argument(
+        "--search",
+        choices=SEARCHES,
+        default=DEFAULT_SEARCH,
+        help="in videos and cameras: adaptive searches the whole frame every 0.2 s and close to known faces in "
+        "between; full searches the whole of every frame (default: adaptive)",
+    )
+    group.add_argument(
         "--detect-every",
         type=whole(1, 1000),
         default=DEFAULT_DETECT_EVERY,
         metavar="N",
-        help="search faces in every Nth frame, follow them in between (default: 1)",
+        help="search the whole of every Nth frame only, and follow faces in between by their motion (default: 1)",
     )
     group.add_argument(
         "--margin",

@@ -175,6 +175,7 @@ class Session:
             source,
             self.classifier,
             for_photos(self._detector) if photos else self._detector,
+            search=arguments.search,
             detect_every=arguments.detect_every,
             margin=arguments.margin,
             smoothing_s=arguments.smoothing_s if arguments.smoothing else 0.0,

@@ -64,9 +64,10 @@ class YuNetDetector:
         """What computes it: ``litert-int8``, ``litert-float`` or ``opencv``."""
         return self._engine.name
 
-    def at_width(self, width: int) -> YuNetDetector:
-        """The same detector for views of another width."""
-        return YuNetDetector(self.model_path, width=width, score=self.score, engine=self.asked_engine)
+    def at_width(self, width: int, score: float | None = None) -> YuNetDetector:
+        """The same detector for views of another width, and with another least score of a face unless that is None."""
+        score = self.score if score is None else score
+        return YuNetDetector(self.model_path, width=width, score=score, engine=self.asked_engine)
 
     def smallest(self, width: int) -> int:
         """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
