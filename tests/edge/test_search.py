@@ -147,7 +147,7 @@ def test_crowds_are_searched_as_a_whole() -> None:
 
 def test_full_and_every_nth_frame() -> None:
     for options, whole, looks in (({"mode": "full"}, 6, 0), ({"every": 3}, 2, 2), ({"mode": "full", "every": 2}, 3, 0)):
-        search = FaceSearch(Blocks(), **options)  # type: ignore[arg-type]
+        search = FaceSearch(Blocks(), **options)
         for number in range(6):
             search.find(draw([(LEFT, 0.9)]), None, number / 25.0)
         assert (search.searched.whole, search.searched.looks, search.searched.half) == (whole, looks, 0)
