@@ -250,8 +250,11 @@ def test_a_second_signal_waits_for_no_output_but_still_reports(long_video: Path)
         time.sleep(0.5)
         assert process.poll() is None, "it waits for the reader"
         process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
         err = process.stderr.read()
-        assert process.wait(30) == 130
     summary, interrupted = err.splitlines()[-2:]
     assert re.match(r"fer-camera: [1-9]\d* frames?, .* frames per second", summary)
     assert interrupted == "fer-camera: interrupted"

@@ -108,6 +108,8 @@ class Session:
         self._shared: list[OutputRunner] = []
         self._late: dict[str, int] = {}
         self._ended = self._reporting = False
+        self._hurried = False
+        """Whether a second signal came: an output that hangs is not waited for."""
         self._frames = self._faces = self._dropped = 0
         self._seconds = 0.0
         self._scope = contextlib.ExitStack()
@@ -227,7 +229,7 @@ class Session:
                 self.progress.stop()
                 try:
                     for runner in own:
-                        runner.close()
+                        runner.close(hurried=self._hurried)
                 finally:  # also when a second signal cuts the waiting short
                     self._count(pipeline, own)
 
@@ -246,7 +248,7 @@ class Session:
 
     def _close_shared(self) -> None:
         for runner in self._shared:
-            runner.close()
+            runner.close(hurried=self._hurried)
         self._take_leave(self._shared)
 
     def close(self) -> None:
@@ -314,6 +316,7 @@ class Session:
 
         def stop(number: int, _frame: Any) -> None:
             if self.signals or self._pipeline is None:
+                self._hurried = True
                 raise KeyboardInterrupt
             self.signals.append(number)
             self._pipeline.request_stop()

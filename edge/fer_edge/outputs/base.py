@@ -17,6 +17,8 @@ QUEUE_RESULTS: Final[int] = 8
 QUEUE_BYTES: Final[int] = 40 << 20
 """Of the pictures that wait for an output and the one it works on: six of 1920x1080, one of 3840x2160."""
 CLOSE_S: Final[float] = 10.0
+HURRIED_S: Final[float] = 0.5
+"""Enough to finish a file; given once more than one signal asked for the end."""
 
 
 class Output(Protocol):
@@ -87,11 +89,18 @@ class OutputRunner:
         with contextlib.suppress(ChannelClosed):
             self._queue.put(result)
 
-    def close(self) -> None:
-        """Let the output finish what waits, then close it; one that hangs is left behind after ten seconds (or its own
-        ``finish_s``), unless the pipeline has to wait for it."""
+    def close(self, *, hurried: bool = False) -> None:
+        """Let the output finish what waits, then close it.
+
+        One that hangs is left behind after ten seconds (or its own ``finish_s``), unless the pipeline has to wait for
+        it.
+
+        Args:
+            hurried: leave any output behind that takes longer than half a second.
+        """
         self._queue.close()
-        self._thread.join(None if self._wait else getattr(self.output, "finish_s", CLOSE_S))
+        unhurried = None if self._wait else getattr(self.output, "finish_s", CLOSE_S)
+        self._thread.join(HURRIED_S if hurried else unhurried)
 
     def _run(self) -> None:
         try:
