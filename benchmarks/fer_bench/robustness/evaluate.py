@@ -33,7 +33,7 @@ from fer_edge.versions import package_versions
 from fer_train.disturbances import KINDS, STRENGTHS, disturb_faces
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
-__all__ = ["Faces", "cases_of", "chosen_faces", "disturbed", "kinds_called", "measure_robustness", "report_of"]
+__all__ = ["CHUNK", "Faces", "cases_of", "chosen_faces", "disturbed", "kinds_called", "measure_robustness", "report_of"]
 
 CHUNK: Final[int] = 256
 """Faces that a worker takes at a time: a few tenths of a second."""
@@ -45,6 +45,7 @@ class Faces:
     """The images that are disturbed."""
 
     split: str
+    """Name of the split they are of."""
     images: Image
     """``(N, S, S)`` uint8 grey, S at most 48: what a model would see of larger ones (``fer_edge.preprocess``)."""
     labels: npt.NDArray[np.int64]

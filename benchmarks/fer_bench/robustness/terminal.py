@@ -20,7 +20,7 @@ from fer_bench.robustness.schema import (
     RobustnessReport,
 )
 
-__all__ = ["print_robustness"]
+__all__ = ["STRENGTH_HEADINGS", "print_robustness"]
 
 STRENGTH_HEADINGS = ("mild", "clear", "strong")
 

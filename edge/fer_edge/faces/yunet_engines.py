@@ -26,6 +26,19 @@ from fer_edge.files import write_bytes
 from fer_edge.logs import LOG
 from fer_edge.system import cache_folder, places_to_look
 
+__all__ = [
+    "ENGINES",
+    "MAX_CANDIDATES",
+    "OVERLAP",
+    "Engine",
+    "FloatEngine",
+    "Int8Engine",
+    "OpenCVEngine",
+    "Rows",
+    "open_engine",
+    "yunet_tflite",
+]
+
 Rows = FloatArray
 
 OVERLAP: Final[float] = 0.3
@@ -41,9 +54,18 @@ class Engine(Protocol):
     """Finds faces in a picture of any size."""
 
     name: str
+    """As ``fer-bench`` shows it."""
 
     def find(self, view: Image) -> Rows:
-        """``(n, 15)`` for ``(H, W, 3)`` B, G, R: x, y, width, height, five landmarks, score; pixels of the view."""
+        """Faces in a picture.
+
+        Args:
+            view: ``(H, W, 3)`` uint8 in B, G, R order, of any size.
+
+        Returns:
+            ``(n, 15)`` float32: x, y, width, height, x and y of five landmarks, all in pixels of the view, and
+            the score in [0, 1].
+        """
         ...
 
 

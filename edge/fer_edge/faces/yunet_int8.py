@@ -31,6 +31,8 @@ from fer_edge.errors import ModelError
 from fer_edge.faces.yunet_tflite import Network
 from fer_edge.faces.yunet_weights import STRIDES, Pair, YuNetWeights
 
+__all__ = ["FORMAT", "HEAD_RANGES", "RANGES_FILE", "Ranges", "read_ranges", "weights_digest", "write_yunet_int8"]
+
 FORMAT: Final[int] = 1
 """Of the INT8 file; to be raised with every change of this module or of the ranges. A cached file of another format is
 not used."""

@@ -37,7 +37,7 @@ from fer_edge.verification.detector import STAGE, verify_detector
 from fer_edge.verification.golden import Golden, find_golden, own_outputs_name, read_golden
 from fer_edge.verification.stage import StageResult
 
-__all__ = ["FLOAT_TOLERANCE", "STAGES", "StageResult", "VerifyReport", "verify", "verify_classifier"]
+__all__ = ["FLOAT_TOLERANCE", "STAGES", "VerifyReport", "verify", "verify_classifier"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)

@@ -11,6 +11,8 @@ from fer_edge.errors import ModelError
 from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
+__all__ = ["DETECTOR", "YUNET_MIN_FACE", "YUNET_SCORE", "YuNetDetector", "open_yunet"]
+
 if TYPE_CHECKING:
     from fer_edge.arrays import Image
 
@@ -65,12 +67,27 @@ class YuNetDetector:
         return self._engine.name
 
     def at_width(self, width: int, score: float | None = None) -> YuNetDetector:
-        """The same detector for views of another width, and with another least score of a face unless that is None."""
+        """The same detector for views of another width.
+
+        Args:
+            width: of the views, in pixels.
+            score: least score of a face, in [0, 1]; None keeps this detector's.
+
+        Returns:
+            A new detector.
+        """
         score = self.score if score is None else score
         return YuNetDetector(self.model_path, width=width, score=score, engine=self.asked_engine)
 
     def smallest(self, width: int) -> int:
-        """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
+        """Width of the smallest face that is found.
+
+        Args:
+            width: of the picture, in pixels.
+
+        Returns:
+            In pixels of the picture.
+        """
         return round(YUNET_MIN_FACE * max(1.0, width / self.width))
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
