@@ -13,6 +13,8 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 
+__all__ = ["EDGE_TPU_CUSTOM_OP", "TFLiteClassifier", "tensor_spec"]
+
 EDGE_TPU_CUSTOM_OP = b"edgetpu-custom-op"
 
 
