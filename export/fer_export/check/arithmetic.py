@@ -26,7 +26,7 @@ from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 __all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic"]
 
 MAX_IMAGES: Final[int] = 4096
-"""The reference kernels take 35 times as long as XNNPACK: 24 ms a face, so that is a minute and a half on one core."""
+"""The reference kernels take 35 times as long as XNNPACK: 24 ms per face, so that is a minute and a half on one core."""
 REFERENCE_NAME: Final[str] = f"{INT8_TFLITE} on reference kernels"
 """What reports and messages call it."""
 
@@ -102,7 +102,7 @@ def compare_arithmetic(
         images: ``(N, H, W)`` uint8, grey, which the evaluations are of.
         reference: of the float model.
         xnnpack: of the file itself on XNNPACK.
-        steps: is told how far it is.
+        steps: is called as it begins and advances.
         max_images: more are thinned out evenly.
 
     Returns:
