@@ -26,7 +26,7 @@ from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 __all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic"]
 
 MAX_IMAGES: Final[int] = 4096
-"""The reference kernels take 35 times as long as XNNPACK: 24 ms per face, so that is a minute and a half on one core."""
+"""The reference kernels take 24 ms per face, 35 times as long as XNNPACK: a minute and a half on one core."""
 REFERENCE_NAME: Final[str] = f"{INT8_TFLITE} on reference kernels"
 """What reports and messages call it."""
 
