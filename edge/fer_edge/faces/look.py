@@ -7,6 +7,7 @@ degrees). 96 x 96 pixels are 15 % of those of a whole frame at width 320, and so
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
@@ -175,6 +176,7 @@ def _turned(image: Image, where: Aim) -> _Square:
     return _Square(np.asarray(view, np.uint8), side, to_frame)
 
 
+@functools.lru_cache(maxsize=64)
 def _blank(side: int) -> Image:
     """A picture of ``side`` x ``side`` pixels that takes no memory, for its shape alone."""
     return np.broadcast_to(np.zeros((), np.uint8), (side, side, 3))

@@ -96,8 +96,8 @@ def _decoded(
     """``(n, 15)`` of the cells at these places; sizes in cells."""
     out = np.empty((len(cells), 15), np.float32)
     stride = places[:, 2:]
-    size = size * stride
-    out[:, 0:2], out[:, 2:4] = (cells[:, 2:4] + places[:, :2]) * stride - size / 2.0, size
+    pixels = size * stride
+    out[:, 0:2], out[:, 2:4] = (cells[:, 2:4] + places[:, :2]) * stride - pixels / 2.0, pixels
     points = (cells[:, 6:16].reshape(-1, 5, 2) + places[:, None, :2]) * stride[:, None]
     out[:, 4:14] = points.reshape(-1, 10)
     out[:, 14] = np.sqrt(probability[:, 0] * probability[:, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -43,8 +44,6 @@ class YuNetDetector:
         engine: str = "auto",
         average: bool = True,
     ) -> None:
-        from fer_edge.faces.yunet_engines import open_engine
-
         path = Path(model_path)
         if not path.is_file():
             raise ModelError(
@@ -52,11 +51,12 @@ class YuNetDetector:
             )
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; expected YuNet's .onnx (fetch it with: fer-camera --fetch)")
+        from fer_edge.faces.yunet_engines import open_engine
+
         self.name = {"opencv": "yunet-opencv", "litert-float": "yunet-float"}.get(engine, "yunet")
         self.model_path = path
         self.width = width
         self.score = score
-        self.asked_engine = engine
         self._engine = open_engine(engine, path, score, average=average)
 
     @property
@@ -66,8 +66,11 @@ class YuNetDetector:
 
     def at_width(self, width: int, score: float | None = None) -> YuNetDetector:
         """The same detector for views of another width, and with another least score of a face unless that is None."""
-        score = self.score if score is None else score
-        return YuNetDetector(self.model_path, width=width, score=score, engine=self.asked_engine)
+        made = copy.copy(self)
+        made.width = width
+        made.score = self.score if score is None else score
+        made._engine = self._engine.again(made.score, same_size=width == self.width)
+        return made
 
     def smallest(self, width: int) -> int:
         """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
