@@ -50,7 +50,7 @@ from fer_edge.results import Face, PipelineStats, Result
 
 __all__ = ["FRAME_BYTES", "JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
-QUEUE_FRAMES: Final[int] = 3
+QUEUE_FRAMES: Final[int] = 2
 FRAME_BYTES: Final[int] = 40 << 20
 """Of the pictures between reading and the end of the loop's turn (of a camera: from the detector on).
 
