@@ -46,3 +46,20 @@ def test_mistakes_end_in_a_line(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) <= 2
         assert "Traceback" not in done.stderr
+
+
+def test_single_calls_of_the_models_that_are_there(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    record = tmp_path / "r.json"
+    command = [sys.executable, str(CHECKOUT / "benchmarks/interleaved_ratios.py"), str(CHECKOUT / "models")]
+    command += ["--single", "--rounds", "2", "--json", str(record)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(record.read_text())
+    assert list(report["models"]) == ["fer_int8.tflite", "fer_int8.onnx"]
+    [(pair, ratio)] = report["ratios"].items()
+    assert pair == "fer_int8.onnx / fer_int8.tflite"
+    assert 0.5 < ratio["median"] < 5.0
+    assert (report["n_rounds"], report["n_calls_a_round"], report["valid"]) == (20, 1, False)
+    if Path("/proc/self/clear_refs").exists():  # a call reads all weights, at least: 2.2 million of them
+        assert all(2.0 < one["touched_mib"] < 20.0 for one in report["models"].values())
