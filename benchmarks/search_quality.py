@@ -108,14 +108,14 @@ class Studio:
 
     def draw(self, heads: Sequence[Head], number: int) -> tuple[Image, list[Box]]:
         """A frame of a slowly moving background, and the true boxes of the heads of which more than half is in it."""
-        view = np.roll(self._photo, 2 * number, axis=1)[:, :WIDTH].copy()
+        view: Image = np.asarray(np.roll(self._photo, 2 * number, axis=1)[:, :WIDTH], np.uint8)
         boxes = []
         for place, head in enumerate(heads):
             at = (number + 30 * place) % len(self._frames)
             x, y, w, h = self._boxes[at]
             scale, reach = head.size / h, (0.5 + ROOM) * h
             matrix = cv2.getRotationMatrix2D((x + w / 2.0, y + h / 2.0), -head.tilt, scale)
-            matrix[:, 2] += head.x - x - w / 2.0, head.y - y - h / 2.0
+            matrix[:, 2] += np.array([head.x - x - w / 2.0, head.y - y - h / 2.0])
             mask = np.zeros(self._frames[at].shape[:2], np.uint8)
             cv2.ellipse(
                 mask, (round(x + w / 2), round(y + h / 2)), (round(reach * 0.8), round(reach)), 0, 0, 360, 255, -1
@@ -123,7 +123,7 @@ class Studio:
             size = (WIDTH, HEIGHT)
             drawn = cv2.warpAffine(self._frames[at], matrix, size, flags=cv2.INTER_AREA)
             alpha = cv2.warpAffine(cv2.GaussianBlur(mask, (0, 0), 6), matrix, size)[..., None] / np.float32(255)
-            view = (view * (1 - alpha) + drawn * alpha).astype(np.uint8)
+            view = np.asarray(view * (1 - alpha) + drawn * alpha, np.uint8)
             wide, high = w * scale, head.size
             if 0 <= head.x <= WIDTH and 0 <= head.y <= HEIGHT:
                 boxes.append((round(head.x - wide / 2), round(head.y - high / 2), round(wide), round(high)))

@@ -115,22 +115,24 @@ def test_the_network_holds_only_what_xnnpack_takes(yunet_model: Path, form: Any)
     assert kinds - {"DELEGATE"} == known
 
 
-@pytest.mark.parametrize(("form", "writer"), [("float", "write_yunet"), ("int8", "write_yunet_int8")])
+@pytest.mark.parametrize(
+    ("form", "writer"), [("float", "yunet_tflite.write_yunet"), ("int8", "yunet_int8.write_yunet_int8")]
+)
 def test_the_file_is_kept_checked_and_made_again(
     yunet_model: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:
     made = yunet_tflite(yunet_model, form)
     [kept] = own_cache.rglob("yunet-*")
     assert f"-{form}-" in kept.name
-    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"made again")
+    monkeypatch.setattr(f"fer_edge.faces.{writer}", lambda _: b"made again")
     assert yunet_tflite(yunet_model, form) == made
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     kept.write_bytes(content)
     assert yunet_tflite(yunet_model, form) == b"made again"
-    number = "INT8_FORMAT" if form == "int8" else "FORMAT"
+    number = "INT8_FORMAT" if form == "int8" else "FLOAT_FORMAT"
     monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{number}", 999)
-    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"of a newer format")
+    monkeypatch.setattr(f"fer_edge.faces.{writer}", lambda _: b"of a newer format")
     assert yunet_tflite(yunet_model, form) == b"of a newer format"
 
 
@@ -152,7 +154,7 @@ def test_another_network_is_left_to_opencv(
     def unknown(content: bytes) -> None:
         raise ModelError("another network")
 
-    monkeypatch.setattr("fer_edge.faces.yunet_engines.read_yunet", unknown)
+    monkeypatch.setattr("fer_edge.faces.yunet_weights.read_yunet", unknown)
     with caplog.at_level(logging.WARNING, "fer_edge"):
         detector = YuNetDetector(yunet_model)
         detector.at_width(160, 0.5)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
-from fer_edge.faces.yunet_weights import STRIDES
+from fer_edge.faces.yunet_forms import STRIDES
 
 AVERAGED_OVERLAP: Final[float] = 0.5
 """Candidates that overlap the winner by more than this take part in its average."""

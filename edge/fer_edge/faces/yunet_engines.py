@@ -20,10 +20,7 @@ import numpy.typing as npt
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import FerError, MissingDependencyError, ModelError
 from fer_edge.faces.yunet_decode import Int8Candidates, candidates, suppress
-from fer_edge.faces.yunet_int8 import FORMAT as INT8_FORMAT
-from fer_edge.faces.yunet_int8 import HEAD_RANGES, write_yunet_int8
-from fer_edge.faces.yunet_tflite import FORMAT, write_yunet
-from fer_edge.faces.yunet_weights import read_yunet
+from fer_edge.faces.yunet_forms import FLOAT_FORMAT, HEAD_RANGES, INT8_FORMAT
 from fer_edge.files import write_bytes
 from fer_edge.logs import LOG
 from fer_edge.system import cache_folder, places_to_look
@@ -306,7 +303,7 @@ def yunet_tflite(path: Path, form: str) -> bytes:
         MissingDependencyError: it has to be made, and the schema for it is not installed.
     """
     content = path.read_bytes()
-    number = FORMAT if form == "float" else INT8_FORMAT
+    number = FLOAT_FORMAT if form == "float" else INT8_FORMAT
     name = f"yunet-{hashlib.sha256(content).hexdigest()[:16]}-{form}-{number}.bin"
     for place in places_to_look(name):
         try:
@@ -315,10 +312,22 @@ def yunet_tflite(path: Path, form: str) -> bytes:
             continue
         if hashlib.sha256(kept[_DIGEST_BYTES:]).digest() == kept[:_DIGEST_BYTES]:
             return kept[_DIGEST_BYTES:]
-    weights = read_yunet(content)
-    made = write_yunet(weights) if form == "float" else write_yunet_int8(weights)
+    made = _written(content, form)
     try:
         write_bytes(cache_folder() / name, hashlib.sha256(made).digest() + made)
     except (OSError, FerError) as error:  # it costs some milliseconds at each start
         LOG.debug("%s cannot be kept: %s", name, error)
     return made
+
+
+def _written(content: bytes, form: str) -> bytes:
+    from fer_edge.faces.yunet_weights import read_yunet  # late: once on a device
+
+    weights = read_yunet(content)
+    if form == "float":
+        from fer_edge.faces.yunet_tflite import write_yunet
+
+        return write_yunet(weights)
+    from fer_edge.faces.yunet_int8 import write_yunet_int8
+
+    return write_yunet_int8(weights)
