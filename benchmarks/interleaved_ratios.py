@@ -8,7 +8,7 @@ last lines are the overhead of ``Classifier.predict`` (conversion, copies, dequa
 
 A camera makes no ten calls in a row. With ``--single`` each call is timed by itself, between other work that takes the
 caches: a sum over :data:`OTHER_MIB` MiB before each call. A runtime that needs more memory for a call is slower there;
-how much each touches is told, too (on Linux).
+how much each touches is reported, too (on Linux).
 
 Of the four models those that are in the folder are taken, two at least. Half a minute on a fast machine. Like
 `fer-bench`, it says when the machine was not fit for a measurement, in the JSON file (``--json F``) too.
@@ -157,7 +157,7 @@ def single_calls(
 
 
 def touched_mib(classifier: Classifier) -> float | None:
-    """Memory that one call reads or writes, in MiB, without what reading this takes; None where it cannot be told.
+    """Memory that one call reads or writes, in MiB, without what reading this takes; None where it is not known.
 
     Linux marks the pages that a process refers to (``/proc/PID/clear_refs``, ``smaps``; proc(5)).
     """

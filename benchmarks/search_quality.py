@@ -173,7 +173,7 @@ def read(path: Path) -> list[Image]:
 
 
 def ways(detector: YuNetDetector) -> dict[str, Find]:
-    """How faces are looked for, each anew."""
+    """How faces are looked for, each from the beginning."""
     full, adaptive = FaceSearch(detector, mode="full"), FaceSearch(detector, mode="adaptive")
     return {
         "detector alone": lambda view, _: detector.detect(view),

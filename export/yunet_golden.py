@@ -1,7 +1,7 @@
 """Writes the face detector's golden vectors: ``python export/yunet_golden.py YUNET.onnx [--out FILE]``.
 
 Draws scenes (no photograph may be needed on a device), runs YuNet's three engines on them, and stores the int8 maps and
-all faces. To be run anew when ``fer_edge/faces/yunet_int8.py`` or its ranges change.
+all faces. To be run again when ``fer_edge/faces/yunet_int8.py`` or its ranges change.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fer_edge.arrays import FloatArray, Image
 from fer_edge.faces.detection import DetectedFace, FaceDetector, clip_box, shrink
 from fer_edge.faces.tracks import MIN_OVERLAP, overlap
 
-__all__ = ["LOOK_SIDE", "Aim", "CloseLook", "ScalableDetector", "aim"]
+__all__ = ["DRIFT", "GROWTH", "LOOK_SIDE", "SURROUNDINGS", "TURN_STEP", "Aim", "CloseLook", "ScalableDetector", "aim"]
 
 LOOK_SIDE: Final[int] = 96
 """Side in pixels of what is searched; a multiple of 32, which is what YuNet takes."""

@@ -74,7 +74,7 @@ class _Followed:
     where: Aim
     """Of the next look at it."""
     begun: bool
-    """Whether it is told; others are only watched."""
+    """Whether it is reported; others are only watched."""
 
 
 @dataclass(frozen=True)
@@ -331,7 +331,7 @@ def _settled(claims: list[_Claim], sight: _Sight) -> list[_Followed]:
 
 
 def _is_missing(claims: list[_Claim], sight: _Sight) -> bool:
-    """Whether a face that was told in the last frame is not found in this one."""
+    """Whether a face that was reported in the last frame is not found in this one."""
     told = [each for each in sight.known[: sight.n_in_sight] if each.begun]
     return not all(any(each is claim.before for claim in claims) for each in told)
 

@@ -28,6 +28,19 @@ from fer_edge.system import cache_folder, places_to_look
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+__all__ = [
+    "ENGINES",
+    "MAX_CANDIDATES",
+    "OVERLAP",
+    "Engine",
+    "FloatEngine",
+    "Int8Engine",
+    "OpenCVEngine",
+    "Rows",
+    "open_engine",
+    "yunet_tflite",
+]
+
 Rows = FloatArray
 
 OVERLAP: Final[float] = 0.3
@@ -49,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def again(self, score: float, *, same_size: bool) -> Engine:
-        """The same with another least score; for views of the same size the network is shared, not laid out anew."""
+        """The same with another least score; for views of the same size the network is shared."""
         ...
 
 

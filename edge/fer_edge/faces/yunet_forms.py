@@ -8,6 +8,8 @@ import numpy as np
 
 from fer_edge.arrays import FloatArray
 
+__all__ = ["FLOAT_FORMAT", "HEAD_RANGES", "INT8_FORMAT", "STRIDES"]
+
 STRIDES: Final[tuple[int, ...]] = (8, 16, 32)
 """Pixels for each cell of the three maps."""
 FLOAT_FORMAT: Final[int] = 1

@@ -32,6 +32,8 @@ from fer_edge.faces.yunet_forms import HEAD_RANGES, INT8_FORMAT, STRIDES
 from fer_edge.faces.yunet_tflite import Network
 from fer_edge.faces.yunet_weights import Pair, YuNetWeights
 
+__all__ = ["RANGES_FILE", "Ranges", "read_ranges", "weights_digest", "write_yunet_int8"]
+
 RANGES_FILE: Final[Path] = Path(__file__).with_name("yunet_int8_ranges.json")
 _ZERO_POINT: Final[int] = -128
 _STEPS: Final[int] = 255

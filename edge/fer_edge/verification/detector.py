@@ -27,7 +27,15 @@ from fer_edge.verification.stage import StageResult
 if TYPE_CHECKING:
     from fer_edge.faces.detectors.yunet import YuNetDetector
 
-__all__ = ["DETECTOR_GOLDEN", "STAGE", "DetectorGolden", "read_detector_golden", "verify_detector"]
+__all__ = [
+    "DETECTOR_GOLDEN",
+    "DETECTOR_GOLDEN_FORMAT",
+    "FLOAT_TOLERANCE_PX",
+    "STAGE",
+    "DetectorGolden",
+    "read_detector_golden",
+    "verify_detector",
+]
 
 STAGE: Final[str] = "detector"
 DETECTOR_GOLDEN: Final[Path] = Path(__file__).with_name("detector_golden.npz")

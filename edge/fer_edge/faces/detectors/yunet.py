@@ -15,6 +15,8 @@ from fer_edge.faces.detector import DetectorSpec
 if TYPE_CHECKING:
     from fer_edge.arrays import Image
 
+__all__ = ["DETECTOR", "YUNET_MIN_FACE", "YUNET_SCORE", "YuNetDetector", "open_yunet"]
+
 YUNET_SCORE: Final[float] = 0.7
 YUNET_MIN_FACE: Final[int] = 16
 """Width in pixels of the shrunken frame from which on a face is found with some certainty."""
