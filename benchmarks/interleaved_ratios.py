@@ -1,4 +1,4 @@
-"""Latency ratios of the four models in a folder, by turns: ``python benchmarks/interleaved_ratios.py out``.
+"""Latency ratios of the models in a folder, by turns: ``python benchmarks/interleaved_ratios.py out``.
 
 `fer-bench` gives each model a process of its own and several seconds, which is what memory figures and absolute
 milliseconds need. A ratio of two models survives a machine whose speed drifts only if the two take turns within
@@ -6,8 +6,12 @@ milliseconds: here 300 rounds, in each of which every model, in random order, ma
 last lines are the overhead of ``Classifier.predict`` (conversion, copies, dequantisation) around the bare
 ``Interpreter.invoke``, by turns of one call each; the target is at most 5 %.
 
-Half a minute on a fast machine. Like `fer-bench`, it says when the machine was not fit for a measurement, in the JSON
-file (``--json F``) too.
+A camera makes no ten calls in a row. With ``--single`` each call is timed by itself, between other work that takes the
+caches: a sum over :data:`OTHER_MIB` MiB before each call. A runtime that needs more memory for a call is slower there;
+how much each touches is reported, too (on Linux).
+
+Of the four models those that are in the folder are taken, two at least. Half a minute on a fast machine. Like
+`fer-bench`, it says when the machine was not fit for a measurement, in the JSON file (``--json F``) too.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ import numpy as np
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import Recorder, machine_reasons
 from fer_edge.command import CommandParser, run_command
+from fer_edge.errors import UsageError
 from fer_edge.files import sha256_of, write_text
 from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import to_model_input
@@ -39,6 +44,8 @@ PAIRS = (
     ("fer_int8.onnx", "fer_int8.tflite"),
 )
 CALLS, WARM_UP, MIN_ROUNDS = 10, 200, 100
+OTHER_MIB = 4
+"""More than the caches of one core hold; a frame of 1920x1080 has 6."""
 
 
 def parser() -> CommandParser:
@@ -46,6 +53,7 @@ def parser() -> CommandParser:
     p = CommandParser(prog="interleaved_ratios.py", description="Latency ratios of four models by turns.")
     p.add_argument("folder", type=Path, nargs="?", default=Path("out"), help="where fer-export put them (out)")
     p.add_argument("--rounds", type=whole(1), default=300, metavar="N", help="turns of ten calls each (300)")
+    p.add_argument("--single", action="store_true", help="time single calls, between other work; ten times the rounds")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     return p
 
@@ -58,20 +66,25 @@ def main() -> int:
 def body(arguments: Sequence[str]) -> int:
     """What ``main`` does, errors not yet caught."""
     options = parser().parse_args(arguments)
-    classifiers = {name: open_classifier(options.folder / name, threads=1) for name in MODELS}
+    there = [name for name in MODELS if (options.folder / name).is_file()]
+    if len(there) < 2:
+        raise UsageError(f"{options.folder} holds {len(there)} of {', '.join(MODELS)}; expected two at least")
+    classifiers = {name: open_classifier(options.folder / name, threads=1) for name in there}
     rng = np.random.default_rng(0)
     recorder = Recorder()
-    rounds = time_rounds(classifiers, options.rounds, rng)
-    ratios = {f"{one} / {other}": np.array(rounds[one]) / np.array(rounds[other]) for one, other in PAIRS}
-    for name in ("fer_int8.tflite", "fer_float.tflite"):
+    n_rounds = options.rounds * (CALLS if options.single else 1)
+    rounds = (single_calls if options.single else time_rounds)(classifiers, n_rounds, rng)
+    pairs = [(one, other) for one, other in PAIRS if one in rounds and other in rounds]
+    ratios = {f"{one} / {other}": np.array(rounds[one]) / np.array(rounds[other]) for one, other in pairs}
+    for name in [name for name in there if name.endswith(".tflite") and not options.single]:
         key = f"Classifier.predict / Interpreter.invoke, {name}"
         ratios[key] = overhead(classifiers[name], options.rounds * CALLS, rng)
     report: dict[str, Any] = {
-        **frame(recorder, options.rounds),
+        **frame(recorder, n_rounds, 1 if options.single else CALLS),
         "models": {
             name: {"sha256": sha256_of(options.folder / name), "p50_ms": float(np.median(rounds[name]))}
-            | {"min_ms": min(rounds[name])}
-            for name in MODELS
+            | {"min_ms": min(rounds[name]), "touched_mib": touched_mib(classifiers[name])}
+            for name in there
         },
         "ratios": {key: with_interval(values, rng) for key, values in ratios.items()},
     }
@@ -81,7 +94,7 @@ def body(arguments: Sequence[str]) -> int:
     return 0
 
 
-def frame(recorder: Recorder, n_rounds: int) -> dict[str, Any]:
+def frame(recorder: Recorder, n_rounds: int, n_calls: int = CALLS) -> dict[str, Any]:
     """What every report of turns begins with: when, where, under what conditions, and whether these were fit."""
     conditions = recorder.stop()
     reasons = machine_reasons(conditions)
@@ -92,7 +105,7 @@ def frame(recorder: Recorder, n_rounds: int) -> dict[str, Any]:
         "machine": dataclasses.asdict(read_machine()),
         "conditions": dataclasses.asdict(conditions),
         "n_rounds": n_rounds,
-        "n_calls_a_round": CALLS,
+        "n_calls_a_round": n_calls,
         "threads": 1,
         "valid": not reasons,
         "invalid_reasons": reasons,
@@ -120,6 +133,50 @@ def time_rounds(
                 times.append(time.perf_counter() - start)
             rounds[str(name)].append(1e3 * float(np.median(times)))
     return rounds
+
+
+def single_calls(
+    classifiers: Mapping[str, Classifier], n_rounds: int, rng: np.random.Generator
+) -> dict[str, list[float]]:
+    """Time of one call in ms in each round, for each model; before each call other work takes the caches."""
+    tensors = {}
+    for name, classifier in classifiers.items():
+        face = rng.integers(0, 256, (1, classifier.input_size, classifier.input_size), dtype=np.uint8)
+        tensors[name] = to_model_input(face, classifier.input_spec)
+        for _ in range(WARM_UP):
+            classifier.infer(tensors[name])
+    other = np.zeros(OTHER_MIB << 20, np.uint8)
+    rounds: dict[str, list[float]] = {name: [] for name in classifiers}
+    for _ in range(n_rounds):
+        for name in rng.permutation(list(classifiers)):
+            np.add(other, 1, out=other)
+            start = time.perf_counter()
+            classifiers[name].infer(tensors[name])
+            rounds[str(name)].append(1e3 * (time.perf_counter() - start))
+    return rounds
+
+
+def touched_mib(classifier: Classifier) -> float | None:
+    """Memory that one call reads or writes, in MiB, without what reading this takes; None where it is not known.
+
+    Linux marks the pages that a process refers to (``/proc/PID/clear_refs``, ``smaps``; proc(5)).
+    """
+    size = classifier.input_size
+    tensor = to_model_input(np.zeros((1, size, size), np.uint8), classifier.input_spec)
+    classifier.infer(tensor)
+    try:
+        found = [referred(lambda: None), referred(lambda: classifier.infer(tensor))]
+    except OSError:
+        return None
+    return (found[1] - found[0]) / 1024
+
+
+def referred(call: Callable[[], Any]) -> int:
+    """KiB of this process that were referred to since just before ``call``."""
+    Path("/proc/self/clear_refs").write_text("1")
+    call()
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Referenced:"))
 
 
 def overhead(classifier: Any, n_calls: int, rng: np.random.Generator) -> Any:
@@ -151,6 +208,7 @@ def text(report: dict[str, Any]) -> str:
     mark = "" if report["valid"] else "  INVALID"
     lines = [
         f"{name:17} median {one['p50_ms']:.3f} ms, least {one['min_ms']:.3f} ms{mark}"
+        + (f", a call touches {one['touched_mib']:.1f} MiB" if one["touched_mib"] else "")
         for name, one in report["models"].items()
     ]
     for key, one in report["ratios"].items():

@@ -17,8 +17,6 @@ A message says what was expected, what came, and what to do, in one or two lines
 
 from __future__ import annotations
 
-from fer_edge.redact import redact
-
 __all__ = [
     "CheckFailedError",
     "DataError",
@@ -44,6 +42,8 @@ class FerError(Exception):
     exit_code = 2
 
     def __init__(self, *args: object) -> None:
+        from fer_edge.redact import redact  # late: what goes well needs none of its patterns
+
         super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
 
 

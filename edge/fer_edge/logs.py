@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from fer_edge.redact import redact
-
 __all__ = ["LOG", "LOGGERS", "making_room", "set_verbosity", "shown_on_stderr"]
 
 LOG: Final = logging.getLogger("fer_edge")
@@ -26,6 +24,8 @@ _BEFORE: Final[list[Callable[[], None]]] = []
 
 
 def _without_passwords(record: logging.LogRecord) -> bool:
+    from fer_edge.redact import redact  # late: most runs say nothing
+
     record.msg, record.args = redact(record.getMessage()), None
     return True
 

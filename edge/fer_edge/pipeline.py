@@ -40,7 +40,6 @@ from fer_edge.defaults import (
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.search import FaceSearch, Searched, check_search
-from fer_edge.faces.tiles import for_photos
 from fer_edge.faces.tracks import TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
@@ -50,7 +49,7 @@ from fer_edge.results import Face, PipelineStats, Result
 
 __all__ = ["FRAME_BYTES", "JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
 
-QUEUE_FRAMES: Final[int] = 3
+QUEUE_FRAMES: Final[int] = 2
 FRAME_BYTES: Final[int] = 40 << 20
 """Of the pictures between reading and the end of the loop's turn (of a camera: from the detector on).
 
@@ -104,7 +103,10 @@ class FacePipeline:
         self.classifier = classifier if classifier is not None else open_classifier()
         if detector is None:
             detector = open_detector()
-            detector = detector if self.source.continuous else for_photos(detector)
+            if not self.source.continuous:
+                from fer_edge.faces.tiles import for_photos  # late: most sources are cameras and videos
+
+                detector = for_photos(detector)
         self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1
         self._search = FaceSearch(self.detector, mode=search, every=detect_every)

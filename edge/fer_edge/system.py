@@ -12,7 +12,6 @@ import functools
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -150,6 +149,8 @@ def temporary_folder() -> Path:
     Raises:
         UsageError: it cannot be made, or somebody else has put something there.
     """
+    import tempfile  # late: rarely needed, and with shutil and random behind it
+
     if not hasattr(os, "getuid"):
         return Path(tempfile.gettempdir()) / NAME  # Windows: already the user's own
     try:

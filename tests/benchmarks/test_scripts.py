@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,47 @@ def test_mistakes_end_in_a_line(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) <= 2
         assert "Traceback" not in done.stderr
+
+
+def test_single_calls_of_the_models_that_are_there(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    record = tmp_path / "r.json"
+    command = [sys.executable, str(CHECKOUT / "benchmarks/interleaved_ratios.py"), str(CHECKOUT / "models")]
+    command += ["--single", "--rounds", "2", "--json", str(record)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(record.read_text())
+    assert list(report["models"]) == ["fer_int8.tflite", "fer_int8.onnx"]
+    [(pair, ratio)] = report["ratios"].items()
+    assert pair == "fer_int8.onnx / fer_int8.tflite"
+    assert 0.5 < ratio["median"] < 5.0
+    assert (report["n_rounds"], report["n_calls_a_round"], report["valid"]) == (20, 1, False)
+    if Path("/proc/self/clear_refs").exists():  # a call reads all weights, at least: 2.2 million of them
+        assert all(2.0 < one["touched_mib"] < 20.0 for one in report["models"].values())
+
+
+@pytest.mark.slow
+def test_two_trees_by_turns_and_what_was_wanted(tmp_path: Path) -> None:
+    """This checkout beside itself: a ratio near 1 misses what was wanted of the rework, the same faces meet it."""
+    assets = os.environ.get("FER_ASSETS")
+    if not assets:
+        pytest.skip("FER_ASSETS does not name a folder with faces/ and detectors/")
+    faces, record = Path(assets) / "faces", tmp_path / "t.json"
+    command = [sys.executable, str(CHECKOUT / "benchmarks/interleaved_trees.py"), str(CHECKOUT), str(CHECKOUT)]
+    command += ["--video", str(faces / "talking_head.mp4"), "--photo", str(faces / "four_faces.jpg"), "--rounds", "1"]
+    command += ["--detector-model", str(Path(assets) / "detectors" / "face_detection_yunet_2023mar.onnx")]
+    done = subprocess.run(
+        [*command, "--passes", "1", "--json", str(record)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| frames/s | " in done.stdout
+    assert "| at least 2.40 x | **not met** |" in done.stdout
+    assert "| faces in a pass of the video | 115 | 115 | | same | met |" in done.stdout
+    assert "| faces in the photos | 4 | 4 | | same | met |" in done.stdout
+    report = json.loads(record.read_text())
+    assert not report["valid"]
+    assert report["float_boxes_px"] < 1e-3
+    assert set(report["medians"]) == set(report["wanted"])
+    [turn] = report["turns"]["new"]
+    assert turn["searched"][0]["whole"] < 115
+    assert turn["detect_ms"] < turn["large_ms"]

@@ -223,22 +223,23 @@ def test_the_clip_with_a_third_of_the_pixels_and_boxes_as_steady(assets: Path, y
     assert np.mean([overlap(a, b) for a, b in zip(found["adaptive"], found["full"], strict=True)]) > 0.88
 
 
-def test_heads_that_tilt_are_kept(assets: Path, yunet_model: Path) -> None:
-    """To 50 degrees and back, twice; the same head without knowledge of the frame before is lost in half of them."""
+@pytest.mark.parametrize(("degrees", "least_kept"), [(50, 54), (80, 51)])
+def test_heads_that_tilt_are_kept(assets: Path, yunet_model: Path, degrees: int, least_kept: int) -> None:
+    """To one side and the other, twice; without knowledge of the frame before, the head is lost in half of them."""
     detector = YuNetDetector(yunet_model)
     search = FaceSearch(detector)
     [face] = detector.detect(view := frames(assets)[60])
     middle = face.box[0] + face.box[2] / 2.0, face.box[1] + face.box[3] / 2.0
     alone = kept = 0
     for number in range(56):
-        angle = 50.0 * math.sin(2.0 * math.pi * number / 28.0)
+        angle = degrees * math.sin(2.0 * math.pi * number / 28.0)
         matrix = cv2.getRotationMatrix2D(middle, angle, 0.6)
         tilted = np.asarray(cv2.warpAffine(view, matrix, view.shape[1::-1], borderValue=(90, 90, 90)), np.uint8)
         alone += len(detector.detect(tilted))
         found = search.find(tilted, None, number / 25.0)
         assert len(found) <= 1
         kept += len(found)
-    assert kept >= 54
+    assert kept >= least_kept
     assert alone <= 40
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,36 +80,59 @@ def test_no_trace_of_an_earlier_view(yunet_model: Path, assets: Path, form: Any)
     rows, columns = face.shape[0] - 8, face.shape[1] - 8  # the same padded size, less of the picture
     empty = np.zeros((rows, columns, 3), np.uint8)
     assert len(engine.find(empty)) == 0
-    assert (engine._padded == engine._nothing).all()
+    assert (engine._network._padded == engine._network._nothing).all()
     for size in ((64, 64), (33, 1), (1, 500), face.shape[:2]):
         engine.find(np.zeros((*size, 3), np.uint8))
     assert len(engine.find(face)) == 1
 
 
 @pytest.mark.parametrize("form", [Int8Engine, FloatEngine])
+def test_scores_share_a_network_and_widths_do_not(yunet_model: Path, assets: Path, form: Any) -> None:
+    """A copy of everything for each score would take memory and time at each start."""
+    picture = cv2.imread(str(assets / "faces" / "four_faces.jpg"))
+    assert picture is not None
+    view = shrink(np.asarray(picture, np.uint8), 320)
+    first = form(yunet_model, 0.7, average=False)
+    low, other = first.again(0.05, same_size=True), first.again(0.05, same_size=False)
+    assert low._network is first._network is not other._network
+    few, many = first.find(view), low.find(view)
+    assert len(few) == 4 < len(many)
+    assert np.array_equal(few, many[:4])
+    assert np.array_equal(other.find(view), many)
+    # In two threads at once, with views of different sizes, as two cameras of one program might do.
+    views = [view, shrink(view, 96)] * 12
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda at: (first, low)[at % 2].find(views[at // 2]), range(48)))
+    for at, rows in enumerate(found):
+        assert np.array_equal(rows, (first, low)[at % 2].find(views[at // 2]))
+
+
+@pytest.mark.parametrize("form", [Int8Engine, FloatEngine])
 def test_the_network_holds_only_what_xnnpack_takes(yunet_model: Path, form: Any) -> None:
     """RESIZE_NEAREST_NEIGHBOR, say, would cut the network into parts between which data is copied."""
-    kinds = {each["op_name"] for each in form(yunet_model, 0.7)._interpreter._get_ops_details()}
+    kinds = {each["op_name"] for each in form(yunet_model, 0.7)._network._interpreter._get_ops_details()}
     known = {"PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "ADD", "CONCATENATION", "DEPTH_TO_SPACE"}
     assert kinds - {"DELEGATE"} == known
 
 
-@pytest.mark.parametrize(("form", "writer"), [("float", "write_yunet"), ("int8", "write_yunet_int8")])
+@pytest.mark.parametrize(
+    ("form", "writer"), [("float", "yunet_tflite.write_yunet"), ("int8", "yunet_int8.write_yunet_int8")]
+)
 def test_the_file_is_kept_checked_and_made_again(
     yunet_model: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, form: str, writer: str
 ) -> None:
     made = yunet_tflite(yunet_model, form)
     [kept] = own_cache.rglob("yunet-*")
     assert f"-{form}-" in kept.name
-    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"made again")
+    monkeypatch.setattr(f"fer_edge.faces.{writer}", lambda _: b"made again")
     assert yunet_tflite(yunet_model, form) == made
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     kept.write_bytes(content)
     assert yunet_tflite(yunet_model, form) == b"made again"
-    number = "INT8_FORMAT" if form == "int8" else "FORMAT"
+    number = "INT8_FORMAT" if form == "int8" else "FLOAT_FORMAT"
     monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{number}", 999)
-    monkeypatch.setattr(f"fer_edge.faces.yunet_engines.{writer}", lambda _: b"of a newer format")
+    monkeypatch.setattr(f"fer_edge.faces.{writer}", lambda _: b"of a newer format")
     assert yunet_tflite(yunet_model, form) == b"of a newer format"
 
 
@@ -124,13 +148,19 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert not caplog.records
 
 
-def test_another_network_is_left_to_opencv(yunet_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_network_is_left_to_opencv(
+    yunet_model: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def unknown(content: bytes) -> None:
         raise ModelError("another network")
 
-    monkeypatch.setattr("fer_edge.faces.yunet_engines.read_yunet", unknown)
-    detector = YuNetDetector(yunet_model)
+    monkeypatch.setattr("fer_edge.faces.yunet_weights.read_yunet", unknown)
+    with caplog.at_level(logging.WARNING, "fer_edge"):
+        detector = YuNetDetector(yunet_model)
+        detector.at_width(160, 0.5)
     assert (detector.name, detector.engine) == ("yunet", "opencv")
+    [notice] = caplog.messages  # once, not for every width
+    assert notice == "YuNet runs on OpenCV, which takes three times as long as LiteRT: another network"
     with pytest.raises(ModelError):
         YuNetDetector(yunet_model, engine="litert-float")
 

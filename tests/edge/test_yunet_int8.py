@@ -14,13 +14,13 @@ import pytest
 
 import yunet_ranges
 from fer_edge.errors import InputError, ModelError
-from fer_edge.faces import yunet_int8
 from fer_edge.faces.detection import shrink
 from fer_edge.faces.detectors import open_detector
 from fer_edge.faces.detectors.yunet import YUNET_MIN_FACE, YuNetDetector
 from fer_edge.faces.yunet_decode import Int8Candidates, candidates
 from fer_edge.faces.yunet_engines import FloatEngine, Int8Engine
-from fer_edge.faces.yunet_int8 import HEAD_RANGES, RANGES_FILE, Ranges, read_ranges, weights_digest, write_yunet_int8
+from fer_edge.faces.yunet_forms import HEAD_RANGES, INT8_FORMAT
+from fer_edge.faces.yunet_int8 import RANGES_FILE, Ranges, read_ranges, weights_digest, write_yunet_int8
 from fer_edge.faces.yunet_weights import YuNetWeights, read_yunet
 from yunet_ranges import FloatNetwork
 
@@ -111,7 +111,7 @@ def test_other_weights_run_in_float(yunet_model: Path, tmp_path: Path) -> None:
 def test_a_change_of_ranges_needs_another_format_number() -> None:
     """The cached file's name holds the number, so that a file of earlier ranges is not used."""
     digest = hashlib.sha256(RANGES_FILE.read_bytes()).hexdigest()
-    assert (yunet_int8.FORMAT, digest[:16]) == (1, "7954f44ecd9d378f")
+    assert (INT8_FORMAT, digest[:16]) == (1, "7954f44ecd9d378f")
 
 
 def random_weights(rng: np.random.Generator) -> YuNetWeights:

@@ -17,7 +17,6 @@ from fer_edge.arrays import Image
 from fer_edge.capture.folders import MAX_SHOWN
 from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
-from fer_edge.capture.pictures import read_pictures
 from fer_edge.errors import MissingDependencyError, SourceError
 from fer_edge.logs import LOG
 
@@ -73,11 +72,15 @@ class ImageFiles:
         self._stopped = False
         self._single: Iterator[Image] | None = None
         if len(paths) == 1:  # a broken one is told at once
+            from fer_edge.capture.pictures import read_pictures  # late: videos need nothing of it
+
             pictures = read_pictures(paths[0])
             self._single = itertools.chain([next(pictures)], pictures)
 
     def frames(self) -> Iterator[Frame]:
         """See :meth:`Source.frames`; of several images, unreadable ones are noticed and skipped."""
+        from fer_edge.capture.pictures import read_pictures
+
         index = skipped = 0
         for path in self.paths:
             shown_path = None if len(self.paths) == 1 else path

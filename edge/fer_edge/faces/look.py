@@ -7,6 +7,7 @@ degrees). 96 x 96 pixels are 15 % of those of a whole frame at width 320, and so
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
@@ -18,18 +19,18 @@ from fer_edge.arrays import FloatArray, Image
 from fer_edge.faces.detection import DetectedFace, FaceDetector, clip_box, shrink
 from fer_edge.faces.tracks import MIN_OVERLAP, overlap
 
-__all__ = ["LOOK_SIDE", "TURN_STEP", "Aim", "CloseLook", "ScalableDetector", "aim"]
+__all__ = ["DRIFT", "GROWTH", "LOOK_SIDE", "SURROUNDINGS", "TURN_STEP", "Aim", "CloseLook", "ScalableDetector", "aim"]
 
 LOOK_SIDE: Final[int] = 96
 """Side in pixels of what is searched; a multiple of 32, which is what YuNet takes."""
-_SURROUNDINGS: Final[float] = 1.6
+SURROUNDINGS: Final[float] = 1.6
 """Side of the searched square over the longer side of the face."""
-_DRIFT: Final[float] = 0.15
+DRIFT: Final[float] = 0.15
 """How far a face may be off the middle of its square, over its longer side, before the square follows.
 
 The same place in the same square gives the same box: a square that moves with every frame makes boxes tremble.
 """
-_GROWTH: Final[float] = 1.25
+GROWTH: Final[float] = 1.25
 """By how much a face may grow or shrink before its square does."""
 TURN_STEP: Final[int] = 30
 """Looks are turned by multiples of this, in degrees; half of it YuNet does not mind.
@@ -87,11 +88,11 @@ def aim(face: DetectedFace, last: Aim | None = None) -> Aim:
     x, y, w, h = face.box
     size = max(w, h)
     # Never less than the view: enlarging shows nothing new.
-    new = Aim(x + w / 2.0, y + h / 2.0, max(LOOK_SIDE, round(_SURROUNDINGS * size)), 0 if last is None else last.turn)
+    new = Aim(x + w / 2.0, y + h / 2.0, max(LOOK_SIDE, round(SURROUNDINGS * size)), 0 if last is None else last.turn)
     if last is None:
         return new
     off = max(abs(new.x - last.x), abs(new.y - last.y))
-    return last if off <= _DRIFT * size and 1.0 / _GROWTH <= new.side / last.side <= _GROWTH else new
+    return last if off <= DRIFT * size and 1.0 / GROWTH <= new.side / last.side <= GROWTH else new
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def _turned(image: Image, where: Aim) -> _Square:
     return _Square(np.asarray(view, np.uint8), side, to_frame)
 
 
+@functools.lru_cache(maxsize=64)
 def _blank(side: int) -> Image:
     """A picture of ``side`` x ``side`` pixels that takes no memory, for its shape alone."""
     return np.broadcast_to(np.zeros((), np.uint8), (side, side, 3))

@@ -229,8 +229,10 @@ class _Scaled:
     def look(self, image: Image, where: Aim, face: DetectedFace, least: float) -> tuple[DetectedFace | None, Aim]:
         """A close look at a place, and others, turned to both sides, while the score is below ``least``."""
         best, best_where = self._look_once(image, where, face), where
-        if best is None or best.score < least:
-            for turn in (where.turn + TURN_STEP, where.turn - TURN_STEP):
+        for step in (TURN_STEP, 2 * TURN_STEP):
+            if best is not None and best.score >= least:
+                break
+            for turn in (where.turn + step, where.turn - step):
                 each = replace(where, turn=(turn + 180) % 360 - 180)
                 found = self._look_once(image, each, face)
                 # Seen upright a face has a high score; what has not is something else.
@@ -245,7 +247,9 @@ class _Scaled:
         self._searched.pixels += LOOK_SIDE**2
         return self._look.at(image, where, face)
 
-    def again(self, sight: _Sight, number: int, seen: DetectedFace | None = None) -> _Claim | None:
+    def again(
+        self, sight: _Sight, number: int, seen: DetectedFace | None = None, *, is_whole: bool = False
+    ) -> _Claim | None:
         """A known face by a close look, unless it has had one; ``seen`` is what the whole of this frame showed."""
         each = sight.known[number]
         if number in sight.looked and (sight.looked[number] is not None or seen is None):
@@ -255,9 +259,10 @@ class _Scaled:
             where = aim(seen, where)
             if seen.score >= self.begin_score:
                 where = replace(where, turn=0)
-        # Turned looks, too, at a face that must be found, or when the whole frame is searched anyway.
+        # Turned looks, too, at a face that must be found, and now and then at one that looks doubtful: a head on its
+        # side may pass for a much larger one that stands upright.
         least = 0.0
-        if seen is not None:
+        if seen is not None or (is_whole and number < sight.n_in_sight):
             least = self.begin_score
         elif each.begun and sight.time_s - each.seen_s <= WHOLE_EVERY_S + _TICK_S:
             least = self._keep_score
@@ -278,7 +283,7 @@ def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
     is_looked = len(sight.known) + len(found) - len(matched) <= n_looks
     claims = []
     for number, each in enumerate(sight.known):
-        claim = scaled.again(sight, number, seen.get(number)) if is_looked else sight.looked.get(number)
+        claim = scaled.again(sight, number, seen.get(number), is_whole=True) if is_looked else sight.looked.get(number)
         if claim is None and number in seen:
             claim = _Claim(seen[number], aim(seen[number]), each, seen[number].score >= scaled.begin_score)
         if claim is not None:

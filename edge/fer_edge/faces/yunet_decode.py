@@ -5,17 +5,20 @@ The formulas are those of OpenCV's ``FaceDetectorYN`` (modules/objdetect/src/fac
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
-from fer_edge.faces.yunet_weights import STRIDES
+from fer_edge.faces.yunet_forms import STRIDES
 
 AVERAGED_OVERLAP: Final[float] = 0.5
 """Candidates that overlap the winner by more than this take part in its average."""
+_NONE: Final[FloatArray] = np.empty((0, 15), np.float32)
+_CHANNELS: Final = np.arange(16)
 
 
 def candidates(maps: list[FloatArray], score: float) -> FloatArray:
@@ -29,16 +32,11 @@ def candidates(maps: list[FloatArray], score: float) -> FloatArray:
         ``(n, 15)``: x, y, width, height, five landmarks x and y, all in pixels of the view, and the score.
     """
     # The geometric mean reaches `score` only where each probability reaches its square.
-    least = math.log(score**2 / (1.0 - score**2))
-    found = []
-    for stride, values in zip(STRIDES, maps, strict=True):
-        rows, columns = np.nonzero((values[..., 0] >= least) & (values[..., 1] >= least))
-        if not len(rows):
-            continue
-        cells = values[rows, columns]
-        probability = np.float32(1.0) / (np.float32(1.0) + np.exp(-cells[:, :2]))
-        found.append(_decoded(stride, rows, columns, probability, np.exp(cells[:, 4:6]), cells))
-    return _best_first(found, score)
+    places, cells = _promising(maps, math.log(score**2 / (1.0 - score**2)))
+    if not len(cells):
+        return _NONE
+    probability = np.float32(1.0) / (np.float32(1.0) + np.exp(-cells[:, :2]))
+    return _best_first(_decoded(places, probability, np.exp(cells[:, 4:6]), cells), score)
 
 
 class Int8Candidates:
@@ -64,39 +62,49 @@ class Int8Candidates:
 
     def find(self, maps: list[npt.NDArray[np.int8]]) -> FloatArray:
         """See :func:`candidates`; ``maps`` are int8."""
-        found = []
-        for stride, steps in zip(STRIDES, maps, strict=True):
-            rows, columns = np.nonzero((steps[..., 0] >= self._least) & (steps[..., 1] >= self._least))
-            if not len(rows):
-                continue
-            cells = steps[rows, columns].view(np.uint8) ^ np.uint8(0x80)
-            probability, size = self._probability[cells[:, :2]], self._size[cells[:, 4:6]]
-            values = self._values[cells, np.arange(cells.shape[1])]
-            found.append(_decoded(stride, rows, columns, probability, size, values))
-        return _best_first(found, self._score)
+        places, steps = _promising(maps, self._least)
+        if not len(steps):
+            return _NONE
+        cells = steps.view(np.uint8) ^ np.uint8(0x80)
+        probability, size = self._probability[cells[:, :2]], self._size[cells[:, 4:6]]
+        return _best_first(_decoded(places, probability, size, self._values[cells, _CHANNELS]), self._score)
+
+
+@functools.lru_cache(maxsize=16)
+def _places(shapes: tuple[tuple[int, int], ...]) -> npt.NDArray[np.float64]:
+    """``(cells, 3)``: column, row and stride of each cell of maps of these heights and widths, one map after another.
+
+    Made once for each size of view: what is left to do for a frame is done for all strides together.
+    """
+    each = []
+    for (height, width), stride in zip(shapes, STRIDES, strict=True):
+        rows, columns = np.divmod(np.arange(height * width), width)
+        each.append(np.stack([columns, rows, np.full_like(rows, stride)], axis=1))
+    return np.concatenate(each).astype(np.float64)
+
+
+def _promising(maps: list[npt.NDArray[Any]], least: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+    """Places ``(n, 3)`` and cells ``(n, 16)`` of which both logits reach ``least``."""
+    cells = np.concatenate([values.reshape(-1, values.shape[-1]) for values in maps])
+    which = np.flatnonzero(np.minimum(cells[:, 0], cells[:, 1]) >= least)
+    return _places(tuple(values.shape[:2] for values in maps))[which], cells[which]
 
 
 def _decoded(
-    stride: int,
-    rows: npt.NDArray[np.intp],
-    columns: npt.NDArray[np.intp],
-    probability: FloatArray,
-    size: FloatArray,
-    cells: FloatArray,
+    places: npt.NDArray[np.float64], probability: FloatArray, size: FloatArray, cells: FloatArray
 ) -> FloatArray:
     """``(n, 15)`` of the cells at these places; sizes in cells."""
     out = np.empty((len(cells), 15), np.float32)
-    size = size * stride
-    centre = (cells[:, 2:4] + np.stack([columns, rows], axis=1)) * stride
-    out[:, 0:2], out[:, 2:4] = centre - size / 2.0, size
-    out[:, 4:14:2] = (cells[:, 6:16:2] + columns[:, None]) * stride
-    out[:, 5:14:2] = (cells[:, 7:16:2] + rows[:, None]) * stride
+    stride = places[:, 2:]
+    pixels = size * stride
+    out[:, 0:2], out[:, 2:4] = (cells[:, 2:4] + places[:, :2]) * stride - pixels / 2.0, pixels
+    points = (cells[:, 6:16].reshape(-1, 5, 2) + places[:, None, :2]) * stride[:, None]
+    out[:, 4:14] = points.reshape(-1, 10)
     out[:, 14] = np.sqrt(probability[:, 0] * probability[:, 1])
     return out
 
 
-def _best_first(found: list[FloatArray], score: float) -> FloatArray:
-    every = np.concatenate(found) if found else np.empty((0, 15), np.float32)
+def _best_first(every: FloatArray, score: float) -> FloatArray:
     every = every[every[:, 14] >= score]
     return every[np.argsort(-every[:, 14], kind="stable")]
 
@@ -115,30 +123,31 @@ def suppress(found: FloatArray, overlap: float, *, average: bool) -> FloatArray:
         ``(faces, 15)``, best first; the score is the winner's.
     """
     boxes = np.trunc(found[:, :4]).astype(np.float64)
-    left = np.ones(len(found), bool)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    areas = boxes[:, 2] * boxes[:, 3]
+    left = np.arange(len(found))
     kept = []
-    for i in range(len(found)):
-        if not left[i]:
-            continue
-        shares = _overlaps(boxes[i], boxes)
-        left &= shares <= overlap
-        row = found[i]
+    while len(left):
+        first = left[0]
+        shares = _overlaps(first, corners, areas)
+        row = found[first]
         if average:
             near = shares > AVERAGED_OVERLAP
-            near[i] = True
+            near[first] = True
             weights = found[near, 14].astype(np.float64) ** 2
             row = row.copy()
             row[:14] = (found[near, :14] * weights[:, None]).sum(axis=0) / math.fsum(weights)
         kept.append(row)
-    return np.stack(kept) if kept else np.empty((0, 15), np.float32)
+        left = left[1:][shares[left[1:]] <= overlap]
+    return np.stack(kept) if kept else _NONE
 
 
-def _overlaps(box: npt.NDArray[np.float64], boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _overlaps(one: int, corners: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Intersection over union of one box with all."""
-    near = np.maximum(boxes[:, :2], box[:2])
-    far = np.minimum(boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:])
-    sides = np.clip(far - near, 0.0, None)
+    near = np.maximum(corners[:, :2], corners[one, :2])
+    far = np.minimum(corners[:, 2:], corners[one, 2:])
+    sides = np.maximum(far - near, 0.0)
     both = sides[:, 0] * sides[:, 1]
-    union = boxes[:, 2] * boxes[:, 3] + box[2] * box[3] - both
-    shares: npt.NDArray[np.float64] = np.divide(both, union, out=np.zeros(len(boxes)), where=union > 0.0)
+    union = areas + areas[one] - both
+    shares: npt.NDArray[np.float64] = np.divide(both, union, out=np.zeros(len(areas)), where=union > 0.0)
     return shares

@@ -7,10 +7,12 @@ opencv_zoo's ONNX file, and kept beside it in the cache folder.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +20,13 @@ import numpy.typing as npt
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import FerError, MissingDependencyError, ModelError
 from fer_edge.faces.yunet_decode import Int8Candidates, candidates, suppress
-from fer_edge.faces.yunet_int8 import FORMAT as INT8_FORMAT
-from fer_edge.faces.yunet_int8 import HEAD_RANGES, write_yunet_int8
-from fer_edge.faces.yunet_tflite import FORMAT, write_yunet
-from fer_edge.faces.yunet_weights import read_yunet
+from fer_edge.faces.yunet_forms import FLOAT_FORMAT, HEAD_RANGES, INT8_FORMAT
 from fer_edge.files import write_bytes
 from fer_edge.logs import LOG
 from fer_edge.system import cache_folder, places_to_look
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ENGINES",
@@ -68,6 +70,18 @@ class Engine(Protocol):
         """
         ...
 
+    def again(self, score: float, *, same_size: bool) -> Engine:
+        """The same engine with another least score.
+
+        Args:
+            score: in [0, 1].
+            same_size: whether its views have the size of this one's, so that the network can be shared.
+
+        Returns:
+            A new engine.
+        """
+        ...
+
 
 class OpenCVEngine:
     """``cv2.FaceDetectorYN``.
@@ -86,6 +100,8 @@ class OpenCVEngine:
     def __init__(self, path: Path, score: float) -> None:
         import cv2
 
+        self._path = path
+
         if not hasattr(cv2, "FaceDetectorYN"):
             raise MissingDependencyError(f"OpenCV {cv2.__version__} has no YuNet; 4.8 or newer is needed")
         try:
@@ -103,9 +119,14 @@ class OpenCVEngine:
         found = self._net.detect(view)[1]
         return np.empty((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
 
+    def again(self, score: float, *, same_size: bool) -> OpenCVEngine:
+        """See :meth:`Engine.again`; nothing is shared."""
+        del same_size
+        return OpenCVEngine(self._path, score)
 
-class _OnLiteRT:
-    """The same network on LiteRT, on one thread: what both forms share.
+
+class _Network:
+    """The TFLite file, laid out for one size of view at a time, on one thread.
 
     Args:
         content: the TFLite file.
@@ -116,19 +137,49 @@ class _OnLiteRT:
         MissingDependencyError: ai-edge-litert is not installed.
     """
 
-    def __init__(self, content: bytes, dtype: type[np.generic], nothing: int) -> None:
+    def __init__(self, content: bytes, dtype: npt.DTypeLike, nothing: int) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise MissingDependencyError(
                 f"ai-edge-litert cannot be imported ({error}); install it with: pip install ai-edge-litert"
             ) from error
+        self._content, self._nothing = content, nothing
         self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
         self._input = int(self._interpreter.get_input_details()[0]["index"])
         self._outputs = [int(each["index"]) for each in self._interpreter.get_output_details()]
-        self._nothing = nothing
         self._padded = np.zeros((0, 0, 0, 0), dtype)
         self._size = (0, 0)
+        self._lock = threading.Lock()  # engines of several scores share it, perhaps in several threads
+
+    def another(self) -> _Network:
+        """The same network, for views of another size."""
+        return _Network(self._content, self._padded.dtype, self._nothing)
+
+    def maps(self, view: Image, fill: Callable[[npt.NDArray[Any], Image], None]) -> list[npt.NDArray[Any]]:
+        """What it gives for a view, which ``fill`` writes into its part of the input."""
+        height, width = view.shape[:2]
+        shape = (1, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3)
+        with self._lock:
+            if self._padded.shape != shape:
+                self._padded = np.full(shape, self._nothing, self._padded.dtype)
+                self._interpreter.resize_tensor_input(self._input, shape)
+                self._interpreter.allocate_tensors()
+            elif self._size != (height, width):
+                self._padded.fill(self._nothing)  # what a larger view left at the right and below would be seen, too
+            self._size = (height, width)
+            fill(self._padded[0, :height, :width], view)
+            self._interpreter.set_tensor(self._input, self._padded)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+class _OnLiteRT:
+    """What both forms share. Args as :class:`_Network`, and ``average`` as :func:`suppress`."""
+
+    def __init__(self, content: bytes, dtype: type[np.generic], nothing: int, average: bool) -> None:
+        self._network = _Network(content, dtype, nothing)
+        self._average = average
 
     def maps(self, view: Image) -> list[npt.NDArray[Any]]:
         """The three maps ``(H / s, W / s, 16)`` for ``(H, W, 3)``, as the network gives them.
@@ -139,19 +190,18 @@ class _OnLiteRT:
         Returns:
             For strides 8, 16, 32 of the view, which is padded to multiples of 32.
         """
-        height, width = view.shape[:2]
-        shape = (1, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE, 3)
-        if self._padded.shape != shape:
-            self._padded = np.full(shape, self._nothing, self._padded.dtype)
-            self._interpreter.resize_tensor_input(self._input, shape)
-            self._interpreter.allocate_tensors()
-        elif self._size != (height, width):
-            self._padded.fill(self._nothing)  # what a larger view left at the right and below would be seen, too
-        self._size = (height, width)
-        self._fill(self._padded[0, :height, :width], view)
-        self._interpreter.set_tensor(self._input, self._padded)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+        return self._network.maps(view, self._fill)
+
+    def again(self, score: float, *, same_size: bool) -> Self:
+        """See :meth:`Engine.again`."""
+        made = copy.copy(self)
+        if not same_size:
+            made._network = self._network.another()
+        made._begin_at(score)
+        return made
+
+    def _begin_at(self, score: float) -> None:
+        raise NotImplementedError
 
     def _fill(self, part: npt.NDArray[Any], view: Image) -> None:
         part[:] = view
@@ -173,8 +223,11 @@ class FloatEngine(_OnLiteRT):
     name = "litert-float"
 
     def __init__(self, path: Path, score: float, *, average: bool = True) -> None:
-        super().__init__(yunet_tflite(path, "float"), np.float32, 0)
-        self._score, self._average = score, average
+        super().__init__(yunet_tflite(path, "float"), np.float32, 0, average)
+        self._begin_at(score)
+
+    def _begin_at(self, score: float) -> None:
+        self._score = score
 
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
@@ -198,8 +251,11 @@ class Int8Engine(_OnLiteRT):
     name = "litert-int8"
 
     def __init__(self, path: Path, score: float, *, average: bool = True) -> None:
-        super().__init__(yunet_tflite(path, "int8"), np.int8, -128)
-        self._candidates, self._average = Int8Candidates(HEAD_RANGES, score), average
+        super().__init__(yunet_tflite(path, "int8"), np.int8, -128, average)
+        self._begin_at(score)
+
+    def _begin_at(self, score: float) -> None:
+        self._candidates = Int8Candidates(HEAD_RANGES, score)
 
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
@@ -245,14 +301,20 @@ def open_engine(name: str, path: Path, score: float, *, average: bool = True) ->
         FerError: what the last one that was tried raises.
     """
     names = [name] if name != "auto" else list(ENGINES)
+    first: FerError | None = None
     for tried in names:
         options = {} if tried == OpenCVEngine.name else {"average": average}
         try:
-            return ENGINES[tried](path, score, **options)
+            found = ENGINES[tried](path, score, **options)
         except FerError as error:
             if tried == names[-1]:
                 raise
             LOG.debug("YuNet is not computed by %s: %s", tried, error)
+            first = first or error
+            continue
+        if first is not None and tried == OpenCVEngine.name:
+            LOG.warning(f"YuNet runs on OpenCV, which takes three times as long as LiteRT: {first}")
+        return found
     raise AssertionError("unreachable")
 
 
@@ -271,7 +333,7 @@ def yunet_tflite(path: Path, form: str) -> bytes:
         MissingDependencyError: it has to be made, and the schema for it is not installed.
     """
     content = path.read_bytes()
-    number = FORMAT if form == "float" else INT8_FORMAT
+    number = FLOAT_FORMAT if form == "float" else INT8_FORMAT
     name = f"yunet-{hashlib.sha256(content).hexdigest()[:16]}-{form}-{number}.bin"
     for place in places_to_look(name):
         try:
@@ -280,10 +342,22 @@ def yunet_tflite(path: Path, form: str) -> bytes:
             continue
         if hashlib.sha256(kept[_DIGEST_BYTES:]).digest() == kept[:_DIGEST_BYTES]:
             return kept[_DIGEST_BYTES:]
-    weights = read_yunet(content)
-    made = write_yunet(weights) if form == "float" else write_yunet_int8(weights)
+    made = _written(content, form)
     try:
         write_bytes(cache_folder() / name, hashlib.sha256(made).digest() + made)
     except (OSError, FerError) as error:  # it costs some milliseconds at each start
         LOG.debug("%s cannot be kept: %s", name, error)
     return made
+
+
+def _written(content: bytes, form: str) -> bytes:
+    from fer_edge.faces.yunet_weights import read_yunet  # late: once on a device
+
+    weights = read_yunet(content)
+    if form == "float":
+        from fer_edge.faces.yunet_tflite import write_yunet
+
+        return write_yunet(weights)
+    from fer_edge.faces.yunet_int8 import write_yunet_int8
+
+    return write_yunet_int8(weights)

@@ -6,7 +6,7 @@ int8 with one scale for a tensor, weights int8 with one for each channel, biases
 * a pointwise convolution has no activation of its own, so each of its channels can be scaled to [-1, 1], and the
   depthwise convolution after it undoes that: no channel wastes steps on the range of another;
 * class and object logits reach -39 where box and landmark values stay within a few cells. Each output channel maps a
-  fixed range (:data:`HEAD_RANGES`) to the 256 steps, and saturates beyond, where no face is;
+  fixed range (:data:`fer_edge.faces.yunet_forms.HEAD_RANGES`) to the 256 steps, and saturates beyond, where no face is;
 * a pixel is its own int8 value plus 128, exactly.
 
 Ranges of activations are data (``yunet_int8_ranges.json``, measured by ``export/yunet_ranges.py``) and belong to the
@@ -28,20 +28,13 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
+from fer_edge.faces.yunet_forms import HEAD_RANGES, INT8_FORMAT, STRIDES
 from fer_edge.faces.yunet_tflite import Network
-from fer_edge.faces.yunet_weights import STRIDES, Pair, YuNetWeights
+from fer_edge.faces.yunet_weights import Pair, YuNetWeights
 
-__all__ = ["FORMAT", "HEAD_RANGES", "RANGES_FILE", "Ranges", "read_ranges", "weights_digest", "write_yunet_int8"]
+__all__ = ["RANGES_FILE", "Ranges", "read_ranges", "weights_digest", "write_yunet_int8"]
 
-FORMAT: Final[int] = 1
-"""Of the INT8 file; to be raised with every change of this module or of the ranges. A cached file of another format is
-not used."""
 RANGES_FILE: Final[Path] = Path(__file__).with_name("yunet_int8_ranges.json")
-HEAD_RANGES: Final[FloatArray] = np.array(
-    [(-3.0, 6.0)] * 2 + [(-3.0, 3.5)] * 2 + [(-1.5, 3.5)] * 2 + [(-5.0, 6.5)] * 10, np.float32
-)
-"""``(16, 2)``: least and greatest value of each output: logits of class and object, centre in cells, logarithm of the
-size in cells, landmarks in cells. A face of 300 pixels at stride 32 and one of 8 at stride 8 lie within."""
 _ZERO_POINT: Final[int] = -128
 _STEPS: Final[int] = 255
 
@@ -99,7 +92,7 @@ def write_yunet_int8(weights: YuNetWeights, ranges: Ranges | None = None) -> byt
 
     Returns:
         The content of the file; outputs in the order of strides 8, 16, 32, each value q standing for
-        ``low + (high - low) * (q + 128) / 255`` of :data:`HEAD_RANGES`.
+        ``low + (high - low) * (q + 128) / 255`` of :data:`fer_edge.faces.yunet_forms.HEAD_RANGES`.
 
     Raises:
         ModelError: the ranges belong to other weights.
@@ -146,7 +139,7 @@ class _Int8Network(Network):
     }
 
     def __init__(self, ranges: Ranges) -> None:
-        super().__init__(f"YuNet, INT8, format {FORMAT}")
+        super().__init__(f"YuNet, INT8, format {INT8_FORMAT}")
         self._ranges = ranges
         self._scales: dict[int, tuple[np.float32, int]] = {}
 

@@ -20,10 +20,9 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
 from fer_edge.errors import MissingDependencyError
-from fer_edge.faces.yunet_weights import STRIDES, Pair, YuNetWeights
+from fer_edge.faces.yunet_forms import FLOAT_FORMAT, STRIDES
+from fer_edge.faces.yunet_weights import Pair, YuNetWeights
 
-FORMAT: Final[int] = 1
-"""Of the float file; a cached file of another format is not used."""
 INPUT_SIZE: Final[tuple[int, int]] = (192, 320)
 """Height and width that the file is written for; both multiples of 32."""
 _POOL_AFTER: Final[frozenset[int]] = frozenset({0, 4, 6, 8})
@@ -42,7 +41,7 @@ def write_yunet(weights: YuNetWeights) -> bytes:
     Raises:
         MissingDependencyError: ai-edge-litert, which brings the schema, is not installed.
     """
-    return Network(f"YuNet, format {FORMAT}").write(weights)
+    return Network(f"YuNet, format {FLOAT_FORMAT}").write(weights)
 
 
 class Network:

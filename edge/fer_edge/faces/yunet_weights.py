@@ -15,11 +15,13 @@ import numpy as np
 
 from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
+from fer_edge.faces.yunet_forms import STRIDES
+
+__all__ = ["N_CONVOLUTIONS", "Pair", "YuNetWeights", "read_yunet"]
 
 __all__ = ["N_CONVOLUTIONS", "STRIDES", "Pair", "YuNetWeights", "read_yunet"]
 
 N_CONVOLUTIONS: Final[int] = 53
-STRIDES: Final[tuple[int, ...]] = (8, 16, 32)
 _HEADS: Final[tuple[str, ...]] = ("cls", "bbox", "obj", "kps")
 """As the file orders them, each for the three strides."""
 _OUTPUT_ORDER: Final[tuple[str, ...]] = ("cls", "obj", "bbox", "kps")

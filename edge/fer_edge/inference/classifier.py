@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +51,17 @@ class Classifier(Protocol):
 
     backend: str
     """Name of the runtime, one of ``fer_edge.inference.backends``."""
-    runtime_version: str
-    """Package and version that computes, for example ``ai-edge-litert 2.3.0``."""
     model_path: Path
     """The file that was opened."""
     input_spec: TensorSpec
     """Of the input ``(1, S, S, 3)``."""
     output_spec: TensorSpec
     """Of the output ``(1, 7)``."""
+
+    @property
+    def runtime_version(self) -> str:
+        """Package and version that computes, for example ``ai-edge-litert 2.3.0``."""
+        ...
 
     @property
     def input_size(self) -> int:
@@ -103,7 +107,7 @@ class ClassifierBase:
         model_path: the file that was opened.
         input_spec: of the input ``(1, S, S, 3)``.
         output_spec: of the output ``(1, 7)``.
-        runtime_version: package and version that computes.
+        runtime_version: package and version that computes, or what finds it out when it is asked for.
 
     Raises:
         ModelError: the specs are not those of an emotion model.
@@ -111,15 +115,26 @@ class ClassifierBase:
 
     backend = ""
 
-    def __init__(self, model_path: Path, input_spec: TensorSpec, output_spec: TensorSpec, runtime_version: str) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        input_spec: TensorSpec,
+        output_spec: TensorSpec,
+        runtime_version: str | Callable[[], str],
+    ) -> None:
         check_specs(model_path, input_spec, output_spec)
         self.model_path = model_path
         self.input_spec = input_spec
         self.output_spec = output_spec
-        self.runtime_version = runtime_version
+        self._version = runtime_version
         self._values: FloatArray | None = None
         if output_spec.is_quantized and output_spec.dtype.itemsize == 1:
             self._values = dequantize(np.arange(256, dtype=np.uint8).view(output_spec.dtype), output_spec)
+
+    @functools.cached_property
+    def runtime_version(self) -> str:
+        """Package and version that computes."""
+        return self._version if isinstance(self._version, str) else self._version()
 
     @property
     def input_size(self) -> int:

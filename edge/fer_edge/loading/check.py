@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from fer_edge import errors
 from fer_edge.errors import FerError, ModelError
@@ -18,6 +16,9 @@ from fer_edge.files import sha256_of
 from fer_edge.inference.backends import backend_spec
 from fer_edge.loading.model_files import read_manifest
 from fer_edge.loading.trial import _READY
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["MAX_MODEL_BYTES", "START_SECONDS", "TRIAL_SECONDS", "check_file", "check_structure", "is_named_by_manifest"]
 
@@ -103,6 +104,9 @@ def _try_in_child(path: Path, backend: str) -> None:
     """Open the model and run it once in a process that may die."""
     if not sys.executable:  # embedded in another program
         return
+    import subprocess  # late: files of the toolkit's own are not tried
+    import tempfile
+
     home = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *_python_path()])}
     command = [sys.executable, "-m", "fer_edge.loading.trial", backend, str(path.resolve())]

@@ -25,7 +25,6 @@ from __future__ import annotations
 import functools
 import os
 
-from fer_edge.command import did_you_mean
 from fer_edge.defaults import DEFAULT_DETECT_WIDTH
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_edge.faces.detection import FaceDetector
@@ -86,6 +85,8 @@ def open_detector(
         return _open_first(model, width)
     spec = detectors().get(name)
     if spec is None:
+        from fer_edge.command import did_you_mean  # late: with argparse and difflib behind it
+
         names = detector_names()
         hint = did_you_mean(name, names)
         raise UsageError(f"unknown detector {name!r}{hint}{' Known' if hint else '; known'}: {', '.join(names)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,8 @@ __all__ = ["DETECTOR", "YUNET_MIN_FACE", "YUNET_SCORE", "YuNetDetector", "open_y
 
 if TYPE_CHECKING:
     from fer_edge.arrays import Image
+
+__all__ = ["DETECTOR", "YUNET_MIN_FACE", "YUNET_SCORE", "YuNetDetector", "open_yunet"]
 
 YUNET_SCORE: Final[float] = 0.7
 YUNET_MIN_FACE: Final[int] = 16
@@ -45,8 +48,6 @@ class YuNetDetector:
         engine: str = "auto",
         average: bool = True,
     ) -> None:
-        from fer_edge.faces.yunet_engines import open_engine
-
         path = Path(model_path)
         if not path.is_file():
             raise ModelError(
@@ -54,11 +55,12 @@ class YuNetDetector:
             )
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; expected YuNet's .onnx (fetch it with: fer-camera --fetch)")
+        from fer_edge.faces.yunet_engines import open_engine
+
         self.name = {"opencv": "yunet-opencv", "litert-float": "yunet-float"}.get(engine, "yunet")
         self.model_path = path
         self.width = width
         self.score = score
-        self.asked_engine = engine
         self._engine = open_engine(engine, path, score, average=average)
 
     @property
@@ -76,8 +78,11 @@ class YuNetDetector:
         Returns:
             A new detector.
         """
-        score = self.score if score is None else score
-        return YuNetDetector(self.model_path, width=width, score=score, engine=self.asked_engine)
+        made = copy.copy(self)
+        made.width = width
+        made.score = self.score if score is None else score
+        made._engine = self._engine.again(made.score, same_size=width == self.width)
+        return made
 
     def smallest(self, width: int) -> int:
         """Width of the smallest face that is found.

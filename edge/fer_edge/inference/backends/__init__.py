@@ -25,7 +25,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fer_edge.command import did_you_mean
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.registry import find_records
@@ -82,6 +81,8 @@ def backend_spec(name: str) -> BackendSpec:
     spec = backends().get(name)
     if spec is None:
         known = offered_backends()
+        from fer_edge.command import did_you_mean  # late: with argparse and difflib behind it
+
         hint = did_you_mean(name, known)
         raise UsageError(f"unknown backend {name!r}{hint}{' Known' if hint else '; known'}: {', '.join(known)}")
     return spec

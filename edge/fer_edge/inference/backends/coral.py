@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,6 +71,8 @@ def probe_delegate(module_name: str, package: str) -> None:
 
     Raises :class:`DeviceError` when the child is killed, fails or hangs.
     """
+    import subprocess  # late: every start reads this file
+
     code = f"from {module_name} import load_delegate; load_delegate({LIBRARY!r})"
     try:
         done = subprocess.run(

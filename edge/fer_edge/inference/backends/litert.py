@@ -22,8 +22,6 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
         MissingDependencyError: LiteRT is not installed.
         ModelError: a bad file.
     """
-    from importlib import metadata
-
     from fer_edge.inference.tflite import TFLiteClassifier
 
     def interpreter(content: bytes) -> Any:
@@ -35,9 +33,12 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
             ) from error
         return Interpreter(model_content=content, num_threads=threads)
 
-    return TFLiteClassifier(
-        BACKEND.name, model_path, interpreter, lambda: f"ai-edge-litert {metadata.version('ai-edge-litert')}"
-    )
+    def version() -> str:
+        from importlib import metadata
+
+        return f"ai-edge-litert {metadata.version('ai-edge-litert')}"
+
+    return TFLiteClassifier(BACKEND.name, model_path, interpreter, version)
 
 
 BACKEND = BackendSpec(

@@ -19,8 +19,6 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
         MissingDependencyError: tflite-runtime is not installed, or numpy is too new for it.
         ModelError: a bad file.
     """
-    from importlib import metadata
-
     from fer_edge.inference.tflite import TFLiteClassifier
 
     def interpreter(content: bytes) -> Any:
@@ -41,9 +39,12 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
             ) from error
         return Interpreter(model_content=content, num_threads=threads)
 
-    return TFLiteClassifier(
-        BACKEND.name, model_path, interpreter, lambda: f"tflite-runtime {metadata.version('tflite-runtime')}"
-    )
+    def version() -> str:
+        from importlib import metadata
+
+        return f"tflite-runtime {metadata.version('tflite-runtime')}"
+
+    return TFLiteClassifier(BACKEND.name, model_path, interpreter, version)
 
 
 BACKEND = BackendSpec(
