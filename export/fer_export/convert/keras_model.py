@@ -198,10 +198,26 @@ def _keras_function(path: Path) -> _Source:
             _compute_groups_plainly(layer)
         if hasattr(layer, "generator"):
             layer.generator = 0  # some augmentation layers draw numbers, and count them, even while they do nothing
-    _, size, _, channels = model.input_shape
+    batch, size, _, channels = model.input_shape
     # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
     in_list = isinstance(getattr(model, "_inputs_struct", None), list)
-    return _Source(lambda x: model([x] if in_list else x, training=False), int(size), int(channels), rescaling, model)
+
+    def network(x: Any) -> Any:
+        return model([x] if in_list else x, training=False)
+
+    answers = _one_by_one(network) if batch == 1 else network
+    return _Source(answers, int(size), int(channels), rescaling, model)
+
+
+def _one_by_one(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A network that takes any number of faces, from one whose batch is fixed to 1."""
+
+    def answers(x: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.concat([network(x[i : i + 1]) for i in range(len(x))], 0) if len(x) != 1 else network(x)
+
+    return answers
 
 
 def _compute_groups_plainly(layer: Any) -> None:
@@ -244,11 +260,9 @@ def _saved_function(path: Path) -> _Source:
         )
 
     def network(x: Any) -> Any:
-        if shape[0] == 1 and len(x) != 1:
-            return tf.concat([serve(**{name: tf.constant(x[i : i + 1])})[result] for i in range(len(x))], 0)
         return serve(**{name: tf.convert_to_tensor(x)})[result]
 
-    return _Source(network, int(shape[1]), int(shape[3]), None, loaded)
+    return _Source(_one_by_one(network) if shape[0] == 1 else network, int(shape[1]), int(shape[3]), None, loaded)
 
 
 def _check_output(path: Path, function: Any, size: int) -> None:
