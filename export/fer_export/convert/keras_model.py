@@ -215,7 +215,7 @@ def _one_by_one(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def answers(x: Any) -> Any:
         import tensorflow as tf
 
-        return tf.concat([network(x[i : i + 1]) for i in range(len(x))], 0) if len(x) != 1 else network(x)
+        return network(x) if x.shape[0] == 1 else tf.concat([network(x[i : i + 1]) for i in range(x.shape[0])], 0)
 
     return answers
 

@@ -8,6 +8,7 @@ first, as JSON, and only then given to Keras, with its safe mode on. There is no
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,11 @@ _OPERATIONS_BY_NAME: Final[frozenset[str]] = frozenset(
 )  # fmt: skip
 """TensorFlow functions that operation layers of ``tf.keras`` may name: arithmetic on tensors alone."""
 _PRECISIONS: Final[frozenset[str]] = frozenset({"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"})
+_UNKNOWN_CLASS: Final[re.Pattern[str]] = re.compile(
+    r"(?:Unknown \w+:|[Cc]ould not locate (?:class|function)|Cannot deserialize object of type) ['\"`]?([\w>]+)"
+)
+_OWN_KINDS: Final[frozenset[str]] = frozenset({"Functional", "Sequential", "Model"})
+"""What one Keras does not find in files of the other."""
 MAX_DESCRIPTION_BYTES: Final[int] = 64 * 2**20
 
 
@@ -61,15 +67,22 @@ def load_keras_file(path: Path) -> Any:
     tf_keras = import_tf_keras()
     import keras
 
-    problems = []
+    problems: list[str] = []
+    unknown: list[str] = []
     model = None
     for reader in (keras, tf_keras):
         try:
             model = reader.models.load_model(path, compile=False, safe_mode=True)
             break
         except Exception as error:  # the two libraries raise nearly anything for a file that is not theirs
+            unknown += [name for name in _UNKNOWN_CLASS.findall(str(error)) if name not in _OWN_KINDS]
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
             problems.append(f"{reader.__name__}: {reason}")
+    if model is None and unknown:
+        raise ModelError(
+            f"{path} needs {unknown[0]}, which is no part of Keras but code of your own, and is not loaded; save the "
+            "model with model.export(FOLDER) where that code is, and give the SavedModel folder"
+        )
     if model is None:
         raise ModelError(f"{path} is not a Keras model that can be read ({'; '.join(problems)})")
     model = _in_float32(path, model)
@@ -144,6 +157,11 @@ def refuse_code(path: Path) -> None:
             raise ModelError(
                 f"{path} carries code in a {kind} layer{named}, and is not loaded; build the network from "
                 "layers without code (Rescaling, Normalization, Activation) and save it again"
+            )
+        if set(part) == {"value"} and isinstance(part["value"], list) and isinstance((*part["value"], 0)[0], str):
+            raise ModelError(
+                f"{path} carries code, a Python lambda as an activation or the like, and is not loaded; name the "
+                "function (activation='relu') and save the model again"
             )
         if isinstance(kind, str) and kind in _FILE_LAYERS:
             raise ModelError(f"{path} has a {kind} layer{named}, which reads files, and is not loaded")
