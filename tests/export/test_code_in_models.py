@@ -56,7 +56,7 @@ def test_a_lambda_layer_is_refused_and_never_run(tmp_path: Path, library: str, s
     ("kind", "expected"),
     [
         ("activation", "carries code, a Python lambda"),
-        ("class", "needs Mine, .* code of your own, .*SavedModel folder"),
+        ("class", "(needs|wants) .* and give the SavedModel folder"),
     ],
 )
 def test_code_outside_lambda_layers_is_named(

@@ -47,6 +47,9 @@ _UNKNOWN_CLASS: Final[re.Pattern[str]] = re.compile(
 )
 _OWN_KINDS: Final[frozenset[str]] = frozenset({"Functional", "Sequential", "Model"})
 """What one Keras does not find in files of the other."""
+_EXPORT_INSTEAD: Final[str] = (
+    "save the model with model.export(FOLDER) where that code is, and give the SavedModel folder"
+)
 MAX_DESCRIPTION_BYTES: Final[int] = 64 * 2**20
 
 
@@ -80,8 +83,8 @@ def load_keras_file(path: Path) -> Any:
             problems.append(f"{reader.__name__}: {reason}")
     if model is None and unknown:
         raise ModelError(
-            f"{path} needs {unknown[0]}, which is no part of Keras but code of your own, and is not loaded; save the "
-            "model with model.export(FOLDER) where that code is, and give the SavedModel folder"
+            f"{path} needs {unknown[0]}, which is no part of Keras but code of your own, and is not loaded; "
+            f"{_EXPORT_INSTEAD}"
         )
     if model is None:
         raise ModelError(f"{path} is not a Keras model that can be read ({'; '.join(problems)})")
@@ -175,7 +178,9 @@ def refuse_code(path: Path) -> None:
 def _check_module(path: Path, module: str, named: str) -> None:
     library, *rest = [word for word in module.split(".") if word not in ("src", "api")]
     if library not in _MODULES:
-        raise ModelError(f"{path} wants the Python module {module}{named}, and is not loaded; only Keras' own are")
+        raise ModelError(
+            f"{path} wants the Python module {module}{named}, and is not loaded; only Keras' own are: {_EXPORT_INSTEAD}"
+        )
     if rest and rest[0] not in _ROOMS:
         raise ModelError(f"{path} wants {module}{named}, of which no network is made, and is not loaded")
 
