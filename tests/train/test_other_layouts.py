@@ -127,7 +127,7 @@ def test_affectnet_in_other_letter_case_and_without_one_label(tmp_path: Path) ->
 def test_tables_are_found_whatever_they_are_packed_in(tmp_path: Path) -> None:
     content = table("as published")
     packed, wide = gzip.compress(content), gzip.compress(table("utf-16"))
-    sources = {
+    sources: dict[str, bytes | dict[str, bytes]] = {
         "fer2013.csv.gz": packed,
         "wide.csv.gz": wide,
         "saved as text.txt": table("utf-16"),
