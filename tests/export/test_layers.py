@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ def test_the_page_lists_every_kind() -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     expected = dict.fromkeys(WRITTEN, "our writer") | dict.fromkeys(QUANTISED_BY_RUNTIME, "ONNX Runtime")
     assert {row[0]: row[1] for row in rows} == expected
+    named = set(re.findall(r"`(?:tests/)?([\w/]*test_\w+\.py)`", page))
+    root = Path(__file__).parents[1]
+    assert named and not [name for name in named if not any((root / room / name).is_file() for room in ("", "edge"))]
 
 
 UNABLE = {

@@ -178,6 +178,50 @@ def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCa
     assert "when fed" not in said["ours"] + said["keras"] + said["unit"]
 
 
+OTHER_ENDS = {
+    "one channel": (
+        r"\(1, S, S, 3\), the model has \(1, 24, 24, 1\)",
+        lambda m, x: m(tf_repeat(x)),
+        (1, SIDE, SIDE, 1),
+    ),
+    "channels first": (r"the model has \(1, 3, 24, 24\)", lambda m, x: m(tf_last(x)), (1, 3, SIDE, SIDE)),
+    "two outputs": ("one input and one output, the model has 1 and 2", lambda m, x: (m(x), x[:, 0, 0]), None),
+    "eight classes": (r"\(1, 7\), one value an emotion, the model has \(1, 8\)", lambda m, x: pad(m(x)), None),
+}
+
+
+def tf_repeat(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.repeat(x, 3, axis=-1)
+
+
+def tf_last(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.transpose(x, (0, 2, 3, 1))
+
+
+def pad(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.pad(x, [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("kind", OTHER_ENDS)
+def test_other_ends_are_refused(tmp_path: Path, kind: str) -> None:
+    import tensorflow as tf
+
+    expected, function, shape = OTHER_ENDS[kind]
+    model = network(INPUT_RANGES[0])
+    spec = tf.TensorSpec(shape or (1, SIDE, SIDE, 3), tf.float32)
+    traced = tf.function(lambda x: function(model, x)).get_concrete_function(spec)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([traced], model).convert())
+    with pytest.raises(ModelError, match=expected):
+        open_classifier(path)
+
+
 def test_a_size_left_open_is_named(tmp_path: Path) -> None:
     """Runtimes take an open side for 1, and the first convolution fails somewhere inside them."""
     import tensorflow as tf
@@ -191,6 +235,11 @@ def test_a_size_left_open_is_named(tmp_path: Path) -> None:
     signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
     proto, _ = tf2onnx.convert.from_function(tf.function(model), input_signature=signature, opset=13)
     (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    batch, _ = tf2onnx.convert.from_function(
+        tf.function(network(INPUT_RANGES[0])), input_signature=[tf.TensorSpec((None, SIDE, SIDE, 3))], opset=13
+    )
+    (tmp_path / "batch.onnx").write_bytes(batch.SerializeToString())
+    assert open_classifier(tmp_path / "batch.onnx").input_spec.shape == (1, SIDE, SIDE, 3)
     for name in ("m.tflite", "m.onnx"):
         with pytest.raises(ModelError, match=r"expected an input of shape \(1, S, S, 3\), .*-1, -1, 3\)"):
             open_classifier(tmp_path / name)

@@ -98,6 +98,12 @@ def test_missing_softmax_is_told(tiny: Tiny, tmp_path: Path) -> None:
         load_weights(tmp_path / "logits.h5")
 
 
+def test_weights_alone_are_told(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.model.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(ModelError, match=r"holds no description of a network; weights alone are not enough: save"):
+        load_weights(tmp_path / "w.weights.h5")
+
+
 def test_input_range_is_not_for_runs_of_ours(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="for models from elsewhere"):
         load_weights(tmp_path, "keras")
