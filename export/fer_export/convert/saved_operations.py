@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fer_edge.errors import MissingDependencyError, ModelError
 
-__all__ = ["refuse_saved_operations"]
+__all__ = ["refuse_answering_operations", "refuse_saved_operations"]
 
 _REFUSED: Final[re.Pattern[str]] = re.compile(
     r"PyFunc|^(Read|Write|Matching|Delete)Files?$|^ImmutableConst$|Reader(V2)?$|Summary|Dataset|^Rpc|Remote|Send$|Recv$"
