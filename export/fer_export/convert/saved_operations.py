@@ -44,8 +44,15 @@ def refuse_saved_operations(folder: Path) -> None:
 
 
 def refuse_answering_operations(folder: Path, graph: Any) -> None:
-    """Raise :class:`ModelError` for an operation in the ``GraphDef`` that answers, with all functions it may call,
-    that saves or restores."""
+    """Look for operations that save or restore in what answers.
+
+    Args:
+        folder: the SavedModel, for the message.
+        graph: the ``GraphDef`` that answers, with all functions it may call.
+
+    Raises:
+        ModelError: there is one.
+    """
     _refuse(folder, graph, _IN_A_NETWORK)
 
 

@@ -24,11 +24,13 @@ class TableText:
     """The form of a table; :meth:`of` finds it."""
 
     path: Path
+    """The file."""
     header: tuple[str, ...]
     """Names of the columns as they stand."""
     first_line: str
     """The line that holds them."""
     delimiter: str
+    """Between columns: ``,``, ``;``, a tab or ``|``."""
     encoding: str
     """``utf-8-sig``, or UTF-16 as spreadsheets write "Unicode text"."""
     lines_before: int
