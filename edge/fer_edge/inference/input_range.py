@@ -13,6 +13,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "INPUT_RANGES",
+    "OURS",
+    "InputRange",
+    "described",
+    "find_input_range",
+    "represented",
+    "stored_levels",
+]
+
 
 @dataclass(frozen=True)
 class InputRange:

@@ -32,6 +32,17 @@ def tensor_spec(details: dict[str, Any]) -> TensorSpec:
     return TensorSpec(str(details["name"]), shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
 
 
+def _check_fixed_size(model_path: Path, inputs: list[dict[str, Any]]) -> None:
+    """Refuse a model that leaves the side of its input open: runtimes take it for 1 and fail somewhere inside."""
+    for details in inputs:
+        signature = tuple(int(n) for n in details.get("shape_signature", ()))
+        if any(n < 0 for n in signature[1:]):
+            raise ModelError(
+                f"{model_path}: expected an input of shape (1, S, S, 3), the model leaves its size open {signature}; "
+                "fix the size of the network's input and convert it again"
+            )
+
+
 class TFLiteClassifier(ClassifierBase):
     """One TFLite model on one interpreter. Not to be shared between threads, as the interpreter is not.
 
@@ -66,6 +77,7 @@ class TFLiteClassifier(ClassifierBase):
             )
         try:
             self._interpreter = interpreter(content)
+            _check_fixed_size(model_path, self._interpreter.get_input_details())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

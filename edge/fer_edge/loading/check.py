@@ -16,6 +16,7 @@ from fer_edge.files import sha256_of
 from fer_edge.inference.backends import backend_spec
 from fer_edge.loading.model_files import read_manifest
 from fer_edge.loading.trial import _READY
+from fer_edge.logs import LOG
 
 if TYPE_CHECKING:
     import subprocess
@@ -133,6 +134,8 @@ def _try_in_child(path: Path, backend: str) -> None:
     if "error" in answer:
         kind = getattr(errors, str(answer["error"]), FerError)
         raise kind(str(answer["message"]))
+    if answer.get("notice"):
+        LOG.warning(str(answer["notice"]))
 
 
 def _wait(child: subprocess.Popen[bytes], output: IO[bytes]) -> None:
