@@ -20,6 +20,8 @@ from tests.edge.made_files import (
     heif,
     jpeg,
     png,
+    png_of_imagemagick,
+    png_with_jpeg_header,
     set_matrix,
 )
 from tests.edge.made_files import tiff as make_tiff
@@ -39,6 +41,8 @@ TURNED: dict[str, Callable[[Image, int], bytes]] = {
     "no suffix": jpeg,
     "wrong.txt": lambda picture, orientation: jpeg(picture, orientation, ">"),
     "photo.png": png,
+    "header of JPEG.png": png_with_jpeg_header,
+    "ImageMagick.png": png_of_imagemagick,
     "photo.webp": make_webp,
     "photo.tif": lambda picture, orientation: make_tiff([picture], orientation),
 }

@@ -201,9 +201,18 @@ def test_a_gif_of_one_frame_is_a_picture(tmp_path: Path) -> None:
     assert alike(frame.image, corners(), 40.0)
 
 
-def test_tiff_of_several_pages(tmp_path: Path) -> None:
+def test_names_that_ffmpeg_would_take_for_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "film.mp4", moving(4)).rename("2026-11-29T12:30:05.mp4")
+    Path("12:30.gif").write_bytes(animated(".gif", moving(4), 100))
+    for name in ("2026-11-29T12:30:05.mp4", "12:30.gif"):
+        assert len(list(open_source(name).frames())) == 4
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_of_several_pages(tmp_path: Path, big: bool) -> None:
     path = tmp_path / "scan.tif"
-    path.write_bytes(make_tiff(moving(3)))
+    path.write_bytes(make_tiff(moving(3), big=big))
     frames = list(open_source(path).frames())
     assert len(frames) == 3
     for frame, wanted in zip(frames, moving(3), strict=True):

@@ -19,6 +19,7 @@ from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
 from fer_edge.capture.pictures import read_pictures
 from fer_edge.errors import MissingDependencyError, SourceError
+from fer_edge.files import ffmpeg_name
 from fer_edge.logs import LOG
 
 __all__ = [
@@ -180,7 +181,7 @@ class VideoFile:
         self._stopped = threading.Event()
         stored = video_orientation(path) if open_capture is None else None
         self._orientation = orientation if stored is None else combine(stored, orientation)
-        self._open = open_capture or (lambda: _open_video(str(path), turned=stored is None))
+        self._open = open_capture or (lambda: _open_video(ffmpeg_name(path), turned=stored is None))
         self._capture = self._open()
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")

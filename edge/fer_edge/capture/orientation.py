@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,9 @@ _NUMBERS: Final = {matrix: number for number, matrix in _MATRICES.items()}
 _ROTATIONS: Final[dict[int, int]] = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise
 _MIRRORED: Final[int] = 2
 _TAG: Final[int] = 0x0112
+_RAW_PROFILES: Final = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+_MAX_PROFILE_BYTES: Final[int] = 1 << 18
+"""EXIF itself fits into 64 KiB, as JPEG allows no more; hexadecimal digits double it."""
 MAX_TRACKS: Final[int] = 32
 """Of a film that are looked at: a damaged one may claim any number."""
 
@@ -144,12 +148,27 @@ def _exif_of_png(content: bytes) -> int:
         if at + 12 > len(content):
             break
         size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        data = content[at + 8 : at + 8 + size]
         if kind == b"eXIf":
-            return _exif(content[at + 8 : at + 8 + size])
+            return _exif(data.removeprefix(b"Exif\0\0"))  # which some programs copy from JPEG
+        if kind in (b"zTXt", b"tEXt") and data.startswith(_RAW_PROFILES):
+            return _exif(_raw_profile(data, packed=kind == b"zTXt"))
         if kind == b"IEND":
             break
         at += 12 + size
     return UPRIGHT
+
+
+def _raw_profile(data: bytes, *, packed: bool) -> bytes:
+    """EXIF as ImageMagick and ExifTool write it into PNG without ``eXIf``: name, length, hexadecimal digits."""
+    text = data.partition(b"\0")[2]
+    try:
+        if packed:  # one byte before it names the compression, of which there is one
+            text = zlib.decompressobj().decompress(text[1:], _MAX_PROFILE_BYTES)
+        block = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+    except (zlib.error, ValueError):
+        return b""
+    return block[block.find(b"Exif\0\0") + 6 :] if b"Exif\0\0" in block[:16] else block
 
 
 def _exif_of_webp(content: bytes) -> int:
