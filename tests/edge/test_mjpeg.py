@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import hashlib
 import itertools
 import re
 import socketserver
@@ -255,6 +256,62 @@ def test_a_busy_camera_is_not_lost_but_a_dead_one_is(served: Callable[..., Serve
     source.stop()
 
 
+@pytest.mark.parametrize("kind", ["image/jpeg", "video/x-motion-jpeg", "application/octet-stream"])
+def test_a_file_of_motion_jpeg_behind_an_address_ends(kind: str, served: Callable[..., Server]) -> None:
+    content = b"".join(PICTURES)
+    server = served(lambda _, write: write(head(kind, b"\r\n", b"Content-Length: %d" % len(content)) + content))
+    source = open_source(f"http://{server.address}/row.mjpeg")
+    assert not source.live
+    assert len(list(source.frames())) == len(PICTURES)
+    looped = open_source(f"http://{server.address}/row.mjpeg", CaptureOptions(loop=True)).frames()
+    assert len(list(itertools.islice(looped, 15))) == 15
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_photo_with_a_second_picture_inside_is_one(announced: bool, served: Callable[..., Server]) -> None:
+    """Phones put a preview or a gain map behind the photo, and say so."""
+    block = b"\xff\xe2" + (2 + 4 + 20).to_bytes(2, "big") + b"MPF\0" + bytes(20)
+    content = PICTURES[0][:2] + block + PICTURES[0][2:] + PICTURES[1]
+    length = [b"Content-Length: %d" % len(content)] if announced else []
+    server = served(lambda _, write: write(head("image/jpeg", b"\r\n", *length) + content))
+    frames = open_source(f"http://{server.address}/photo.jpg", CaptureOptions(fps=50.0)).frames()
+    for frame in itertools.islice(frames, 3):
+        assert alike(frame.image, corners())
+
+
+def test_a_stream_of_one_part_is_asked_again_without_a_word(served: Callable[..., Server], notices: list[str]) -> None:
+    pictures = iter(PICTURES * 3)
+    server = served(lambda _, write: write(head(MIXED) + b"--frame\r\n" + part(next(pictures)) + b"\r\n--frame--\r\n"))
+    frames = open_source(f"http://{server.address}/snap", CaptureOptions(fps=50.0)).frames()
+    for frame, wanted in zip(itertools.islice(frames, 5), [0, 8, 16, 24, 32], strict=True):
+        assert alike(frame.image, np.roll(corners(), wanted, axis=1))
+    assert notices == []
+
+
+def test_a_stream_that_ends_and_begins_again_has_ended(served: Callable[..., Server], notices: list[str]) -> None:
+    pictures = [PICTURES[0], PICTURES[0], *PICTURES]  # a title that stands for a while
+    content = head(MIXED) + b"".join(b"--frame\r\n" + part(picture) + b"\r\n" for picture in pictures)
+    source = open_source(f"http://{served(lambda _, write: write(content)).address}/live")
+    assert isinstance(source, LiveCapture)
+    source._pauses = (0.01,)
+    assert len(list(source.frames())) == len(pictures)
+    assert "has ended" in notices[-1]
+
+
+def test_a_camera_that_begins_with_the_same_picture_has_not_ended(served: Callable[..., Server]) -> None:
+    """ "No signal" at every start, then what is there now."""
+    now = itertools.count(1)
+
+    def answer(_request: bytes, write: Write) -> None:
+        shown = [PICTURES[0], PICTURES[0], PICTURES[next(now)]]
+        write(head(MIXED) + b"".join(b"--frame\r\n" + part(picture) + b"\r\n" for picture in shown))
+
+    source = open_source(f"http://{served(answer).address}/live")
+    assert isinstance(source, LiveCapture)
+    source._pauses = (0.01,)
+    assert len(list(itertools.islice(source.frames(), 5))) == 5  # 3, then the new one of each further start
+
+
 @pytest.mark.parametrize("name", ["film.mp4", "film.mpg", "film.avi"])
 def test_a_film_behind_an_address_ends_and_loops(tmp_path: Path, name: str, served: Callable[..., Server]) -> None:
     codec = {"film.mp4": "mp4v", "film.mpg": "mpg1", "film.avi": "MJPG"}[name]
@@ -276,9 +333,14 @@ def test_a_film_behind_an_address_ends_and_loops(tmp_path: Path, name: str, serv
     assert len([next(looped) for _ in range(30)]) == 30
 
 
-@pytest.mark.parametrize("parts", [True, False])
+@pytest.mark.parametrize(("parts", "length"), [(True, True), (False, True), (False, False)])
 def test_a_film_with_its_table_at_the_end(
-    tmp_path: Path, parts: bool, served: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, notices: list[str]
+    tmp_path: Path,
+    parts: bool,
+    length: bool,
+    served: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+    notices: list[str],
 ) -> None:
     """FFmpeg finds no frame in it behind a server that sends whole files only, as Python's own does."""
     path = film(tmp_path / "film.mp4", [corners()] * 12)
@@ -289,7 +351,7 @@ def test_a_film_with_its_table_at_the_end(
     def answer(request: bytes, write: Write) -> None:
         found = re.search(rb"[Rr]ange: bytes=(\d+)-(\d*)", request)
         if not (parts and found):
-            write(head("video/mp4", b"\r\n", b"Content-Length: %d" % len(content)) + content)
+            write(head("video/mp4", b"\r\n", *([b"Content-Length: %d" % len(content)] if length else [])) + content)
             return
         first, last = int(found[1]), min(int(found[2] or len(content) - 1), len(content) - 1)
         place = b"Content-Range: bytes %d-%d/%d" % (first, last, len(content))
@@ -343,6 +405,30 @@ def test_user_and_password(served: Callable[..., Server]) -> None:
     with pytest.raises(SourceError, match=r"HTTP 401.*; it wants user and password before the host: http://USER:"):
         open_source(f"http://{server.address}/live")
     gc.collect()  # a connection left open would be a warning, and so an error
+
+
+def test_digest_of_newer_cameras_and_an_address_that_sends_elsewhere(served: Callable[..., Server]) -> None:
+    """Both challenges of RFC 7616, 3.9.1, the newer one first; the stream is at another address of the same server."""
+
+    def answer(request: bytes, write: Write) -> None:
+        wanted = b'username="me"' in request and b'algorithm="SHA-256"' in request
+        if wanted and b"/live " in request.partition(b"\r\n")[0]:
+            write(b"HTTP/1.0 302 Found\r\nLocation: /other/stream\r\nContent-Length: 0\r\n\r\n")
+        elif wanted:
+            fields = dict(re.findall(rb'(\w+)="?([^",\r]+)', request.partition(b"Digest ")[2]))
+            secret = hashlib.sha256(b"me:cam:p@ss/w").hexdigest()
+            asked = hashlib.sha256(b"GET:/other/stream").hexdigest()
+            data = b":".join(fields[key] for key in (b"nonce", b"nc", b"cnonce", b"qop")).decode()
+            right = hashlib.sha256(f"{secret}:{data}:{asked}".encode()).hexdigest().encode() == fields[b"response"]
+            write(head("image/jpeg") + PICTURES[0] if right else b"HTTP/1.0 403 No\r\n\r\n")
+        else:
+            challenge = b'WWW-Authenticate: Digest realm="cam", nonce="abc", qop="auth", algorithm=%s\r\n'
+            asks = challenge % b"SHA-256" + challenge % b"MD5" + b'WWW-Authenticate: Basic realm="cam"\r\n'
+            write(b"HTTP/1.0 401 No\r\n" + asks + b"Content-Length: 0\r\n\r\n")
+
+    server = served(answer)
+    assert alike(next(open_source(f"http://me:p@ss/w@{server.address}/live").frames()).image, corners())
+    assert not any(b"Basic" in request or b"MD5" in request for request in server.requests)
 
 
 def test_digest(served: Callable[..., Server]) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -54,11 +55,51 @@ class Capture(Protocol):
         ...
 
 
+class _Beginning:
+    """What a source began with: its first picture, as long as it stood, and the one after it.
+
+    Both, because a camera that is back may well begin with the same picture: one of no signal, or of a closed cover.
+    """
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._stood = 0
+        self._next: int | None = None
+        self._again = 0
+
+    def learn(self, image: Any) -> None:
+        """Take the next picture after the start."""
+        if self._next is not None:
+            return
+        found = zlib.crc32(np.ascontiguousarray(image))
+        if self._first is None or found == self._first:
+            self._first, self._stood = found, self._stood + 1
+        else:
+            self._next = found
+
+    def rewind(self) -> None:
+        """The source was opened again."""
+        self._again = 0
+
+    def repeats(self, image: Any) -> bool:
+        """Whether the source, opened again, has given nothing new so far, ``image`` being its next picture."""
+        if self._next is None:
+            return False
+        wanted = self._first if self._again < self._stood else self._next
+        self._again += 1
+        return zlib.crc32(np.ascontiguousarray(image)) == wanted
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that is known was repeated."""
+        return self._again > self._stood
+
+
 class LiveCapture:
     """Frames of a capture that may break off and come back.
 
     ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with. With
-    ``may_end`` a source that begins again with the very same picture counts as a film that is over.
+    ``may_end`` a source that begins again with the very same pictures counts as a film that is over.
     """
 
     live = True
@@ -76,7 +117,7 @@ class LiveCapture:
     ) -> None:
         self.description = description
         self._orientation = orientation
-        self._may_end = may_end
+        self._beginning = _Beginning() if may_end else None
         self._open = open_capture
         self._capture: Capture | None = first
         self._pauses = retry_pauses_s
@@ -96,7 +137,6 @@ class LiveCapture:
         index = 0
         began = 0.0
         bad_reads = 0
-        first_image: Any = None
         try:
             while not self._stopped.is_set():
                 if self._capture is None:
@@ -117,8 +157,11 @@ class LiveCapture:
                 bad_reads = 0
                 if index == 0:
                     began = now
-                    first_image = image.copy() if self._may_end else None
-                elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
+                if self._beginning is not None and self._state == "running":
+                    self._beginning.learn(image)
+                elif self._beginning is not None and self._beginning.repeats(image):
+                    if not self._beginning.whole:
+                        continue
                     LOG.info(f"{self.description} has ended: it only starts over")
                     return
                 if self._state != "running":
@@ -147,6 +190,8 @@ class LiveCapture:
             capture = self._open()
             if capture.isOpened():
                 self._capture = capture
+                if self._beginning is not None:
+                    self._beginning.rewind()
                 return True
             capture.release()
 
