@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
+from http.client import HTTPMessage
 from typing import Any, BinaryIO, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -72,14 +72,14 @@ def _closed_after(fp: Any, ask_again: Callable[[], Any]) -> Any:
     return answer
 
 
-def _best_digest(headers: Any) -> Message | None:
+def _best_digest(headers: Any) -> HTTPMessage | None:
     """The strongest Digest challenge that can be met, alone; cameras offer several, some of them new (RFC 7616)."""
     challenges = [value for value in headers.get_all("WWW-Authenticate", []) if value.lower().startswith("digest ")]
     for algorithm in ("SHA-256", "MD5"):
         for challenge in challenges:
             named = _ALGORITHM.search(challenge)
             if (named.group(1).upper() if named else "MD5") == algorithm:
-                alone = Message()
+                alone = HTTPMessage()
                 alone["WWW-Authenticate"] = challenge
                 return alone
     return None

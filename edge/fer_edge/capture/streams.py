@@ -71,7 +71,7 @@ class _Beginning:
         """Take the next picture after the start."""
         if self._next is not None:
             return
-        found = zlib.crc32(np.ascontiguousarray(image))
+        found = zlib.crc32(np.ascontiguousarray(image).data)
         if self._first is None or found == self._first:
             self._first, self._stood = found, self._stood + 1
         else:
@@ -87,7 +87,7 @@ class _Beginning:
             return False
         wanted = self._first if self._again < self._stood else self._next
         self._again += 1
-        return zlib.crc32(np.ascontiguousarray(image)) == wanted
+        return zlib.crc32(np.ascontiguousarray(image).data) == wanted
 
     @property
     def whole(self) -> bool:
