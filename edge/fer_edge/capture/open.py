@@ -18,11 +18,12 @@ from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
+from fer_edge.redact import redact_address
 
 __all__ = ["ANIMATED_FORMATS", "STREAM_SCHEMES", "open_source"]
 
 ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
-STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
+STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "http://", "https://", "udp://", "tcp://")
 
 
 def open_source(
@@ -76,6 +77,8 @@ def _open_files(text: str, options: CaptureOptions) -> Source:
         return ImageFiles(images, text, options.orientation)
     if path.exists():
         return _open_file(path, options)
+    if "://" in text:
+        raise SourceError(f"{redact_address(text)} is no address that is read; expected {', '.join(STREAM_SCHEMES)}")
     if glob.has_magic(text):
         images = images_among(matching(text))
         if not images:
