@@ -16,6 +16,7 @@ from fer_edge.capture.folders import images_among, matching, what_else
 from fer_edge.capture.frames import CaptureOptions, Source
 from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
+from fer_edge.capture.v4l2 import is_v4l2
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
 from fer_edge.redact import redact_address
@@ -32,7 +33,7 @@ def open_source(
 ) -> Source:
     """Open what ``source`` names.
 
-    A number or ``/dev/videoN`` is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
+    A number, ``/dev/videoN`` or a link to it (``/dev/v4l/by-id/...``) is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
     ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
     a folder of images, or a pattern such as ``'shots/*.jpg'``.
 
@@ -53,7 +54,7 @@ def open_source(
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     if not text:
         raise UsageError("--source is empty; expected a camera number, an address, a file or a folder")
-    if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
+    if is_v4l2(text):
         from fer_edge.capture.streams import open_camera
 
         return open_camera(text, options)
