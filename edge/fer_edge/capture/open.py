@@ -33,9 +33,10 @@ def open_source(
 ) -> Source:
     """Open what ``source`` names.
 
-    A number, ``/dev/videoN`` or a link to it (``/dev/v4l/by-id/...``) is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
-    ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
-    a folder of images, or a pattern such as ``'shots/*.jpg'``.
+    A number, ``/dev/videoN`` or a link to it (``/dev/v4l/by-id/...``) is a V4L2 camera (on
+    other systems the camera of that number); ``picamera`` or ``picamera:N`` the Raspberry Pi's; an address
+    (``rtsp://``, ``http://``, ...) a stream; else a video file, an image, a folder of images, or a pattern such as
+    ``'shots/*.jpg'``.
 
     Args:
         source: what to open.
