@@ -309,3 +309,42 @@ def fragmented(content: bytes) -> bytes:
 
     head = box(b"ftyp", b"isom", bytes(4), b"isom") + box(b"moov", without_tables(film_header.start, film_header.end))
     return head + fragment(len(fragment(0)) + 8) + box(b"mdat", read(data.start, data.end - data.start))
+
+
+POSES = {1: (0, 0), 2: (180, 0), 3: (0, 180), 4: (180, -180), 5: (180, 90), 6: (0, -90), 7: (180, -90), 8: (0, 90)}
+"""EXIF orientation -> yaw and roll as FFmpeg 7 writes them into Matroska for a display matrix."""
+
+
+def with_pose(content: bytes, yaw: float, roll: float) -> bytes:
+    """A Matroska film with a projection in the description of its video (RFC 9559, 5.1.4.1.28.41)."""
+    path = [b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"]  # Segment, Tracks, TrackEntry, Video
+    moved = [b"\x11\x4d\x9b\x74", b"\x1c\x53\xbb\x6b", b"\xec"]  # tables of places, which change, and padding
+
+    def element(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack(">Q", len(body) | 1 << 56) + body
+
+    def number(values: bytes, at: int, *, marked: bool) -> tuple[int, int]:
+        width = 9 - values[at].bit_length()
+        value = int.from_bytes(values[at : at + width], "big")
+        return (value if marked else value & ((1 << 7 * width) - 1)), width
+
+    def rebuilt(inside: bytes, depth: int) -> bytes:
+        out, at = b"", 0
+        while at < len(inside):
+            _, wide = number(inside, at, marked=True)
+            size, width = number(inside, at + wide, marked=False)
+            name, start = inside[at : at + wide], at + wide + width
+            body = inside[start : start + size]
+            if depth < len(path) and name == path[depth]:
+                body = rebuilt(body, depth + 1)
+                if depth == len(path) - 1:
+                    angles = element(b"\x76\x73", struct.pack(">f", yaw)) + element(
+                        b"\x76\x75", struct.pack(">f", roll)
+                    )
+                    body += element(b"\x76\x70", element(b"\x76\x71", b"\0") + angles)
+            if name not in moved:
+                out += element(name, body)
+            at = start + size
+        return out
+
+    return rebuilt(content, 0)

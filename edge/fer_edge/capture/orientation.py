@@ -26,6 +26,7 @@ __all__ = [
     "UPRIGHT",
     "asked_orientation",
     "combine",
+    "film_orientation",
     "matrix_orientation",
     "picture_orientation",
     "turn",
@@ -49,6 +50,9 @@ _NUMBERS: Final = {matrix: number for number, matrix in _MATRICES.items()}
 _ROTATIONS: Final[dict[int, int]] = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise
 _MIRRORED: Final[int] = 2
 _TAG: Final[int] = 0x0112
+_PICTURES: Final = (b"vide", b"pict")
+"""Handlers of tracks: of films, and of HEIC sequences."""
+_EBML: Final[bytes] = b"\x1a\x45\xdf\xa3"
 _RAW_PROFILES: Final = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _MAX_PROFILE_BYTES: Final[int] = 1 << 18
 """EXIF itself fits into 64 KiB, as JPEG allows no more; hexadecimal digits double it."""
@@ -202,7 +206,7 @@ def _exif(block: bytes) -> int:
 
 
 def video_orientation(path: str | os.PathLike[str]) -> int | None:
-    """The orientation of an MP4 or MOV file; None for other files, and where its matrix is not a quarter turn.
+    """The orientation of an MP4, MOV, Matroska or WebM file; None for others, and where it is not a quarter turn.
 
     Args:
         path: the video file.
@@ -218,9 +222,32 @@ def video_orientation(path: str | os.PathLike[str]) -> int | None:
                 handle.seek(offset)
                 return handle.read(n_bytes)
 
-            return matrix_orientation(read_at, size)
+            return film_orientation(read_at, size)
     except (OSError, ValueError):
         return None
+
+
+def film_orientation(read_at: ReadAt, size: int) -> int | None:
+    """The orientation by whatever the container has for it.
+
+    Args:
+        read_at: reads ``(offset, length)`` of the file, both in bytes.
+        size: of the file, in bytes.
+
+    Returns:
+        Orientation 1 to 8, None where this cannot be determined.
+    """
+    if read_at(0, 4) != _EBML:
+        return matrix_orientation(read_at, size)
+    from fer_edge.capture.matroska import projection_pose
+
+    yaw, pitch, roll = projection_pose(read_at, size) or (0.0, 1.0, 0.0)
+    degrees, rest = divmod(roll, 90.0)
+    if pitch != 0.0 or abs(yaw) not in (0.0, 180.0) or rest != 0.0:
+        return None
+    # Roll turns counter-clockwise; seen from behind (yaw 180) this is clockwise, and left and right change places.
+    counter = int(degrees) * 90 % 360
+    return combine(_ROTATIONS[counter], _MIRRORED) if yaw else _ROTATIONS[-counter % 360]
 
 
 def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
@@ -247,7 +274,7 @@ def matrix_orientation(read_at: ReadAt, size: int) -> int | None:
     for track in itertools.islice(tracks, MAX_TRACKS):
         handler = find(read_at, track.start, track.end, b"mdia", b"hdlr")
         header = find(read_at, track.start, track.end, b"tkhd")
-        if handler is None or header is None or read_at(handler.start + 8, 4) != b"vide":
+        if handler is None or header is None or read_at(handler.start + 8, 4) not in _PICTURES:
             continue
         a, b, c, d = _matrix(read_at, header.start, 40)
         if film_matrix is not None:

@@ -26,7 +26,7 @@ from fer_edge.capture.http_camera import (
     remote_reader,
 )
 from fer_edge.capture.mjpeg import MjpegCapture
-from fer_edge.capture.orientation import UPRIGHT, combine, matrix_orientation
+from fer_edge.capture.orientation import UPRIGHT, combine, film_orientation
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg
 from fer_edge.errors import FerError, SourceError
@@ -168,7 +168,7 @@ def _downloaded(address: str, length: int | None, options: CaptureOptions) -> Vi
 
 def _film(address: str, options: CaptureOptions) -> VideoFile:
     try:
-        stored = matrix_orientation(remote_reader(address), 1 << 62)
+        stored = film_orientation(remote_reader(address), 1 << 62)
     except (OSError, ValueError):  # then OpenCV turns it, as far as it can
         stored = None
 
