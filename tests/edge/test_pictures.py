@@ -24,6 +24,7 @@ from fer_edge.capture.orientation import turn
 from fer_edge.capture.pictures import read_image, read_pictures
 from fer_edge.capture.sniff import Kind, sniff, sniff_file
 from fer_edge.errors import MissingDependencyError, SourceError
+from fer_edge.image_bytes import why_refused
 
 TILE = (64, 64)
 
@@ -238,6 +239,15 @@ def test_claims_of_too_many_pixels_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"million pixels|too many|too large") as caught:
             list(open_source(tmp_path / "huge").frames())
         assert "\n" not in str(caught.value)
+
+
+def test_a_phone_of_200_megapixels_is_no_such_claim() -> None:
+    large = bytearray(jpeg(corners(), None))
+    at = large.index(b"\xff\xc0") + 5
+    large[at : at + 4] = (12240).to_bytes(2, "big") + (16320).to_bytes(2, "big")
+    assert why_refused(bytes(large)) is None
+    large[at : at + 2] = (1 << 15).to_bytes(2, "big")
+    assert why_refused(bytes(large)) == "534 million pixels, more than 268"
 
 
 def test_raw_files_are_refused_not_their_thumbnail_shown(tmp_path: Path) -> None:
