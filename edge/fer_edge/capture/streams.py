@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
+from fer_edge.capture.files import DECODER_THREADS
 from fer_edge.capture.frames import CaptureOptions, Frame, Source
 from fer_edge.capture.orientation import UPRIGHT, turn
 from fer_edge.capture.v4l2 import list_cameras
@@ -304,7 +305,8 @@ def open_stream(address: str, options: CaptureOptions) -> Source:
 def open_by_ffmpeg(address: str) -> Capture:
     """A capture of what FFmpeg makes of an address; it may be not opened."""
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-    opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+    # With more threads, one a core if FFmpeg may choose, each holds a picture back.
+    opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
     # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
     if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
         return JpegCapture(opened)
