@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import cv2
 
-from fer_edge.capture.iso_boxes import ReadAt, boxes, reader
+from fer_edge.capture.iso_boxes import ReadAt, table_comes_last
 from fer_edge.capture.mjpeg import MAX_PICTURE_BYTES, MjpegCapture, first_pictures, has_second_inside
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
@@ -180,14 +180,7 @@ def _understand(response: Any) -> Answer:
         return Answer(stream=MjpegCapture(response.read1, response.close, head))
     if found.format == "HTML":
         raise SourceError("answers with a web page; expected the address of a stream, a picture or a video")
-    return Answer(length=length, format=found.format, table_last=_table_last(head))
-
-
-def _table_last(head: bytes) -> bool:
-    for box in boxes(reader(head), 0, 1 << 62):
-        if box.kind in (b"moov", b"moof", b"mdat"):
-            return box.kind == b"mdat"
-    return False
+    return Answer(length=length, format=found.format, table_last=table_comes_last(head))
 
 
 def _picture_or_stream(response: Any, head: bytes, found: Content, length: int | None) -> Answer:

@@ -194,6 +194,8 @@ def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], dict[Path, str]
                 continue
             if path.is_dir():
                 others[path] = "a folder"
+            elif not path.is_file():  # a pipe would be waited for
+                others[path] = "no plain file"
             elif is_image(path):
                 images[path] = None
             elif is_video(path):

@@ -15,6 +15,7 @@ from fer_edge.capture.files import ImageFiles, VideoFile
 from fer_edge.capture.folders import images_among, matching, what_else
 from fer_edge.capture.frames import CaptureOptions, Source
 from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
+from fer_edge.capture.pipes import is_pipe, open_pipe
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
 from fer_edge.capture.v4l2 import is_v4l2
 from fer_edge.errors import SourceError, UsageError
@@ -67,6 +68,8 @@ def open_source(
         from fer_edge.capture.streams import open_stream
 
         return open_stream(text, options)
+    if is_pipe(text):
+        return open_pipe(text, options, _open_file)
     return _open_files(text, options)
 
 
