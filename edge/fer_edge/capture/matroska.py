@@ -43,7 +43,7 @@ def projection_pose(read_at: ReadAt, size: int) -> tuple[float, float, float] | 
 
 
 def _first(read_at: ReadAt, places: list[tuple[int, int]], *path: int) -> tuple[int, int] | None:
-    """Where the content of the first element with this path lies; a track without video is passed over."""
+    """Where the content of the first element with this path lies; a track without video is skipped."""
     for kind in path:
         places = [(start, end) for place in places for found, start, end in _elements(read_at, *place) if found == kind]
     return places[0] if places else None
