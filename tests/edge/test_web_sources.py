@@ -62,6 +62,12 @@ def test_a_stream_that_ends_and_begins_again_has_ended(served: Callable[..., Ser
     source._pauses = (0.01,)
     assert len(list(source.frames())) == len(pictures)
     assert "has ended" in notices[-1]
+    notices.clear()
+    looped = open_source(source.description, CaptureOptions(loop=True))
+    assert isinstance(looped, LiveCapture)
+    looped._pauses = (0.01,)
+    assert len(list(itertools.islice(looped.frames(), 50))) == 50
+    assert len(notices) == 1  # until it is known to be a film that begins again
 
 
 def test_a_camera_that_begins_with_the_same_picture_has_not_ended(served: Callable[..., Server]) -> None:

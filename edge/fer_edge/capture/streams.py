@@ -36,6 +36,7 @@ AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
 _MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
+_AGAIN: Final[str] = "beginning again"
 _JPEG_PADDING: Final[int] = 4096
 """Some cameras send a little more after the end of a picture."""
 
@@ -100,7 +101,8 @@ class LiveCapture:
     """Frames of a capture that may break off and come back.
 
     ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with. With
-    ``may_end`` a source that begins again with the very same pictures counts as a film that is over.
+    ``may_end`` a source that begins again with the very same pictures counts as a film that is over; with ``loop`` as
+    well it is played again and again.
     """
 
     live = True
@@ -115,10 +117,15 @@ class LiveCapture:
         retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
         orientation: int = UPRIGHT,
         may_end: bool = False,
+        loop: bool = False,
     ) -> None:
         self.description = description
         self._orientation = orientation
         self._beginning = _Beginning() if may_end else None
+        self._loop = loop
+        self._is_film = False
+        """Known to end and begin again; False as long as a pass has given nothing."""
+        self._ended = False
         self._open = open_capture
         self._capture: Capture | None = first
         self._pauses = retry_pauses_s
@@ -158,16 +165,11 @@ class LiveCapture:
                 bad_reads = 0
                 if index == 0:
                     began = now
-                if self._beginning is not None and self._state == "running":
-                    self._beginning.learn(image)
-                elif self._beginning is not None and self._beginning.repeats(image):
-                    if not self._beginning.whole:
-                        continue
-                    LOG.info(f"{self.description} has ended: it only starts over")
-                    return
-                if self._state != "running":
-                    self._state = "running"
-                    LOG.info(f"{self.description} is back")
+                if self._only_repeats(image):
+                    if self._ended:
+                        LOG.info(f"{self.description} has ended: it only starts over")
+                        return
+                    continue
                 image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
                 yield Frame(image, index, now - began, now)
                 index += 1
@@ -176,10 +178,31 @@ class LiveCapture:
                 self._capture.release()
                 self._capture = None
 
+    def _only_repeats(self, image: Any) -> bool:
+        """Whether a picture is to be left out, because since the source was opened again all has been the same."""
+        if self._beginning is not None and self._state == "running":
+            self._beginning.learn(image)
+        elif self._beginning is not None and self._beginning.repeats(image):
+            if not self._beginning.whole:
+                return True
+            self._ended = not self._loop
+            if self._ended:
+                return True
+            self._state, self._is_film = "running", True
+        if self._state != "running":
+            self._state, self._is_film = "running", False
+            LOG.info(f"{self.description} is back")
+        return False
+
     def _reopen(self) -> bool:
         """Try until the source is open again (True) or we are asked to stop (False)."""
+        if self._is_film:  # over, not lost
+            self._is_film = False  # until the next pass has shown the same
+            self._state = _AGAIN
+            if self._try_to_open():
+                return True
         # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
-        if self._state == "running":
+        if self._state in ("running", _AGAIN):
             LOG.warning("%s is lost; trying again until it is back", self.description)
             self._attempts = 0
         while True:
@@ -188,13 +211,18 @@ class LiveCapture:
             self._state = f"lost, trying again every {pause:g} s"
             if self._stopped.wait(pause):
                 return False
-            capture = self._open()
-            if capture.isOpened():
-                self._capture = capture
-                if self._beginning is not None:
-                    self._beginning.rewind()
+            if self._try_to_open():
                 return True
+
+    def _try_to_open(self) -> bool:
+        capture = self._open()
+        if not capture.isOpened():
             capture.release()
+            return False
+        self._capture = capture
+        if self._beginning is not None:
+            self._beginning.rewind()
+        return True
 
     def stop(self) -> None:
         """See :meth:`Source.stop`."""

@@ -82,7 +82,8 @@ def _by_ffmpeg(address: str, answer: Answer, options: CaptureOptions) -> Source:
         lambda: open_by_ffmpeg(address),
         first,
         orientation=options.orientation,
-        may_end=not options.loop,
+        may_end=True,
+        loop=options.loop,
     )
 
 
@@ -104,7 +105,7 @@ def _stream(address: str, stream: MjpegCapture, options: CaptureOptions) -> Sour
         except FerError:
             return closed_capture()
 
-    return LiveCapture(shown, again, stream, orientation=options.orientation, may_end=not options.loop)
+    return LiveCapture(shown, again, stream, orientation=options.orientation, may_end=True, loop=options.loop)
 
 
 def _jpeg_film(address: str, options: CaptureOptions) -> VideoFile:
