@@ -1,4 +1,4 @@
-"""``python docs/picture.py`` makes ``docs/fer-camera.jpg``: two drawn people as ``fer-camera`` shows them."""
+"""``python docs/picture.py`` makes ``docs/fer-camera.jpg``: two synthetic people as ``fer-camera`` shows them."""
 
 from __future__ import annotations
 

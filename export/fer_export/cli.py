@@ -205,7 +205,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         return ExportRequest(split=judging_split(), representatives=synthetic_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split)
     if train is None:
-        LOG.warning("the data has no train split: post-training quantisation would calibrate on synthetic faces")
+        LOG.warning("the data has no train split: post-training quantisation would measure ranges on synthetic faces")
         train = synthetic_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common

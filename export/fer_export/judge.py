@@ -93,7 +93,7 @@ def plausible(request: ExportRequest, trained: Trained | UserModel, reference: E
 def _plausible_on_drawn_faces(
     request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps
 ) -> Verdict:
-    """Without data only what needs no labels is refused; what the expressions of drawn faces suggest is a remark."""
+    """Without data only what needs no labels is refused; what the expressions of synthetic faces suggest is a remark."""
     stuck = ignores_its_input(reference.probabilities)
     same = Verdict((f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}",), ())
     if not isinstance(trained, UserModel):
@@ -115,7 +115,7 @@ def _plausible_on_drawn_faces(
     if better is None or tuple(request.order[i] for i in better.order) not in ORDERS.values():
         return Verdict((), ())
     line = (
-        f"{FLOAT_TFLITE}: drawn faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
+        f"{FLOAT_TFLITE}: synthetic faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
         f"{better.gain.value:+.0f} points); is that what the model was trained with? --data tells with certainty"
     )
     return Verdict((), (line,))

@@ -86,7 +86,7 @@ def release(run: Path, data: Path, split: str, destination: Path) -> None:
 
     Args:
         run: folder of a finished run.
-        data: data set to judge on; its train split calibrates where the run has no QAT network.
+        data: data set to judge on; ranges are measured on its train split where the run has no QAT network.
         split: the split to judge on.
         destination: folder that is filled; other files in it stay.
 

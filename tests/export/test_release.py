@@ -32,7 +32,7 @@ ALWAYS = {
 
 
 class Stage:
-    """A run, drawn data, and a folder with an earlier release; packing and exporting write a few bytes."""
+    """A run, synthetic data, and a folder with an earlier release; packing and exporting write a few bytes."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.run, self.data, self.target = folder / "runs/new", folder / "data", folder / "models"

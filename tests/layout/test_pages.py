@@ -95,8 +95,8 @@ def test_the_demo_shows_faces_answers_models_and_says_once_why_times_are_rough(p
     assert text.count("97.4%") == 4  # agreement of each model
     assert text.count("These times are rough: other programs used the processor, too few were taken.") == 1
     assert "NO" not in re.sub(r"base64,[^\"]+", "", text)
-    right = re.search(r"<p>(\d+) of 14 answered as drawn", text)
-    assert right and int(right[1]) == text.count('class="mark yes"') >= 9  # 79 % on drawn faces, on average
+    right = re.search(r"<p>(\d+) of 14 answered as labelled", text)
+    assert right and int(right[1]) == text.count('class="mark yes"') >= 9  # 79 % on synthetic faces, on average
 
 
 def test_make_demo_ends_with_the_page() -> None:

@@ -49,7 +49,7 @@ def train() -> Split:
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory, train: Split) -> Path:
-    """Drawn faces with known dirt planted among them."""
+    """Synthetic faces with known dirt planted among them."""
     root = tmp_path_factory.mktemp("dirty")
     files = png_files(train, "train", "Training") | png_files(synthetic_split(3, 0), "test", "PublicTest")
     happy, sad, fear, angry = (EMOTIONS.index(name) for name in ("happy", "sad", "fear", "angry"))

@@ -82,5 +82,5 @@ def test_it_runs_as_stored_and_leaves_nothing_in_the_tree(tmp_path: Path) -> Non
     assert int(done.stdout.split()[0]) >= 5
     models = json.loads((tmp_path / "work/out/manifest.json").read_text())["models"]
     assert len(models) == 4
-    assert models["fer_int8.tflite"]["accuracy"] > 0.9, "drawn faces are easy: less means that training is broken"
+    assert models["fer_int8.tflite"]["accuracy"] > 0.9, "synthetic faces are easy: less means that training is broken"
     assert {path for path in NOTEBOOK.parent.rglob("*") if "__pycache__" not in path.parts} == before

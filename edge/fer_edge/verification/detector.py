@@ -1,6 +1,6 @@
 """Replay of the face detector's golden vectors: does this device find the faces that the developers' machine found?
 
-``detector_golden.npz`` holds drawn scenes, YuNet's three int8 maps of each, and the faces decoded from them
+``detector_golden.npz`` holds synthetic scenes, YuNet's three int8 maps of each, and the faces decoded from them
 (``export/yunet_golden.py`` writes it). The network is replayed from the scenes and the decoding from the *recorded*
 maps, so that the part at fault can be named. INT8 must be identical to the last bit on every processor. In float, on
 LiteRT or OpenCV, boxes may differ by :data:`FLOAT_TOLERANCE_PX`.

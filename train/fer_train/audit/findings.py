@@ -141,6 +141,6 @@ def figure_text(finding: Finding) -> str:
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
-        what = name.replace("_", " ").replace("copies", "duplicates")  # keys of the JSON stay
+        what = name.replace("near_", "near-").replace("_", " ").replace("copies", "duplicates")  # keys of the JSON stay
         words.append(f"{shown} {singular(what) if value == 1 else what}")
     return ", ".join(words)

@@ -236,7 +236,8 @@ class QatStage:
         )
         write_metrics(self.folder.metrics, self.history)
         log.add(row)
-        trained = f"{row.phase}, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
+        begun = "ranges measured" if row.phase == "calibrated" else row.phase  # the value in metrics.csv stays
+        trained = f"{begun}, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
         progress.say(
             f"QAT   {epoch:3d}/{self.recipe.qat_epochs} {trained}  validation: simulated {simulated.accuracy:.2%}, "
             f"INT8 {int8.accuracy:.2%}, {agreement:.1%} as float (best {self.best.accuracy:.2%})  {row.seconds:.0f} s"
