@@ -93,7 +93,7 @@ def plausible(request: ExportRequest, trained: Trained | UserModel, reference: E
 def _plausible_on_drawn_faces(
     request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps
 ) -> Verdict:
-    """Without data only what needs no labels is refused; what the expressions of synthetic faces suggest is a remark."""
+    """Without data only what needs no labels is refused; what synthetic faces suggest is a remark."""
     stuck = ignores_its_input(reference.probabilities)
     same = Verdict((f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}",), ())
     if not isinstance(trained, UserModel):
