@@ -9,23 +9,26 @@ interval knows nothing of the luck of one seed, which moves short runs by about 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.files import write_text
 from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
-from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.logs import LOG
 from fer_train.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fer_train.evaluation.paired_interval import Interval
 
 PROG: Final[str] = "fer-train ablation"
 BASE: Final[str] = "base"
@@ -101,10 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(name: str, options: list[str], runs: list[Path], base: list[Path]) -> Effect:
     """Compare finished runs with the base runs of the same seeds. Raises :class:`ModelError` for unreadable ones."""
+    from fer_train.evaluation.paired_interval import Interval, paired_drop
+
     right = [_right(run) for run in runs]
     drops = [paired_drop(_right(other), mine) for mine, other in zip(right, base, strict=True)]
-    gain = -float(np.mean([drop.value for drop in drops]))
-    half = float(np.mean([drop.half_width for drop in drops])) / len(drops) ** 0.5
+    gain = -statistics.fmean(drop.value for drop in drops)
+    half = statistics.fmean(drop.half_width for drop in drops) / len(drops) ** 0.5
     accuracies = [float(each.mean()) for each in right]
     return Effect(name, options, accuracies, Interval(gain, gain - half, gain + half), len(right[0]))
 
@@ -151,6 +156,8 @@ def _slug(name: str) -> str:
 
 
 def _right(folder: Path) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
     path = RunFolder(folder).predictions
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
