@@ -49,6 +49,11 @@ def test_a_page_stands_alone_and_has_the_common_style(pages: dict[str, str], nam
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S))
 
 
+def test_the_audit_page_has_one_word_for_duplicates(pages: dict[str, str]) -> None:
+    shown = re.sub(r'(?:id|href)="[^"]*"', "", pages["audit"])  # anchors are keys of the JSON
+    assert not re.search(r"\bcopies\b|_copies", shown) and "extra duplicates" in shown
+
+
 def widths(texts: list[str], folder: Path) -> list[int]:
     """Width of each document in pixels when it is shown on a phone."""
     # Frames, since a window of Chromium itself cannot be as narrow; all in one start.
