@@ -149,11 +149,11 @@ def text(report: dict[str, Any]) -> str:
     mark = "" if report["valid"] else "  INVALID"
     lines = []
     for key, medians in report["medians"].items():
-        one = report["new_to_old"][key]
-        low, high = one["ci95"]
+        ratio = report["new_to_old"][key]
+        low, high = ratio["ci95"]
         lines.append(
             f"{key:16} old {medians['old']:8.3f}, new {medians['new']:8.3f}, "
-            f"new / old {one['median']:.3f} ({low:.3f} to {high:.3f}){mark}"
+            f"new / old {ratio['median']:.3f} ({low:.3f} to {high:.3f}){mark}"
         )
     for name, turns in report["turns"].items():
         lines.append(

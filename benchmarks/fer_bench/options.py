@@ -299,12 +299,12 @@ def compare_request(options: argparse.Namespace) -> CompareRequest:
 
 
 def _pythons(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
+    pythons = {}
     for pair in pairs:
         backend, equals, python = pair.partition("=")
         if not equals or not python:
             raise UsageError(
                 f"--runtime-python {pair}: expected BACKEND=PYTHON, for example tflite-runtime=/opt/bin/python"
             )
-        found[backend] = python
-    return found
+        pythons[backend] = python
+    return pythons

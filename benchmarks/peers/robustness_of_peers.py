@@ -114,9 +114,9 @@ def opened(contestants: Sequence[Any]) -> Iterator[list[Running]]:
     with ExitStack() as stack:
         running = []
         for contestant in contestants:
-            one = Running(contestant)
-            stack.callback(one.close)
-            running.append(one)
+            process = Running(contestant)
+            stack.callback(process.close)
+            running.append(process)
         yield running
 
 

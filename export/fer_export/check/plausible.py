@@ -183,16 +183,16 @@ def better_reading(
     """
     asked = predict(chosen).argmax(axis=1) == labels
     identity = tuple(range(NUM_EMOTIONS))
-    found: list[Reading] = []
+    readings: list[Reading] = []
     for name in ranges:
         probabilities = predict(name)
         plain = probabilities.argmax(axis=1) == labels
         for order, right in ((identity, plain), best_order(probabilities, labels)):
-            found.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
+            readings.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
     # The fewer changes the better: a reading must beat a simpler one by two points.
-    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
-    best = found[0]
-    for reading in found[1:]:
+    readings.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
+    best = readings[0]
+    for reading in readings[1:]:
         if reading.accuracy > best.accuracy + 0.02:
             best = reading
     if not best.is_clearly_better or best.accuracy <= 1.0 / NUM_EMOTIONS + 0.05:

@@ -86,14 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         unknown = [name for name in chosen if name not in known]
         if unknown:
             raise UsageError(f"no variant {unknown[0]!r}; there are: {', '.join(known)}")
-        wanted: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
+        variants: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
         folders = {}
-        for number, (name, extra) in enumerate(wanted.items(), 1):
-            LOG.info(f"{number}/{len(wanted)} {name} {' '.join(extra)}".rstrip())
+        for number, (name, extra) in enumerate(variants.items(), 1):
+            LOG.info(f"{number}/{len(variants)} {name} {' '.join(extra)}".rstrip())
             folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
             fixed = ["--data", options.data, "--qat-epochs", "0"]
             run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
-            effects = [measure(each, wanted[each], folders[each], folders[BASE]) for each in folders]
+            effects = [measure(each, variants[each], folders[each], folders[BASE]) for each in folders]
             write_text(options.run / "effects.json", json.dumps([_as_json(each) for each in effects], indent=2) + "\n")
             write_text(options.run / "effects.md", markdown(effects))
         sys.stdout.write(markdown(effects))

@@ -43,8 +43,8 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
             infos = [info for info in archive.infolist() if not info.is_dir()]
             check_members(infos, source)
             check_size(infos, source, max_bytes)
-            found = _list_in_zip(archive, infos, source)
-            labels = labels if found is None else found
+            listed = _list_in_zip(archive, infos, source)
+            labels = labels if listed is None else listed
             inner = _wrapped_file(infos)
             if inner is None:
                 return plain, labels

@@ -156,9 +156,9 @@ class QatStage:
         """Plain training faces, drawn alike from every class."""
         rng = np.random.default_rng(self.recipe.seed)
         labels = self.data.labels
-        each = max(1, self.recipe.calibration_images // len(np.unique(labels)))
+        per_class = max(1, self.recipe.calibration_images // len(np.unique(labels)))
         chosen = np.concatenate(
-            [rng.permutation(np.flatnonzero(labels == label))[:each] for label in np.unique(labels)]
+            [rng.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
         )
         rng.shuffle(chosen)
         faces = np.stack([resize_gray(self.data.images[i], self.recipe.input_size) for i in chosen])
