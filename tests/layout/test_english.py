@@ -17,10 +17,12 @@ import pytest
 
 ROOT: Final[Path] = Path(__file__).parents[2]
 PRODUCT: Final[tuple[str, ...]] = ("edge/*.py", "train/*.py", "export/*.py", "benchmarks/*.py")
-PER: Final[str] = "second|minute|hour|day|frame|image|face|class|model|process|epoch|step|batch|row|line|pixel"
+PER: Final[str] = (
+    "campaign|reader|machine|file|camera|host|round|second|minute|hour|day|frame|image|face|class|model|process|epoch|step|batch|row|line|pixel"
+)
 
 COUNTED: Final[str] = (
-    "ms|MiB|GiB|MB|GB|bytes|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|lines?"
+    "ms|MiB|GiB|MB|GB|kB|bytes|inputs|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|lines?|(?:JSON )?files?"
 )
 THINGS: Final[str] = "number|picture|image|file|video|array|option|terminal|list|tar|class|folder|guess|such|TOML|JSON"
 
