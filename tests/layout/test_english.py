@@ -22,8 +22,8 @@ PER: Final[str] = (
 )
 
 COUNTED: Final[str] = (
-    "ms|MiB|GiB|MB|GB|kB|bytes|inputs|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|lines?|"
-    "(?:JSON )?files?"
+    "ms|MiB|GiB|MB|GB|kB|bytes|inputs|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|"
+    "lines?|(?:JSON )?files?"
 )
 THINGS: Final[str] = "number|picture|image|file|video|array|option|terminal|list|tar|class|folder|guess|such|TOML|JSON"
 
