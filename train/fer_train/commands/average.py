@@ -72,13 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(PROG, body)
 
 
-def _write(network: Any, runs: Sequence[Path], target: Path) -> None:
+def _write(network: Any, runs: Sequence[Path], destination: Path) -> None:
     """Weights first, recipe last: a folder with a recipe is whole."""
     from fer_train.runs.recipe import load_recipe
     from fer_train.runs.run_folder import RunFolder
     from fer_train.runs.weights import save_weights
 
-    folder = RunFolder(target)
+    folder = RunFolder(destination)
     with folder.locked():
         save_weights(network, folder.float_weights)
         recipe = load_recipe(RunFolder(runs[-1]).config)
