@@ -27,8 +27,9 @@ def unwrap(
 ) -> tuple[Path, LabelList | None]:
     """The folder, zip or CSV that holds the images of ``source``, and the list of labels met on the way to it.
 
-    Inner archives are unpacked beside ``destination``, to files that ``stack`` removes. Raises :class:`DataError` for an
-    archive that is damaged, holds links or climbing paths, unpacks to more than ``max_bytes``, or is wrapped too often.
+    Inner archives are unpacked beside ``destination``, to files that ``stack`` removes. Raises :class:`DataError` for
+    an archive that is damaged, holds links or climbing paths, unpacks to more than ``max_bytes``, or is wrapped too
+    often.
     """
     labels = _list_in_folder(source) if source.is_dir() else None
     plain = source
