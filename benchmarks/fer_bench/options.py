@@ -100,7 +100,10 @@ def _add_profile_and_pipeline(p: CommandParser) -> None:
     from fer_edge.faces.detectors import detector_names
 
     p.add_argument(
-        "--detector", choices=detector_names(), default="auto", help="face detector for --end-to-end (default: auto)"
+        "--detector",
+        default="auto",
+        metavar="NAME",
+        help=f"face detector for --end-to-end: {', '.join(detector_names())} (default: auto)",
     )
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
