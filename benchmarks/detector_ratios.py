@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import MIN_ROUNDS, Recorder, machine_reasons
+from fer_edge.arrays import Image
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.faces.detection import shrink
@@ -33,7 +33,6 @@ from fer_edge.files import write_text
 from fer_edge.option_types import whole
 from interleaved_ratios import with_interval
 
-Image = npt.NDArray[np.uint8]
 PROG: Final[str] = "detector_ratios.py"
 SHRINK: Final[str] = "shrink"
 

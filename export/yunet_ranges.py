@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.faces.detection import shrink
@@ -29,7 +30,6 @@ from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
 from fer_train.synthetic.faces import draw_scene
 
-Image = npt.NDArray[np.uint8]
 PROG: Final[str] = "yunet_ranges.py"
 QUANTILE: Final[float] = 0.99
 VIEWS_OF_AN_IMAGE: Final[int] = 24
