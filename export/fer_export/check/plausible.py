@@ -22,8 +22,6 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Z_95, Interval, paired_drop
 
 __all__ = [
-    "DULL_SPREAD",
-    "LIVELY_SPREAD",
     "MIN_GAIN_POINTS",
     "MIN_SPREAD",
     "ONE_CLASS_SHARE",
@@ -33,7 +31,6 @@ __all__ = [
     "chance_accuracy",
     "ignores_its_input",
     "knows_nothing",
-    "range_that_wakes",
 ]
 
 ONE_CLASS_SHARE: Final[float] = 0.95
@@ -183,16 +180,16 @@ def better_reading(
     """
     asked = predict(chosen).argmax(axis=1) == labels
     identity = tuple(range(NUM_EMOTIONS))
-    readings: list[Reading] = []
+    found: list[Reading] = []
     for name in ranges:
         probabilities = predict(name)
         plain = probabilities.argmax(axis=1) == labels
         for order, right in ((identity, plain), best_order(probabilities, labels)):
-            readings.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
+            found.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
     # The fewer changes the better: a reading must beat a simpler one by two points.
-    readings.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
-    best = readings[0]
-    for reading in readings[1:]:
+    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
+    best = found[0]
+    for reading in found[1:]:
         if reading.accuracy > best.accuracy + 0.02:
             best = reading
     if not best.is_clearly_better or best.accuracy <= 1.0 / NUM_EMOTIONS + 0.05:

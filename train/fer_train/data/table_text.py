@@ -22,13 +22,11 @@ class TableText:
     """The form of a table; :meth:`of` finds it."""
 
     path: Path
-    """The file."""
     header: tuple[str, ...]
     """Names of the columns as they stand."""
     first_line: str
     """The line that holds them."""
     delimiter: str
-    """Between columns: one character."""
     encoding: str
     """``utf-8-sig``, or UTF-16 as spreadsheets write "Unicode text"."""
     lines_before: int
@@ -51,15 +49,15 @@ class TableText:
         encoding = _encoding(head)
         text = head.decode(encoding, errors="replace")
         lines = _LINE_END.split(text, maxsplit=2)
-        declared = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
-        line = lines[1] if declared else lines[0]
-        delimiter = declared[1] if declared else max(_DELIMITERS, key=line.count)
+        said = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
+        line = lines[1] if said else lines[0]
+        delimiter = said[1] if said else max(_DELIMITERS, key=line.count)
         try:
             header = tuple(next(csv.reader([line], delimiter=delimiter), []))
         except csv.Error:  # NUL bytes, a field without end
             header = ()
         plain = encoding == "utf-8-sig" and not ("\r" in text and "\n" not in text)
-        return cls(path, header, line, delimiter, encoding, 2 if declared else 1, plain)
+        return cls(path, header, line, delimiter, encoding, 2 if said else 1, plain)
 
     def lines(self) -> Iterator[tuple[bytes, int]]:
         """The lines after the header.
