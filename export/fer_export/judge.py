@@ -8,6 +8,7 @@ import numpy as np
 
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
+from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.edgetpu_rules import CoralReport
 from fer_export.check.gate import (
     Comparison,
@@ -39,17 +40,19 @@ _LIKELY: Final[str] = (
 )
 
 
-def way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
+def way_on(request: ExportRequest, comparisons: dict[str, Comparison], arithmetic: Arithmetic | str) -> str:
     """Advice after a refusal: train longer, or the options that accept the loss.
 
     Args:
         request: what was exported.
         comparisons: with the float model, by file name.
+        arithmetic: of the INT8 TFLite file on the reference kernels.
 
     Returns:
         A sentence; empty where neither would help.
     """
     quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
+    quantized += [] if isinstance(arithmetic, str) else [arithmetic.against_float]
     options = accepting_options(quantized, request.limits, labelled=request.labelled)
     if not options:
         return ""

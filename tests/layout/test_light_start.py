@@ -153,6 +153,7 @@ class Interrupt:
                     raise ImportError("could not import")
                 raise
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here, as in the background of a shell
 sys.meta_path.insert(0, Interrupt())
 function = getattr(importlib.import_module("fer_edge.start"), FUNCTION)
 sys.argv = [FUNCTION, "--version"]

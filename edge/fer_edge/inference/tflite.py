@@ -13,11 +13,20 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 
+__all__ = ["EDGE_TPU_CUSTOM_OP", "TFLiteClassifier", "tensor_spec"]
+
 EDGE_TPU_CUSTOM_OP = b"edgetpu-custom-op"
 
 
 def tensor_spec(details: dict[str, Any]) -> TensorSpec:
-    """Our description of a tensor from the interpreter's ``get_input_details()`` entry."""
+    """Our description of a tensor.
+
+    Args:
+        details: an entry of the interpreter's ``get_input_details()`` or ``get_output_details()``.
+
+    Returns:
+        Name, shape, dtype, scale and zero point.
+    """
     scale, zero_point = details["quantization"]
     shape = tuple(int(n) for n in details["shape"])
     return TensorSpec(str(details["name"]), shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
@@ -70,7 +79,14 @@ class TFLiteClassifier(ClassifierBase):
         super().__init__(model_path, tensor_spec(inputs[0]), tensor_spec(outputs[0]), runtime_version())
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network: ``(1, S, S, 3)`` to ``(1, 7)``, both in the model's own dtypes."""
+        """The bare network.
+
+        Args:
+            tensor: ``(1, S, S, 3)`` in the model's own dtype.
+
+        Returns:
+            ``(1, 7)`` in the model's own dtype.
+        """
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
         result: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)  # a copy
