@@ -123,6 +123,7 @@ def test_a_clean_set_has_no_findings_of_substance(train: Split) -> None:
     for key in ("exact_copies", "conflicting_labels", "leak_validation_in_train", "blank"):
         assert result.finding(key).groups == [], key
     assert result.finding("class_balance").figures["ratio"] == 1.0
+    assert result.finding("class_balance").meaning == "In train, all classes have the same number of images."
 
 
 def test_page_shows_every_finding_and_needs_no_network(result: Audit) -> None:

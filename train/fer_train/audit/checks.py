@@ -259,10 +259,13 @@ def _balance(splits: Sequence[Split]) -> Finding:
     train = splits[0]
     counts = np.bincount(train.labels, minlength=len(EMOTIONS))
     low, high = int(counts.argmin()), int(counts.argmax())
+    meaning = f"In {train.name}, {EMOTIONS[high]} is the most frequent class and {EMOTIONS[low]} the rarest."
+    if counts[low] == counts[high]:
+        meaning = f"In {train.name}, all classes have the same number of images."
     return Finding(
         "class_balance",
         "Class balance",
-        f"In {train.name}, {EMOTIONS[high]} is the most frequent class and {EMOTIONS[low]} the rarest.",
+        meaning,
         {"most": int(counts[high]), "least": int(counts[low]), "ratio": float(counts[high] / max(1, counts[low]))},
     )
 
