@@ -51,7 +51,7 @@ def test_each_refuses_an_unknown_option_under_its_own_name(
     [
         (TRAIN, "ablations", "unknown command 'ablations'; did you mean ablation?"),
         (TRAIN, "train", "unknown command 'train'; there are teach, calibrate, average, ablation, speed"),
-        (EXPORT, "relase", "did you mean release?"),
+        (EXPORT, "releases", "did you mean release?"),
         (BENCH, "comparison", "did you mean compare?"),
     ],
 )
