@@ -22,6 +22,8 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Z_95, Interval, paired_drop
 
 __all__ = [
+    "DULL_SPREAD",
+    "LIVELY_SPREAD",
     "MIN_GAIN_POINTS",
     "MIN_SPREAD",
     "ONE_CLASS_SHARE",
@@ -31,6 +33,7 @@ __all__ = [
     "chance_accuracy",
     "ignores_its_input",
     "knows_nothing",
+    "range_that_wakes",
 ]
 
 ONE_CLASS_SHARE: Final[float] = 0.95

@@ -22,11 +22,13 @@ class TableText:
     """The form of a table; :meth:`of` finds it."""
 
     path: Path
+    """The file."""
     header: tuple[str, ...]
     """Names of the columns as they stand."""
     first_line: str
     """The line that holds them."""
     delimiter: str
+    """Between columns: one character."""
     encoding: str
     """``utf-8-sig``, or UTF-16 as spreadsheets write "Unicode text"."""
     lines_before: int
