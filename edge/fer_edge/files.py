@@ -72,11 +72,11 @@ def unused_path(path: str | os.PathLike[str]) -> Path:
     Returns:
         A path that does not exist.
     """
-    free = wanted = Path(path)
+    free = asked = Path(path)
     number = 0
     while os.path.lexists(free):
         number += 1
-        free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        free = asked.with_name(f"{asked.stem}-{number}{asked.suffix}")
     return free
 
 

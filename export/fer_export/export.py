@@ -229,7 +229,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         "weights": request.origin,
         "quantisation": {
             "QAT": "QAT, the ranges learned in training",
-            "PTQ": f"PTQ, calibrated on {request.representatives.name} faces, the same number of each class",
+            "PTQ": f"PTQ, ranges measured on {request.representatives.name} faces, the same number of each class",
         }[networks.method],
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
         "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",

@@ -112,7 +112,7 @@ def _awake(trained: UserModel, awake: str) -> str:
 def _plausible_on_drawn_faces(
     request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps
 ) -> Verdict:
-    """Without data only what needs no labels is refused; what the expressions of drawn faces suggest is a remark."""
+    """Without data only what needs no labels is refused; what synthetic faces suggest is a remark."""
     stuck = ignores_its_input(reference.probabilities)
     same = Verdict((f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}",), ())
     if not isinstance(trained, UserModel):
@@ -131,7 +131,7 @@ def _plausible_on_drawn_faces(
     if better is None or better.order not in ORDERS.values() or better.accuracy < MIN_DRAWN_ACCURACY:
         return Verdict((), ())
     line = (
-        f"{FLOAT_TFLITE}: drawn faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
+        f"{FLOAT_TFLITE}: synthetic faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
         f"{better.gain.value:+.0f} points); is that what the model was trained with? --data tells with certainty"
     )
     return Verdict((), (line,))

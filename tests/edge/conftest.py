@@ -1,4 +1,4 @@
-"""Input for the tests of the camera side: drawn scenes, a small video of them, and real files where they are given."""
+"""Input for the tests of the camera side: synthetic scenes, a small video of them, and real files where given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDTH, HEIGHT, FPS = 320, 240, 20.0
 
 @pytest.fixture(scope="session")
 def scene() -> npt.NDArray[np.uint8]:
-    """A drawn scene, ``(240, 320, 3)`` BGR, with one face that Haar finds."""
+    """A synthetic scene, ``(240, 320, 3)`` BGR, with one face that Haar finds."""
     return draw_scene("happy", np.random.default_rng(3), WIDTH, HEIGHT)[0]
 
 

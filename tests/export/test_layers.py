@@ -26,7 +26,7 @@ QUICK = ("convolution with groups", "ELU")
 
 
 def exported(model: Any, folder: Path, suffix: str, **options: Any) -> dict[str, Any]:
-    """Export an untrained network on drawn faces, replay its golden vectors, and give its manifest."""
+    """Export an untrained network on synthetic faces, replay its golden vectors, and give its manifest."""
     path = folder / f"mine{suffix}"
     model.save(path)
     request = ExportRequest(

@@ -136,8 +136,8 @@ def test_faces_that_the_network_does_not_know_tell_less(able: Any, faces: Split,
     [
         ("pixels", "ours", "ours", "but not with --input-range pixels, and its layer rescaling"),
         ("pixels", "rafdb", "keras", "but not with --input-range pixels"),
-        ("pixels", "fer2013", "pixels", "drawn faces fit --labels fer2013 far better"),
-        ("unit", "ours", "ours", "drawn faces fit --input-range unit far better"),
+        ("pixels", "fer2013", "pixels", "synthetic faces fit --labels fer2013 far better"),
+        ("unit", "ours", "ours", "synthetic faces fit --input-range unit far better"),
         ("pixels", "ours", "pixels", ""),
     ],
 )
@@ -152,7 +152,7 @@ def test_without_data_drawn_faces_tell_what_they_can(
 
 @pytest.mark.parametrize("kind", ["untrained", "dull everywhere"])
 def test_an_untrained_network_is_exported_without_data(tmp_path: Path, kind: str) -> None:
-    """Whoever tries the tools has no trained network yet; one class for all drawn faces is no proof of anything."""
+    """Whoever tries the tools has no trained network yet; one class for all synthetic faces is no proof of anything."""
     import keras
 
     model = network(keras, KINDS["max pooling"])

@@ -25,6 +25,8 @@ HELPS = [[name] for name in sorted(COMMANDS)] + [
     ["fer-data", "import"],
     ["fer-data", "audit"],
     ["fer-data", "synth"],
+    *(["fer-train", part] for part in ("ablation", "average", "calibrate", "speed", "teach")),
+    ["fer-export", "release"],
     ["fer-bench", "compare"],
     ["fer-bench", "robustness"],
     ["fer-bench", "demo"],

@@ -44,19 +44,19 @@ def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None =
     if data is None:
         from fer_train.synthetic.faces import judging_split
 
-        found = judging_split(seed)
+        faces = judging_split(seed)
     else:
         from fer_train.data.dataset import load_dataset
 
-        found = load_dataset(data, seed=seed).split(split)
-    if limit is None or limit >= len(found):
-        return found
-    keep = np.linspace(0, len(found) - 1, limit).astype(int)
+        faces = load_dataset(data, seed=seed).split(split)
+    if limit is None or limit >= len(faces):
+        return faces
+    keep = np.linspace(0, len(faces) - 1, limit).astype(int)
     return dataclasses.replace(
-        found,
-        images=np.asarray(found.images[keep]),
-        labels=np.asarray(found.labels[keep]),
-        names=tuple(found.names[i] for i in keep),
+        faces,
+        images=np.asarray(faces.images[keep]),
+        labels=np.asarray(faces.labels[keep]),
+        names=tuple(faces.names[i] for i in keep),
     )
 
 

@@ -139,10 +139,10 @@ def _pipelines(
     plan = Plan({"pipeline": 1.0, **_profile_seconds(contenders, request)})
     recorder = Recorder()
     stage = plan.stage(on_progress, "pipeline")
-    found = measure_end_to_end(contenders, scene, request.processes, request.minutes, stage)
+    pipelines = measure_end_to_end(contenders, scene, request.processes, request.minutes, stage)
     machine, conditions = read_machine(), recorder.stop()
     profiles = _profiles(contenders, request, plan, on_progress)
-    return Report(SCHEMA, "", [], machine, conditions, settings, [], profiles, found)
+    return Report(SCHEMA, "", [], machine, conditions, settings, [], profiles, pipelines)
 
 
 def _models(

@@ -69,13 +69,13 @@ def chosen_faces(data: Path | None, split: str, limit: int | None = None, seed: 
     Raises:
         DataError: no such data set or split.
     """
-    found = load_faces(data, split, seed)
-    count = len(found)
+    faces = load_faces(data, split, seed)
+    count = len(faces)
     keep = np.arange(count) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(np.int64)
-    images = np.asarray(found.images[keep])
+    images = np.asarray(faces.images[keep])
     if min(images.shape[1:]) > DETAIL_SIDE:
         images = np.stack([resize_gray(image, DETAIL_SIDE) for image in images])
-    return Faces(found.name, images, np.asarray(found.labels[keep]), keep.astype(np.int64))
+    return Faces(faces.name, images, np.asarray(faces.labels[keep]), keep.astype(np.int64))
 
 
 def kinds_called(names: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ _ROW_INCHES: Final[float] = 0.5
 _DPI: Final[int] = 100
 """With these, a pixel of a face is one of the picture."""
 _EXAMPLES: Final[tuple[tuple[str, int], ...]] = (("sheet", 3), ("sheet", 6))
-"""Split and number of the drawn faces that are shown: no people, whatever was measured."""
+"""Split and number of the synthetic faces that are shown: no people, whatever was measured."""
 _SIDE: Final[int] = 48
 _GAP: Final[int] = 2
 _SHADES: Final[tuple[float, ...]] = (0.35, 0.65, 1.0)
@@ -85,7 +85,7 @@ def draw(report: RobustnessReport, path: Path) -> None:
     held_out = "; * held out of training" if any(kind.held_out for kind in report.kinds) else ""
     title = f"Accuracy on disturbed faces: {report.data}, {report.split}, n = {report.n_images:,}"
     figure.text(0.012, 1 - 0.28 / whole, title, fontsize=12, weight="bold", va="center")
-    note = "Points with 95 % intervals, pale to dark: mild, clear, strong; lines: clean. Examples are drawn faces"
+    note = "Points with 95 % intervals, pale to dark: mild, clear, strong; lines: clean. Examples are synthetic faces"
     note += held_out
     figure.text(0.012, 1 - 0.53 / whole, note, fontsize=8.5, color="#444444", va="center")
     canvas.draw()

@@ -64,10 +64,10 @@ def is_named_by_manifest(path: Path) -> bool:
     expected = None if entry is None else entry.get("sha256")
     if expected is None:
         return False
-    found = sha256_of(path)
-    if found != expected:
+    digest = sha256_of(path)
+    if digest != expected:
         raise ModelError(
-            f"{path} is not the file that {path.parent / 'manifest.json'} describes (sha256 {found[:12]}..., expected "
+            f"{path} is not the file that {path.parent / 'manifest.json'} describes (sha256 {digest[:12]}..., expected "
             f"{str(expected)[:12]}...): damaged, or replaced; copy both files again, or take the manifest away"
         )
     return True
@@ -181,9 +181,9 @@ def _answer(output: bytes) -> dict[str, Any] | None:
     """The JSON object on the last line; runtimes print, too."""
     for line in reversed(output.decode(errors="replace").splitlines()):
         try:
-            found = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and ("error" in found or "ok" in found):
-            return found
+        if isinstance(answer, dict) and ("error" in answer or "ok" in answer):
+            return answer
     return None

@@ -5,7 +5,7 @@ can kill the process that opens it. So, in this order:
 
 1. A file that the ``manifest.json`` beside it names must have the sha256 written there, and is then trusted.
 2. Any other is checked for structure (``tflite_structure.py``, ``onnx_structure.py``), and
-3. then opened and run on three drawn pictures by a short-lived child process (half a second). If that one crashes,
+3. then opened and run on three synthetic pictures by a short-lived child process (half a second). If that one crashes,
    takes more than :data:`TRIAL_SECONDS` or too much memory, or if the answers are no probabilities, this is a
    :class:`ModelError` here and no more. A float model, which does not say which pixels it takes, is noticed.
 """
@@ -41,7 +41,7 @@ _DULL, _LIVELY = 0.02, 0.1
 
 
 def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: None) -> str | None:
-    """Open the model on the runtime and run it on three drawn faces, in this process.
+    """Open the model on the runtime and run it on three synthetic faces, in this process.
 
     Args:
         path: the model file.

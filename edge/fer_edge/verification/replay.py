@@ -1,6 +1,6 @@
 """Replay of golden vectors: does this device compute what the exporter computed, and if not, from which stage on?
 
-``golden.npz`` lies beside the exported models. It holds drawn colour frames with face boxes, the INT8 tensor that
+``golden.npz`` lies beside the exported models. It holds synthetic colour frames with face boxes, the INT8 tensor that
 preprocessing made of them, the INT8 output of the network, and the label decided. Four stages are replayed, each from
 the *recorded* result of the one before, so that the first that differs is the one at fault:
 

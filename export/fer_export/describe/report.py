@@ -14,7 +14,7 @@ from fer_export.check.layer_error import LayerError
 from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.tflite_file import TFLiteModel
 from fer_train.html import render
-from fer_train.wording import megabytes
+from fer_train.wording import counted, megabytes
 
 __all__ = ["WORST_LAYERS", "ReportData", "drop_text", "markdown", "model_rows", "page"]
 
@@ -223,8 +223,9 @@ def _recall_rows(data: ReportData) -> list[list[str]]:
 def _layer_table(data: ReportData) -> _Table:
     worst = sorted(data.layers, key=lambda layer: layer.snr_shadow_db)
     note = (
-        f"Signal to noise in dB, worst of {len(data.layers)} layers first; 6 dB is one bit. Rounding: against the same "
-        "8-bit weights with real-valued activations. Float: against the float model, so with all that QAT has changed."
+        f"Signal to noise in dB, {counted(len(data.layers), 'layer')}, the worst first; 6 dB is one bit. Rounding: "
+        "against the same 8-bit weights with real-valued activations. Float: against the float model, so with all that "
+        "QAT has changed."
     )
     rows = [["layer", "operator", "shape", "rounding dB", "float dB", "saturated"]]
     for layer in worst[:WORST_LAYERS]:

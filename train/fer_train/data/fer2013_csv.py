@@ -132,9 +132,9 @@ class CsvReader:
 
     def _record(self, row: int, line: bytes, position: int) -> Record | None:
         fields = self._fields(line)
-        wanted = max(self._columns.values()) + 1
-        if len(fields) < wanted:
-            raise BrokenImageError(f"{len(fields)} columns instead of {wanted}")
+        n_columns = max(self._columns.values()) + 1
+        if len(fields) < n_columns:
+            raise BrokenImageError(f"{len(fields)} columns instead of {n_columns}")
         emotion, pixels = (fields[self._columns[name]] for name in ("emotion", "pixels"))
         usage: str | None = "Training"
         if self._columns["usage"] >= 0:

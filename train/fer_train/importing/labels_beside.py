@@ -49,13 +49,13 @@ def labels_beside(source: Path, numbering: str | None) -> LayoutRule | None:
         UsageError: ``numbering`` is given, which these kinds do not leave open.
     """
     if source.is_dir():
-        found = sorted(
+        paths = sorted(
             PurePosixPath(Path(root, name).relative_to(source).as_posix())
             for root, _, files in os.walk(source)
             for name in files
             if _is_label(name)
         )
-        return _rule(found, lambda path: _read_file(source / path), str(source), numbering)
+        return _rule(paths, lambda path: _read_file(source / path), str(source), numbering)
     if not zipfile.is_zipfile(source):
         return None
     with open_zip(source) as archive:

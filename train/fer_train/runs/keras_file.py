@@ -207,20 +207,20 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
 
 def _descriptions(path: Path) -> list[Any]:
     """The description in the zip and the one in the HDF5 file: a file can be both, and each reader takes another."""
-    found = []
+    descriptions = []
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 entry = archive.getinfo("config.json")
                 if entry.file_size > MAX_DESCRIPTION_BYTES:
                     raise ModelError(f"{path}: config.json has {entry.file_size} bytes, which no network needs")
-                found.append(json.loads(archive.read(entry)))
+                descriptions.append(json.loads(archive.read(entry)))
         import h5py
 
-        if not found or h5py.is_hdf5(path):
+        if not descriptions or h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
                 text = file.attrs["model_config"]
-                found.append(json.loads(text.decode() if isinstance(text, bytes) else text))
+                descriptions.append(json.loads(text.decode() if isinstance(text, bytes) else text))
     except ImportError as error:
         raise MissingDependencyError.for_extra("h5py", "export") from error
     except KeyError as error:
@@ -230,7 +230,7 @@ def _descriptions(path: Path) -> list[Any]:
         ) from error
     except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not a Keras model that can be read: {str(error).splitlines()[0][:120]}") from error
-    return found
+    return descriptions
 
 
 def import_tf_keras() -> Any:

@@ -109,12 +109,12 @@ def _check_metadata(noted: dict[str, str], model_path: Path, source: TensorSpec,
                 "expected float32, or a file of fer-export: quantise it with float ends (QDQ), or use TFLite"
             )
         try:
-            found = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
+            written = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
         except (KeyError, ValueError) as error:
             raise ModelError(f"{model_path}: its metadata on the {end} cannot be read: {error}") from error
-        if found != (spec.scale, spec.zero_point):
+        if written != (spec.scale, spec.zero_point):
             raise ModelError(
-                f"{model_path}: the {end} has scale {found[0]:.8g} and zero point {found[1]}; "
+                f"{model_path}: the {end} has scale {written[0]:.8g} and zero point {written[1]}; "
                 f"expected {spec.scale:.8g} and {spec.zero_point}"
             )
 
