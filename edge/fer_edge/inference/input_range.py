@@ -31,8 +31,11 @@ class InputRange:
     name: str
     """As ``fer-export --input-range`` calls it, where it does."""
     formula: str
+    """In ``p``, for messages."""
     divisor: float
+    """In grey levels."""
     offset: float
+    """In grey levels."""
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -40,7 +43,11 @@ class InputRange:
         return self.offset / self.divisor, (255.0 + self.offset) / self.divisor
 
     def values(self) -> npt.NDArray[np.float64]:
-        """``(256,)`` real values, one per grey level."""
+        """The real value of each grey level.
+
+        Returns:
+            ``(256,)`` float64.
+        """
         levels: npt.NDArray[np.float64] = (np.arange(256, dtype=np.float64) + self.offset) / self.divisor
         return levels
 
@@ -61,10 +68,18 @@ _SAME_SCALE: Final[float] = 0.001
 
 
 def find_input_range(scale: float, zero_point: int, dtype: np.dtype[Any]) -> InputRange | None:
-    """The range of pixels that an 8-bit input with this quantisation stands for, or None when it is none of ours.
+    """The range of pixels that an 8-bit input with this quantisation stands for.
 
     ``(p - 128) / 128`` and ``p / 127.5 - 1`` differ by half a grey level, less than a calibration can tell: the latter
     is taken only where scale and zero point are exactly its own, 2/255 and the middle.
+
+    Args:
+        scale: of the tensor.
+        zero_point: of the tensor.
+        dtype: int8 or uint8.
+
+    Returns:
+        The range; None when it is none of ours.
     """
     low, high = represented(scale, zero_point, dtype)
     keras = INPUT_RANGES[1]
@@ -80,16 +95,34 @@ def find_input_range(scale: float, zero_point: int, dtype: np.dtype[Any]) -> Inp
 
 
 def represented(scale: float, zero_point: int, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """The smallest and the largest real number that a tensor of 8-bit integers can hold."""
+    """The smallest and the largest real number that a tensor of 8-bit integers can hold.
+
+    Args:
+        scale: of the tensor.
+        zero_point: of the tensor.
+        dtype: int8 or uint8.
+
+    Returns:
+        The two numbers.
+    """
     info = np.iinfo(dtype)
     return (info.min - zero_point) * scale, (info.max - zero_point) * scale
 
 
 def stored_levels(chosen: InputRange, scale: float, zero_point: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """``(256,)`` stored values, one per grey level, for a range other than :data:`OURS`.
+    """The stored value of each grey level, for a range other than :data:`OURS`.
 
     Ties are rounded up: ``p / 127.5 - 1`` at a scale of 2/255 puts every level on one, and rounding to even would merge
     each two levels to one. The thousandth of a step covers the last digits of a scale stored as float32.
+
+    Args:
+        chosen: the range of the pixels.
+        scale: of the tensor.
+        zero_point: of the tensor.
+        dtype: int8 or uint8.
+
+    Returns:
+        ``(256,)`` of ``dtype``.
     """
     info = np.iinfo(dtype)
     steps = np.floor(chosen.values() / scale + 0.5 + 1e-3) + zero_point
@@ -98,5 +131,9 @@ def stored_levels(chosen: InputRange, scale: float, zero_point: int, dtype: np.d
 
 
 def described() -> str:
-    """All ranges, for messages."""
+    """All ranges, for messages.
+
+    Returns:
+        Formulas with their ends, on one line.
+    """
     return ", ".join(f"{r.formula} ({r.ends[0]:.3g} to {r.ends[1]:.3g})" for r in INPUT_RANGES)
