@@ -35,8 +35,8 @@ READING_PER_CLASS: Final[int] = 60
 """Images per class on which other input ranges and class orders are tried."""
 
 MIN_DRAWN_ACCURACY: Final[float] = 0.4
-"""On synthetic faces below this, another reading is not proposed: networks that were trained on people reach 0.1 to 0.3 in
-any reading."""
+"""On synthetic faces below this, another reading is not proposed: networks that were trained on people reach 0.1 to 0.3
+in any reading."""
 
 _LIKELY: Final[str] = (
     "untrained weights, another input range (--input-range) or another order of classes (--labels)? "
