@@ -59,6 +59,7 @@ def test_broker_addresses() -> None:
         "home/door",
     )
     plain = parse_broker("mqtt://10.0.0.2:1884", "from the environment")
+    assert (broker.own_topic, plain.own_topic) == (True, False)  # a --name tells cameras apart only without one
     assert (plain.port, plain.tls, plain.user, plain.password) == (1884, False, None, "from the environment")
     assert plain.base.startswith("fer-camera/")
     for wrong in ("broker.local", "http://broker", "mqtt://", "mqtt://h:port", "mqtt://h:99999", "mqtt://h/a/+/b"):
@@ -261,7 +262,7 @@ def test_a_clash_is_named_and_not_fought(
     wait_for(winner._connected.is_set, 15.0)
     said = [notice for notice in notices if "another client uses our client id" in notice]
     assert len(said) == 1
-    assert "--name" in said[0]
+    assert "--name or a /TOPIC in --mqtt" in said[0]
     time.sleep(1.5)
     assert winner._connected.is_set()
     assert not loser._connected.is_set()

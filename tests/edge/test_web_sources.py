@@ -15,6 +15,7 @@ import pytest
 from tests.edge.http_server import MIXED, PICTURES, Server, Write, head, part
 from tests.edge.made_files import AS_SEEN, alike, corners, film, set_matrix
 
+from fer_edge.capture import http_camera
 from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.open import open_source
@@ -52,6 +53,23 @@ def test_a_stream_of_one_part_is_asked_again_without_a_word(served: Callable[...
     for frame, wanted in zip(itertools.islice(frames, 5), [0, 8, 16, 24, 32], strict=True):
         assert alike(frame.image, np.roll(corners(), wanted, axis=1))
     assert notices == []
+
+
+def test_a_slow_stream_is_no_snapshot(served: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its second picture does not come within the time that a camera has to answer."""
+    monkeypatch.setattr(http_camera, "TIMEOUT_S", 0.2)
+    servers: list[Server] = []
+
+    def answer(_request: bytes, write: Write) -> None:
+        write(head(MIXED) + b"--frame\r\n" + part(PICTURES[0]) + b"\r\n")
+        servers[0].ended.wait(5.0)
+
+    servers.append(served(answer))
+    source = open_source(f"http://{servers[0].address}/live")
+    assert isinstance(source, LiveCapture)
+    source._pauses = (0.01,)
+    assert len(list(itertools.islice(source.frames(), 3))) == 3
+    source.stop()
 
 
 def test_a_stream_that_ends_and_begins_again_has_ended(served: Callable[..., Server], notices: list[str]) -> None:

@@ -136,6 +136,7 @@ class MjpegCapture:
         self._splitter = JpegSplitter()
         self._splitter.feed(begin)
         self._waiting: list[bytes] = []
+        self._broke_off = False
         self._opened = True
 
     def isOpened(self) -> bool:  # noqa: N802
@@ -157,9 +158,15 @@ class MjpegCapture:
         return self._wait_for(1)
 
     def goes_on(self) -> bool:
-        """Whether another picture follows the first; waits for it, and :meth:`read` will give both again."""
+        """Whether another picture follows the first, or may, where the connection broke off or the camera is slow.
+
+        Waits for it; :meth:`read` will give both again.
+        """
         first = self.wait_for_one()
-        return first is not None and self._wait_for(2) is not None and not has_second_inside(first)
+        if first is None:
+            return False
+        second = self._wait_for(2)
+        return self._broke_off if second is None else not has_second_inside(first)
 
     def _wait_for(self, number: int) -> bytes | None:
         while len(self._waiting) < number and self._opened:
@@ -181,7 +188,7 @@ class MjpegCapture:
         try:
             data = self._read(READ_BYTES)
         except (OSError, ValueError, http.client.HTTPException):  # ValueError: closed meanwhile
-            data = b""
+            data, self._broke_off = b"", True
         self._splitter.feed(data)
         return bool(data)
 
