@@ -56,13 +56,29 @@ class Engine(Protocol):
     """Finds faces in a picture of any size."""
 
     name: str
+    """``litert-int8``, ``litert-float`` or ``opencv``."""
 
     def find(self, view: Image) -> Rows:
-        """``(n, 15)`` for ``(H, W, 3)`` B, G, R: x, y, width, height, five landmarks, score; pixels of the view."""
+        """The faces in a view.
+
+        Args:
+            view: ``(H, W, 3)`` B, G, R, uint8, of any size.
+
+        Returns:
+            ``(n, 15)``, best first: x, y, width, height, five landmarks x and y, in pixels of the view, and the score.
+        """
         ...
 
     def again(self, score: float, *, same_size: bool) -> Engine:
-        """The same with another least score; for views of the same size the network is shared."""
+        """The same with another least score.
+
+        Args:
+            score: least score of a face.
+            same_size: whether it is for views of the same size: then the network is shared.
+
+        Returns:
+            Another engine.
+        """
         ...
 
 

@@ -35,9 +35,11 @@ class Pair:
     pointwise: FloatArray
     """``(out, in)``."""
     pointwise_bias: FloatArray
+    """``(out,)``."""
     depthwise: FloatArray
     """``(3, 3, out)``."""
     depthwise_bias: FloatArray
+    """``(out,)``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class YuNetWeights:
     stem: FloatArray
     """``(16, 3, 3, 3)``: out, row, column, in (B, G, R)."""
     stem_bias: FloatArray
+    """``(16,)``."""
     pairs: tuple[Pair, ...]
     """Fourteen: one of the stem, ten of the stages, three of the neck (strides 32, 16, 8)."""
     heads: tuple[Pair, ...]

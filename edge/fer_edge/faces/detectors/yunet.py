@@ -67,7 +67,15 @@ class YuNetDetector:
         return self._engine.name
 
     def at_width(self, width: int, score: float | None = None) -> YuNetDetector:
-        """The same detector for views of another width, and with another least score of a face unless that is None."""
+        """The same detector for views of another width, or with another least score.
+
+        Args:
+            width: in pixels; for the same width the network is shared.
+            score: least score of a face; None: as it is.
+
+        Returns:
+            A new detector.
+        """
         made = copy.copy(self)
         made.width = width
         made.score = self.score if score is None else score
@@ -75,7 +83,14 @@ class YuNetDetector:
         return made
 
     def smallest(self, width: int) -> int:
-        """From which width on faces are found in a picture of ``width`` pixels, in pixels of it."""
+        """From which width on faces are found.
+
+        Args:
+            width: of the picture, in pixels.
+
+        Returns:
+            Width of the smallest face, in pixels of the picture.
+        """
         return round(YUNET_MIN_FACE * max(1.0, width / self.width))
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
