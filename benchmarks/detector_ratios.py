@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fer_bench.measure.machine import read_machine
 from fer_bench.measure.validity import MIN_ROUNDS, Recorder, machine_reasons
+from fer_edge.arrays import Image
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.faces.detection import shrink
@@ -33,7 +33,6 @@ from fer_edge.files import write_text
 from fer_edge.option_types import whole
 from interleaved_ratios import with_interval
 
-Image = npt.NDArray[np.uint8]
 PROG: Final[str] = "detector_ratios.py"
 SHRINK: Final[str] = "shrink"
 
@@ -96,14 +95,14 @@ def measure(frames: list[Image], width: int, model: Path, n_rounds: int) -> dict
     calls[SHRINK] = lambda i: shrink(frames[i], width)
     n_faces = {name: sum(len(calls[name](i)) for i in range(len(views))) for name in engines}  # also warms up
     rounds = [one_pass(calls, len(views), rng) for _ in range(n_rounds)]
-    found: dict[str, dict[str, Any]] = {}
+    medians: dict[str, dict[str, Any]] = {}
     for name in calls:
         times = np.array([each[name] for each in rounds])
-        found[name] = {"median_ms": float(np.median(times)), "n_faces": n_faces.get(name)}
+        medians[name] = {"median_ms": float(np.median(times)), "n_faces": n_faces.get(name)}
         if name in engines:
             theirs = np.array([each[OpenCVEngine.name] for each in rounds])
-            found[name]["ratio_to_opencv"] = with_interval(times / theirs, rng)
-    return found
+            medians[name]["ratio_to_opencv"] = with_interval(times / theirs, rng)
+    return medians
 
 
 def finder(engine: Engine, views: list[Image]) -> Callable[[int], Any]:

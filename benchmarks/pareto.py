@@ -62,8 +62,8 @@ def body(arguments: Sequence[str]) -> int:
     first = next(iter(files))
     models = []
     for name, path in files.items():
-        found = evaluate_classifier(classifiers[name], faces.images, faces.labels, faces.name)
-        right = int((found.decisions == faces.labels).sum())
+        evaluation = evaluate_classifier(classifiers[name], faces.images, faces.labels, faces.name)
+        right = int((evaluation.decisions == faces.labels).sum())
         models.append(
             {
                 "name": name,
@@ -72,8 +72,8 @@ def body(arguments: Sequence[str]) -> int:
                 "input_size": classifiers[name].input_size,
                 "p50_ms": float(np.median(rounds[name])),
                 f"latency_ratio_to_{first}": with_interval(np.array(rounds[name]) / np.array(rounds[first]), rng),
-                "accuracy": found.accuracy,
-                "accuracy_ci95": list(wilson_interval(right, found.n_images)),
+                "accuracy": evaluation.accuracy,
+                "accuracy_ci95": list(wilson_interval(right, evaluation.n_images)),
             }
         )
     report: dict[str, Any] = {

@@ -65,14 +65,14 @@ def one_pass(open_pipeline: Callable[[], Any]) -> dict[str, Any]:
     for result in pipeline:
         json.dumps(result.as_dict())
     used = os.times()
-    found = {
+    figures = {
         "frames": pipeline.stats.frames,
         "faces": pipeline.stats.faces,
         "wall_s": time.perf_counter() - wall,
         "cpu_s": used.user + used.system - cpu.user - cpu.system,
     }
     searched = getattr(pipeline, "searched", None)
-    return found if searched is None else found | {"searched": vars(searched)}
+    return figures if searched is None else figures | {"searched": vars(searched)}
 
 
 def alone(detector: Any, video: str) -> dict[str, float]:

@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "fer-camera": ("fer_edge.app.cli", ("",)),
     "fer-data": ("fer_train.commands.data", ("import", "audit", "synth")),
     "fer-train": ("fer_train.commands.subcommands", ("", "teach", "ablation", "average", "calibrate", "speed")),
-    "fer-export": ("fer_export.cli", ("",)),
+    "fer-export": ("fer_export.cli", ("", "release")),
     "fer-bench": ("fer_bench.cli", ("", "compare", "robustness", "demo")),
 }
 """Command -> the module of its ``main``, and its subcommands ("" is the command itself)."""

@@ -1,4 +1,4 @@
-"""``python docs/picture.py`` makes ``docs/fer-camera.jpg``: two drawn people as ``fer-camera`` shows them."""
+"""``python docs/picture.py`` makes ``docs/fer-camera.jpg``: two synthetic people as ``fer-camera`` shows them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main() -> None:
         path = Path(folder) / "people.png"
         cv2.imwrite(str(path), np.hstack(scenes)[60:460])
         (result,) = FacePipeline(str(path), open_classifier())
-    target = Path(__file__).with_name("fer-camera.jpg")
-    cv2.imwrite(str(target), annotate(result), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    picture = Path(__file__).with_name("fer-camera.jpg")
+    cv2.imwrite(str(picture), annotate(result), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":

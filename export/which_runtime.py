@@ -69,16 +69,16 @@ def opencv_version() -> str:
 
 def by_backend(folder: Path, backend: str, suffix: str) -> dict[str, str]:
     """Verdicts of a backend of the toolkit, by golden vectors."""
-    found = {}
+    verdicts = {}
     for name in FILES:
         if not name.endswith(suffix):
-            found[name] = OTHER
+            verdicts[name] = OTHER
             continue
         try:
-            found[name] = RIGHT if verify(folder / name, backend=backend).passed else WRONG
+            verdicts[name] = RIGHT if verify(folder / name, backend=backend).passed else WRONG
         except FerError:
-            found[name] = REFUSED
-    return found
+            verdicts[name] = REFUSED
+    return verdicts
 
 
 def by_opencv(folder: Path) -> dict[str, str]:
@@ -86,8 +86,8 @@ def by_opencv(folder: Path) -> dict[str, str]:
     command = [sys.executable, __file__, "--opencv", str(folder)]
     environment = os.environ | {"OPENCV_LOG_LEVEL": "SILENT", "PYTHONUNBUFFERED": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
-    found = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
-    return {name: found.get(name, DIED) for name in FILES}
+    verdicts = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+    return {name: verdicts.get(name, DIED) for name in FILES}
 
 
 def run_opencv(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Measures what YuNet's activations reach: ``python export/yunet_ranges.py YUNET.onnx PICTURES... --out FILE``.
 
 Writes ``edge/fer_edge/faces/yunet_int8_ranges.json``, from which a device writes the detector's INT8 form. The
-pictures (images and videos) are seen at many sizes, brighter and darker, on a canvas of 320x192, with drawn scenes.
+pictures (images and videos) are seen at many sizes, brighter and darker, on a canvas of 320x192, with synthetic scenes.
 Faces of all sizes must be among them: ranges from large faces alone cut off the small ones of a classroom.
 
 Of each view the greatest values count, and of these the quantile: a single odd view would cost all others resolution.
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import InputError
 from fer_edge.faces.detection import shrink
@@ -29,7 +30,6 @@ from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
 from fer_train.synthetic.faces import draw_scene
 
-Image = npt.NDArray[np.uint8]
 PROG: Final[str] = "yunet_ranges.py"
 QUANTILE: Final[float] = 0.99
 VIEWS_OF_AN_IMAGE: Final[int] = 24
@@ -60,7 +60,7 @@ def body(arguments: Sequence[str]) -> int:
         "what": "what the activations of YuNet reach: each tensor after a ReLU and each sum (outputs), each channel of "
         "the pointwise convolutions (channels); for edge/fer_edge/faces/yunet_int8.py",
         "made_by": f"export/{PROG}: {len(views)} views of {', '.join(path.name for path in options.pictures)} and of "
-        f"{N_DRAWN} drawn scenes, quantile {options.quantile}, seed {SEED}",
+        f"{N_DRAWN} synthetic scenes, quantile {options.quantile}, seed {SEED}",
         "weights_sha256": weights_digest(weights),
         "outputs": {name: rounded(top[name].max()) for name in top if not name.endswith(".point")},
         "channels": {
@@ -112,7 +112,7 @@ def rounded(value: float) -> float:
 
 
 def all_views(paths: Sequence[Path]) -> Iterator[Image]:
-    """``(192, 320, 3)``: every picture and drawn scene at random sizes and places, brighter and darker."""
+    """``(192, 320, 3)``: every picture and synthetic scene at random sizes and places, brighter and darker."""
     rng = np.random.default_rng(SEED)
     for path in paths:
         pictures = read(path)

@@ -50,7 +50,7 @@ def measure_parser() -> CommandParser:
         action="store_true",
         help="every model that is found, on every runtime that is installed; with --scaling",
     )
-    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
+    p.add_argument("--backend", default="auto", metavar="NAME", help=_backend_help())
     p.add_argument(
         "--runtime-python",
         action="append",
@@ -81,6 +81,13 @@ def measure_parser() -> CommandParser:
     return p
 
 
+def _backend_help() -> str:
+    from fer_edge.inference.backends import offered_backends
+
+    names = ", ".join(offered_backends())
+    return f"runtime of models without @BACKEND: {names}, or opencv for float ONNX (default: by the suffix)"
+
+
 def _add_profile_and_pipeline(p: CommandParser) -> None:
     p.add_argument("--profile", action="store_true", help="also time, multiply-accumulates and rate of every operator")
     p.add_argument(
@@ -90,10 +97,13 @@ def _add_profile_and_pipeline(p: CommandParser) -> None:
     )
     p.add_argument("--end-to-end", action="store_true", help="measure the whole camera pipeline on --source instead")
     p.add_argument("--source", metavar="S", help="video, image, folder or camera for --end-to-end")
+    from fer_edge.faces.detectors import detector_names
+
     p.add_argument(
         "--detector",
         default="auto",
-        help="face detector for --end-to-end: yunet, yunet-opencv, haar or auto (default: auto)",
+        metavar="NAME",
+        help=f"face detector for --end-to-end: {', '.join(detector_names())} (default: auto)",
     )
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
@@ -177,7 +187,7 @@ def robustness_parser() -> CommandParser:
         help="model file, or a bare name as fer-bench takes it; M@BACKEND names the runtime; each further one is "
         "compared with the first (default: the INT8 model that comes with the package)",
     )
-    p.add_argument("--backend", default="auto", help="runtime of models without @BACKEND (default: by the suffix)")
+    p.add_argument("--backend", default="auto", metavar="NAME", help=_backend_help())
     p.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv (default: synthetic faces)")
     p.add_argument("--split", default="validation", help="train, validation or test (default: validation)")
     p.add_argument("--limit", type=whole(1), metavar="N", help="N images, evenly spaced over the split")
@@ -292,12 +302,12 @@ def compare_request(options: argparse.Namespace) -> CompareRequest:
 
 
 def _pythons(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
+    pythons = {}
     for pair in pairs:
         backend, equals, python = pair.partition("=")
         if not equals or not python:
             raise UsageError(
                 f"--runtime-python {pair}: expected BACKEND=PYTHON, for example tflite-runtime=/opt/bin/python"
             )
-        found[backend] = python
-    return found
+        pythons[backend] = python
+    return pythons

@@ -79,8 +79,8 @@ def parse_report(text: str, where: str) -> Report:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON ({error}); expected a file written by fer-bench --json") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        raise InputError(f'{where}: expected "schema": "{SCHEMA}", found {found!r}; written by fer-bench --json?')
+        schema = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise InputError(f'{where}: expected "schema": "{SCHEMA}", found {schema!r}; written by fer-bench --json?')
     report = _read(Report, content, where, f"{where}: ")
     for index, result in enumerate(report.results):
         _check(result, f"{where}: results[{index}]")

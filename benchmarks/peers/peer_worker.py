@@ -125,19 +125,19 @@ def open_pyemotion(options: dict[str, Any]) -> Package:
 
 def _counting(model: Any, method: str, distribution: str) -> Package:
     """Both PyTorch packages draw on the frame instead of returning faces, so their network's calls are counted."""
-    predict, found = model._predict, 0
+    predict, n_faces = model._predict, 0
 
     def counted(face: Any) -> Any:
-        nonlocal found
-        found += 1
+        nonlocal n_faces
+        n_faces += 1
         return predict(face)
 
     def see(frame: Image) -> int:
-        nonlocal found
-        found, model._predict = 0, counted
+        nonlocal n_faces
+        n_faces, model._predict = 0, counted
         getattr(model, method)(frame)
         model._predict = predict
-        return found
+        return n_faces
 
     return Package(
         _version(distribution),
@@ -226,8 +226,8 @@ def main() -> int:
     if package.watch(video, 1)[0] != 1:
         raise SystemExit(f"no frame in {video}")
     first_ms = (time.monotonic_ns() - int(started_ns)) / 1e6
-    found = {"version": package.version, "detector": package.detector, "first_result_ms": first_ms}
-    answers.write(json.dumps(found) + "\n")
+    greeting = {"version": package.version, "detector": package.detector, "first_result_ms": first_ms}
+    answers.write(json.dumps(greeting) + "\n")
     answers.flush()
     for line in sys.stdin:
         answers.write(json.dumps(answer(package, video, json.loads(line))) + "\n")

@@ -99,7 +99,7 @@ def show(report: RobustnessReport, json: Path | None, picture: Path | None) -> N
 
 
 def a_video(path: Path) -> Path:
-    """A few frames of a drawn person: every package answers one frame before it takes faces."""
+    """A few frames of a synthetic person: every package answers one frame before it takes faces."""
     frame, _ = draw_scene("happy", np.random.default_rng(0), 320, 240)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (320, 240))
     for _ in range(FIRST_FRAMES):
@@ -114,9 +114,9 @@ def opened(contestants: Sequence[Any]) -> Iterator[list[Running]]:
     with ExitStack() as stack:
         running = []
         for contestant in contestants:
-            one = Running(contestant)
-            stack.callback(one.close)
-            running.append(one)
+            process = Running(contestant)
+            stack.callback(process.close)
+            running.append(process)
         yield running
 
 

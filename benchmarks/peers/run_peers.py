@@ -130,11 +130,11 @@ class Running:
         if not line:
             self._process.wait()
             self._log.seek(0)
-            said = self._log.read().decode(errors="replace").strip().splitlines()
-            last = said[-1] if said else f"ended with {self._process.returncode}"
+            printed = self._log.read().decode(errors="replace").strip().splitlines()
+            last = printed[-1] if printed else f"ended with {self._process.returncode}"
             raise FerError(f"{package_of(self.contestant.title)} failed: {last}")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
 
 def parser() -> CommandParser:
@@ -214,10 +214,10 @@ def read_accuracies(path: Path) -> Accuracies:
 
 def take_accuracy(one: Contestant, known: Accuracies, split: str) -> bool:
     """Whether the accuracy of this version was found before; then it is that."""
-    found = known.get((package_of(one.title), one.sha256, split))
-    if found is None:
+    earlier = known.get((package_of(one.title), one.sha256, split))
+    if earlier is None:
         return False
-    one.n_right, one.n_images = found["n_right"], found["n_images"]
+    one.n_right, one.n_images = earlier["n_right"], earlier["n_images"]
     return True
 
 
@@ -287,12 +287,12 @@ def measure(
                     continue
                 on_progress(f"start {start + 1} of {starts}: {contestant.title.split(',')[0].split(' {')[0]}")
                 with failing(contestant, on_progress):
-                    one = Running(contestant)
+                    process = Running(contestant)
                     if start < starts - 1:
-                        one.close()
+                        process.close()
                     else:
-                        stack.callback(one.close)
-                        running[int(index)] = one
+                        stack.callback(process.close)
+                        running[int(index)] = process
                 time.sleep(PAUSE_S)
         for number in range(rounds):
             on_progress(f"round {number + 1} of {rounds}")
@@ -301,25 +301,25 @@ def measure(
                     with failing(contestants[index], on_progress):
                         _watch(running[int(index)])
                     time.sleep(PAUSE_S)
-        for one in running.values():
-            with failing(one.contestant, on_progress):
-                one.contestant.peak_rss_mib = one.ask(op="memory")["peak_rss_mib"]
+        for process in running.values():
+            with failing(process.contestant, on_progress):
+                process.contestant.peak_rss_mib = process.ask(op="memory")["peak_rss_mib"]
         on_progress(f"accuracy on {len(faces.labels)} faces")
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "faces.npz"
             np.savez(archive, images=faces.images)
             names = np.array(EMOTIONS)[faces.labels]
 
-            def score(one: Running) -> None:
-                if take_accuracy(one.contestant, known or {}, faces.name):
+            def score(process: Running) -> None:
+                if take_accuracy(process.contestant, known or {}, faces.name):
                     return
-                with failing(one.contestant, on_progress):
-                    _score(one, archive, names)
-                    on_progress(f"accuracy of {one.contestant.title}: {one.contestant.n_right} right")
+                with failing(process.contestant, on_progress):
+                    _score(process, archive, names)
+                    on_progress(f"accuracy of {process.contestant.title}: {process.contestant.n_right} right")
 
             # Not timed, so two at a time.
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(score, [one for one in running.values() if not one.contestant.failed]))
+                list(pool.map(score, [process for process in running.values() if not process.contestant.failed]))
 
 
 @contextlib.contextmanager
@@ -345,11 +345,11 @@ def _score(one: Running, archive: Path, labels: npt.NDArray[np.str_]) -> None:
 
 def row(one: Contestant, first: Contestant) -> dict[str, Any]:
     """What was measured of a contestant, as in the JSON; times against ``first``, round by round."""
-    found: dict[str, Any] = {"name": one.title, "model_sha256": one.sha256, "failed": one.failed}
+    record: dict[str, Any] = {"name": one.title, "model_sha256": one.sha256, "failed": one.failed}
     if one.failed:
-        return found
+        return record
     if one.n_right is not None:
-        found |= {
+        record |= {
             "accuracy": one.n_right / one.n_images,
             "accuracy_ci95": list(wilson_interval(one.n_right, one.n_images)),
             "n_right": one.n_right,
@@ -357,7 +357,7 @@ def row(one: Contestant, first: Contestant) -> dict[str, Any]:
         }
     if one.pass_s:
         ratio, interval = paired_ratio([one.pass_s], [first.pass_s])
-        found |= {
+        record |= {
             "n_frames": one.n_frames,
             "n_faces": one.n_faces,
             "throughput_fps": one.n_frames / statistics.median(one.pass_s),
@@ -368,7 +368,7 @@ def row(one: Contestant, first: Contestant) -> dict[str, Any]:
             "first_result_each_ms": one.first_result_ms,
             "peak_rss_mib": one.peak_rss_mib,
         }
-    return found
+    return record
 
 
 if __name__ == "__main__":

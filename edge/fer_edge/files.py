@@ -10,7 +10,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["atomic_path", "sha256_of", "unused_path", "why_read_only", "write_bytes", "write_text", "write_together"]
+__all__ = [
+    "atomic_path",
+    "ffmpeg_name",
+    "sha256_of",
+    "unused_path",
+    "why_read_only",
+    "write_bytes",
+    "write_text",
+    "write_together",
+]
 
 _STALE_S: Final[float] = 10.0
 """A temporary file of a dead process that was not written to for longer than this is a leftover."""
@@ -42,6 +51,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove_leftovers(target, of_ours=True)
 
 
+def ffmpeg_name(path: str | os.PathLike[str]) -> str:
+    """The name under which FFmpeg takes a path for a file: it reads ``12:30:05.mp4`` as an address of the scheme 12.
+
+    Args:
+        path: a file, by any name.
+
+    Returns:
+        The absolute path.
+    """
+    return str(Path(path).absolute())
+
+
 def unused_path(path: str | os.PathLike[str]) -> Path:
     """``path`` if nothing has this name yet, else ``NAME-1.SUFFIX`` (2, 3, ...).
 
@@ -51,11 +72,11 @@ def unused_path(path: str | os.PathLike[str]) -> Path:
     Returns:
         A path that does not exist.
     """
-    free = wanted = Path(path)
+    free = asked = Path(path)
     number = 0
     while os.path.lexists(free):
         number += 1
-        free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        free = asked.with_name(f"{asked.stem}-{number}{asked.suffix}")
     return free
 
 

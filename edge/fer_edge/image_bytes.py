@@ -6,8 +6,8 @@ from typing import Final
 
 __all__ = ["MAX_IMAGE_PIXELS", "MAX_PARTS", "declared_pixels", "why_refused"]
 
-MAX_IMAGE_PIXELS: Final[int] = 1 << 27
-"""More than any camera gives (134 million): a small file can claim enough pixels to fill the memory."""
+MAX_IMAGE_PIXELS: Final[int] = 1 << 28
+"""Phones give 200 million (16320x12240), this is 268: a small file can claim enough pixels to fill the memory."""
 
 MAX_PARTS: Final[int] = 1 << 18
 """Segments or chunks of a picture that are looked at: real ones have a few thousand, a hostile file one every byte."""
@@ -29,7 +29,7 @@ def why_refused(content: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> str | Non
     """
     pixels = declared_pixels(content)
     if pixels > max_pixels:
-        return f"{pixels >> 20} million pixels, more than {max_pixels >> 20}"
+        return f"{pixels // 1_000_000} million pixels, more than {max_pixels // 1_000_000}"
     # OpenCV makes room for what a chunk says of its length, up to 4 GiB, and fills it, before it looks for the bytes.
     if content.startswith(_PNG) and not _png_chunks_fit(content):
         return "truncated PNG"

@@ -86,15 +86,15 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        told = explain(error)
-        if told is None:
+        advice = explain(error)
+        if advice is None:
             raise
-        raise told from error
+        raise advice from error
     except MissingDependencyError as error:
-        told = _missing_library(_causes(error)[1:])
-        if told is None:
+        advice = _missing_library(_causes(error)[1:])
+        if advice is None:
             raise
-        raise told from error
+        raise advice from error
 
 
 def explain(error: ImportError) -> MissingDependencyError | None:
@@ -120,9 +120,9 @@ def explain(error: ImportError) -> MissingDependencyError | None:
 
 def _missing_library(chain: list[BaseException]) -> MissingDependencyError | None:
     for one in chain:
-        found = _LIBRARY.search(str(one)) if isinstance(one, ImportError | OSError) else None
-        if found:
-            return MissingDependencyError(_library_line(found[1], found[2], chain))
+        match = _LIBRARY.search(str(one)) if isinstance(one, ImportError | OSError) else None
+        if match:
+            return MissingDependencyError(_library_line(match[1], match[2], chain))
     return None
 
 
@@ -153,8 +153,8 @@ def _is_opencv(chain: list[BaseException]) -> bool:
 
 def _causes(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
-    found: BaseException | None = error
-    while found is not None and found not in chain:
-        chain.append(found)
-        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return chain

@@ -20,20 +20,30 @@ HIDDEN: Final[str] = "***"
 _SHORTEST: Final[int] = 6
 """Shorter registered secrets would be found in ordinary words."""
 _PARTS: Final = frozenset(
-    {"pass", "password", "passwd", "passwort", "passphrase", "pwd", "pw", "psw", "token", "auth", "authorization"}
-    | {"authkey", "secret", "key", "apikey", "credential", "credentials", "sig", "signature", "jwt", "sid", "session"}
-    | {"sessionid", "loginpas"}
+    {"pw", "auth", "oauth", "authorization", "bearer", "jwt", "sig", "signature", "hmac"}
+    | {"key", "credential", "credentials", "cred", "creds", "sid", "session", "sess", "sessid", "sessionid", "ticket"}
+    | {"pincode", "otp", "totp", "psk", "cookie", "tok", "stok", "loginpas"}
+    | {"kennwort", "clave", "contrasena", "senha", "mdp", "motdepasse", "parola", "wachtwoord", "haslo"}
 )
-_INSIDE: Final = re.compile(r"passw|pwd|token|secret|apikey")
+_INSIDE: Final = re.compile(r"pass(?!ive|enger|age)|pwd|pswd|psw|pword|pwrd|paswd|token|secret|[a-z]key(?![a-z])")
+_IN_QUERIES: Final = frozenset({"pin", "code", "hash", "digest", "md5"})
+"""Of secrets in an address; elsewhere (``exit code=1``) of anything."""
+_USER: Final = re.compile(r"[?&;](?:u|us|usr|user|username|login)(?:=|%3d)", re.IGNORECASE)
+"""Beside it ``p`` is the password; elsewhere it may be a page, a port or a profile."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}", re.IGNORECASE)  # also with a slash too few
 _FIRST_ADDRESS: Final = re.compile(r"""(?:^|(?<=[\s,;|"'<>(){}\[\]=]))[a-z][a-z0-9+.-]*:/{1,3}""", re.IGNORECASE)
 _PASSWORD_BEGINS: Final = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/?#:]*:(?!\d{1,5}(?:[/,?#]|$))", re.IGNORECASE)
 _QUERY: Final = re.compile(r"\?[\w.%\[\]-]+=")
 _HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
 _WORDS: Final = re.compile(r"\S+")
-_BARE: Final = re.compile(r"""^(["'(<\[]*[^\s:/\\@"'=,]+):(?![\\])(\S+)@(?=[\w\[])""")
+_BARE: Final = re.compile(r"""^(["'(<\[]*/{0,3}[^\s:/\\@"'=,]+):(?![\\])(\S+)@(?=[\w\[])""")
 """``user:password@host`` without a scheme."""
 _ENCODED: Final = re.compile(r"(%3a%2f%2f[^\s&]*?)%3a(\S+?)%40(?!\S*%40)", re.IGNORECASE)
+_HALF_ENCODED: Final = re.compile(
+    r"((?:^|(?<=[\s'\"(\[=,]))[a-z][a-z0-9+.-]*:/{1,3}[^\s/?#:@]*):(?!\d{1,5}(?:[/?#]|$))([^\s@]+?)%40(?![^\s@]*%40)",
+    re.IGNORECASE,
+)
+"""``http://user:password%40host``: encoded as a whole but for the beginning."""
 _PARAMETER: Final = re.compile(
     r"""(?P<before>^|[?&;#\s"'(,{]|%26|%3f|%3b)(?P<name>[\w.%\[\]-]{1,64}?)(?P<equals>=|%3d)(?P<value>[^\s&]*?)"""
     r"""(?=%26|["')]*(?:[\s&]|$))""",
@@ -46,7 +56,8 @@ _INNER: Final = re.compile(
 )
 """Parameters in what looks like the value of another: ``?usr=a;pwd=b``, ``/user=a_password=b_channel=1``."""
 _HEADER: Final = re.compile(
-    r"""\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest)\s+)?)[^\s"']+""", re.IGNORECASE
+    r"""\b((?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest)\s+)?)[^\s"']+""",
+    re.IGNORECASE,
 )
 _kept: set[str] = set()
 
@@ -92,7 +103,10 @@ def split_userinfo(address: str) -> tuple[str, str | None, str | None, str]:
     if query and 0 <= colon < query.start() and not (at >= 0 and _HOST.match(rest, at + 1)):
         at = rest.rfind("@")  # the "?" may be one of the password
     if at < 0:
-        return scheme, None, None, rest
+        half = _HALF_ENCODED.match(address)
+        if half is None:
+            return scheme, None, None, rest
+        return scheme, half.group(1)[len(scheme) :], half.group(2), address[half.end() :]
     if 0 <= colon < at:
         return scheme, rest[:colon], rest[colon + 1 : at], rest[at + 1 :]
     slash = rest.find("/")
@@ -148,7 +162,9 @@ def _without_userinfo(word: str) -> str:
                 piece += pieces.pop(0)  # what looked like the next address belongs to the password
             shown.append(_address_in_word(piece))
         return "".join(shown)
-    return _ENCODED.sub(rf"\1%3A{HIDDEN}%40", word) if "%40" in word else word
+    if "%40" not in word:
+        return word
+    return _HALF_ENCODED.sub(rf"\1:{HIDDEN}%40", _ENCODED.sub(rf"\1%3A{HIDDEN}%40", word))
 
 
 def _address_in_word(piece: str) -> str:
@@ -161,7 +177,11 @@ def _address_in_word(piece: str) -> str:
 def _without_value(match: re.Match[str]) -> str:
     before, name, equals, value = match.group("before", "name", "equals", "value")
     # "...": what our own notices say in place of a token. FER_WEB_TOKEN=...: a token that is proposed, not one in use.
-    if not value or value == "..." or name.startswith("FER_") or not _is_secret(name):
+    if not value or value == "..." or name.startswith("FER_"):
+        return match.group()
+    in_query = before in ("?", "&", ";") or before.startswith("%")
+    weak = in_query and (name.lower() in _IN_QUERIES or (name in ("p", "P") and _USER.search(match.string)))
+    if not (weak or _is_secret(name)):
         return match.group()
     return f"{before}{name}{equals}{HIDDEN}"
 

@@ -46,7 +46,7 @@ def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
     Raises:
         FerError: a module cannot be imported or holds no record, or two have one name.
     """
-    found: dict[str, R] = {}
+    records: dict[str, R] = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
         if module.name.rpartition(".")[2].startswith("_"):
             continue
@@ -56,7 +56,7 @@ def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
             raise FerError(f"{module.name} cannot be imported: {type(error).__name__}: {error}") from error
         if not isinstance(record, kind):
             raise FerError(f"{module.name}: expected {attribute} = {kind.__name__}(...), got {record!r}")
-        if record.name in found:
+        if record.name in records:
             raise FerError(f"{module.name}: the name {record.name!r} is taken already; choose another")
-        found[record.name] = record
-    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
+        records[record.name] = record
+    return dict(sorted(records.items(), key=lambda item: (item[1].rank, item[0])))

@@ -63,14 +63,14 @@ def analyze(
     with _LOCK:  # also where both are given: the caller may have given the same ones to several threads
         classifier = classifier if classifier is not None else _default_classifier()
         detector = detector if detector is not None else _default_detector()
-        found = detector.detect(picture)
-        raw = _classify(picture, found, classifier, margin)
+        detected = detector.detect(picture)
+        raw = _classify(picture, detected, classifier, margin)
     answers = Tracker(smoothing_s=0.0, min_confidence=min_confidence, follow=False).update(
-        0.0, [face.box for face in found], raw
+        0.0, [face.box for face in detected], raw
     )
     return [
         Face(answer.track_id, face.box, face.score, answer.emotion, answer.probabilities, one)
-        for face, answer, one in zip(found, answers, raw, strict=True)
+        for face, answer, one in zip(detected, answers, raw, strict=True)
     ]
 
 

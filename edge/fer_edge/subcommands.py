@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fer_edge.command import run_command
+from fer_edge.command import did_you_mean, run_command
 from fer_edge.errors import UsageError
 
 __all__ = ["Subcommand", "Subcommands"]
@@ -67,11 +67,8 @@ class Subcommands:
         return "\n".join(["other commands (each with --help):", *lines])
 
     def _refuse(self, name: str) -> int:
-        import difflib  # late: only mistakes need it
-
-        near = difflib.get_close_matches(name, self.table, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.table)}"
-        raise UsageError(f"unknown command {name!r}; {hint} (see {self.prog} --help)")
+        hint = did_you_mean(name, self.table) or f"; there are {', '.join(self.table)}"
+        raise UsageError(f"unknown command {name!r}{hint} (see {self.prog} --help)")
 
     @staticmethod
     def _call(target: str, arguments: list[str]) -> int:

@@ -156,13 +156,13 @@ def temporary_folder() -> Path:
     try:
         folder = Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise UsageError(
             f"no folder for caches: neither the home folder nor the temporary one can be written ({error.strerror}); "
             "set XDG_CACHE_HOME to one that can"
         ) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise UsageError(
             f"no folder for caches: {folder} belongs to somebody else, or others may write it; "
             "set XDG_CACHE_HOME to a folder of your own"

@@ -50,13 +50,13 @@ def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     Returns:
         ``{name: version}``, the toolkit first.
     """
-    found = {NAME: __version__}
+    versions = {NAME: __version__}
     for name in packages:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def source_commit(file: str | Path = __file__) -> str | None:

@@ -17,6 +17,7 @@ from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
 from fer_export.log import LOG
+from fer_export.subcommands import SUBCOMMANDS
 from fer_train.html import require_jinja
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
@@ -26,29 +27,72 @@ if TYPE_CHECKING:
     from fer_export.request import ExportRequest, ExportResult, Steps
     from fer_train.data.dataset import Split
 
-__all__ = ["PROG", "main"]
+__all__ = ["PROG", "export", "main", "release"]
 
 PROG = "fer-export"
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``fer-export``.
+main = SUBCOMMANDS.main
+
+
+def export(arguments: Sequence[str]) -> int:
+    """``fer-export`` without a subcommand.
 
     Args:
-        argv: arguments without the program's name; None takes those of the process.
+        arguments: without the program's name.
 
     Returns:
         The exit code.
     """
     with quiet_native_libraries():  # TensorFlow, LiteRT and ONNX Runtime write pages that no user can act on
-        return run_command(PROG, lambda: _run(_parser().parse_args(argv)))
+        return run_command(PROG, lambda: _run(_parser().parse_args(arguments)))
+
+
+def release(arguments: Sequence[str]) -> int:
+    """``fer-export release``: pack a run, export it, and fill ``models/``.
+
+    Args:
+        arguments: without the names of program and subcommand.
+
+    Returns:
+        The exit code.
+    """
+
+    def body() -> int:
+        options = _release_parser().parse_args(arguments)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
+        from fer_export.release import release as write_release
+
+        write_release(options.run, options.data, options.split, options.to)
+        return 0
+
+    with quiet_native_libraries():
+        return run_command(f"{PROG} release", body)
+
+
+def _release_parser() -> CommandParser:
+    parser = CommandParser(
+        prog=f"{PROG} release",
+        description="Fill models/ of a checkout from a finished run: packed weights, the models exported from them, "
+        "golden vectors, reports and figures; all or none.",
+    )
+    parser.add_verbosity()
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a finished run of fer-train")
+    parser.add_argument("--data", type=Path, required=True, metavar="D", help="data set to judge on")
+    parser.add_argument("--split", default="validation", help="split of the data to judge on (default: validation)")
+    parser.add_argument(
+        "--to", type=Path, default=Path("models"), metavar="DIR", help="where the files go (default: models)"
+    )
+    return parser
 
 
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROG,
         description="Export trained weights to float and INT8 models in TFLite and ONNX, behind an accuracy gate.",
+        epilog=SUBCOMMANDS.summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_version()
     parser.add_verbosity()
@@ -205,7 +249,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         return ExportRequest(split=judging_split(), representatives=synthetic_representatives(), **common)
     split, train, fingerprint = _load(args.data, args.split)
     if train is None:
-        LOG.warning("the data has no train split: post-training quantisation would calibrate on synthetic faces")
+        LOG.warning("the data has no train split: post-training quantisation would measure ranges on synthetic faces")
         train = synthetic_representatives()
     return ExportRequest(
         split=split, representatives=train, data=args.data.name, data_fingerprint=fingerprint, **common

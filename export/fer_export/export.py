@@ -20,6 +20,7 @@ from fer_edge.verification.golden import GOLDEN_NAME
 from fer_edge.verification.replay import verify
 from fer_edge.versions import source_commit
 from fer_export.check import edgetpu_compiler
+from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic
 from fer_export.check.contract import check_contract
 from fer_export.check.edgetpu_rules import CoralReport, check_edgetpu_rules
 from fer_export.check.gate import Comparison, Verdict, merge
@@ -88,6 +89,9 @@ def _judge_and_describe(
         reference = evaluations[FLOAT_TFLITE]
         comparisons = {name: Comparison(reference, evaluation) for name, evaluation in evaluations.items()}
         twin = Comparison(evaluations[INT8_TFLITE], evaluations[INT8_ONNX])
+        arithmetic = compare_arithmetic(
+            work / INT8_TFLITE, request.split.images, reference, evaluations[INT8_TFLITE], steps
+        )
         steps.begin("operators")
         operators = optimized_operators(networks.files[INT8_ONNX])
         checked = check_edgetpu_rules(read_tflite(networks.files[INT8_TFLITE])) if request.with_coral else None
@@ -95,6 +99,7 @@ def _judge_and_describe(
         verdict = merge(
             [
                 plausible(request, trained, reference, steps),
+                check_arithmetic(arithmetic, request.limits, labelled=request.labelled),
                 verdict_on_files(
                     request, comparisons, twin, operators, networks.onnx_quantiser, checked, foreign=foreign
                 ),
@@ -103,10 +108,12 @@ def _judge_and_describe(
         steps.begin("error by layer")
         sample = representative_faces(request.split, trained.input_size, per_class=5)
         layers = _layers(networks, sample)
-        data = _report_data(request, trained, networks, comparisons, twin, verdict, layers, operators, checked)
+        data = _report_data(
+            request, trained, networks, comparisons, twin, arithmetic, verdict, layers, operators, checked
+        )
         rows = report.model_rows(data, compact=True)
         if not verdict.passed:
-            raise GateFailedError(GateReport(rows, verdict, coral_rows, way_on(request, comparisons)))
+            raise GateFailedError(GateReport(rows, verdict, coral_rows, way_on(request, comparisons, arithmetic)))
         steps.begin("golden vectors")
         others = [classifiers[INT8_ONNX]] if foreign or networks.onnx_quantiser else []
         write_golden(
@@ -118,16 +125,9 @@ def _judge_and_describe(
         }
     steps.begin("replaying golden vectors")
     _replay(work, request.threads)
-    facts = {
-        "quantisation": networks.method,
-        "onnx_target": request.onnx_target,
-        "onnx_quantiser": "onnxruntime" if networks.onnx_quantiser else "fer-export",
-        "weights": request.origin,
-        "data": request.data,
-        "data_fingerprint": request.data_fingerprint,
-        "recipe": trained.config or None,
-        "temperature": _temperature_record(trained),
+    facts = _recorded(request, networks, trained) | {
         "int8_onnx_against_int8_tflite": twin.as_dict(),
+        "int8_tflite_on_reference_kernels": arithmetic if isinstance(arithmetic, str) else arithmetic.as_dict(),
         "remarks": list(verdict.remarks),
     }
     manifest.write_manifest(work / manifest.MANIFEST_NAME, manifest.build_manifest(entries, facts))
@@ -139,12 +139,26 @@ def _judge_and_describe(
     return ExportResult((), rows, verdict, coral_rows, coral_summary, evaluations)
 
 
+def _recorded(request: ExportRequest, networks: Networks, trained: Trained | UserModel) -> dict[str, Any]:
+    return {
+        "quantisation": networks.method,
+        "onnx_target": request.onnx_target,
+        "onnx_quantiser": "onnxruntime" if networks.onnx_quantiser else "fer-export",
+        "weights": request.origin,
+        "data": request.data,
+        "data_fingerprint": request.data_fingerprint,
+        "recipe": trained.config or None,
+        "temperature": _temperature_record(trained),
+    }
+
+
 def _report_data(
     request: ExportRequest,
     trained: Trained | UserModel,
     networks: Networks,
     comparisons: dict[str, Comparison],
     twin: Comparison,
+    arithmetic: Arithmetic | str,
     verdict: Verdict,
     layers: list[LayerError],
     operators: dict[str, int],
@@ -157,6 +171,7 @@ def _report_data(
         sizes={name: len(content) for name, content in networks.files.items()},
         comparisons=comparisons,
         onnx_twin=twin,
+        arithmetic=arithmetic,
         verdict=verdict,
         layers=layers,
         networks={name: read_tflite(networks.files[name]) for name in (FLOAT_TFLITE, INT8_TFLITE)},
@@ -214,7 +229,7 @@ def _facts(request: ExportRequest, networks: Networks, trained: Trained | UserMo
         "weights": request.origin,
         "quantisation": {
             "QAT": "QAT, the ranges learned in training",
-            "PTQ": f"PTQ, calibrated on {request.representatives.name} faces, the same number of each class",
+            "PTQ": f"PTQ, ranges measured on {request.representatives.name} faces, the same number of each class",
         }[networks.method],
         "input": f"{trained.input_size}x{trained.input_size} grey in three channels",
         "temperature": describe(record) if (record := _temperature_record(trained)) else "not scaled",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import resize_gray
+from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.edgetpu_rules import CoralReport
 from fer_export.check.gate import (
     Comparison,
@@ -27,11 +29,14 @@ from fer_export.request import ExportRequest, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.runs.trained import Trained
 
-__all__ = ["READING_PER_CLASS", "plausible", "verdict_on_files", "way_on"]
+__all__ = ["MIN_DRAWN_ACCURACY", "READING_PER_CLASS", "plausible", "verdict_on_files", "way_on"]
 
 READING_PER_CLASS: Final[int] = 60
 """Images per class on which other input ranges and class orders are tried."""
 
+MIN_DRAWN_ACCURACY: Final[float] = 0.4
+"""On drawn faces below this, another reading is not proposed: networks that were trained on people reach 0.1 to 0.3 in
+any reading."""
 
 _LIKELY: Final[str] = (
     "untrained weights, another input range (--input-range) or another order of classes (--labels)? "
@@ -39,17 +44,19 @@ _LIKELY: Final[str] = (
 )
 
 
-def way_on(request: ExportRequest, comparisons: dict[str, Comparison]) -> str:
+def way_on(request: ExportRequest, comparisons: dict[str, Comparison], arithmetic: Arithmetic | str) -> str:
     """Advice after a refusal: train longer, or the options that accept the loss.
 
     Args:
         request: what was exported.
         comparisons: with the float model, by file name.
+        arithmetic: of the INT8 TFLite file on the reference kernels.
 
     Returns:
         A sentence; empty where neither would help.
     """
     quantized = [comparisons[INT8_TFLITE], comparisons[INT8_ONNX]]
+    quantized += [] if isinstance(arithmetic, str) else [arithmetic.against_float]
     options = accepting_options(quantized, request.limits, labelled=request.labelled)
     if not options:
         return ""
@@ -75,25 +82,37 @@ def plausible(request: ExportRequest, trained: Trained | UserModel, reference: E
         return Verdict((), ())
     if not request.labelled:
         return _plausible_on_drawn_faces(request, trained, reference, steps)
-    better = None
+    problem = knows_nothing(reference)
+    why = _LIKELY
     if isinstance(trained, UserModel):
         steps.begin("input range and class order")
-        better = _better_reading(request, trained)
-    problem = knows_nothing(reference)
-    if better is not None:
-        line = (
-            f"{FLOAT_TFLITE}: the labels fit {_options(request, better)} far better "
-            f"({better.accuracy:.1%} of a sample, {better.gain.value:+.1f} points); is that what the model "
-            "was trained with?"
-        )
-        return Verdict((f"{FLOAT_TFLITE}: {problem}", line) if problem else (line,), ())
-    return Verdict((f"{FLOAT_TFLITE}: {problem}; {_LIKELY}",) if problem else (), ())
+        probabilities, labels = _sample(request, trained)
+        better = better_reading(probabilities.__getitem__, labels, trained.input_range, INPUT_RANGES, request.order)
+        if better is not None:
+            line = (
+                f"{FLOAT_TFLITE}: the labels fit {_options(request, better)} far better "
+                f"({better.accuracy:.1%} of a sample, {better.gain.value:+.1f} points); is that what the model "
+                "was trained with?"
+            )
+            return Verdict((f"{FLOAT_TFLITE}: {problem}", line) if problem else (line,), ())
+        if (awake := range_that_wakes(probabilities, request.input_range)) is not None:
+            why = f"but not with {_awake(trained, awake)}"
+    return Verdict((f"{FLOAT_TFLITE}: {problem}; {why}",) if problem else (), ())
+
+
+def _awake(trained: UserModel, awake: str) -> str:
+    """The option with which a network is no longer stuck, what speaks for it, and the way past it."""
+    inside = f", and its layer {trained.rescales_itself} rescales pixels" if trained.rescales_itself else ""
+    return (
+        f"--input-range {awake}{inside}; is that what the model was trained with? "
+        "--allow-chance exports it all the same"
+    )
 
 
 def _plausible_on_drawn_faces(
     request: ExportRequest, trained: Trained | UserModel, reference: Evaluation, steps: Steps
 ) -> Verdict:
-    """Without data only what needs no labels is refused; what the expressions of drawn faces suggest is a remark."""
+    """Without data only what needs no labels is refused; what synthetic faces suggest is a remark."""
     stuck = ignores_its_input(reference.probabilities)
     same = Verdict((f"{FLOAT_TFLITE}: the network gives the same answer for every face; {_LIKELY}",), ())
     if not isinstance(trained, UserModel):
@@ -103,19 +122,16 @@ def _plausible_on_drawn_faces(
     probabilities = {name: trained.predict_with(name, faces) for name in INPUT_RANGES}
     awake = range_that_wakes(probabilities, request.input_range)
     if awake is not None:
-        inside = f", and its layer {trained.rescales_itself} rescales pixels" if trained.rescales_itself else ""
-        line = (
-            f"{FLOAT_TFLITE}: it gives nearly the same answer for every face, but not with --input-range {awake}"
-            f"{inside}; is that what the model was trained with? --allow-chance exports it all the same"
-        )
+        line = f"{FLOAT_TFLITE}: it gives nearly the same answer for every face, but not with {_awake(trained, awake)}"
         return Verdict((line,), ())
     if stuck:
         return same
-    better = better_reading(probabilities.__getitem__, request.split.labels, request.input_range, INPUT_RANGES)
-    if better is None or tuple(request.order[i] for i in better.order) not in ORDERS.values():
+    labels = request.split.labels
+    better = better_reading(probabilities.__getitem__, labels, request.input_range, INPUT_RANGES, request.order)
+    if better is None or better.order not in ORDERS.values() or better.accuracy < MIN_DRAWN_ACCURACY:
         return Verdict((), ())
     line = (
-        f"{FLOAT_TFLITE}: drawn faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
+        f"{FLOAT_TFLITE}: synthetic faces fit {_options(request, better)} far better ({better.accuracy:.0%}, "
         f"{better.gain.value:+.0f} points); is that what the model was trained with? --data tells with certainty"
     )
     return Verdict((), (line,))
@@ -124,18 +140,18 @@ def _plausible_on_drawn_faces(
 def _options(request: ExportRequest, better: Reading) -> str:
     """The options that stand for another reading than the one that was asked for."""
     options = [f"--input-range {better.input_range}"] if better.input_range != request.input_range else []
-    order = tuple(request.order[i] for i in better.order)
-    options += [f"--labels {order_name(order)}"] if order != request.order else []
+    options += [f"--labels {order_name(better.order)}"] if better.order != request.order else []
     return " ".join(options)
 
 
-def _better_reading(request: ExportRequest, trained: UserModel) -> Reading | None:
+def _sample(
+    request: ExportRequest, trained: UserModel
+) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.int64]]:
+    """Answers to some labelled faces in each input range, and their labels."""
     labels = request.split.labels
     chosen = np.concatenate([np.flatnonzero(labels == i)[:READING_PER_CLASS] for i in range(NUM_EMOTIONS)])
     faces = np.stack([resize_gray(request.split.images[i], trained.input_size) for i in chosen])
-    return better_reading(
-        lambda name: trained.predict_with(name, faces), labels[chosen], trained.input_range, INPUT_RANGES
-    )
+    return {name: trained.predict_with(name, faces) for name in INPUT_RANGES}, labels[chosen]
 
 
 def verdict_on_files(

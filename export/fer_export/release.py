@@ -1,4 +1,4 @@
-"""Fill ``models/`` from a finished run: ``python -m fer_export.release --run runs/NAME --data fer2013.zip``.
+"""Fill ``models/`` from a finished run: ``fer-export release --run runs/NAME --data fer2013.zip``.
 
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
 ``fer-export --int8`` on the committed weights makes the network that is committed (the same answers; TensorFlow's
@@ -9,19 +9,14 @@ fails leaves the earlier one as it was.
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import cv2
 
-from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError
 from fer_edge.files import write_together
-from fer_edge.native import quiet_native_libraries
 from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export.describe.manifest import MANIFEST_NAME
@@ -38,9 +33,8 @@ from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
-__all__ = ["CONFUSION", "OPTIONAL", "PROG", "WEIGHTS_NAME", "draw_overview", "main", "release"]
+__all__ = ["CONFUSION", "OPTIONAL", "WEIGHTS_NAME", "draw_overview", "release"]
 
-PROG: Final[str] = "fer_export.release"
 CONFUSION: Final[str] = "confusion_int8.png"
 OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)
 """Not every run has them; those of an earlier release are removed then."""
@@ -55,38 +49,12 @@ class _Announced(Steps):
         LOG.info(name)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Pack, export, check and copy.
-
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
-
-    Returns:
-        The exit code.
-    """
-
-    def body() -> int:
-        parser = CommandParser(prog=PROG, description=__doc__)
-        parser.add_verbosity()
-        parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
-        parser.add_argument("--data", type=Path, required=True, help="data set to judge on")
-        parser.add_argument("--split", default="validation")
-        parser.add_argument("--to", type=Path, default=Path("models"))
-        options = parser.parse_args(argv)
-        release(options.run, options.data, options.split, options.to)
-        return 0
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
-    with quiet_native_libraries():
-        return run_command(PROG, body)
-
-
 def release(run: Path, data: Path, split: str, destination: Path) -> None:
     """Write weights, INT8 models, golden vectors, manifest, report and figures of a run, all or none.
 
     Args:
         run: folder of a finished run.
-        data: data set to judge on; its train split calibrates where the run has no QAT network.
+        data: data set to judge on; ranges are measured on its train split where the run has no QAT network.
         split: the split to judge on.
         destination: folder that is filled; other files in it stay.
 
@@ -162,7 +130,3 @@ def draw_overview(curve: Path, confusion: Path, path: Path) -> None:
     right = cv2.resize(right, (width, left.shape[0]), interpolation=cv2.INTER_AREA)
     if not cv2.imwrite(str(path), cv2.hconcat([left, right])):
         raise ModelError(f"{path} cannot be written")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,7 @@ class ExportRequest:
     split: Split
     """The faces to judge on; synthetic ones carry the name ``synthetic``."""
     representatives: Split
-    """The faces to calibrate post-training quantisation on."""
+    """The faces on which post-training quantisation measures its ranges."""
     data: str = "synthetic faces"
     """What the faces are, for the reports."""
     data_fingerprint: str | None = None

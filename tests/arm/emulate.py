@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import FerError
-from fer_edge.faces.yunet_file import yunet_file
+from fer_edge.faces.yunet_file import YUNET, yunet_file
 
 HERE: Final[Path] = Path(__file__).parent
 CHECKOUT: Final[Path] = HERE.parents[1]
@@ -104,7 +104,7 @@ def main() -> int:
     guests = [guest for guest in GUESTS if not options.only or guest.name in options.only]
     begin = time.monotonic()
     try:
-        options.detector_model = options.detector_model or yunet_file()
+        options.detector_model = options.detector_model or detector_file()
         wheel = build_wheel(options.work)
         # Guests first, and 32-bit Arm, which has the slowest way, before all: the others fill the cores beside it.
         with ThreadPoolExecutor(len(guests) + 1) as pool:
@@ -132,7 +132,10 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, help="INT8 TFLite file with golden.npz beside it; default: the wheel's")
     parser.add_argument(
-        "--detector-model", type=Path, metavar="F", help="YuNet's .onnx; default: as fer-camera --fetch"
+        "--detector-model",
+        type=Path,
+        metavar="F",
+        help="YuNet's .onnx; default: that of FER_ASSETS, else as fer-camera --fetch, else without the detector",
     )
     parser.add_argument("--only", action="append", choices=[guest.name for guest in GUESTS], help="only this userland")
     parser.add_argument("--fresh", action="store_true", help="build the userlands again")
@@ -141,6 +144,23 @@ def parse_options() -> argparse.Namespace:
     options.model = options.model and options.model.resolve()
     options.detector_model = options.detector_model and options.detector_model.resolve()
     return options
+
+
+def detector_file() -> Path | None:
+    """YuNet's file, or None with a notice: without it everything else is compared all the same."""
+    given = Path(os.environ.get("FER_ASSETS", "")) / "detectors" / YUNET.name
+    if "FER_ASSETS" in os.environ and given.is_file():
+        return given
+    try:
+        return yunet_file()
+    except FerError as error:
+        sys.stderr.write(f"emulate.py: the face detector is left out: {error}\n")
+        return None
+
+
+def detector_option(options: argparse.Namespace) -> list[str]:
+    """The detector's file, where there is one."""
+    return ["--detector-model", str(options.detector_model)] if options.detector_model else []
 
 
 def build_wheel(work: Path) -> Path:
@@ -159,7 +179,7 @@ def run_native(options: argparse.Namespace) -> dict[str, Any]:
     path = logits_model(options.work)
     path.unlink(missing_ok=True)
     command = [sys.executable, str(CHECK), "--reference", "--write-logits-model", str(path)]
-    command += ["--detector-model", str(options.detector_model)]
+    command += detector_option(options)
     environment = os.environ | {"XDG_CACHE_HOME": empty_folder(options.work / "cache")}
     return parse_answer(run([*command, *model_option(options.model)], "the native check", environment))
 
@@ -195,7 +215,7 @@ def run_guest(
         environment |= {"PYTHONPATH": str(site), "XDG_CACHE_HOME": cache}
         # tflite-runtime has no schema module, and Debian's OpenCV is too old for YuNet.
         if guest.architecture == "arm64":
-            command += ["--logits-model", str(logits_model(work)), "--detector-model", str(options.detector_model)]
+            command += ["--logits-model", str(logits_model(work)), *detector_option(options)]
         title = f"{cpu.name} {guest.name}"
         answers.append((title, guest, parse_answer(run([*command, *model_option(model)], title, environment))))
     return answers
@@ -364,6 +384,8 @@ def differences(title: str, here: dict[str, Any], there: dict[str, Any], referen
 def detector_differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
     """In words, what the face detector gave otherwise; nothing is allowed to differ."""
     one, other = here["detector"], there["detector"]
+    if one is None:  # no file of it
+        return []
     names = {
         "file_sha256": "the detector's INT8 file differs",
         "maps_sha256": "the detector's maps differ",

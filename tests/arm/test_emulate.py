@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.arm import emulate
 from tests.arm.check_here import draw_frames, sha256
 from tests.arm.emulate import A72, debian_mirror, differences, write_cpuinfo
+
+from fer_edge.errors import MissingDependencyError
+from fer_edge.faces.yunet_file import YUNET
 
 HERE: dict[str, Any] = {
     "verify_exit": 0,
@@ -34,6 +38,25 @@ def test_identical() -> None:
         )
         == []
     )
+
+
+def test_without_the_detectors_file_the_rest_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Path:
+        raise MissingDependencyError("cannot fetch it")
+
+    monkeypatch.setattr(emulate, "yunet_file", fail)
+    monkeypatch.delenv("FER_ASSETS", raising=False)
+    assert emulate.detector_file() is None
+    assert "the face detector is left out: cannot fetch it" in capsys.readouterr().err
+    without = {**HERE, "detector": None}
+    assert differences("a72", without, without, reference=False) == []
+    file = tmp_path / "detectors" / YUNET.name
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setenv("FER_ASSETS", str(tmp_path))
+    assert emulate.detector_file() == file
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from fer_bench.report.html_page import page
 from fer_bench.report.terminal import console, print_report
 from fer_bench.report_file import parse_report, read_report
 from fer_edge.command import CommandParser
-from fer_edge.verification.replay import StageResult, VerifyReport
+from fer_edge.verification.replay import VerifyReport
+from fer_edge.verification.stage import StageResult
 
 QUICK = ["--seconds", "0.1", "--processes", "1"]
 

@@ -1,4 +1,4 @@
-"""The whole pipeline measured on a drawn video."""
+"""The whole pipeline measured on a synthetic video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fer-bench robustness`` from end to end, on small models and drawn faces."""
+"""``fer-bench robustness`` from end to end, on small models and synthetic faces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODEL = CHECKOUT / "models/fer_int8.tflite"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of 35 drawn faces for validation."""
+    """A data set of 35 synthetic faces for validation."""
     folder = tmp_path_factory.mktemp("drawn") / "data"
     write_synthetic(folder, {"train": 1, "validation": 5, "test": 0})
     return folder

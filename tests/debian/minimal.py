@@ -244,7 +244,7 @@ def expect(fulfilled: bool, what: str, answer: Answer) -> None:
 
 
 def write_video(path: Path) -> None:
-    """One drawn face, looking at us, in :data:`FRAMES` frames of Motion JPEG, which every OpenCV reads by itself."""
+    """One synthetic face, looking at us, in :data:`FRAMES` frames of Motion JPEG, which every OpenCV reads."""
     frame, _ = draw_scene("happy", np.random.default_rng(0), 320, 240)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (320, 240))
     if not writer.isOpened():

@@ -1,8 +1,9 @@
-"""Input for the tests of the camera side: drawn scenes, a small video of them, and real files where they are given."""
+"""Input for the tests of the camera side: synthetic scenes, a small video of them, and real files where given."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.edge.http_server import Server, Write
 from tests.edge.web_page import Page
 
 from fer_train.synthetic.faces import draw_scene
@@ -20,7 +22,7 @@ WIDTH, HEIGHT, FPS = 320, 240, 20.0
 
 @pytest.fixture(scope="session")
 def scene() -> npt.NDArray[np.uint8]:
-    """A drawn scene, ``(240, 320, 3)`` BGR, with one face that Haar finds."""
+    """A synthetic scene, ``(240, 320, 3)`` BGR, with one face that Haar finds."""
     return draw_scene("happy", np.random.default_rng(3), WIDTH, HEIGHT)[0]
 
 
@@ -82,3 +84,22 @@ def serve() -> Iterator[Callable[..., Page]]:
     yield make
     for page in pages:
         page.sink.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[Callable[[bytes, Write], None]], Server]]:
+    running: list[tuple[Server, threading.Thread]] = []
+
+    def start(answer: Callable[[bytes, Write], None]) -> Server:
+        server = Server(answer)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        running.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in running:
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -71,8 +71,23 @@ def jpeg(picture: Image, orientation: int | None, order: str = "<") -> bytes:
 
 
 def png(picture: Image, orientation: int) -> bytes:
+    return _png_with(picture, b"eXIf", exif(orientation, ">"))
+
+
+def png_with_jpeg_header(picture: Image, orientation: int) -> bytes:
+    """EXIF copied from a JPEG file, with what stands before it there."""
+    return _png_with(picture, b"eXIf", b"Exif\0\0" + exif(orientation))
+
+
+def png_of_imagemagick(picture: Image, orientation: int) -> bytes:
+    block = b"Exif\0\0" + exif(orientation)
+    profile = b"\nexif\n%8d\n" % len(block) + block[:36].hex().encode() + b"\n" + block[36:].hex().encode() + b"\n"
+    return _png_with(picture, b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile))
+
+
+def _png_with(picture: Image, kind: bytes, data: bytes) -> bytes:
     encoded = cv2.imencode(".png", picture)[1].tobytes()
-    return encoded[:33] + _chunk(b"eXIf", exif(orientation, ">")) + encoded[33:]
+    return encoded[:33] + _chunk(kind, data) + encoded[33:]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -91,10 +106,11 @@ def _riff(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
-def tiff(pages: list[Image], orientation: int = 1, subfile_type: int = 0) -> bytes:
-    """An uncompressed TIFF file of one page or several."""
-    content = bytearray(b"II*\0\0\0\0\0")
-    link = 4
+def tiff(pages: list[Image], orientation: int = 1, subfile_type: int = 0, *, big: bool = False) -> bytes:
+    """An uncompressed TIFF file of one page or several; ``big`` makes a BigTIFF."""
+    content = bytearray(b"II+\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
+    link = 8 if big else 4
+    count, entry, place = ("<Q", "<HHQQ", "<Q") if big else ("<H", "<HHII", "<I")
     for page in pages:
         height, width = page.shape[:2]
         data_at = len(content)
@@ -105,7 +121,7 @@ def tiff(pages: list[Image], orientation: int = 1, subfile_type: int = 0) -> byt
             (254, 4, 1, subfile_type),
             (256, 4, 1, width),
             (257, 4, 1, height),
-            (258, 3, 3, bits_at),
+            (258, 3, 3, 8 | 8 << 16 | 8 << 32 if big else bits_at),
             (259, 3, 1, 1),
             (262, 3, 1, 2),
             (273, 4, 1, data_at),
@@ -115,10 +131,11 @@ def tiff(pages: list[Image], orientation: int = 1, subfile_type: int = 0) -> byt
             (279, 4, 1, page.size),
         ]
         content += b"\0" * (len(content) % 2)
-        content[link : link + 4] = struct.pack("<I", len(content))
-        content += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        size = struct.calcsize(place)
+        content[link : link + size] = struct.pack(place, len(content))
+        content += struct.pack(count, len(entries)) + b"".join(struct.pack(entry, *values) for values in entries)
         link = len(content)
-        content += bytes(4)
+        content += bytes(size)
     return bytes(content)
 
 
@@ -292,3 +309,42 @@ def fragmented(content: bytes) -> bytes:
 
     head = box(b"ftyp", b"isom", bytes(4), b"isom") + box(b"moov", without_tables(film_header.start, film_header.end))
     return head + fragment(len(fragment(0)) + 8) + box(b"mdat", read(data.start, data.end - data.start))
+
+
+POSES = {1: (0, 0), 2: (180, 0), 3: (0, 180), 4: (180, -180), 5: (180, 90), 6: (0, -90), 7: (180, -90), 8: (0, 90)}
+"""EXIF orientation -> yaw and roll as FFmpeg 7 writes them into Matroska for a display matrix."""
+
+
+def with_pose(content: bytes, yaw: float, roll: float) -> bytes:
+    """A Matroska film with a projection in the description of its video (RFC 9559, 5.1.4.1.28.41)."""
+    path = [b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"]  # Segment, Tracks, TrackEntry, Video
+    moved = [b"\x11\x4d\x9b\x74", b"\x1c\x53\xbb\x6b", b"\xec"]  # tables of places, which change, and padding
+
+    def element(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack(">Q", len(body) | 1 << 56) + body
+
+    def number(values: bytes, at: int, *, marked: bool) -> tuple[int, int]:
+        width = 9 - values[at].bit_length()
+        value = int.from_bytes(values[at : at + width], "big")
+        return (value if marked else value & ((1 << 7 * width) - 1)), width
+
+    def rebuilt(inside: bytes, depth: int) -> bytes:
+        out, at = b"", 0
+        while at < len(inside):
+            _, wide = number(inside, at, marked=True)
+            size, width = number(inside, at + wide, marked=False)
+            name, start = inside[at : at + wide], at + wide + width
+            body = inside[start : start + size]
+            if depth < len(path) and name == path[depth]:
+                body = rebuilt(body, depth + 1)
+                if depth == len(path) - 1:
+                    angles = element(b"\x76\x73", struct.pack(">f", yaw)) + element(
+                        b"\x76\x75", struct.pack(">f", roll)
+                    )
+                    body += element(b"\x76\x70", element(b"\x76\x71", b"\0") + angles)
+            if name not in moved:
+                out += element(name, body)
+            at = start + size
+        return out
+
+    return rebuilt(content, 0)

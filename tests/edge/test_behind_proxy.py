@@ -151,6 +151,22 @@ def test_forwarded_headers_count_only_with_the_option(serve: Callable[..., Page]
     assert "Secure" in secure["set-cookie"]
 
 
+def test_proxies_that_leave_their_path_in_front_or_slashes_over(serve: Callable[..., Page]) -> None:
+    page = serve(proxies=("cams.example",))
+    prefixed = {**HOST, "X-Forwarded-Prefix": "/cam1"}
+    for path in ("/cam1/", "/cam1", "//", "/"):
+        assert b"EventSource" in page.get(path, **prefixed)[2], path
+    for path in ("/cam1/healthz", "//healthz", "/healthz"):
+        assert page.get(path, **prefixed)[0] in (200, 503), path
+    for path in ("/cam1/", "/cam12/", "/cam1healthz"):  # not ours to take away
+        status, _, body = page.get(path, **HOST, **({"X-Forwarded-Prefix": "/cam1"} if path != "/cam1/" else {}))
+        assert (status, b"proxy_pass" in body) == (404, True), path
+    with_token = serve(token=TOKEN, proxies=("cams.example",))
+    assert with_token.get(f"/cam1?token={TOKEN}", **prefixed)[1]["location"] == "/cam1/"
+    assert with_token.get("/cam1/api/faces", **prefixed)[0] == 401
+    assert serve().get("/cam1/", **{"X-Forwarded-Prefix": "/cam1"})[0] == 404  # only with the option
+
+
 def test_the_option_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["--web-host", "http://cams.example", "x.mp4"]) == 2
     assert "no http://" in capsys.readouterr().err

@@ -112,6 +112,8 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
         ("--source text.jpg", 2, "text.jpg cannot be decoded"),
         ("--source text.mp4", 2, "text.mp4 cannot be read as a video"),
         ("--source 63", 3, "no camera /dev/video63"),
+        ("--source /dev/v4l/by-id/usb-none-video-index0", 3, "no camera /dev/v4l/by-id/usb-none"),
+        ("--source srt://cam:9?mode=caller", 2, "srt://cam:9?mode=caller is no address that is read; expected rtsp://"),
         ("--source scene.avi --backend auto --model missing.tflite", 2, "no model file missing.tflite"),
         ("--source scene.avi --backend auto --model empty.tflite", 2, "empty.tflite is empty"),
         ("--source scene.avi --backend auto --model text.tflite", 2, "text.tflite is damaged or no such model"),

@@ -92,6 +92,9 @@ def test_stop_ends_the_waiting() -> None:
 
 
 def test_v4l2_gets_format_size_rate_and_a_short_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "front door").symlink_to("/dev/video97")  # as a rule of udev makes it
+    with pytest.raises(DeviceError, match=r"no camera .*front door; cameras here"):
+        open_source(tmp_path / "front door")
     device = tmp_path / "video5"
     device.touch()
     capture = ScriptedCapture(1)

@@ -78,7 +78,7 @@ def test_a_mirrored_film(cases: Path, camera: Callable[..., list[Any]]) -> None:
     width = 596
     for here, there in zip(camera(cases / "video_mirrored_matrix.mp4", "--flip"), upright, strict=True):
         [box], [other] = ([face["box"] for face in faces] for faces in (here, there))
-        assert box[0] == pytest.approx(width - other[0] - other[2], abs=8)
+        assert box[0] == pytest.approx(width - other[0] - other[2], abs=14)  # of 105; unmirrored: 80
 
 
 def test_a_transport_stream_again_and_again(cases: Path, camera: Callable[..., list[Any]]) -> None:

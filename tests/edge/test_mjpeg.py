@@ -2,102 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import gc
 import itertools
-import re
-import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.edge.made_files import AS_SEEN, alike, corners, film, jpeg, png, set_matrix
+from tests.edge.http_server import MIXED, PICTURES, Server, Write, head, part
+from tests.edge.made_files import AS_SEEN, alike, corners, jpeg, png
 
-from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions
 from fer_edge.capture.mjpeg import JpegSplitter
 from fer_edge.capture.open import open_source
 from fer_edge.capture.streams import LiveCapture
 from fer_edge.errors import SourceError
 
-Write = Callable[[bytes], None]
-PICTURES = [jpeg(np.roll(corners(), 8 * number, axis=1), None) for number in range(6)]
-
-
-class Server(socketserver.ThreadingTCPServer):
-    """Answers every request with what ``answer(request, write)`` writes; counts the requests."""
-
-    allow_reuse_address = True
-    daemon_threads = False
-
-    def __init__(self, answer: Callable[[bytes, Write], None]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.requests: list[bytes] = []
-        self.ended = threading.Event()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(socketserver.StreamRequestHandler):
-    server: Server
-
-    def handle(self) -> None:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            data = self.request.recv(4096)
-            if not data:
-                return
-            request += data
-        self.server.requests.append(request)
-        with contextlib.suppress(OSError):
-            self.server.answer(request, self._write)
-
-    def _write(self, data: bytes) -> None:
-        self.wfile.write(data)
-
-
-@pytest.fixture
-def served() -> Iterator[Callable[[Callable[[bytes, Write], None]], Server]]:
-    running: list[tuple[Server, threading.Thread]] = []
-
-    def start(answer: Callable[[bytes, Write], None]) -> Server:
-        server = Server(answer)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def head(content_type: str, newline: bytes = b"\r\n", *more: bytes) -> bytes:
-    lines = [b"HTTP/1.1 200 OK", b"Content-Type: " + content_type.encode(), b"Connection: close", *more]
-    return newline.join(lines) + newline + newline
-
-
-def part(picture: bytes, *, newline: bytes = b"\r\n", kind: bytes = b"image/jpeg", length: int | None = 0) -> bytes:
-    lines = [b"Content-Type: " + kind]
-    if length is not None:
-        lines.append(b"Content-Length: %d" % (len(picture) + length))
-    return newline.join(lines) + newline + newline + picture
-
-
-MIXED = "multipart/x-mixed-replace; boundary=frame"
 CUT = PICTURES[0][: len(PICTURES[0]) // 2]
 DIALECTS: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
     "plain": (head(MIXED), lambda p: b"--frame\r\n" + part(p) + b"\r\n"),
@@ -253,123 +176,3 @@ def test_a_busy_camera_is_not_lost_but_a_dead_one_is(served: Callable[..., Serve
     assert notices == []
     next(frames)
     source.stop()
-
-
-@pytest.mark.parametrize("name", ["film.mp4", "film.mpg", "film.avi"])
-def test_a_film_behind_an_address_ends_and_loops(tmp_path: Path, name: str, served: Callable[..., Server]) -> None:
-    codec = {"film.mp4": "mp4v", "film.mpg": "mpg1", "film.avi": "MJPG"}[name]
-    path = film(tmp_path / name, [corners()] * 12, codec, 25.0)
-    if name == "film.mp4":
-        set_matrix(path, 5)
-    content = path.read_bytes()
-
-    def answer(_request: bytes, write: Write) -> None:
-        write(head("application/octet-stream", b"\r\n", b"Content-Length: %d" % len(content)) + content)
-
-    server = served(answer)
-    source = open_source(f"http://{server.address}/{name}")
-    assert isinstance(source, VideoFile)
-    frames = list(source.frames())
-    assert len(frames) == 12
-    assert alike(frames[0].image, AS_SEEN[5](corners()) if name == "film.mp4" else corners())
-    looped = open_source(f"http://{server.address}/{name}", CaptureOptions(loop=True)).frames()
-    assert len([next(looped) for _ in range(30)]) == 30
-
-
-@pytest.mark.parametrize("parts", [True, False])
-def test_a_film_with_its_table_at_the_end(
-    tmp_path: Path, parts: bool, served: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, notices: list[str]
-) -> None:
-    """FFmpeg finds no frame in it behind a server that sends whole files only, as Python's own does."""
-    path = film(tmp_path / "film.mp4", [corners()] * 12)
-    set_matrix(path, 4)
-    content = path.read_bytes()
-    assert content.index(b"mdat") < content.index(b"moov")
-
-    def answer(request: bytes, write: Write) -> None:
-        found = re.search(rb"[Rr]ange: bytes=(\d+)-(\d*)", request)
-        if not (parts and found):
-            write(head("video/mp4", b"\r\n", b"Content-Length: %d" % len(content)) + content)
-            return
-        first, last = int(found[1]), min(int(found[2] or len(content) - 1), len(content) - 1)
-        place = b"Content-Range: bytes %d-%d/%d" % (first, last, len(content))
-        begin = head("video/mp4", b"\r\n", b"Content-Length: %d" % (last + 1 - first), place)
-        write(begin.replace(b"200 OK", b"206 Partial Content") + content[first : last + 1])
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
-    address = f"http://{served(answer).address}/film.mp4"
-    source = open_source(address)
-    assert source.description == address
-    frames = list(source.frames())
-    assert len(frames) == 12
-    for frame in frames:
-        assert alike(frame.image, AS_SEEN[4](corners()))
-    assert len(notices) == (0 if parts else 1)
-    looped = open_source(address, CaptureOptions(loop=True))
-    assert len(list(itertools.islice(looped.frames(), 30))) == 30
-    del source, looped
-    gc.collect()
-    assert list((tmp_path / "temporary").iterdir()) == []
-
-
-def test_a_film_of_unknown_length_ends_when_it_only_begins_again(
-    tmp_path: Path, served: Callable[..., Server], notices: list[str]
-) -> None:
-    content = film(tmp_path / "film.mpg", [np.roll(corners(), n, axis=1) for n in range(12)], "mpg1", 25.0).read_bytes()
-    server = served(lambda _, write: write(head("video/mpeg") + content))
-    source = open_source(f"http://{server.address}/live")
-    assert isinstance(source, LiveCapture)
-    source._pauses = (0.01,)
-    assert 6 <= len(list(source.frames())) <= 12
-    assert "has ended" in notices[-1]
-
-
-def test_user_and_password(served: Callable[..., Server]) -> None:
-    wanted = b"Authorization: Basic " + base64.b64encode(b"me:p@ss")
-
-    def answer(request: bytes, write: Write) -> None:
-        if wanted in request:
-            write(head(MIXED) + b"".join(b"--frame\r\n" + part(picture) + b"\r\n" for picture in PICTURES))
-        else:
-            write(b'HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm="cam"\r\nContent-Length: 0\r\n\r\n')
-
-    server = served(answer)
-    frames = open_source(f"http://me:p%40ss@{server.address}/live").frames()
-    assert alike(next(frames).image, corners())
-    with pytest.raises(SourceError, match=r"HTTP 401.*; are user and password right\?") as caught:
-        open_source(f"http://me:wr0ng@{server.address}/live")
-    assert "wr0ng" not in str(caught.value)
-    with pytest.raises(SourceError, match=r"HTTP 401.*; it wants user and password before the host: http://USER:"):
-        open_source(f"http://{server.address}/live")
-    gc.collect()  # a connection left open would be a warning, and so an error
-
-
-def test_digest(served: Callable[..., Server]) -> None:
-    def answer(request: bytes, write: Write) -> None:
-        if b"Authorization: Digest" in request and b'username="me"' in request and b"p@ss" not in request:
-            write(head("image/jpeg") + PICTURES[0])
-        else:
-            ask = b'WWW-Authenticate: Digest realm="cam", nonce="abc", qop="auth"\r\n'
-            write(b"HTTP/1.0 401 No\r\n" + ask + b"Content-Length: 0\r\n\r\n")
-
-    server = served(answer)
-    assert alike(next(open_source(f"http://me:p%40ss@{server.address}/snap.jpg").frames()).image, corners())
-    assert not any(b"Basic" in request for request in server.requests)
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (b"HTTP/1.0 404 Not Found\r\n\r\n", "HTTP 404 Not Found"),
-        (head("text/html") + b"<!DOCTYPE html><html></html>", "a web page"),
-        (head("image/jpeg", b"\r\n", b"Content-Length: 3") + b"\xff\xd8\xff", "cannot be decoded"),
-        (head("image/jpeg") + b"", "cannot be opened"),
-        (b"what", "cannot be opened"),
-    ],
-)
-def test_what_is_no_camera_is_named(answer: bytes, reason: str, served: Callable[..., Server]) -> None:
-    server = served(lambda _, write: write(answer))
-    with pytest.raises(SourceError, match=reason) as caught:
-        open_source(f"http://{server.address}/x")
-    assert "\n" not in str(caught.value)

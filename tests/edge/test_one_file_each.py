@@ -144,6 +144,9 @@ def test_all_three_are_in_the_help(edge: Path, folder: Path) -> None:
     assert "--detector {auto,yunet,haar,yunet-float,yunet-opencv,halves}" in shown
     assert "--count FILE write how many faces there were" in shown
     assert "fake" not in shown  # is not for users
+    bench = " ".join(run(edge, folder, "-m", "fer_bench", "--help").stdout.split())
+    assert "face detector for --end-to-end: auto, yunet, haar, yunet-float, yunet-opencv, halves" in bench
+    assert re.search(r"runtime of models without @BACKEND: litert, .*\btoy\b", bench)
 
 
 def test_all_three_work_together(edge: Path, folder: Path) -> None:

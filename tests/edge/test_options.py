@@ -12,6 +12,7 @@ import pytest
 from tests.edge.web_page import Page
 
 from fer_edge.app.cli import main, parse_arguments
+from fer_edge.app.option_checks import pointless
 from fer_edge.app.options import build_parser
 from fer_edge.errors import UsageError
 from fer_edge.inference import backends
@@ -62,6 +63,12 @@ def test_what_has_no_effect_is_told(
 ) -> None:
     assert main([str(video), *FAKE, "--max-frames", "1", *arguments.split()]) == 0
     assert message in capsys.readouterr().err
+
+
+def test_how_often_to_ask_an_address_is_not_told_to_be_without_effect() -> None:
+    arguments = parse_arguments(["http://camera/snap.jpg", "--fps", "2", "--mjpg"])
+    lines = pointless(arguments, camera=False, video=True, polled=True)
+    assert lines == ["--mjpg: no effect, as the source is not a camera"]
 
 
 def test_a_backend_that_does_not_fit_the_model(video: Path, capsys: pytest.CaptureFixture[str]) -> None:

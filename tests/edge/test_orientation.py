@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.edge.made_files import (
     AS_SEEN,
+    POSES,
     Image,
     alike,
     coded_picture,
@@ -20,7 +21,10 @@ from tests.edge.made_files import (
     heif,
     jpeg,
     png,
+    png_of_imagemagick,
+    png_with_jpeg_header,
     set_matrix,
+    with_pose,
 )
 from tests.edge.made_files import tiff as make_tiff
 from tests.edge.made_files import webp as make_webp
@@ -39,6 +43,8 @@ TURNED: dict[str, Callable[[Image, int], bytes]] = {
     "no suffix": jpeg,
     "wrong.txt": lambda picture, orientation: jpeg(picture, orientation, ">"),
     "photo.png": png,
+    "header of JPEG.png": png_with_jpeg_header,
+    "ImageMagick.png": png_of_imagemagick,
     "photo.webp": make_webp,
     "photo.tif": lambda picture, orientation: make_tiff([picture], orientation),
 }
@@ -120,6 +126,32 @@ def test_fragmented_films(tmp_path: Path, orientation: int) -> None:
     assert len(frames) == 3
     for frame in frames:
         assert alike(frame.image, AS_SEEN[orientation](corners()))
+
+
+@pytest.mark.parametrize("orientation", ALL)
+def test_matroska_by_its_projection(tmp_path: Path, orientation: int) -> None:
+    """OpenCV turns a mirrored one upside down."""
+    path = film(tmp_path / "film.mkv", [corners()] * 3)
+    (tmp_path / "aslant.mkv").write_bytes(with_pose(path.read_bytes(), 0, 30.0))
+    assert video_orientation(tmp_path / "aslant.mkv") is None
+    path.write_bytes(with_pose(path.read_bytes(), *POSES[orientation]))
+    frames = list(open_source(path).frames())
+    assert len(frames) == 3
+    for frame in frames:
+        assert alike(frame.image, AS_SEEN[orientation](corners()))
+    for end in range(0, 400, 7):  # cut off anywhere
+        (tmp_path / "cut").write_bytes(path.read_bytes()[:end])
+        assert video_orientation(tmp_path / "cut") in (None, *ALL)
+
+
+@pytest.mark.parametrize("orientation", [2, 5, 6])
+def test_heic_sequences(tmp_path: Path, orientation: int) -> None:
+    """Their track holds pictures by its own word."""
+    path = film(tmp_path / "film.mp4", [corners()] * 3)
+    set_matrix(path, orientation)
+    path.write_bytes(path.read_bytes().replace(b"vide", b"pict", 1))
+    [frame, *_] = open_source(path).frames()
+    assert alike(frame.image, AS_SEEN[orientation](corners()))
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.avi", "film.webm"])

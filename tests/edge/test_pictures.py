@@ -24,6 +24,7 @@ from fer_edge.capture.orientation import turn
 from fer_edge.capture.pictures import read_image, read_pictures
 from fer_edge.capture.sniff import Kind, sniff, sniff_file
 from fer_edge.errors import MissingDependencyError, SourceError
+from fer_edge.image_bytes import why_refused
 
 TILE = (64, 64)
 
@@ -201,9 +202,18 @@ def test_a_gif_of_one_frame_is_a_picture(tmp_path: Path) -> None:
     assert alike(frame.image, corners(), 40.0)
 
 
-def test_tiff_of_several_pages(tmp_path: Path) -> None:
+def test_names_that_ffmpeg_would_take_for_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    film(tmp_path / "film.mp4", moving(4)).rename("2026-11-29T12:30:05.mp4")
+    Path("12:30.gif").write_bytes(animated(".gif", moving(4), 100))
+    for name in ("2026-11-29T12:30:05.mp4", "12:30.gif"):
+        assert len(list(open_source(name).frames())) == 4
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_of_several_pages(tmp_path: Path, big: bool) -> None:
     path = tmp_path / "scan.tif"
-    path.write_bytes(make_tiff(moving(3)))
+    path.write_bytes(make_tiff(moving(3), big=big))
     frames = list(open_source(path).frames())
     assert len(frames) == 3
     for frame, wanted in zip(frames, moving(3), strict=True):
@@ -229,6 +239,15 @@ def test_claims_of_too_many_pixels_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"million pixels|too many|too large") as caught:
             list(open_source(tmp_path / "huge").frames())
         assert "\n" not in str(caught.value)
+
+
+def test_a_phone_of_200_megapixels_is_no_such_claim() -> None:
+    large = bytearray(jpeg(corners(), None))
+    at = large.index(b"\xff\xc0") + 5
+    large[at : at + 4] = (12240).to_bytes(2, "big") + (16320).to_bytes(2, "big")
+    assert why_refused(bytes(large)) is None
+    large[at : at + 2] = (1 << 15).to_bytes(2, "big")
+    assert why_refused(bytes(large)) == "534 million pixels, more than 268"
 
 
 def test_raw_files_are_refused_not_their_thumbnail_shown(tmp_path: Path) -> None:

@@ -1,14 +1,28 @@
-"""Commands whose output is piped away, as in ``| head -1``: quiet, whatever the environment says about buffering."""
+"""Commands whose output is piped away, as in ``| head -1``: quiet, whatever the environment says about buffering.
+
+And sources that come through pipes: ``-``, named pipes, ``<(...)`` of a shell.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.edge.made_files import AS_SEEN, alike, corners, film, jpeg, set_matrix
+
+from fer_edge.capture.frames import CaptureOptions
+from fer_edge.capture.inputs import plan
+from fer_edge.capture.open import open_source
+from fer_edge.capture.orientation import combine
+from fer_edge.errors import SourceError
 
 ROOT = Path(__file__).parents[2]
 CAMERA = [sys.executable, str(ROOT / "edge" / "run_camera.py")]
@@ -200,3 +214,78 @@ def test_help_on_a_full_disk_says_so(name: str, tmp_path: Path) -> None:
             env=plain_environment(tmp_path), check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, f"{name}: error: No space left on device\n")
+
+
+@pytest.fixture
+def piped() -> Iterator[Callable[[bytes], str]]:
+    """``piped(content)``: the name of a pipe through which a thread sends ``content``."""
+    threads: list[threading.Thread] = []
+    ends: list[int] = []
+
+    def send(content: bytes) -> str:
+        reading, writing = os.pipe()
+        ends.append(reading)
+
+        def fill() -> None:
+            with contextlib.suppress(OSError), open(writing, "wb") as target:  # noqa: PTH123
+                target.write(content)
+
+        threads.append(threading.Thread(target=fill))
+        threads[-1].start()
+        return f"/dev/fd/{reading}"
+
+    yield send
+    for end in ends:
+        os.close(end)
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["film.mpg", "film.mkv", "film.mp4", "film.avi"])
+def test_films_through_a_pipe(tmp_path: Path, name: str, piped: Callable[[bytes], str]) -> None:
+    pictures = [corners()] * 12
+    codec = {"film.mpg": "mpg1", "film.avi": "MJPG"}.get(name, "mp4v")
+    path = film(tmp_path / name, pictures, codec, 25.0)
+    if name == "film.mp4":  # the one with its table of contents at the end, and so the one that says which way up
+        set_matrix(path, 5)
+    frames = list(open_source(piped(path.read_bytes()), CaptureOptions(orientation=3)).frames())
+    assert len(frames) == 12
+    assert alike(frames[0].image, AS_SEEN[combine(5 if name == "film.mp4" else 1, 3)](corners()))
+    looped = open_source(piped(path.read_bytes()), CaptureOptions(loop=True)).frames()
+    assert len(list(itertools.islice(looped, 30))) == 30
+
+
+def test_pictures_through_a_pipe_and_what_is_none(
+    piped: Callable[[bytes], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    source = open_source(piped(jpeg(corners(), 6)))
+    [frame] = source.frames()
+    assert alike(frame.image, AS_SEEN[6](corners()))
+    assert not source.continuous
+    for content, reason in ((b"", "is empty"), (b"hello", "cannot be read as a video"), (b"%PDF-1.7", "is PDF")):
+        name = piped(content)
+        with pytest.raises(SourceError, match=f"^{name}.*{reason}"):
+            open_source(name)
+    del source
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_input_as_a_source(tmp_path: Path) -> None:
+    content = film(tmp_path / "film.mpg", [corners()] * 12, "mpg1", 25.0).read_bytes()
+    run = [*CAMERA, "-", *FAKE, "--jsonl", str(tmp_path / "out.jsonl")]
+    done = subprocess.run(run, check=False, input=content, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "12 frames" in done.stderr.decode()
+    done = subprocess.run(run, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert (done.returncode, b"standard input is empty" in done.stderr) == (2, True)
+
+
+def test_a_pipe_in_a_folder_is_left_alone(tmp_path: Path) -> None:
+    """Whoever opens it waits for its writer."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "one.jpg").write_bytes(jpeg(corners(), None))
+    assert len(list(open_source(tmp_path).frames())) == 1
+    [job] = plan([str(tmp_path)], CaptureOptions())
+    assert job.files == (tmp_path / "one.jpg",)

@@ -44,6 +44,15 @@ def test_a_live_recording_asks_no_more_than_the_encoder_can_do(tmp_path: Path) -
     assert frames == pytest.approx(fps, abs=2.0)  # and still a second long
 
 
+def test_a_name_that_ffmpeg_would_take_for_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("12:30.mp4", "12:30.avi"):
+        recorder = VideoRecorder(name)
+        recorder.write(plain(0, 0.0, (48, 64, 3)))
+        recorder.close()
+        assert shapes_of(tmp_path / name) == [(48, 64, 3)]
+
+
 def test_webm_of_large_pictures_is_shrunk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "fer_edge")
     recorder = VideoRecorder(tmp_path / "out.webm")

@@ -19,7 +19,34 @@ HOST = "cam-7.example"
 awkward = st.text(st.sampled_from("aZ09/@:#?%!$&'()*+,;=[]{}~|^\\\"<>-_.ü"), min_size=6, max_size=20)
 plain = st.text(st.sampled_from("abcXYZ0189-_.~"), min_size=6, max_size=20)
 names = st.sampled_from(
-    ("password", "Password", "PWD", "pwd", "pass", "passwd", "token", "access_token", "auth", "loginpas", "api_key")
+    (
+        *(
+            "password",
+            "Password",
+            "PWD",
+            "pwd",
+            "pass",
+            "passwd",
+            "token",
+            "access_token",
+            "auth",
+            "loginpas",
+            "api_key",
+        ),
+        *(
+            "userPass",
+            "pass1",
+            "passcode",
+            "pswd",
+            "accessKey",
+            "appkey",
+            "sessionKey",
+            "stok",
+            "psk",
+            "ticket",
+            "senha",
+        ),
+    )
 )
 
 
@@ -101,6 +128,11 @@ def test_addresses_inside_of_addresses(secret: str) -> None:
         ("GET /?token=s3cret HTTP/1.1", "GET /?token=*** HTTP/1.1"),
         ("{'Authorization': 'Bearer s3cret'}", "{'Authorization': 'Bearer ***'}"),
         ("Authorization: Basic czNjcmV0", "Authorization: Basic ***"),
+        ("Cookie: stok=s3cret; x=1", "Cookie: *** x=1"),
+        ("http://me:s3cret%40cam/live", "http://me:***%40cam/live"),
+        ("//me:s3c/ret@cam/live", "//me:***@cam/live"),
+        ("http://cam/snap?u=ada&p=s3cret&x=1", "http://cam/snap?u=ada&p=***&x=1"),
+        ("http://cam/snap?pin=s3cret", "http://cam/snap?pin=***"),
     ],
 )
 def test_examples(text: str, shown: str) -> None:
@@ -116,12 +148,20 @@ def test_examples(text: str, shown: str) -> None:
         "C:\\videos\\a@b.mp4 is not a file",
         "watch at http://127.0.0.1:8080/?token=...",
         "for example FER_WEB_TOKEN=yZx81-abc",
-        "author=ada&keyboard=us",
+        "author=ada&keyboard=us&passive=1&p=2&keys=3",
+        "exit code=1, md5=d41d8",
+        "http://127.0.0.1:8080/a%40b",
         "100 % of 3 @ 5",
     ],
 )
 def test_what_holds_no_secret_stays(text: str) -> None:
     assert redact(text) == text
+
+
+def test_an_address_that_was_encoded_as_a_whole() -> None:
+    """urllib would tell "nonnumeric port: 's3cret@cam'"."""
+    assert split_userinfo("http://me:s3cret%40cam/live") == ("http://", "me", "s3cret", "cam/live")
+    assert split_userinfo("http://cam:80/a%40b") == ("http://", None, None, "cam:80/a%40b")
 
 
 def test_every_way_to_the_outside(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:

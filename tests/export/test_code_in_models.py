@@ -50,6 +50,34 @@ def test_a_lambda_layer_is_refused_and_never_run(tmp_path: Path, library: str, s
     assert not ran.exists() and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("activation", "carries code, a Python lambda"),
+        ("class", "(needs|wants) .* and give the SavedModel folder"),
+    ],
+)
+def test_code_outside_lambda_layers_is_named(
+    tmp_path: Path, library: str, suffix: str, kind: str, expected: str
+) -> None:
+    k = pytest.importorskip(library)
+
+    class Mine(k.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, x: Any) -> Any:
+            return x
+
+    def before(k: Any, x: Any) -> Any:
+        return Mine()(x) if kind == "class" else k.layers.Dense(3, activation=lambda x: x)(x)
+
+    path = tmp_path / f"mine{suffix}"
+    network(k, KINDS["max pooling"], before).save(path)
+    with pytest.raises(ModelError, match=expected) as caught:
+        load_keras_file(path)
+    assert "\n" not in str(caught.value)
+
+
 FORMS = {
     "operation layer": r"calls tf\.io\.write_file",
     "foreign class": "wants the Python module subprocess",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.export.kinds import BEFORE, KINDS, QUANTISED_BY_RUNTIME, WRITTEN, network
 
+from fer_edge.errors import ModelError
 from fer_edge.verification.replay import verify
 from fer_export.check.gate import Limits
+from fer_export.convert.four_files import build_networks
 from fer_export.convert.keras_model import UserModel, load_weights
 from fer_export.export import export_models
 from fer_export.file_names import INT8_ONNX, MODEL_FILES
@@ -22,7 +26,7 @@ QUICK = ("convolution with groups", "ELU")
 
 
 def exported(model: Any, folder: Path, suffix: str, **options: Any) -> dict[str, Any]:
-    """Export an untrained network on drawn faces, replay its golden vectors, and give its manifest."""
+    """Export an untrained network on synthetic faces, replay its golden vectors, and give its manifest."""
     path = folder / f"mine{suffix}"
     model.save(path)
     request = ExportRequest(
@@ -59,6 +63,43 @@ def test_the_page_lists_every_kind() -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     expected = dict.fromkeys(WRITTEN, "our writer") | dict.fromkeys(QUANTISED_BY_RUNTIME, "ONNX Runtime")
     assert {row[0]: row[1] for row in rows} == expected
+    named = set(re.findall(r"`(?:tests/)?([\w/]*test_\w+\.py)`", page))
+    root = Path(__file__).parents[1]
+    assert named and not [name for name in named if not any((root / room / name).is_file() for room in ("", "edge"))]
+
+
+UNABLE = {
+    "bicubic resizing": "TFLite has no operator for ResizeBicubic",
+    "GRU": r"recurrent layers \(LSTM, GRU, .*\) cannot be quantised",
+}
+"""Without the check, the second ends in a segmentation fault of TensorFlow's calibrator."""
+
+
+@pytest.mark.parametrize("kind", UNABLE)
+def test_what_tflite_cannot_hold_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    import keras
+
+    def layers(k: Any, x: Any) -> Any:
+        if kind == "GRU":
+            return k.layers.GRU(4)(k.layers.Reshape((-1, 8))(x))
+        return k.layers.Resizing(16, 16, interpolation="bicubic")(x)
+
+    path = tmp_path / "mine.keras"
+    network(keras, layers).save(path)
+    with pytest.raises(ModelError, match=rf"mine\.keras cannot be converted to TFLite: {UNABLE[kind]}") as caught:
+        build_networks(load_weights(path), lambda size: np.zeros((1, size, size), np.uint8), "x86")
+    assert "\n" not in str(caught.value)
+
+
+def test_augmentation_that_counts_its_draws_does_nothing_here(tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "mine.keras"
+    model = network(keras, KINDS["max pooling"], lambda k, x: k.layers.RandomHue(0.1)(k.layers.RandomGrayscale()(x)))
+    model.save(path)
+    face = np.linspace(-1, 0.9, 24 * 24, dtype=np.float32).reshape(1, 24, 24, 1).repeat(3, axis=-1)
+    loaded = load_weights(path).float_model()
+    np.testing.assert_allclose(loaded(face), model(face, training=False), atol=1e-5)
 
 
 def test_a_sequential_model_is_read(tmp_path: Path) -> None:

@@ -163,6 +163,108 @@ def test_what_gives_no_probabilities_is_not_opened(no_probabilities: Path, name:
     assert "\n" not in str(caught.value)
 
 
+def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from fer_train.quantization.tflite import float_to_tflite
+
+    said = {}
+    for chosen in INPUT_RANGES:
+        (tmp_path / "m.tflite").write_bytes(float_to_tflite(network(chosen)))
+        caplog.clear()
+        open_classifier(tmp_path / "m.tflite").close()
+        (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        said[chosen.name] = line
+    assert all("does not say which pixels p it takes; it is fed (p - 128) / 128" in line for line in said.values())
+    assert "when fed p: was it trained on that?" in said["pixels"]
+    assert "when fed" not in said["ours"] + said["keras"] + said["unit"]
+
+
+OTHER_ENDS: dict[str, tuple[str, Callable[[Any, Any], Any], tuple[int, ...] | None]] = {
+    "one channel": (
+        r"\(1, S, S, 3\), the model has \(1, 24, 24, 1\)",
+        lambda m, x: m(tf_repeat(x)),
+        (1, SIDE, SIDE, 1),
+    ),
+    "channels first": (r"the model has \(1, 3, 24, 24\)", lambda m, x: m(tf_last(x)), (1, 3, SIDE, SIDE)),
+    "two outputs": ("one input and one output, the model has 1 and 2", lambda m, x: (m(x), x[:, 0, 0]), None),
+    "eight classes": (r"\(1, 7\), one value an emotion, the model has \(1, 8\)", lambda m, x: pad(m(x)), None),
+}
+
+
+def tf_repeat(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.repeat(x, 3, axis=-1)
+
+
+def tf_last(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.transpose(x, (0, 2, 3, 1))
+
+
+def pad(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.pad(x, [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("kind", OTHER_ENDS)
+def test_other_ends_are_refused(tmp_path: Path, kind: str) -> None:
+    import tensorflow as tf
+
+    expected, function, shape = OTHER_ENDS[kind]
+    model = network(INPUT_RANGES[0])
+    spec = tf.TensorSpec(shape or (1, SIDE, SIDE, 3), tf.float32)
+    traced = tf.function(lambda x: function(model, x)).get_concrete_function(spec)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([traced], model).convert())
+    with pytest.raises(ModelError, match=expected):
+        open_classifier(path)
+
+
+def test_a_size_left_open_is_named(tmp_path: Path) -> None:
+    """Runtimes take an open side for 1, and the first convolution fails somewhere inside them."""
+    import tensorflow as tf
+    import tf2onnx
+    import tf_keras
+
+    inputs = tf_keras.layers.Input((None, None, 3))
+    x = tf_keras.layers.GlobalAveragePooling2D()(tf_keras.layers.Conv2D(8, 3)(inputs))
+    model = tf_keras.Model(inputs, tf_keras.layers.Dense(7, activation="softmax")(x))
+    (tmp_path / "m.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+    proto, _ = tf2onnx.convert.from_function(tf.function(model), input_signature=signature, opset=13)
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    batch, _ = tf2onnx.convert.from_function(
+        tf.function(network(INPUT_RANGES[0])), input_signature=[tf.TensorSpec((None, SIDE, SIDE, 3))], opset=13
+    )
+    (tmp_path / "batch.onnx").write_bytes(batch.SerializeToString())
+    assert open_classifier(tmp_path / "batch.onnx").input_spec.shape == (1, SIDE, SIDE, 3)
+    for name in ("m.tflite", "m.onnx"):
+        with pytest.raises(ModelError, match=r"expected an input of shape \(1, S, S, 3\), .*-1, -1, 3\)"):
+            open_classifier(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("int8", "its input is int8, and ONNX files do not say"), ("uint8", "its input is uint8, and"),
+     ("float16", r"is a tensor\(float16\); expected tensor\(float\)")],
+)  # fmt: skip
+def test_onnx_of_other_types_is_refused(tmp_path: Path, dtype: str, expected: str) -> None:
+    """The file may be meant for other scales than ours: nothing in it tells."""
+    import tensorflow as tf
+    import tf2onnx
+
+    model = network(INPUT_RANGES[0])
+    signature = [tf.TensorSpec((1, SIDE, SIDE, 3), getattr(tf, dtype))]
+    function = tf.function(lambda x: model(tf.cast(x, tf.float32) / 64.0))
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=13)
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match=expected) as caught:
+        open_classifier(tmp_path / "m.onnx")
+    assert "\n" not in str(caught.value)
+
+
 COMMANDS = {
     "camera": ("fer-camera", "--source", "photo.png", "--quiet", "--model"),
     "verify": ("fer-camera", "--verify", "--model"),

@@ -14,9 +14,10 @@ from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.verification.golden import GOLDEN_NAME
 from fer_export import release as module
 from fer_export.check.gate import Verdict
+from fer_export.cli import main
 from fer_export.describe.manifest import MANIFEST_NAME
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
-from fer_export.release import OPTIONAL, main
+from fer_export.release import OPTIONAL
 from fer_export.request import ExportRequest, ExportResult, Steps
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import RECORD
@@ -32,7 +33,7 @@ ALWAYS = {
 
 
 class Stage:
-    """A run, drawn data, and a folder with an earlier release; packing and exporting write a few bytes."""
+    """A run, synthetic data, and a folder with an earlier release; packing and exporting write a few bytes."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.run, self.data, self.target = folder / "runs/new", folder / "data", folder / "models"
@@ -66,7 +67,7 @@ class Stage:
         return ExportResult((), [], Verdict((), ()), None, "", {FLOAT_TFLITE: found, INT8_TFLITE: found})
 
     def release(self) -> int:
-        arguments = ["--run", str(self.run), "--data", str(self.data), "--to", str(self.target)]
+        arguments = ["release", "--run", str(self.run), "--data", str(self.data), "--to", str(self.target)]
         return main(arguments)
 
     def content(self) -> dict[str, bytes]:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.export.kinds import KINDS, network
 from tests.export.tiny import TINY_SIZE, Tiny
 
 from fer_edge.errors import ModelError
 from fer_edge.preprocess import to_float_input
 from fer_export.convert.keras_model import INPUT_RANGES, UserModel, load_weights
+from fer_train.quantization.tflite import float_to_tflite
 
 
 def answer(model: Any, tiny: Tiny) -> Any:
@@ -52,6 +54,41 @@ def test_input_ranges_map_all_pixels() -> None:
     assert ends["pixels"] == pytest.approx((0.0, 255.0))
 
 
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_half_precision_is_read_in_float32(tmp_path: Path, library: str, policy: str) -> None:
+    """As Colab's tutorials train: TFLite has no operators for it."""
+    k = pytest.importorskip(library)
+    k.mixed_precision.set_global_policy(policy)
+    try:
+        model = network(k, KINDS["max pooling"])
+        path = tmp_path / ("m.keras" if library == "keras" else "m.h5")
+        model.save(path)
+    finally:
+        k.mixed_precision.set_global_policy("float32")
+    face = np.random.default_rng(0).uniform(-1, 1, (1, 24, 24, 3)).astype(np.float32)
+    trained = load_weights(path)
+    np.testing.assert_allclose(trained.float_model()(face), np.asarray(model(face), np.float32), atol=0.02)
+    if policy == "mixed_float16":
+        assert float_to_tflite(trained.float_model())[4:8] == b"TFL3"
+
+
+@pytest.mark.parametrize("form", ["m.keras", "m.h5", "saved"])
+def test_a_batch_fixed_to_one_is_read(tmp_path: Path, form: str) -> None:
+    import keras
+
+    inputs = keras.layers.Input(batch_shape=(1, 24, 24, 3))
+    model = keras.Model(inputs, keras.layers.Dense(7, "softmax")(keras.layers.Flatten()(inputs)))
+    path = tmp_path / form
+    model.export(path, verbose=False) if form == "saved" else model.save(path)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 24, 24), np.uint8)
+    trained = load_weights(path)
+    assert isinstance(trained, UserModel)
+    want = [model(to_float_input(faces[i : i + 1]))[0] for i in range(3)]
+    np.testing.assert_allclose(trained.predict_with("ours", faces), want, atol=1e-5)
+    np.testing.assert_allclose(trained.float_model()(to_float_input(faces[:1])), want[:1], atol=1e-5)
+
+
 def test_missing_softmax_is_told(tiny: Tiny, tmp_path: Path) -> None:
     import tf_keras
 
@@ -59,6 +96,12 @@ def test_missing_softmax_is_told(tiny: Tiny, tmp_path: Path) -> None:
     tf_keras.Model(tiny.model.inputs, logits).save(tmp_path / "logits.h5")
     with pytest.raises(ModelError, match="put a softmax at the end"):
         load_weights(tmp_path / "logits.h5")
+
+
+def test_weights_alone_are_told(tiny: Tiny, tmp_path: Path) -> None:
+    tiny.model.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(ModelError, match=r"holds no description of a network; weights alone are not enough: save"):
+        load_weights(tmp_path / "w.weights.h5")
 
 
 def test_input_range_is_not_for_runs_of_ours(tmp_path: Path) -> None:

@@ -109,13 +109,35 @@ def test_another_order_of_classes_is_refused_and_named(
     assert f"--labels {labels}" in line and (f"--input-range {input_range}" in line) == (input_range != "ours")
 
 
+@pytest.mark.parametrize(("truth", "asked"), [("fer2013", "affectnet"), ("rafdb", "ferplus"), ("ours", "fer2013")])
+def test_the_right_order_is_named_whatever_was_asked_for(
+    able: Any, faces: Split, tmp_path: Path, truth: str, asked: str
+) -> None:
+    path = trained_otherwise(able, tmp_path / "m.h5", "ours", class_order(truth))
+    assert f"--labels {truth} far better" in judged(path, faces, "ours", asked)[-1]
+
+
+@pytest.mark.parametrize("name", ["validation", SYNTHETIC_SPLIT])
+def test_faces_that_the_network_does_not_know_tell_less(able: Any, faces: Split, tmp_path: Path, name: str) -> None:
+    """A network that was trained on people, judged on drawn faces, or the other way round: it fits by luck alone."""
+    rng = np.random.default_rng(1)
+    chance = rng.permutation(faces.labels)
+    some = np.where(rng.random(len(chance)) < 0.2, faces.labels, chance)
+    stuck = trained_otherwise(able, tmp_path / "p.h5", "pixels", ORDERS["ours"])
+    lines = " ".join(judged(stuck, Split(name, faces.images, chance, faces.names), "ours", "ours"))
+    assert "but not with --input-range pixels, and its layer rescaling" in lines
+    if name == SYNTHETIC_SPLIT:
+        path = trained_otherwise(able, tmp_path / "u.h5", "unit", ORDERS["ours"])
+        assert judged(path, Split(name, faces.images, some, faces.names), "ours", "ours") == ()
+
+
 @pytest.mark.parametrize(
     ("truth", "labels", "asked", "expected"),
     [
         ("pixels", "ours", "ours", "but not with --input-range pixels, and its layer rescaling"),
         ("pixels", "rafdb", "keras", "but not with --input-range pixels"),
-        ("pixels", "fer2013", "pixels", "drawn faces fit --labels fer2013 far better"),
-        ("unit", "ours", "ours", "drawn faces fit --input-range unit far better"),
+        ("pixels", "fer2013", "pixels", "synthetic faces fit --labels fer2013 far better"),
+        ("unit", "ours", "ours", "synthetic faces fit --input-range unit far better"),
         ("pixels", "ours", "pixels", ""),
     ],
 )
@@ -130,7 +152,7 @@ def test_without_data_drawn_faces_tell_what_they_can(
 
 @pytest.mark.parametrize("kind", ["untrained", "dull everywhere"])
 def test_an_untrained_network_is_exported_without_data(tmp_path: Path, kind: str) -> None:
-    """Whoever tries the tools has no trained network yet; one class for all drawn faces is no proof of anything."""
+    """Whoever tries the tools has no trained network yet; one class for all synthetic faces is no proof of anything."""
     import keras
 
     model = network(keras, KINDS["max pooling"])
@@ -157,6 +179,10 @@ def test_the_exported_network_answers_in_our_order(able: Any, faces: Split, tmp_
     trained = load_weights(path, "ours", class_order("Neutral,happiness,Sadness,surprise,fear,disgust,anger"))
     x = to_float_input(np.stack([resize_gray(image, TINY_SIZE) for image in faces.images[:1]]))
     np.testing.assert_allclose(trained.float_model()(x).numpy(), able(x).numpy(), atol=1e-5)
+
+
+def test_our_order_has_its_plain_name() -> None:
+    assert class_order("alphabetical") == ORDERS["ours"]
 
 
 @pytest.mark.parametrize(

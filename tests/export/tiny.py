@@ -13,7 +13,7 @@ TINY_SIZE = 32
 
 @dataclass(frozen=True)
 class Tiny:
-    """A little network with every operator of MobileNetV2, trained for seconds on drawn faces."""
+    """A little network with every operator of MobileNetV2, trained for seconds on synthetic faces."""
 
     model: Any
     floating: bytes

@@ -12,6 +12,7 @@ from tests.benchmarks.report_examples import a_report, a_result
 
 from fer_bench.schema import AgeMs, EndToEnd, OperatorProfile, Profile, SoakSample
 from fer_edge.labels import EMOTIONS
+from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.gate import Comparison, Verdict
 from fer_export.check.layer_error import LayerError
 from fer_export.describe.report import ReportData
@@ -60,6 +61,7 @@ def export_page() -> str:
             sizes=dict.fromkeys(MODEL_FILES, 2_700_000),
             comparisons=dict.fromkeys(MODEL_FILES, pair),
             onnx_twin=pair,
+            arithmetic=Arithmetic(pair, pair),
             verdict=Verdict((EVIL,), (EVIL,)),
             layers=[LayerError(1, EVIL, (1, 48, 48, 32), 40.0, None, 0.1)],
             networks={},

@@ -17,10 +17,13 @@ import pytest
 
 ROOT: Final[Path] = Path(__file__).parents[2]
 PRODUCT: Final[tuple[str, ...]] = ("edge/*.py", "train/*.py", "export/*.py", "benchmarks/*.py")
-PER: Final[str] = "second|minute|hour|day|frame|image|face|class|model|process|epoch|step|batch|row|line|pixel"
+PER: Final[str] = (
+    "campaign|reader|machine|file|camera|host|round|second|minute|hour|day|frame|image|face|class|model|process|epoch|step|batch|row|line|pixel"
+)
 
 COUNTED: Final[str] = (
-    "ms|MiB|GiB|MB|GB|bytes|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|lines?"
+    "ms|MiB|GiB|MB|GB|kB|bytes|inputs|images|(?<!by )frames|faces|inferences|steps|times|once|ones?|rows?|lists?|"
+    "lines?|(?:JSON )?files?"
 )
 THINGS: Final[str] = "number|picture|image|file|video|array|option|terminal|list|tar|class|folder|guess|such|TOML|JSON"
 
@@ -32,6 +35,9 @@ FAULTS: Final[dict[str, str]] = {
     r"\b(?:which|that|note|is|was) said\b(?! to\b)": "reported, stated",
     r"\bbehind (?:it|them|the (?:end|layer|header|part|last|network|BatchNorm)|an? address)\b": "after; at an address",
     r"\b(?:near|exact|extra|conflicting) copies\b": "duplicates, near-duplicates",
+    r"(?i)\bdrawn (?:faces?|scenes?|people|persons?|pictures?)\b": "synthetic",
+    r"(?i)\bnear (?:duplicates?|copy|copies)\b": "near-duplicates",
+    r"(?i)\bcalibrated (?:network|on|only|before|INT8|to INT8|a second)\b": "with measured ranges",
     r"\banew\b": "again",
     r"\bfor ever\b": "forever",
     r"\bpixels up\b(?! to)": "of N pixels or more",
@@ -93,6 +99,9 @@ def faults(text: str) -> list[str]:
         "an older file is replaced, which is told",
         "the BatchNorm behind it",
         "1,532 extra copies",
+        "a few drawn faces",
+        "12 images with near duplicates",
+        "Epoch 0 is the calibrated network",
         "open it anew",
         "stayed for ever",
         "faces from 24 pixels up",

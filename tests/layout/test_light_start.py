@@ -25,6 +25,8 @@ HELPS = [[name] for name in sorted(COMMANDS)] + [
     ["fer-data", "import"],
     ["fer-data", "audit"],
     ["fer-data", "synth"],
+    *(["fer-train", part] for part in ("ablation", "average", "calibrate", "speed", "teach")),
+    ["fer-export", "release"],
     ["fer-bench", "compare"],
     ["fer-bench", "robustness"],
     ["fer-bench", "demo"],
@@ -151,6 +153,7 @@ class Interrupt:
                     raise ImportError("could not import")
                 raise
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored here, as in the background of a shell
 sys.meta_path.insert(0, Interrupt())
 function = getattr(importlib.import_module("fer_edge.start"), FUNCTION)
 sys.argv = [FUNCTION, "--version"]

@@ -49,6 +49,11 @@ def test_a_page_stands_alone_and_has_the_common_style(pages: dict[str, str], nam
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S))
 
 
+def test_the_audit_page_has_one_word_for_duplicates(pages: dict[str, str]) -> None:
+    shown = re.sub(r'(?:id|href)="[^"]*"', "", pages["audit"])  # anchors are keys of the JSON
+    assert not re.search(r"\bcopies\b|_copies", shown) and "extra duplicates" in shown
+
+
 def widths(texts: list[str], folder: Path) -> list[int]:
     """Width of each document in pixels when it is shown on a phone."""
     # Frames, since a window of Chromium itself cannot be as narrow; all in one start.
@@ -95,8 +100,8 @@ def test_the_demo_shows_faces_answers_models_and_says_once_why_times_are_rough(p
     assert text.count("97.4%") == 4  # agreement of each model
     assert text.count("These times are rough: other programs used the processor, too few were taken.") == 1
     assert "NO" not in re.sub(r"base64,[^\"]+", "", text)
-    right = re.search(r"<p>(\d+) of 14 answered as drawn", text)
-    assert right and int(right[1]) == text.count('class="mark yes"') >= 9  # 79 % on drawn faces, on average
+    right = re.search(r"<p>(\d+) of 14 answered as labelled", text)
+    assert right and int(right[1]) == text.count('class="mark yes"') >= 9  # 79 % on synthetic faces, on average
 
 
 def test_make_demo_ends_with_the_page() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from fer_bench.subcommands import SUBCOMMANDS as BENCH
 from fer_edge.subcommands import Subcommands
+from fer_export.subcommands import SUBCOMMANDS as EXPORT
 from fer_train.commands.subcommands import SUBCOMMANDS as TRAIN
 
-PARTS = [(table, name) for table in (TRAIN, BENCH) for name in table.table]
+PARTS = [(table, name) for table in (TRAIN, EXPORT, BENCH) for name in table.table]
 
 
-@pytest.mark.parametrize("table", [TRAIN, BENCH])
+@pytest.mark.parametrize("table", [TRAIN, EXPORT, BENCH])
 def test_help_lists_every_subcommand(table: Subcommands, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
         table.main(["--help"])
@@ -50,6 +51,7 @@ def test_each_refuses_an_unknown_option_under_its_own_name(
     [
         (TRAIN, "ablations", "unknown command 'ablations'; did you mean ablation?"),
         (TRAIN, "train", "unknown command 'train'; there are teach, calibrate, average, ablation, speed"),
+        (EXPORT, "releases", "did you mean release?"),
         (BENCH, "comparison", "did you mean compare?"),
     ],
 )

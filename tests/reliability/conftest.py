@@ -25,7 +25,7 @@ def campaign(request: pytest.FixtureRequest) -> Campaign:
 
 @pytest.fixture(scope="session")
 def scene() -> npt.NDArray[np.uint8]:
-    """``(240, 320, 3)`` BGR with one drawn face."""
+    """``(240, 320, 3)`` BGR with one synthetic face."""
     return draw_scene("happy", np.random.default_rng(3), 320, 240)[0]
 
 

@@ -5,8 +5,8 @@
 
 Half of the kills come at a random time, half while a file is being written. After each, everything under its final name
 must be whole. In the end the result is compared with that of a command that nobody disturbed. Everything is real, but
-small: drawn faces, MobileNetV2 at 96 pixels without pretrained weights, the export of the shipped weights. Exit 1 when
-something was broken or came out differently.
+small: synthetic faces, MobileNetV2 at 96 pixels without pretrained weights, the export of the shipped weights. Exit 1
+when something was broken or came out differently.
 """
 
 from __future__ import annotations

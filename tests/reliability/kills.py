@@ -75,7 +75,7 @@ class Command:
 
 
 def draw_archive(path: Path, per_class: int) -> None:
-    """A zip of drawn faces in the form that Kaggle's has."""
+    """A zip of synthetic faces in the form that Kaggle's has."""
     rng = np.random.default_rng(0)
     drawn = {name: [draw_face(name, rng, 96) for _ in range(6)] for name in EMOTIONS}
     with zipfile.ZipFile(path, "w") as archive:

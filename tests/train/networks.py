@@ -51,7 +51,7 @@ def run_with_weights(root: Path, recipe: Recipe, seed: int) -> Path:
 
 
 def drawn_training_data(each: int, validation_each: int, class_weighting: float = 0.0) -> Any:
-    """``TrainingData`` of so many drawn faces of every class."""
+    """``TrainingData`` of so many synthetic faces of every class."""
     from fer_train.inputs.training_data import TrainingData
 
     train = synthetic_split(each, seed=1, name="train")

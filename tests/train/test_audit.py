@@ -49,7 +49,7 @@ def train() -> Split:
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory, train: Split) -> Path:
-    """Drawn faces with known dirt planted among them."""
+    """Synthetic faces with known dirt planted among them."""
     root = tmp_path_factory.mktemp("dirty")
     files = png_files(train, "train", "Training") | png_files(synthetic_split(3, 0), "test", "PublicTest")
     happy, sad, fear, angry = (EMOTIONS.index(name) for name in ("happy", "sad", "fear", "angry"))
@@ -123,6 +123,7 @@ def test_a_clean_set_has_no_findings_of_substance(train: Split) -> None:
     for key in ("exact_copies", "conflicting_labels", "leak_validation_in_train", "blank"):
         assert result.finding(key).groups == [], key
     assert result.finding("class_balance").figures["ratio"] == 1.0
+    assert result.finding("class_balance").meaning == "In train, all classes have the same number of images."
 
 
 def test_page_shows_every_finding_and_needs_no_network(result: Audit) -> None:

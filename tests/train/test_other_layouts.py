@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +92,7 @@ def npy(value: object) -> bytes:
     return buffer.getvalue()
 
 
-def affectnet_2021(kind: type) -> dict[str, bytes]:
+def affectnet_2021(kind: Callable[[int], Any]) -> dict[str, bytes]:
     files = {}
     for part in ("train_set", "val_set"):
         for i in range(24):
@@ -99,9 +102,9 @@ def affectnet_2021(kind: type) -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("kind", [str, int, float])
+@pytest.mark.parametrize("kind", [str, int, float, lambda number: np.bytes_(str(number))])
 @pytest.mark.parametrize("form", ["zip", "folder"])
-def test_affectnet_of_2021(tmp_path: Path, kind: type, form: str) -> None:
+def test_affectnet_of_2021(tmp_path: Path, kind: Callable[[int], Any], form: str) -> None:
     files = affectnet_2021(kind)
     source = write_zip(tmp_path / "a.zip", files) if form == "zip" else write_folder(tmp_path / "a", files)
     report = import_dataset(source, tmp_path / "out")
@@ -110,6 +113,41 @@ def test_affectnet_of_2021(tmp_path: Path, kind: type, form: str) -> None:
     assert (tmp_path / "out/train/happy/1.jpg").read_bytes() == files["AffectNet/train_set/images/1.jpg"]
     with pytest.raises(UsageError, match="does not fit AffectNet"):
         import_dataset(source, tmp_path / "other", numbering="fer2013")
+
+
+def test_affectnet_in_other_letter_case_and_without_one_label(tmp_path: Path) -> None:
+    files = {name.replace("images", "Images").replace("annot", "Annot"): c for name, c in affectnet_2021(int).items()}
+    report = import_dataset(write_zip(tmp_path / "a.zip", files), tmp_path / "out")
+    assert report.counts["train"] == dict.fromkeys(EMOTIONS, 3)
+    files = {name.replace("Images", "pictures"): content for name, content in files.items()}
+    with pytest.raises(DataError, match=r"holds no image with a label; 48 were skipped, the first: .*no label beside"):
+        import_dataset(write_zip(tmp_path / "b.zip", files), tmp_path / "other")
+
+
+def test_tables_are_found_whatever_they_are_packed_in(tmp_path: Path) -> None:
+    content = table("as published")
+    packed, wide = gzip.compress(content), gzip.compress(table("utf-16"))
+    sources: dict[str, bytes | dict[str, bytes]] = {
+        "fer2013.csv.gz": packed,
+        "wide.csv.gz": wide,
+        "saved as text.txt": table("utf-16"),
+        "other name.zip": {"data/fer_clean.csv": content, "data/sample_submission.csv": b"id,emotion\n1,0\n"},
+        "gz in zip.zip": {"fer2013.csv.gz": packed, "README": b"x"},
+    }
+    sums = set()
+    for name, source in sources.items():
+        path = tmp_path / name
+        write_zip(path, source) if isinstance(source, dict) else path.write_bytes(source)
+        import_dataset(path, tmp_path / f"from {name}")
+        sums.add((tmp_path / f"from {name}/SHA256SUMS").read_bytes())
+    assert len(sums) == 1
+    path.unlink()
+    for files, expected in (
+        ({"a.csv": content, "b.csv": content}, r"holds 2 tables of images \(a.csv, b.csv\)"),
+        ({"train_set.tar": b"x", "val_set.tar": b"x"}, r"unpack what lies in it first: train_set.tar, val_set.tar"),
+    ):
+        with pytest.raises(DataError, match=expected):
+            import_dataset(write_zip(tmp_path / "several.zip", files), tmp_path / "several")
 
 
 def test_arrays_are_never_unpickled(tmp_path: Path) -> None:
@@ -172,6 +210,8 @@ def table(style: str) -> bytes:
         "pixels as floats": ("emotion,pixels,Usage", "{0},{5},{2}", b""),
         "sep line": ("sep=;\nemotion;pixels;Usage", "{0};{3};{2}", b""),
         "carriage returns": ("emotion,pixels,Usage", "{0},{3},{2}", b""),
+        "commas": ("emotion,pixels,Usage", '{0},"{4}",{2}', b""),
+        "blank lines first": ("\n\nemotion,pixels,Usage", "{0},{3},{2}", b""),
         "utf-16": ("emotion\tpixels\tUsage", "{0}\t{3}\t{2}", b""),
         "utf-16-le": ("emotion,pixels,Usage", "{0},{3},{2}", b""),
         "utf-16-be": ("emotion;pixels;Usage", "{0};{3};{2}", b""),
@@ -183,7 +223,8 @@ def table(style: str) -> bytes:
 
 STYLES = (
     "icml", "floats", "names", "lower case", "semicolons", "tabs", "byte order mark", "index", "list",
-    "pipes", "pixels as floats", "sep line", "carriage returns", "utf-16", "utf-16-le", "utf-16-be",
+    "pipes", "pixels as floats", "sep line", "carriage returns", "commas",
+    "blank lines first", "utf-16", "utf-16-le", "utf-16-be",
 )  # fmt: skip
 
 

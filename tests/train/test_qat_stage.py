@@ -1,4 +1,4 @@
-"""The QAT stage on a few drawn faces: what it converts keeps the contract, and the epoch that it keeps is the best."""
+"""The QAT stage on a few synthetic faces: what it converts keeps the contract, and the epoch kept is the best."""
 
 from __future__ import annotations
 

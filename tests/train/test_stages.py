@@ -1,4 +1,4 @@
-"""The float stage on a few drawn faces: it resumes where it stopped, freezes, averages and begins as it is told to."""
+"""The float stage on a few synthetic faces: it resumes where it stopped, freezes, averages and begins as asked."""
 
 from __future__ import annotations
 

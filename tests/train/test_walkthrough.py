@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,9 @@ def test_it_opens_with_pictures_and_without_errors_or_paths_of_a_machine() -> No
     assert "text/html" not in stored, "commands print plain text, not an output per line"
     assert "interrupted" not in stored.lower() and "invalid" not in stored.lower()
     assert "nan" not in stored.lower().split()
+    printed = "".join(text for output in outputs for text in output.get("text", ()))
+    for word in ("copies", "near dup", "drawn", "calibrated", "MiB"):
+        assert word not in printed, f"stored before the commands dropped the word {word!r}: execute it again"
     assert NOTEBOOK.stat().st_size < 1 << 19
 
 
@@ -57,6 +61,15 @@ def test_it_exports_through_the_gate_as_it_is() -> None:
     text = json.dumps([output for cell in cells("code") for output in cell["outputs"]])
     assert "Gate passed" in text
     assert "gate failed" not in text and "will probably" not in text
+
+
+def can_download() -> bool:
+    """Whether the host that Keras downloads weights from has an address here."""
+    try:
+        socket.getaddrinfo("storage.googleapis.com", 443)
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.slow
@@ -74,6 +87,8 @@ def test_it_runs_as_stored_and_leaves_nothing_in_the_tree(tmp_path: Path) -> Non
     weights = sorted((Path(os.environ.get("FER_ASSETS", "none")) / "weights").glob("mobilenet_v2*no_top.h5"))
     if weights:  # the same ones as "imagenet", which Keras downloads
         environment["FER_BACKBONE"] = str(weights[0])
+    elif not can_download():
+        pytest.skip("ImageNet weights: neither in FER_ASSETS nor within reach")
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(NOTEBOOK), str(tmp_path)],
         env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
@@ -82,5 +97,5 @@ def test_it_runs_as_stored_and_leaves_nothing_in_the_tree(tmp_path: Path) -> Non
     assert int(done.stdout.split()[0]) >= 5
     models = json.loads((tmp_path / "work/out/manifest.json").read_text())["models"]
     assert len(models) == 4
-    assert models["fer_int8.tflite"]["accuracy"] > 0.9, "drawn faces are easy: less means that training is broken"
+    assert models["fer_int8.tflite"]["accuracy"] > 0.9, "synthetic faces are easy: less means that training is broken"
     assert {path for path in NOTEBOOK.parent.rglob("*") if "__pycache__" not in path.parts} == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_train.audit.findings import Finding, figure_text
+from fer_train.audit.findings import Finding, figure_text, in_words
 from fer_train.wording import counted, megabytes, singular
 
 
@@ -22,6 +22,7 @@ def test_findings_agree_too() -> None:
     assert figure_text(one) == "1 extra duplicate, 1 group, 50.0%"
     two = Finding("k", "t", "m", {"extra_copies": 2, "images": 3})
     assert figure_text(two) == "2 extra duplicates, 3 images"
+    assert in_words("images_with_near_copies") == "images with near-duplicates"
 
 
 def test_files_are_in_millions_of_bytes() -> None:

@@ -7,19 +7,23 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fer_bench.log import LOG
 from fer_bench.measure.worker_client import Contender, Remote
 from fer_bench.progress import OnFraction, silent
+from fer_edge.labels import EMOTIONS
 from fer_edge.system import usable_cpus
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
 if TYPE_CHECKING:
     from fer_train.data.dataset import Split
 
-__all__ = ["evaluate_contenders", "load_faces"]
+__all__ = ["evaluate_contenders", "load_faces", "warn_where_stuck"]
+
+_ONE_CLASS_SHARE: Final[float] = 0.95
 
 
 def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None = None) -> Split:
@@ -40,20 +44,41 @@ def load_faces(data: Path | None, split: str, seed: int = 0, limit: int | None =
     if data is None:
         from fer_train.synthetic.faces import judging_split
 
-        found = judging_split(seed)
+        faces = judging_split(seed)
     else:
         from fer_train.data.dataset import load_dataset
 
-        found = load_dataset(data, seed=seed).split(split)
-    if limit is None or limit >= len(found):
-        return found
-    keep = np.linspace(0, len(found) - 1, limit).astype(int)
+        faces = load_dataset(data, seed=seed).split(split)
+    if limit is None or limit >= len(faces):
+        return faces
+    keep = np.linspace(0, len(faces) - 1, limit).astype(int)
     return dataclasses.replace(
-        found,
-        images=np.asarray(found.images[keep]),
-        labels=np.asarray(found.labels[keep]),
-        names=tuple(found.names[i] for i in keep),
+        faces,
+        images=np.asarray(faces.images[keep]),
+        labels=np.asarray(faces.labels[keep]),
+        names=tuple(faces.names[i] for i in keep),
     )
+
+
+def warn_where_stuck(contenders: Sequence[Contender], evaluations: Sequence[Evaluation]) -> None:
+    """Say which models give one answer to nearly all faces, as a model does that is fed other pixels than in training.
+
+    Args:
+        contenders: models on their runtimes.
+        evaluations: of each of them.
+    """
+    for contender, found in zip(contenders, evaluations, strict=True):
+        labelled = np.bincount(found.labels).max() / found.n_images
+        answers = np.bincount(found.decisions)
+        share = answers.max() / found.n_images
+        if share >= _ONE_CLASS_SHARE > labelled:
+            LOG.warning(
+                "%s answers %s for %.0f %% of the faces: untrained, or fed other pixels than in training? A float "
+                "model does not say which it takes and is fed (p - 128) / 128",
+                contender.name,
+                EMOTIONS[int(answers.argmax())],
+                100.0 * share,
+            )
 
 
 def evaluate_contenders(

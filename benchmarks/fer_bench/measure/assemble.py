@@ -87,30 +87,30 @@ def _ratio(result: Result, reference: Result) -> dict[str, object]:
     ]
     both = [*result.invalid_reasons, *reference.invalid_reasons]
     reasons = ratio_reasons(rounds, ratio=ratio, ratio_ci95=interval, reasons=both)
-    found: dict[str, object] = {"ratio_valid": not reasons, "ratio_invalid_reasons": reasons}
+    fields: dict[str, object] = {"ratio_valid": not reasons, "ratio_invalid_reasons": reasons}
     if not reasons:
-        found |= {"ratio_to_float": ratio, "ratio_to_float_ci95": list(interval)}
-    return found
+        fields |= {"ratio_to_float": ratio, "ratio_to_float_ci95": list(interval)}
+    return fields
 
 
 def _accuracy(evaluation: Evaluation, reference: Evaluation | None) -> dict[str, object]:
     right = int(np.sum(evaluation.decisions == evaluation.labels))
-    found: dict[str, object] = {
+    fields: dict[str, object] = {
         "accuracy": evaluation.accuracy,
         "accuracy_ci95": list(wilson_interval(right, evaluation.n_images)),
         "n_images": evaluation.n_images,
         "split": evaluation.split,
     }
     if reference is not None:
-        found["agreement_with_reference"] = evaluation.agreement(reference)
-    return found
+        fields["agreement_with_reference"] = evaluation.agreement(reference)
+    return fields
 
 
 def _speed(item: Series, shared: Sequence[str]) -> Result:
     samples = item.samples_ms
     p50, p90, p99 = (float(value) for value in np.quantile(samples, _QUANTILES))
-    found = quantile_intervals(item.rounds_ms, _QUANTILES)
-    intervals = [_around(interval, value) for interval, value in zip(found, (p50, p90, p99), strict=True)]
+    quantiles_ci = quantile_intervals(item.rounds_ms, _QUANTILES)
+    intervals = [_around(interval, value) for interval, value in zip(quantiles_ci, (p50, p90, p99), strict=True)]
     opened = item.opened[0]
     # An accelerator computes while the CPU waits, so CPU time says nothing about interruptions there.
     share = None if _owns_device(opened.backend) else item.cpu_s / item.wall_s

@@ -57,8 +57,8 @@ def detector_network(name: str, model: str | os.PathLike[str] | None = None) -> 
     engine, path = getattr(detector, "engine", None), getattr(detector, "model_path", None)
     runtime, _, form = (engine or "").partition("-")  # litert, or with a form: litert-int8
     if runtime != _BACKEND or path is None:
-        found = f"{detector.name} on {engine}" if engine and engine not in detector.name else detector.name
-        raise UsageError(f"--profile-detector works on yunet on LiteRT, not on {found}")
+        chosen = f"{detector.name} on {engine}" if engine and engine not in detector.name else detector.name
+        raise UsageError(f"--profile-detector works on yunet on LiteRT, not on {chosen}")
     write: Callable[..., bytes] = yunet_engines.yunet_tflite
     title = f"{detector.name}-{form}" if form and form not in detector.name else detector.name
     return DetectorNetwork(title, write(path, form) if form else write(path))

@@ -128,12 +128,12 @@ def summarise(
     if n_frames == 0:
         raise errors.SourceError(f"{scene.source} returned no frame")
     rates = [figures["n_frames"] / figures["elapsed_s"] for figures in fast]
-    found = list(reasons)
+    problems = list(reasons)
     if n_frames < MIN_FRAMES:
-        found.append(f"too short: {n_frames} frames (at least {MIN_FRAMES}); a longer source, or --minutes")
+        problems.append(f"too short: {n_frames} frames (at least {MIN_FRAMES}); a longer source, or --minutes")
     spread = 100 * (max(rates) - min(rates)) / statistics.median(rates)
     if spread > MAX_SPREAD_PERCENT:
-        found.append(f"too noisy: repeats differ by {spread:.0f} % (limit {MAX_SPREAD_PERCENT:.0f} %)")
+        problems.append(f"too noisy: repeats differ by {spread:.0f} % (limit {MAX_SPREAD_PERCENT:.0f} %)")
     ages = [age for figures in paced for age in figures["ages_s"]]
     peaks = [figures["peak_rss_mib"] for figures in fast if figures["peak_rss_mib"] is not None]
     return EndToEnd(
@@ -154,8 +154,8 @@ def summarise(
         n_dropped=sum(figures["n_dropped"] for figures in paced) if paced else None,
         first_result_ms=statistics.median(figures["first_result_ms"] for figures in fast),
         peak_rss_mib=max(peaks, default=None),
-        valid=not found,
-        invalid_reasons=found,
+        valid=not problems,
+        invalid_reasons=problems,
         samples=list(samples),
     )
 
@@ -196,8 +196,8 @@ def _run(
                 answer = json.loads(line)
                 kind = answer.pop("kind")
                 if kind == "done":
-                    found: dict[str, Any] = answer
-                    return found
+                    figures: dict[str, Any] = answer
+                    return figures
                 if kind == "error":
                     raise getattr(errors, answer["error"], errors.FerError)(answer["message"])
                 samples.append(SoakSample(**answer))

@@ -78,8 +78,8 @@ def read_governor(root: Path = ROOT) -> str | None:
         Its name, several different ones joined by ``+``; None where there is none to read.
     """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
-    found = {text for path in root.glob(pattern) if (text := _text(path))}
-    return "+".join(sorted(found)) or None
+    governors = {text for path in root.glob(pattern) if (text := _text(path))}
+    return "+".join(sorted(governors)) or None
 
 
 def read_frequency_mhz(root: Path = ROOT) -> float | None:
@@ -92,8 +92,8 @@ def read_frequency_mhz(root: Path = ROOT) -> float | None:
         In MHz; None where it cannot be read.
     """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"
-    found = [int(text) / 1000 for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
-    return max(found, default=None)
+    frequencies_mhz = [int(text) / 1000 for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
+    return max(frequencies_mhz, default=None)
 
 
 def read_temperature_c(root: Path = ROOT) -> float | None:
@@ -151,8 +151,8 @@ def read_throttle_events(root: Path = ROOT) -> int | None:
         Their number; None where it cannot be read.
     """
     pattern = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count"
-    found = [int(text) for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
-    return sum(found) if found else None
+    counts = [int(text) for path in root.glob(pattern) if (text := _text(path)) and text.isdigit()]
+    return sum(counts) if counts else None
 
 
 @dataclass(frozen=True)
@@ -196,15 +196,15 @@ def read_process_times(root: Path = ROOT) -> dict[int, tuple[str, float]]:
         ``{process id: (command name, seconds)}``.
     """
     tick = os.sysconf("SC_CLK_TCK")
-    found = {}
+    processes = {}
     for path in root.glob("proc/[0-9]*/stat"):
         text = _text(path)
         if not text:  # it ended meanwhile
             continue
         name = text[text.find("(") + 1 : text.rfind(")")]
         after = text[text.rfind(")") + 2 :].split()  # a name may hold spaces and brackets
-        found[int(path.parent.name)] = (name, (int(after[11]) + int(after[12])) / tick)
-    return found
+        processes[int(path.parent.name)] = (name, (int(after[11]) + int(after[12])) / tick)
+    return processes
 
 
 def _text(path: Path) -> str | None:
@@ -216,12 +216,12 @@ def _text(path: Path) -> str | None:
 
 def _cpuinfo(root: Path) -> dict[str, str]:
     """First value of each key in ``/proc/cpuinfo``."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for line in (_text(root / "proc/cpuinfo") or "").splitlines():
         key, separator, value = line.partition(":")
         if separator:
-            found.setdefault(key.strip(), value.strip())
-    return found
+            values.setdefault(key.strip(), value.strip())
+    return values
 
 
 _ARM_PARTS: Final[dict[str, str]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fer_bench.log import LOG
-from fer_bench.measure.accuracy import evaluate_contenders, load_faces
+from fer_bench.measure.accuracy import evaluate_contenders, load_faces, warn_where_stuck
 from fer_bench.measure.assemble import assemble
 from fer_bench.measure.choose_models import choose_contenders
 from fer_bench.measure.detector_profile import detector_network, profile_detector
@@ -139,10 +139,10 @@ def _pipelines(
     plan = Plan({"pipeline": 1.0, **_profile_seconds(contenders, request)})
     recorder = Recorder()
     stage = plan.stage(on_progress, "pipeline")
-    found = measure_end_to_end(contenders, scene, request.processes, request.minutes, stage)
+    pipelines = measure_end_to_end(contenders, scene, request.processes, request.minutes, stage)
     machine, conditions = read_machine(), recorder.stop()
     profiles = _profiles(contenders, request, plan, on_progress)
-    return Report(SCHEMA, "", [], machine, conditions, settings, [], profiles, found)
+    return Report(SCHEMA, "", [], machine, conditions, settings, [], profiles, pipelines)
 
 
 def _models(
@@ -163,6 +163,7 @@ def _models(
     if faces is not None:
         costs = [float(np.median(item.samples_ms)) for item in series]
         evaluations = evaluate_contenders(contenders, faces, plan.stage(on_progress, "accuracy"), costs)
+        warn_where_stuck(contenders, evaluations)
     profiles = _profiles(contenders, request, plan, on_progress)
     results = assemble(series, conditions, evaluations, scaling)
     return Report(SCHEMA, "", [], read_machine(), conditions, settings, results, profiles)

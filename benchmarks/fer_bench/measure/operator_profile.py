@@ -153,11 +153,11 @@ def profile_tflite(content: bytes, runtime_module: str, threads: int, seconds: f
 
 def _turns(calls: list[Any], seconds: float) -> list[float]:
     """Median over turns of each call's fastest run in a turn, in us."""
-    found: list[list[float]] = [[] for _ in calls]
+    fastest: list[list[float]] = [[] for _ in calls]
     clock = time.perf_counter_ns
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline or len(found[0]) < 5:
-        for call, results in zip(calls, found, strict=True):
+    while time.monotonic() < deadline or len(fastest[0]) < 5:
+        for call, results in zip(calls, fastest, strict=True):
             call()
             best = math.inf
             for _ in range(RUNS_PER_TURN):
@@ -165,7 +165,7 @@ def _turns(calls: list[Any], seconds: float) -> list[float]:
                 call()
                 best = min(best, clock() - before)
             results.append(best / 1000)
-    return [float(np.median(results)) for results in found]
+    return [float(np.median(results)) for results in fastest]
 
 
 def _any_values(shape: Any, dtype: Any) -> npt.NDArray[Any]:
@@ -277,7 +277,7 @@ def _onnx_weights(path: Path) -> dict[str, tuple[int, ...]]:
     graph = onnx.load(str(path)).graph
     constants = {item.name: tuple(item.dims) for item in graph.initializer}
     producers = {output: node for node in graph.node for output in node.output}
-    found = {}
+    shapes = {}
     for node in graph.node:
         if len(node.input) < 2:
             continue
@@ -285,11 +285,11 @@ def _onnx_weights(path: Path) -> dict[str, tuple[int, ...]]:
         while source not in constants and source in producers and producers[source].op_type == "DequantizeLinear":
             source = producers[source].input[0]
         if source in constants and len(constants[source]) >= 2:
-            found[node.name] = constants[source]
+            shapes[node.name] = constants[source]
             # Where the runtime fuses an activation in, it names the operator after the last output
             output: str | None = node.output[0]
             while output is not None:
-                found[output] = constants[source]
+                shapes[output] = constants[source]
                 after = [other for other in graph.node if output in other.input]
                 output = after[0].output[0] if len(after) == 1 and after[0].op_type in _FUSED else None
-    return found
+    return shapes

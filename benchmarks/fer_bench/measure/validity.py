@@ -300,15 +300,15 @@ def ratio_reasons(
     Returns:
         Reasons; empty when nothing speaks against it.
     """
-    found = [reason for reason in dict.fromkeys(reasons) if not reason.startswith(HITS_ALL_ALIKE)]
+    problems = [reason for reason in dict.fromkeys(reasons) if not reason.startswith(HITS_ALL_ALIKE)]
     half = 100 * (ratio_ci95[1] - ratio_ci95[0]) / 2 / ratio
     if half > MAX_RATIO_INTERVAL_PERCENT:
-        found.append(f"ratio uncertain by +-{half:.1f} % (limit {MAX_RATIO_INTERVAL_PERCENT:.0f} %)")
+        problems.append(f"ratio uncertain by +-{half:.1f} % (limit {MAX_RATIO_INTERVAL_PERCENT:.0f} %)")
     drift = drift_percent(round_ratios)
     if drift is None or abs(drift) > MAX_RATIO_DRIFT_PERCENT:
         change = "unknown, too few rounds" if drift is None else f"{drift:+.1f} %"
-        found.append(f"ratio drifts: {change} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
-    return found
+        problems.append(f"ratio drifts: {change} from start to end (limit {MAX_RATIO_DRIFT_PERCENT:.0f} %)")
+    return problems
 
 
 def drift_percent(rounds_p50_ms: Sequence[Sequence[float]]) -> float | None:

@@ -43,10 +43,10 @@ def peak_mib() -> float | None:
     Returns:
         In MiB; None where it cannot be read.
     """
-    found = _status_mib("VmHWM")
-    if found is None and sys.platform == "darwin":
+    peak_mib = _status_mib("VmHWM")
+    if peak_mib is None and sys.platform == "darwin":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return found
+    return peak_mib
 
 
 def _status_mib(key: str) -> float | None:

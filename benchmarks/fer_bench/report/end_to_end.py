@@ -88,14 +88,14 @@ def soak_lines(result: EndToEnd) -> list[str]:
     """
     if not result.samples:
         return []
-    found = soak_findings(result)
+    changes = soak_findings(result)
     minutes = result.samples[-1].t_s / 60
     parts = [
         f"{label} {value:+.1f} {unit}"
         for label, value, unit in (
-            ("throughput", found["throughput_change_percent"], "%"),
-            ("memory", found["rss_growth_mib"], "MiB"),
-            ("temperature", found["temperature_rise_c"], "°C"),
+            ("throughput", changes["throughput_change_percent"], "%"),
+            ("memory", changes["rss_growth_mib"], "MiB"),
+            ("temperature", changes["temperature_rise_c"], "°C"),
         )
         if value is not None
     ]

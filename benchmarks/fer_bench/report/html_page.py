@@ -100,9 +100,9 @@ def _temperature(before: float | None, after: float | None) -> str:
 
 def _reasons(report: Report) -> list[tuple[str, list[str]]]:
     """Everything that may be invalid, as its name and why; an empty list of reasons is valid."""
-    found = [(result.name, result.invalid_reasons) for result in report.results]
-    found += [(f"profile of {entry.model} on {entry.backend}", entry.invalid_reasons) for entry in report.profiles]
-    return found + [(f"{entry.model} end to end", entry.invalid_reasons) for entry in report.end_to_end]
+    entries = [(result.name, result.invalid_reasons) for result in report.results]
+    entries += [(f"profile of {entry.model} on {entry.backend}", entry.invalid_reasons) for entry in report.profiles]
+    return entries + [(f"{entry.model} end to end", entry.invalid_reasons) for entry in report.end_to_end]
 
 
 def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]:
@@ -116,8 +116,8 @@ def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]
         names = list(dict.fromkeys(name for _, name in found))
         who = "all" if len(names) == len(everything) else ", ".join(names)
         alike = len({reason for reason, _ in found}) == 1
-        each = [] if alike else [f"{name}: {reason}" for reason, name in found]
-        entries.append({"first": found[0][0], "who": who, "each": each})
+        lines = [] if alike else [f"{name}: {reason}" for reason, name in found]
+        entries.append({"first": found[0][0], "who": who, "each": lines})
     return entries
 
 

@@ -33,7 +33,7 @@ from fer_edge.versions import package_versions
 from fer_train.disturbances import KINDS, STRENGTHS, disturb_faces
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
-__all__ = ["Faces", "cases_of", "chosen_faces", "disturbed", "kinds_called", "measure_robustness", "report_of"]
+__all__ = ["CHUNK", "Faces", "cases_of", "chosen_faces", "disturbed", "kinds_called", "measure_robustness", "report_of"]
 
 CHUNK: Final[int] = 256
 """Faces that a worker takes at a time: a few tenths of a second."""
@@ -45,6 +45,7 @@ class Faces:
     """The images that are disturbed."""
 
     split: str
+    """Name of the split they are of."""
     images: Image
     """``(N, S, S)`` uint8 grey, S at most 48: what a model would see of larger ones (``fer_edge.preprocess``)."""
     labels: npt.NDArray[np.int64]
@@ -68,13 +69,13 @@ def chosen_faces(data: Path | None, split: str, limit: int | None = None, seed: 
     Raises:
         DataError: no such data set or split.
     """
-    found = load_faces(data, split, seed)
-    count = len(found)
+    faces = load_faces(data, split, seed)
+    count = len(faces)
     keep = np.arange(count) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(np.int64)
-    images = np.asarray(found.images[keep])
+    images = np.asarray(faces.images[keep])
     if min(images.shape[1:]) > DETAIL_SIDE:
         images = np.stack([resize_gray(image, DETAIL_SIDE) for image in images])
-    return Faces(found.name, images, np.asarray(found.labels[keep]), keep.astype(np.int64))
+    return Faces(faces.name, images, np.asarray(faces.labels[keep]), keep.astype(np.int64))
 
 
 def kinds_called(names: Sequence[str]) -> list[str]:

@@ -24,18 +24,18 @@ def markdown(content: dict[str, Any]) -> str:
     lines = [_row(head), _row(["---", "---", *(["---"] if several else []), *["---:"] * 4])]
 
     def add(title: str, strengths: str, cells: list[list[str]]) -> None:
-        for place, (model, found) in enumerate(zip(models, cells, strict=True)):
+        for place, (model, answers) in enumerate(zip(models, cells, strict=True)):
             first = [title, strengths] if place == 0 else ["", ""]
-            lines.append(_row([*first, *([model["name"]] if several else []), *found]))
+            lines.append(_row([*first, *([model["name"]] if several else []), *answers]))
 
     add("none (clean)", "", [["", "", "", _percent(model["clean"])] for model in models])
     for kind in content["kinds"]:
         amounts = ", ".join(f"{amount:g}" for amount in kind["amounts"])
         rows = []
         for model in models:
-            found = [answer for answer in model["answers"] if answer["kind"] == kind["name"]]
-            mean = sum(answer["accuracy"] for answer in found) / len(found)
-            rows.append([*map(_percent, found), f"{100 * mean:.1f}"])
+            answers = [answer for answer in model["answers"] if answer["kind"] == kind["name"]]
+            mean = sum(answer["accuracy"] for answer in answers) / len(answers)
+            rows.append([*map(_percent, answers), f"{100 * mean:.1f}"])
         add(kind["title"] + (" \\*" if kind["held_out"] else ""), f"{amounts} {kind['unit']}", rows)
     for key, title in (("mean", "all"), ("mean_held_out", "\\* held out of training"), ("mean_others", "the others")):
         if all(model[key] for model in models):

@@ -19,14 +19,14 @@ from fer_train.synthetic.faces import numbered_face
 
 __all__ = ["draw", "require_matplotlib"]
 
-ROW_INCHES: Final[float] = 0.5
-DPI: Final[int] = 100
+_ROW_INCHES: Final[float] = 0.5
+_DPI: Final[int] = 100
 """With these, a pixel of a face is one of the picture."""
-EXAMPLES: Final[tuple[tuple[str, int], ...]] = (("sheet", 3), ("sheet", 6))
-"""Split and number of the drawn faces that are shown: no people, whatever was measured."""
-SIDE: Final[int] = 48
-GAP: Final[int] = 2
-SHADES: Final[tuple[float, ...]] = (0.35, 0.65, 1.0)
+_EXAMPLES: Final[tuple[tuple[str, int], ...]] = (("sheet", 3), ("sheet", 6))
+"""Split and number of the synthetic faces that are shown: no people, whatever was measured."""
+_SIDE: Final[int] = 48
+_GAP: Final[int] = 2
+_SHADES: Final[tuple[float, ...]] = (0.35, 0.65, 1.0)
 """Opacity of the strengths."""
 
 
@@ -58,11 +58,11 @@ def draw(report: RobustnessReport, path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = 1 + len(report.kinds)
-    columns = len(EXAMPLES) * len(STRENGTHS)
-    height, left, sheet, chart = ROW_INCHES * rows, 1.75, ROW_INCHES * columns, 6.2
+    columns = len(_EXAMPLES) * len(STRENGTHS)
+    height, left, sheet, chart = _ROW_INCHES * rows, 1.75, _ROW_INCHES * columns, 6.2
     bottom, top = 0.6, 0.95
     width, whole = left + sheet + 0.15 + chart + 0.2, bottom + height + top
-    figure = Figure(figsize=(width, whole), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width, whole), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     faces = figure.add_axes((left / width, bottom / whole, sheet / width, height / whole))
     faces.imshow(
@@ -76,7 +76,7 @@ def draw(report: RobustnessReport, path: Path) -> None:
     )
     names = [kind.title + (" *" if kind.held_out else "") for kind in report.kinds]
     faces.set_yticks(np.arange(rows) + 0.5, ["clean", *names], fontsize=9)
-    strengths = ["mild", "clear", "strong"] * len(EXAMPLES)
+    strengths = ["mild", "clear", "strong"] * len(_EXAMPLES)
     faces.set_xticks(np.arange(columns) + 0.5, strengths, fontsize=8)
     faces.tick_params(length=0)
     faces.spines[:].set_visible(False)
@@ -85,7 +85,7 @@ def draw(report: RobustnessReport, path: Path) -> None:
     held_out = "; * held out of training" if any(kind.held_out for kind in report.kinds) else ""
     title = f"Accuracy on disturbed faces: {report.data}, {report.split}, n = {report.n_images:,}"
     figure.text(0.012, 1 - 0.28 / whole, title, fontsize=12, weight="bold", va="center")
-    note = "Points with 95 % intervals, pale to dark: mild, clear, strong; lines: clean. Examples are drawn faces"
+    note = "Points with 95 % intervals, pale to dark: mild, clear, strong; lines: clean. Examples are synthetic faces"
     note += held_out
     figure.text(0.012, 1 - 0.53 / whole, note, fontsize=8.5, color="#444444", va="center")
     canvas.draw()
@@ -97,15 +97,15 @@ def draw(report: RobustnessReport, path: Path) -> None:
 
 def _sheet(report: RobustnessReport) -> Image:
     """One row per kind, below one of clean faces; white gaps."""
-    side, rows = SIDE + GAP, 1 + len(report.kinds)
-    sheet = np.full((rows * side, len(EXAMPLES) * len(STRENGTHS) * side), 255, np.uint8)
+    side, rows = _SIDE + _GAP, 1 + len(report.kinds)
+    sheet = np.full((rows * side, len(_EXAMPLES) * len(STRENGTHS) * side), 255, np.uint8)
 
     def put(row: int, column: int, face: Image) -> None:
-        y, x = row * side + GAP // 2, column * side + GAP // 2
-        sheet[y : y + SIDE, x : x + SIDE] = face
+        y, x = row * side + _GAP // 2, column * side + _GAP // 2
+        sheet[y : y + _SIDE, x : x + _SIDE] = face
 
-    for number, (split, index) in enumerate(EXAMPLES):
-        face = to_gray(numbered_face(split, 0, index, SIDE))
+    for number, (split, index) in enumerate(_EXAMPLES):
+        face = to_gray(numbered_face(split, 0, index, _SIDE))
         for place, strength in enumerate(STRENGTHS):
             column = number * len(STRENGTHS) + place
             put(0, column, face)
@@ -127,7 +127,7 @@ def _chart(axes: Any, report: RobustnessReport) -> None:
         )
         axes.axvline(100 * model.clean.accuracy, color=colour, linewidth=1.0, alpha=0.6, zorder=1)
         _points(axes, [model.clean], [0.5 + offset], colour, 1.0, label)
-        for strength, shade in zip(STRENGTHS, SHADES, strict=True):
+        for strength, shade in zip(STRENGTHS, _SHADES, strict=True):
             answers = [answer for answer in model.answers if answer.strength == strength]
             places = [order[answer.kind] + 0.5 + offset for answer in answers]
             _points(axes, answers, places, colour, shade, None)

@@ -27,7 +27,9 @@ class Case:
     """A way of disturbing all images."""
 
     kind: str = CLEAN
+    """Name of a disturbance; :data:`CLEAN` for none."""
     strength: int = 0
+    """1, 2 or 3; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,11 @@ class Judged:
     """A model's evaluations: of the clean faces first, then one per case."""
 
     name: str
+    """As it was asked for."""
     sha256: str | None
+    """Of the file; None for a model that is not one file."""
     runtime: str
+    """What computes it, with its version."""
     cases: Sequence[Case]
     """The clean one first."""
     evaluations: Sequence[Evaluation]

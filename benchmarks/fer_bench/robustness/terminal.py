@@ -20,7 +20,7 @@ from fer_bench.robustness.schema import (
     RobustnessReport,
 )
 
-__all__ = ["print_robustness"]
+__all__ = ["STRENGTH_HEADINGS", "print_robustness"]
 
 STRENGTH_HEADINGS = ("mild", "clear", "strong")
 
@@ -84,10 +84,10 @@ def _pair_table(report: RobustnessReport, pair: PairEntry) -> Table:
     table.add_column("agree %", justify="right", no_wrap=True)
     table.add_row("clean", "", _points(pair.clean), "", "", "", f"{100 * pair.clean.agreement:.1f}")
     for kind in report.kinds:
-        found = [difference for difference in pair.differences if difference.kind == kind.name]
-        mean = sum(difference.difference_points for difference in found) / len(found)
-        agreement = sum(difference.agreement for difference in found) / len(found)
-        table.add_row(*_kind(kind), *map(_points, found), f"{mean:+.1f}", f"{100 * agreement:.1f}")
+        differences = [difference for difference in pair.differences if difference.kind == kind.name]
+        mean = sum(difference.difference_points for difference in differences) / len(differences)
+        agreement = sum(difference.agreement for difference in differences) / len(differences)
+        table.add_row(*_kind(kind), *map(_points, differences), f"{mean:+.1f}", f"{100 * agreement:.1f}")
     return table
 
 

@@ -52,13 +52,14 @@ def check_given_once(given: Sequence[str]) -> None:
             raise UsageError(f"{_option(name)} is given twice; it takes one value")
 
 
-def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool) -> list[str]:
+def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool, polled: bool = False) -> list[str]:
     """A line for each kind of option that has no effect here.
 
     Args:
         arguments: the options.
         camera: the source is a camera, which can be asked for sizes and rates.
         video: there is a video file (or an address that may be one) among the sources.
+        polled: the source is an address that may be one of a picture, which is asked ``fps`` times per second.
 
     Returns:
         Lines for notices.
@@ -69,7 +70,7 @@ def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool) -> li
         if getattr(arguments, name) is not None and not any(getattr(arguments, other) for other in wanted)
     ]
     for names, fits, kind in ((_OF_CAMERAS, camera, "a camera"), (_OF_VIDEOS, video, "a video file")):
-        given = [_option(name) for name in names if getattr(arguments, name)]
+        given = [_option(name) for name in names if getattr(arguments, name) and not (polled and name == "fps")]
         if given and not fits:
             lines.append(f"{', '.join(given)}: no effect, as the source is not {kind}")
     return lines
@@ -81,7 +82,8 @@ def tell_pointless(arguments: argparse.Namespace, names: Sequence[str]) -> None:
 
     camera = any(map(is_camera, names))
     video = any(not is_camera(name) and not is_image(Path(name)) for name in names)
-    for line in pointless(arguments, camera=camera, video=video):
+    polled = any(name.lower().startswith(("http://", "https://")) for name in names)
+    for line in pointless(arguments, camera=camera, video=video, polled=polled):
         LOG.info(line)
 
 

@@ -85,8 +85,8 @@ def _add_source(parser: CommandParser) -> None:
         "inputs",
         nargs="*",
         metavar="SOURCE",
-        help="camera number, picamera, rtsp:// or http:// address, video, image, folder of them, or 'pattern*.jpg'; "
-        "of files and folders also several (default: 0, the first camera)",
+        help="camera number, picamera, rtsp:// or http:// address, video, image, folder of them, 'pattern*.jpg', or - "
+        "for standard input; of files and folders also several (default: 0, the first camera)",
     )
     group.add_argument("--source", metavar="SOURCE", help="the same as an option, for example for --config")
     group.add_argument("--size", type=size, metavar="WxH", help="ask the camera for this size, for example 1280x720")

@@ -15,6 +15,7 @@ import numpy as np
 from fer_edge.arrays import Image
 from fer_edge.capture.orientation import picture_orientation, turn
 from fer_edge.errors import SourceError
+from fer_edge.files import ffmpeg_name
 from fer_edge.image_bytes import MAX_PARTS
 
 BATCH_BYTES: Final[int] = 32 << 20
@@ -170,7 +171,7 @@ class AnimationCapture:
 def open_animation(path: Path, content: bytes) -> Any:
     """A capture of the frames of an animated picture; see :class:`AnimationCapture` for what it raises."""
     if content[:4] in (b"GIF8", b"\x89PNG"):
-        return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        return cv2.VideoCapture(ffmpeg_name(path), cv2.CAP_FFMPEG)
     return AnimationCapture(content, str(path))
 
 
@@ -194,26 +195,35 @@ def is_raw_photo(content: bytes) -> bool:
 
 
 def _directories(content: bytes) -> list[dict[int, int]]:
-    """``{tag: value}`` of each directory (a value of several numbers is where they lie); none for BigTIFF."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(content[:4])
+    """``{tag: value}`` of each directory; a value of several numbers is where they lie."""
+    order = {b"II": "little", b"MM": "big"}.get(content[:2])
     if order is None:
         return []
 
     def number(at: int, n_bytes: int) -> int:
         return int.from_bytes(content[at : at + n_bytes], order)  # type: ignore[arg-type]
 
+    # Bytes of a count of entries, of an entry, of a place; BigTIFF (libtiff.gitlab.io/libtiff/specification/bigtiff)
+    # numbers in 64 bits.
+    layout = {42: (2, 12, 4), 43: (8, 20, 8)}.get(number(2, 2))
+    if layout is None:
+        return []
+    count_size, entry_size, place_size = layout
     found: list[dict[int, int]] = []
     seen: set[int] = set()
     left = MAX_ENTRIES
-    at = number(4, 4)
-    while at and at not in seen and at + 2 <= len(content) and len(found) < MAX_PAGES and left > 0:
+    at = number(place_size, place_size)
+    while at and at not in seen and at + count_size <= len(content) and len(found) < MAX_PAGES and left > 0:
         seen.add(at)
-        behind = at + 2 + 12 * number(at, 2)
-        entries = range(at + 2, min(behind, len(content) - 11), 12)[:left]
+        behind = at + count_size + entry_size * number(at, count_size)
+        entries = range(at + count_size, min(behind, len(content) + 1 - entry_size), entry_size)[:left]
         left -= len(entries)
-        # SHORT values stand in the first two of the four bytes.
-        found.append({number(e, 2): number(e + 8, 2 if number(e + 2, 2) == 3 else 4) for e in entries})
-        at = number(behind, 4)
+        # SHORT values stand in the first two of the bytes.
+        size = {3: 2, 4: 4}
+        found.append(
+            {number(e, 2): number(e + entry_size - place_size, size.get(number(e + 2, 2), place_size)) for e in entries}
+        )
+        at = number(behind, place_size)
     return found
 
 

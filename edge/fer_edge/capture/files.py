@@ -18,6 +18,7 @@ from fer_edge.capture.folders import MAX_SHOWN
 from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
 from fer_edge.errors import MissingDependencyError, SourceError
+from fer_edge.files import ffmpeg_name
 from fer_edge.logs import LOG
 
 __all__ = [
@@ -37,6 +38,8 @@ MAX_PAUSE_S: Final[float] = 10.0
 """With ``realtime``, the longest wait for the next frame of a file."""
 DECODER_THREADS: Final[int] = 2
 """FFmpeg would take one a core, and memory for each; the detector needs the cores more."""
+_LARGE_PIXELS: Final[int] = 6_000_000
+"""From here on, at 4K, one thread: a second one takes 30 to 90 MB."""
 NO_TIME_MS: Final[float] = 1e14
 """OpenCV reports the lowest number there is where a container gives no times."""
 DEFAULT_FPS: Final[float] = 25.0
@@ -183,7 +186,7 @@ class VideoFile:
         self._stopped = threading.Event()
         stored = video_orientation(path) if open_capture is None else None
         self._orientation = orientation if stored is None else combine(stored, orientation)
-        self._open = open_capture or (lambda: _open_video(str(path), turned=stored is None))
+        self._open = open_capture or (lambda: _open_video(ffmpeg_name(path), turned=stored is None))
         self._capture = self._open()
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
@@ -247,6 +250,8 @@ def _open_video(path: str, *, turned: bool) -> VideoCapture:
     """A capture that is opened or not; with ``turned`` OpenCV turns the frames as the file asks for."""
     # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
+    if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PIXELS:
+        capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not turned:
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     opened: VideoCapture = capture

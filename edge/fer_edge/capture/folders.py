@@ -39,7 +39,9 @@ def images_among(paths: list[Path]) -> list[Path]:
         if path.is_dir() or path.name.startswith("."):
             continue
         found = sniff_file(path)
-        if found.kind is Kind.PICTURE or (found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
+        if not path.is_file():  # a pipe would be waited for
+            left_out.append(f"{path.name} ({found.format})")
+        elif found.kind is Kind.PICTURE or (found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
             images.append(path)
         elif found.kind is Kind.VIDEO:
             left_out.append(f"{path.name} (a video; open it by itself)")

@@ -6,20 +6,23 @@ connection, because small cameras serve one visitor at a time.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import re
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPMessage
 from typing import Any, BinaryIO, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import cv2
 
-from fer_edge.capture.iso_boxes import ReadAt
-from fer_edge.capture.mjpeg import MAX_PICTURE_BYTES, MjpegCapture
+from fer_edge.capture.iso_boxes import ReadAt, table_comes_last
+from fer_edge.capture.mjpeg import MAX_PICTURE_BYTES, MjpegCapture, first_pictures, has_second_inside
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
 from fer_edge.errors import FerError, SourceError
@@ -32,6 +35,7 @@ TRIES: Final[int] = 3
 """Requests in a row that may fail before the camera counts as lost: small ones are busy now and then."""
 _ENDLESS: Final = frozenset({0, 2**31 - 1, 2**32 - 1, 2**63 - 1})
 """Lengths that live streams claim for want of one."""
+_ALGORITHM: Final = re.compile(r"""algorithm\s*=\s*"?([\w-]+)""", re.IGNORECASE)
 _READ_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -49,6 +53,10 @@ class Answer:
     """Bytes of a file that has an end."""
     format: str = ""
     """Its name, as :func:`fer_edge.capture.sniff.sniff` gives it."""
+    is_jpeg_film: bool = False
+    """JPEG pictures one after the other, with an end."""
+    table_last: bool = False
+    """An MP4 or MOV file whose table of contents is not at its beginning."""
 
 
 def _closed_after(fp: Any, ask_again: Callable[[], Any]) -> Any:
@@ -64,6 +72,19 @@ def _closed_after(fp: Any, ask_again: Callable[[], Any]) -> Any:
     return answer
 
 
+def _best_digest(headers: Any) -> HTTPMessage | None:
+    """The strongest Digest challenge that can be met, alone; cameras offer several, some of them new (RFC 7616)."""
+    challenges = [value for value in headers.get_all("WWW-Authenticate", []) if value.lower().startswith("digest ")]
+    for algorithm in ("SHA-256", "MD5"):
+        for challenge in challenges:
+            named = _ALGORITHM.search(challenge)
+            if (named.group(1).upper() if named else "MD5") == algorithm:
+                alone = HTTPMessage()
+                alone["WWW-Authenticate"] = challenge
+                return alone
+    return None
+
+
 class _Basic(urllib.request.HTTPBasicAuthHandler):
     def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         return _closed_after(fp, lambda: super(_Basic, self).http_error_401(req, fp, code, msg, headers))
@@ -71,7 +92,19 @@ class _Basic(urllib.request.HTTPBasicAuthHandler):
 
 class _Digest(urllib.request.HTTPDigestAuthHandler):
     def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        return _closed_after(fp, lambda: super(_Digest, self).http_error_401(req, fp, code, msg, headers))
+        challenge = _best_digest(headers)
+        if challenge is None:
+            return None
+        return _closed_after(fp, lambda: super(_Digest, self).http_error_401(req, fp, code, msg, challenge))
+
+    def get_algorithm_impls(self, algorithm: str) -> Any:
+        if algorithm.upper() != "SHA-256":
+            return super().get_algorithm_impls(algorithm)
+
+        def digest(text: str) -> str:
+            return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+        return digest, lambda secret, data: digest(f"{secret}:{data}")
 
 
 class _Address:
@@ -83,7 +116,9 @@ class _Address:
         self.url = urlunsplit((parts.scheme, parts.netloc, parts.path or "/", parts.query, ""))
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         if name is not None:
-            passwords.add_password(None, self.url, unquote(name), unquote(password or ""))
+            # For the whole server: many cameras send from their address to another one.
+            server = urlunsplit((parts.scheme, parts.netloc, "/", "", ""))
+            passwords.add_password(None, server, unquote(name), unquote(password or ""))
         self._opener = urllib.request.build_opener(_Basic(passwords), _Digest(passwords))
 
     def open(self, **headers: str) -> Any:
@@ -145,7 +180,7 @@ def _understand(response: Any) -> Answer:
         return Answer(stream=MjpegCapture(response.read1, response.close, head))
     if found.format == "HTML":
         raise SourceError("answers with a web page; expected the address of a stream, a picture or a video")
-    return Answer(length=length, format=found.format)
+    return Answer(length=length, format=found.format, table_last=table_comes_last(head))
 
 
 def _picture_or_stream(response: Any, head: bytes, found: Content, length: int | None) -> Answer:
@@ -154,14 +189,42 @@ def _picture_or_stream(response: Any, head: bytes, found: Content, length: int |
         if stream.goes_on():
             return Answer(stream=stream)
         return Answer(picture=stream.wait_for_one())
-    return Answer(picture=head + _rest(response, MAX_PICTURE_BYTES - len(head)))
+    content = head + response.read(MAX_PICTURE_BYTES + 1 - len(head))
+    if found.format == "JPEG":
+        pictures = first_pictures(content, 2)
+        if len(pictures) == 2 and not has_second_inside(pictures[0]):
+            return Answer(is_jpeg_film=True)
+    return Answer(picture=_not_too_large(content))
 
 
-def _rest(response: Any, most: int) -> bytes:
-    content: bytes = response.read(most + 1)
-    if len(content) > most:
+def _not_too_large(content: bytes) -> bytes:
+    if len(content) > MAX_PICTURE_BYTES:
         raise SourceError(f"answers with a picture of more than {MAX_PICTURE_BYTES >> 20} MiB")
     return content
+
+
+def open_jpeg_film(address: str) -> MjpegCapture:
+    """The pictures of an address for which :func:`ask` found JPEG pictures one after the other, from the first on."""
+    try:
+        response = _Address(address).open()
+    except _READ_ERRORS:
+        return closed_capture()
+    return MjpegCapture(response.read1, response.close)
+
+
+def closed_capture() -> MjpegCapture:
+    """A capture that is not opened."""
+    nothing = MjpegCapture(lambda _: b"", lambda: None)
+    nothing.release()
+    return nothing
+
+
+def _only_picture(content: bytes) -> bytes:
+    """The picture of an answer; some cameras wrap a single one into a multipart answer."""
+    if sniff(content[:HEAD_BYTES]).kind is Kind.PICTURE:
+        return content
+    found = first_pictures(content, 1)
+    return found[0] if found else content
 
 
 class SnapshotCapture:
@@ -194,8 +257,8 @@ class SnapshotCapture:
             try:
                 if content is None:
                     with self._address.open() as response:
-                        content = _rest(response, MAX_PICTURE_BYTES)
-                return True, decode(content, "picture")
+                        content = _not_too_large(response.read(MAX_PICTURE_BYTES + 1))
+                return True, decode(_only_picture(content), "picture")
             except (*_READ_ERRORS, FerError):
                 continue
         return False, None
@@ -222,25 +285,24 @@ def gives_parts(address: str) -> bool:
         return False
 
 
-def download(address: str, target: BinaryIO, length: int) -> None:
-    """Copy a file of ``length`` bytes at an address.
+def download(address: str, target: BinaryIO, length: int | None, most: int) -> None:
+    """Copy a file of ``length`` bytes at an address; None where the server does not say how many, then up to ``most``.
 
     Raises:
-        SourceError: the connection broke off.
+        SourceError: the connection broke off, or there are more than ``most`` bytes.
     """
-    left = length
+    copied = 0
     try:
         with _Address(address).open() as response:
-            while left > 0:
-                data = response.read(min(left, 1 << 20))
-                if not data:
-                    break
+            while copied <= most and (data := response.read(1 << 20)):
                 target.write(data)
-                left -= len(data)
+                copied += len(data)
     except _READ_ERRORS as error:
         raise SourceError(f"broke off: {error}") from error
-    if left > 0:
-        raise SourceError(f"the connection closed {left} bytes before the end")
+    if copied > most:
+        raise SourceError(f"is larger than {most >> 20} MiB; download it first")
+    if length is not None and copied < length:
+        raise SourceError(f"the connection closed {length - copied} bytes before the end")
 
 
 def remote_reader(address: str, max_requests: int = 24) -> ReadAt:

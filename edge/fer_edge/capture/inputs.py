@@ -17,6 +17,7 @@ from fer_edge.capture.folders import MAX_SHOWN, matching, what_else
 from fer_edge.capture.frames import CaptureOptions, Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
+from fer_edge.capture.v4l2 import is_v4l2
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.logs import LOG
 
@@ -193,6 +194,8 @@ def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], dict[Path, str]
                 continue
             if path.is_dir():
                 others[path] = "a folder"
+            elif not path.is_file():  # a pipe would be waited for
+                others[path] = "no plain file"
             elif is_image(path):
                 images[path] = None
             elif is_video(path):
@@ -216,9 +219,9 @@ def is_camera(name: str) -> bool:
         name: a source as the user names it.
 
     Returns:
-        True for a number, ``/dev/videoN``, ``picamera`` and ``picamera:N``.
+        True for a number, ``/dev/videoN``, other names of it, ``picamera`` and ``picamera:N``.
     """
-    return (name.isascii() and name.isdigit()) or name.startswith("/dev/video") or name.partition(":")[0] == "picamera"
+    return is_v4l2(name) or name.partition(":")[0] == "picamera"
 
 
 def is_video(path: Path) -> bool:

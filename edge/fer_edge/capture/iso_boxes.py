@@ -59,3 +59,11 @@ def find(read_at: ReadAt, start: int, end: int, *path: bytes) -> Box | None:
 def reader(content: bytes) -> ReadAt:
     """``read_at`` for bytes in memory."""
     return lambda offset, n_bytes: content[offset : offset + n_bytes]
+
+
+def table_comes_last(head: bytes) -> bool:
+    """Whether the pictures of a film stand before its table of contents, by its first bytes."""
+    for box in boxes(reader(head), 0, 1 << 62):
+        if box.kind in (b"moov", b"moof", b"mdat"):
+            return box.kind == b"mdat"
+    return False

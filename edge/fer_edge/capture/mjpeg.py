@@ -105,6 +105,22 @@ class JpegSplitter:
         return None
 
 
+def first_pictures(content: bytes, number: int) -> list[bytes]:
+    """The first whole JPEG pictures in ``content``, at most ``number``."""
+    splitter = JpegSplitter()
+    splitter.feed(content)
+    found: list[bytes] = []
+    while len(found) < number and (picture := splitter.next()) is not None:
+        if picture:
+            found.append(picture)
+    return found
+
+
+def has_second_inside(picture: bytes) -> bool:
+    """Whether a photo announces that others follow it, its preview or gain map (CIPA DC-007)."""
+    return b"MPF\0" in picture[: 1 << 17]
+
+
 class MjpegCapture:
     """Pictures out of a stream of bytes, in the manner of ``cv2.VideoCapture``.
 
@@ -119,7 +135,7 @@ class MjpegCapture:
         self._close = close
         self._splitter = JpegSplitter()
         self._splitter.feed(begin)
-        self._waiting: bytes | None = None
+        self._waiting: list[bytes] = []
         self._opened = True
 
     def isOpened(self) -> bool:  # noqa: N802
@@ -128,7 +144,7 @@ class MjpegCapture:
 
     def read(self) -> tuple[bool, Any]:
         """The next picture ``(H, W, 3)`` BGR uint8, or False for a damaged one, and at the end."""
-        picture, self._waiting = self._waiting or self._next(), None
+        picture = self._waiting.pop(0) if self._waiting else self._next()
         if not picture:
             return False, None
         try:
@@ -138,13 +154,19 @@ class MjpegCapture:
 
     def wait_for_one(self) -> bytes | None:
         """The first whole picture, which :meth:`read` will give again; None if the stream ends before."""
-        while self._waiting is None and self._opened:
-            self._waiting = self._next() or None
-        return self._waiting
+        return self._wait_for(1)
 
     def goes_on(self) -> bool:
-        """Whether anything follows the first picture; waits for it."""
-        return self.wait_for_one() is not None and self._more()
+        """Whether another picture follows the first; waits for it, and :meth:`read` will give both again."""
+        first = self.wait_for_one()
+        return first is not None and self._wait_for(2) is not None and not has_second_inside(first)
+
+    def _wait_for(self, number: int) -> bytes | None:
+        while len(self._waiting) < number and self._opened:
+            picture = self._next()
+            if picture:
+                self._waiting.append(picture)
+        return self._waiting[number - 1] if len(self._waiting) >= number else None
 
     def _next(self) -> bytes | None:
         while self._opened:

@@ -15,14 +15,17 @@ from fer_edge.capture.files import ImageFiles, VideoFile
 from fer_edge.capture.folders import images_among, matching, what_else
 from fer_edge.capture.frames import CaptureOptions, Source
 from fer_edge.capture.orientation import UPRIGHT, combine, picture_orientation
+from fer_edge.capture.pipes import is_pipe, open_pipe
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Content, Kind, sniff_file
+from fer_edge.capture.v4l2 import is_v4l2
 from fer_edge.errors import SourceError, UsageError
 from fer_edge.image_bytes import why_refused
+from fer_edge.redact import redact_address
 
 __all__ = ["ANIMATED_FORMATS", "STREAM_SCHEMES", "open_source"]
 
 ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
-STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
+STREAM_SCHEMES: Final = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "http://", "https://", "udp://", "tcp://")
 
 
 def open_source(
@@ -31,9 +34,10 @@ def open_source(
 ) -> Source:
     """Open what ``source`` names.
 
-    A number or ``/dev/videoN`` is a V4L2 camera (on other systems the camera of that number); ``picamera`` or
-    ``picamera:N`` the Raspberry Pi's; an address (``rtsp://``, ``http://``, ...) a stream; else a video file, an image,
-    a folder of images, or a pattern such as ``'shots/*.jpg'``.
+    A number, ``/dev/videoN`` or a link to it (``/dev/v4l/by-id/...``) is a V4L2 camera (on
+    other systems the camera of that number); ``picamera`` or ``picamera:N`` the Raspberry Pi's; an address
+    (``rtsp://``, ``http://``, ...) a stream; else a video file, an image, a folder of images, or a pattern such as
+    ``'shots/*.jpg'``.
 
     Args:
         source: what to open.
@@ -52,7 +56,7 @@ def open_source(
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     if not text:
         raise UsageError("--source is empty; expected a camera number, an address, a file or a folder")
-    if (text.isascii() and text.isdigit()) or text.startswith("/dev/video"):
+    if is_v4l2(text):
         from fer_edge.capture.streams import open_camera
 
         return open_camera(text, options)
@@ -64,6 +68,8 @@ def open_source(
         from fer_edge.capture.streams import open_stream
 
         return open_stream(text, options)
+    if is_pipe(text):
+        return open_pipe(text, options, _open_file)
     return _open_files(text, options)
 
 
@@ -76,6 +82,8 @@ def _open_files(text: str, options: CaptureOptions) -> Source:
         return ImageFiles(images, text, options.orientation)
     if path.exists():
         return _open_file(path, options)
+    if "://" in text:
+        raise SourceError(f"{redact_address(text)} is no address that is read; expected {', '.join(STREAM_SCHEMES)}")
     if glob.has_magic(text):
         images = images_among(matching(text))
         if not images:

@@ -115,7 +115,7 @@ def decode(content: bytes, name: str) -> Image:
     """
     reason = why_refused(content)
     if reason is None and tiff_pixels(content) > MAX_IMAGE_PIXELS:
-        reason = f"{tiff_pixels(content) >> 20} million pixels, more than {MAX_IMAGE_PIXELS >> 20}"
+        reason = f"{tiff_pixels(content) // 1_000_000} million pixels, more than {MAX_IMAGE_PIXELS // 1_000_000}"
     if reason is not None:
         raise SourceError(f"{name} cannot be decoded as an image: {reason}")
     found = sniff(content[:HEAD_BYTES])

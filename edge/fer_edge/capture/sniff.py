@@ -94,9 +94,11 @@ def sniff_file(path: Path) -> Content:
         Kind and format by its first bytes.
     """
     try:
+        if not path.is_file():  # what is read from a pipe is gone
+            return Content(Kind.UNKNOWN, "no plain file")
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
-    except OSError:
+    except (OSError, ValueError):
         return Content(Kind.UNKNOWN, "unreadable")
     found = sniff(head)
     suffix = path.suffix.lower()

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
+from fer_edge.capture.files import DECODER_THREADS
 from fer_edge.capture.frames import CaptureOptions, Frame, Source
 from fer_edge.capture.orientation import UPRIGHT, turn
 from fer_edge.capture.v4l2 import list_cameras
@@ -34,6 +36,7 @@ AT_ONCE_S: Final[float] = 0.5
 OPEN_TIMEOUT_MS: Final[int] = 8_000
 READ_TIMEOUT_MS: Final[int] = 8_000
 _MJPG: Final[int] = cv2.VideoWriter.fourcc(*"MJPG")
+_AGAIN: Final[str] = "beginning again"
 _JPEG_PADDING: Final[int] = 4096
 """Some cameras send a little more after the end of a picture."""
 
@@ -54,11 +57,52 @@ class Capture(Protocol):
         ...
 
 
+class _Beginning:
+    """What a source began with: its first picture, as long as it stood, and the one after it.
+
+    Both, because a camera that is back may well begin with the same picture: one of no signal, or of a closed cover.
+    """
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._stood = 0
+        self._next: int | None = None
+        self._again = 0
+
+    def learn(self, image: Any) -> None:
+        """Take the next picture after the start."""
+        if self._next is not None:
+            return
+        found = zlib.crc32(np.ascontiguousarray(image).data)
+        if self._first is None or found == self._first:
+            self._first, self._stood = found, self._stood + 1
+        else:
+            self._next = found
+
+    def rewind(self) -> None:
+        """The source was opened again."""
+        self._again = 0
+
+    def repeats(self, image: Any) -> bool:
+        """Whether the source, opened again, has given nothing new so far, ``image`` being its next picture."""
+        if self._next is None:
+            return False
+        wanted = self._first if self._again < self._stood else self._next
+        self._again += 1
+        return zlib.crc32(np.ascontiguousarray(image).data) == wanted
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that is known was repeated."""
+        return self._again > self._stood
+
+
 class LiveCapture:
     """Frames of a capture that may break off and come back.
 
     ``open_capture`` opens it; what it returns may be not opened. ``first`` is an open one to begin with. With
-    ``may_end`` a source that begins again with the very same picture counts as a film that is over.
+    ``may_end`` a source that begins again with the very same pictures counts as a film that is over; with ``loop`` as
+    well it is played again and again.
     """
 
     live = True
@@ -73,10 +117,15 @@ class LiveCapture:
         retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S,
         orientation: int = UPRIGHT,
         may_end: bool = False,
+        loop: bool = False,
     ) -> None:
         self.description = description
         self._orientation = orientation
-        self._may_end = may_end
+        self._beginning = _Beginning() if may_end else None
+        self._loop = loop
+        self._is_film = False
+        """Known to end and begin again; False as long as a pass has given nothing."""
+        self._ended = False
         self._open = open_capture
         self._capture: Capture | None = first
         self._pauses = retry_pauses_s
@@ -96,7 +145,6 @@ class LiveCapture:
         index = 0
         began = 0.0
         bad_reads = 0
-        first_image: Any = None
         try:
             while not self._stopped.is_set():
                 if self._capture is None:
@@ -117,13 +165,11 @@ class LiveCapture:
                 bad_reads = 0
                 if index == 0:
                     began = now
-                    first_image = image.copy() if self._may_end else None
-                elif self._state != "running" and first_image is not None and np.array_equal(image, first_image):
-                    LOG.info(f"{self.description} has ended: it only starts over")
-                    return
-                if self._state != "running":
-                    self._state = "running"
-                    LOG.info(f"{self.description} is back")
+                if self._only_repeats(image):
+                    if self._ended:
+                        LOG.info(f"{self.description} has ended: it only starts over")
+                        return
+                    continue
                 image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
                 yield Frame(image, index, now - began, now)
                 index += 1
@@ -132,10 +178,31 @@ class LiveCapture:
                 self._capture.release()
                 self._capture = None
 
+    def _only_repeats(self, image: Any) -> bool:
+        """Whether a picture is to be left out, because since the source was opened again all has been the same."""
+        if self._beginning is not None and self._state == "running":
+            self._beginning.learn(image)
+        elif self._beginning is not None and self._beginning.repeats(image):
+            if not self._beginning.whole:
+                return True
+            self._ended = not self._loop
+            if self._ended:
+                return True
+            self._state, self._is_film = "running", True
+        if self._state != "running":
+            self._state, self._is_film = "running", False
+            LOG.info(f"{self.description} is back")
+        return False
+
     def _reopen(self) -> bool:
         """Try until the source is open again (True) or we are asked to stop (False)."""
+        if self._is_film:  # over, not lost
+            self._is_film = False  # until the next pass has shown the same
+            self._state = _AGAIN
+            if self._try_to_open():
+                return True
         # A source that opens but gives no frame comes here again with another state; its pauses go on growing.
-        if self._state == "running":
+        if self._state in ("running", _AGAIN):
             LOG.warning("%s is lost; trying again until it is back", self.description)
             self._attempts = 0
         while True:
@@ -144,11 +211,18 @@ class LiveCapture:
             self._state = f"lost, trying again every {pause:g} s"
             if self._stopped.wait(pause):
                 return False
-            capture = self._open()
-            if capture.isOpened():
-                self._capture = capture
+            if self._try_to_open():
                 return True
+
+    def _try_to_open(self) -> bool:
+        capture = self._open()
+        if not capture.isOpened():
             capture.release()
+            return False
+        self._capture = capture
+        if self._beginning is not None:
+            self._beginning.rewind()
+        return True
 
     def stop(self) -> None:
         """See :meth:`Source.stop`."""
@@ -259,7 +333,8 @@ def open_stream(address: str, options: CaptureOptions) -> Source:
 def open_by_ffmpeg(address: str) -> Capture:
     """A capture of what FFmpeg makes of an address; it may be not opened."""
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-    opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+    # With more threads, one a core if FFmpeg may choose, each holds a picture back.
+    opened = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
     # Most cameras that speak HTTP. -1 asks for the packets as they come: whole JPEG pictures.
     if int(opened.get(cv2.CAP_PROP_FOURCC)) == _MJPG and opened.set(cv2.CAP_PROP_FORMAT, -1):
         return JpegCapture(opened)

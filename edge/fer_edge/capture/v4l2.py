@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CameraInfo", "list_cameras"]
+__all__ = ["CameraInfo", "is_v4l2", "list_cameras"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,20 @@ _QUERY_CAPABILITIES = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h: _IOR('
 _CAPABILITIES_SIZE = 104
 _DEVICE_CAPS_OFFSET = 88
 _CAN_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
+
+
+def is_v4l2(name: str) -> bool:
+    """Whether a source is a V4L2 camera.
+
+    Args:
+        name: a source as the user names it.
+
+    Returns:
+        True for a number, ``/dev/videoN``, the lasting names below ``/dev/v4l/``, and links to any of these.
+    """
+    if (name.isascii() and name.isdigit()) or name.startswith(("/dev/video", "/dev/v4l/")):
+        return True
+    return os.path.islink(name) and os.path.realpath(name).startswith("/dev/video")  # noqa: PTH114
 
 
 def list_cameras(system: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[CameraInfo]:

@@ -14,9 +14,19 @@ import cv2
 from fer_edge.capture.animation import AnimationCapture, frames_in
 from fer_edge.capture.files import VideoFile
 from fer_edge.capture.frames import CaptureOptions, Source
-from fer_edge.capture.http_camera import POLLS_PER_SECOND, SnapshotCapture, ask, download, gives_parts, remote_reader
+from fer_edge.capture.http_camera import (
+    POLLS_PER_SECOND,
+    Answer,
+    SnapshotCapture,
+    ask,
+    closed_capture,
+    download,
+    gives_parts,
+    open_jpeg_film,
+    remote_reader,
+)
 from fer_edge.capture.mjpeg import MjpegCapture
-from fer_edge.capture.orientation import UPRIGHT, combine, matrix_orientation
+from fer_edge.capture.orientation import UPRIGHT, combine, film_orientation
 from fer_edge.capture.pictures import decode
 from fer_edge.capture.streams import Capture, LiveCapture, open_by_ffmpeg
 from fer_edge.errors import FerError, SourceError
@@ -48,6 +58,15 @@ def open_http(address: str, options: CaptureOptions) -> Source:
         return _stream(address, answer.stream, options)
     if answer.picture is not None:
         return _picture(address, answer.picture, options)
+    if answer.is_jpeg_film:
+        return _jpeg_film(address, options)
+    if answer.length is None and answer.table_last and not gives_parts(address):
+        return _downloaded(address, None, options)
+    return _by_ffmpeg(address, answer, options)
+
+
+def _by_ffmpeg(address: str, answer: Answer, options: CaptureOptions) -> Source:
+    shown = redact_address(address)
     first = open_by_ffmpeg(address)
     if not first.isOpened():
         first.release()
@@ -63,7 +82,8 @@ def open_http(address: str, options: CaptureOptions) -> Source:
         lambda: open_by_ffmpeg(address),
         first,
         orientation=options.orientation,
-        may_end=not options.loop,
+        may_end=True,
+        loop=options.loop,
     )
 
 
@@ -73,20 +93,30 @@ def _stream(address: str, stream: MjpegCapture, options: CaptureOptions) -> Sour
         stream.release()
         raise SourceError(f"{shown} cannot be opened as a stream: it sends no JPEG pictures")
 
+    if not stream.goes_on():  # a snapshot in the dress of a stream
+        only = stream.wait_for_one()
+        stream.release()
+        assert only is not None
+        return _picture(address, only, options)
+
     def again() -> Capture:
         try:
-            return ask(address).stream or _nothing()
+            return ask(address).stream or closed_capture()
         except FerError:
-            return _nothing()
+            return closed_capture()
 
-    return LiveCapture(shown, again, stream, orientation=options.orientation)
+    return LiveCapture(shown, again, stream, orientation=options.orientation, may_end=True, loop=options.loop)
 
 
-def _nothing() -> MjpegCapture:
-    """A capture that is not opened."""
-    nothing = MjpegCapture(lambda _: b"", lambda: None)
-    nothing.release()
-    return nothing
+def _jpeg_film(address: str, options: CaptureOptions) -> VideoFile:
+    return VideoFile(
+        address,
+        realtime=options.realtime,
+        loop=options.loop,
+        description=redact_address(address),
+        orientation=options.orientation,
+        open_capture=lambda: open_jpeg_film(address),
+    )
 
 
 def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
@@ -111,20 +141,19 @@ def _picture(address: str, content: bytes, options: CaptureOptions) -> Source:
     )
 
 
-def _downloaded(address: str, length: int, options: CaptureOptions) -> VideoFile:
+def _downloaded(address: str, length: int | None, options: CaptureOptions) -> VideoFile:
     """A film from a server that sends files only as a whole, where FFmpeg would find no frame."""
     shown = redact_address(address)
-    if length > MAX_DOWNLOAD_BYTES:
+    if length is not None and length > MAX_DOWNLOAD_BYTES:
         raise SourceError(
             f"{shown}: its server does not support range requests, and it is too large; download it first"
         )
-    LOG.info(
-        f"{shown}: fetched as a whole first, {length / 1e6:.1f} MB, because its server does not support range requests"
-    )
+    size = "" if length is None else f", {length / 1e6:.1f} MB"
+    LOG.info(f"{shown}: fetched as a whole first{size}, because its server does not support range requests")
     descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
     try:
         with os.fdopen(descriptor, "wb") as target:
-            download(address, target, length)
+            download(address, target, length, MAX_DOWNLOAD_BYTES)
         film = VideoFile(
             name, realtime=options.realtime, loop=options.loop, description=shown, orientation=options.orientation
         )
@@ -140,7 +169,7 @@ def _downloaded(address: str, length: int, options: CaptureOptions) -> VideoFile
 
 def _film(address: str, options: CaptureOptions) -> VideoFile:
     try:
-        stored = matrix_orientation(remote_reader(address), 1 << 62)
+        stored = film_orientation(remote_reader(address), 1 << 62)
     except (OSError, ValueError):  # then OpenCV turns it, as far as it can
         stored = None
 

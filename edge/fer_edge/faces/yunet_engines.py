@@ -56,28 +56,29 @@ class Engine(Protocol):
     """Finds faces in a picture of any size."""
 
     name: str
-    """``litert-int8``, ``litert-float`` or ``opencv``."""
+    """As ``fer-bench`` shows it."""
 
     def find(self, view: Image) -> Rows:
-        """The faces in a view.
+        """Faces in a picture.
 
         Args:
-            view: ``(H, W, 3)`` B, G, R, uint8, of any size.
+            view: ``(H, W, 3)`` uint8 in B, G, R order, of any size.
 
         Returns:
-            ``(n, 15)``, best first: x, y, width, height, five landmarks x and y, in pixels of the view, and the score.
+            ``(n, 15)`` float32: x, y, width, height, x and y of five landmarks, all in pixels of the view, and
+            the score in [0, 1].
         """
         ...
 
     def again(self, score: float, *, same_size: bool) -> Engine:
-        """The same with another least score.
+        """The same engine with another least score.
 
         Args:
-            score: least score of a face.
-            same_size: whether it is for views of the same size: then the network is shared.
+            score: in [0, 1].
+            same_size: whether its views have the size of this one's, so that the network can be shared.
 
         Returns:
-            Another engine.
+            A new engine.
         """
         ...
 

@@ -19,6 +19,8 @@ from fer_edge.faces.yunet_forms import STRIDES
 
 __all__ = ["N_CONVOLUTIONS", "Pair", "YuNetWeights", "read_yunet"]
 
+__all__ = ["N_CONVOLUTIONS", "STRIDES", "Pair", "YuNetWeights", "read_yunet"]
+
 N_CONVOLUTIONS: Final[int] = 53
 _HEADS: Final[tuple[str, ...]] = ("cls", "bbox", "obj", "kps")
 """As the file orders them, each for the three strides."""

@@ -13,6 +13,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "INPUT_RANGES",
+    "OURS",
+    "InputRange",
+    "described",
+    "find_input_range",
+    "represented",
+    "stored_levels",
+]
+
 
 @dataclass(frozen=True)
 class InputRange:
@@ -51,7 +61,7 @@ _SAME_SCALE: Final[float] = 0.001
 
 
 def find_input_range(scale: float, zero_point: int, dtype: np.dtype[Any]) -> InputRange | None:
-    """The range that an 8-bit input with this quantisation was calibrated on, or None when it is none of ours.
+    """The range of pixels that an 8-bit input with this quantisation stands for, or None when it is none of ours.
 
     ``(p - 128) / 128`` and ``p / 127.5 - 1`` differ by half a grey level, less than a calibration can tell: the latter
     is taken only where scale and zero point are exactly its own, 2/255 and the middle.

@@ -108,9 +108,9 @@ def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
 @functools.lru_cache(maxsize=8)
 def _stored_levels(spec: TensorSpec) -> npt.NDArray[Any]:
     """``(256,)`` values that ``spec`` stores for the grey levels, by the range that its quantisation tells."""
-    found = find_input_range(spec.scale, spec.zero_point, spec.dtype)
-    if found is not None and found != OURS:
-        return stored_levels(found, spec.scale, spec.zero_point, spec.dtype)
+    input_range = find_input_range(spec.scale, spec.zero_point, spec.dtype)
+    if input_range is not None and input_range != OURS:
+        return stored_levels(input_range, spec.scale, spec.zero_point, spec.dtype)
     levels = to_float_input(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))[..., 0]
     return quantize(levels, spec).reshape(256)
 

@@ -13,14 +13,34 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
 from fer_edge.inference.tensors import TensorSpec
 
+__all__ = ["EDGE_TPU_CUSTOM_OP", "TFLiteClassifier", "tensor_spec"]
+
 EDGE_TPU_CUSTOM_OP = b"edgetpu-custom-op"
 
 
 def tensor_spec(details: dict[str, Any]) -> TensorSpec:
-    """Our description of a tensor from the interpreter's ``get_input_details()`` entry."""
+    """Our description of a tensor.
+
+    Args:
+        details: an entry of the interpreter's ``get_input_details()`` or ``get_output_details()``.
+
+    Returns:
+        Name, shape, dtype, scale and zero point.
+    """
     scale, zero_point = details["quantization"]
     shape = tuple(int(n) for n in details["shape"])
     return TensorSpec(str(details["name"]), shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
+
+
+def _check_fixed_size(model_path: Path, inputs: list[dict[str, Any]]) -> None:
+    """Refuse a model that leaves the side of its input open: runtimes take it for 1 and fail somewhere inside."""
+    for details in inputs:
+        signature = tuple(int(n) for n in details.get("shape_signature", ()))
+        if any(n < 0 for n in signature[1:]):
+            raise ModelError(
+                f"{model_path}: expected an input of shape (1, S, S, 3), the model leaves its size open {signature}; "
+                "fix the size of the network's input and convert it again"
+            )
 
 
 class TFLiteClassifier(ClassifierBase):
@@ -57,6 +77,7 @@ class TFLiteClassifier(ClassifierBase):
             )
         try:
             self._interpreter = interpreter(content)
+            _check_fixed_size(model_path, self._interpreter.get_input_details())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -70,7 +91,14 @@ class TFLiteClassifier(ClassifierBase):
         super().__init__(model_path, tensor_spec(inputs[0]), tensor_spec(outputs[0]), runtime_version)
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network: ``(1, S, S, 3)`` to ``(1, 7)``, both in the model's own dtypes."""
+        """The bare network.
+
+        Args:
+            tensor: ``(1, S, S, 3)`` in the model's own dtype.
+
+        Returns:
+            ``(1, 7)`` in the model's own dtype.
+        """
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
         result: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)  # a copy

@@ -16,6 +16,7 @@ from fer_edge.files import sha256_of
 from fer_edge.inference.backends import backend_spec
 from fer_edge.loading.model_files import read_manifest
 from fer_edge.loading.trial import _READY
+from fer_edge.logs import LOG
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,10 +64,10 @@ def is_named_by_manifest(path: Path) -> bool:
     expected = None if entry is None else entry.get("sha256")
     if expected is None:
         return False
-    found = sha256_of(path)
-    if found != expected:
+    digest = sha256_of(path)
+    if digest != expected:
         raise ModelError(
-            f"{path} is not the file that {path.parent / 'manifest.json'} describes (sha256 {found[:12]}..., expected "
+            f"{path} is not the file that {path.parent / 'manifest.json'} describes (sha256 {digest[:12]}..., expected "
             f"{str(expected)[:12]}...): damaged, or replaced; copy both files again, or take the manifest away"
         )
     return True
@@ -133,6 +134,8 @@ def _try_in_child(path: Path, backend: str) -> None:
     if "error" in answer:
         kind = getattr(errors, str(answer["error"]), FerError)
         raise kind(str(answer["message"]))
+    if answer.get("notice"):
+        LOG.warning(str(answer["notice"]))
 
 
 def _wait(child: subprocess.Popen[bytes], output: IO[bytes]) -> None:
@@ -178,9 +181,9 @@ def _answer(output: bytes) -> dict[str, Any] | None:
     """The JSON object on the last line; runtimes print, too."""
     for line in reversed(output.decode(errors="replace").splitlines()):
         try:
-            found = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and ("error" in found or "ok" in found):
-            return found
+        if isinstance(answer, dict) and ("error" in answer or "ok" in answer):
+            return answer
     return None

@@ -47,17 +47,17 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         candidates = [folder / path for folder in search_path()]
     else:
         candidates = [path]
-    found = next((candidate for candidate in candidates if candidate.exists()), None)
-    if found is None:
+    file = next((candidate for candidate in candidates if candidate.exists()), None)
+    if file is None:
         places = ", ".join(dict.fromkeys(str(candidate.parent) for candidate in candidates))
         raise ModelError(f"no model file {model or DEFAULT_MODEL} in {places}")
-    if not found.is_file():
-        raise ModelError(f"{found} is not a file; expected a model file ({', '.join(suffixes)})")
-    if not found.name.endswith(suffixes):
-        raise ModelError(f"{found}: expected a model file ending in {' or '.join(suffixes)}")
-    if found.stat().st_size == 0:
-        raise ModelError(f"{found} is empty; expected a model file")
-    return found
+    if not file.is_file():
+        raise ModelError(f"{file} is not a file; expected a model file ({', '.join(suffixes)})")
+    if not file.name.endswith(suffixes):
+        raise ModelError(f"{file}: expected a model file ending in {' or '.join(suffixes)}")
+    if file.stat().st_size == 0:
+        raise ModelError(f"{file} is empty; expected a model file")
+    return file
 
 
 def read_manifest(model_path: Path) -> dict[str, Any] | None:

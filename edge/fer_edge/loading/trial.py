@@ -5,9 +5,9 @@ can kill the process that opens it. So, in this order:
 
 1. A file that the ``manifest.json`` beside it names must have the sha256 written there, and is then trusted.
 2. Any other is checked for structure (``tflite_structure.py``, ``onnx_structure.py``), and
-3. then opened and run on three drawn pictures by a short-lived child process (half a second). If that one crashes,
+3. then opened and run on three synthetic pictures by a short-lived child process (half a second). If that one crashes,
    takes more than :data:`TRIAL_SECONDS` or too much memory, or if the answers are no probabilities, this is a
-   :class:`ModelError` here and no more.
+   :class:`ModelError` here and no more. A float model, which does not say which pixels it takes, is noticed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,40 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.errors import FerError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fer_edge.inference.classifier import Classifier
 
 _READY: Final[bytes] = b"the runtime is there"
 TRIAL_MEMORY_BYTES: Final[int] = 6 * 2**30
 """Address space, not resident memory: runtimes reserve much more than they use."""
 
 
-def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Open the model on the runtime and run it on three drawn faces, in this process.
+_FAST_S: Final[float] = 0.25
+"""For three faces: only where there is time for it, other pixels are tried."""
+_DULL, _LIVELY = 0.02, 0.1
+"""Largest standard deviation of a probability over different pictures: below, and above which it looks at them."""
+
+
+def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: None) -> str | None:
+    """Open the model on the runtime and run it on three synthetic faces, in this process.
 
     Args:
         path: the model file.
         backend: name of the backend.
         on_ready: called when the runtime is there, before the model is opened.
+
+    Returns:
+        What is worth knowing about a model that works, in one line; None where there is nothing.
 
     Raises:
         ModelError: it cannot be computed, or its answers are no probabilities.
@@ -54,7 +70,9 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
         size = classifier.input_size
         ramp = np.linspace(0, 255, size * size).reshape(size, size).astype(np.uint8)
         faces = np.stack([np.full_like(ramp, 128), ramp, ramp.T ^ ((ramp % 2) * np.uint8(127))])
+        began = time.monotonic()
         check_probabilities(path, classifier.predict(faces))
+        return _other_pixels(path, classifier, faces, fast=time.monotonic() - began < _FAST_S)
     except FerError:
         raise
     except Exception as error:  # each runtime has exceptions of its own
@@ -64,13 +82,38 @@ def try_model(path: Path, backend: str, on_ready: Callable[[], None] = lambda: N
         classifier.close()
 
 
+def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint8], *, fast: bool) -> str | None:
+    """What to say of a float model: its file does not tell which pixels it was trained on, as a quantised one does."""
+    import numpy as np
+
+    from fer_edge.inference.input_range import INPUT_RANGES, OURS
+
+    if classifier.input_spec.is_quantized:
+        return None
+    fed = f"{path}: a float model does not say which pixels p it takes; it is fed {OURS.formula}"
+    if not fast:
+        return fed
+    spread = {}
+    for each in INPUT_RANGES:
+        tensors = np.repeat(each.values().astype(np.float32)[faces][..., None], 3, axis=-1)
+        answers = np.concatenate([classifier.infer(tensor[None]) for tensor in tensors])
+        spread[each] = float(answers.astype(np.float64).std(axis=0).max())
+    best = max(spread, key=lambda each: spread[each])
+    if spread[OURS] < _DULL and spread[best] >= _LIVELY:
+        return (
+            f"{fed} and gives nearly the same answer to everything, but not when fed {best.formula}: was it trained on "
+            "that? Then export the Keras model with fer-export --input-range, or convert it to INT8 TFLite"
+        )
+    return fed
+
+
 def main() -> int:
     """The child: ``python -m fer_edge.loading.trial BACKEND PATH``."""
     backend, path = sys.argv[1:3]
     _limit_memory()
     answer: dict[str, Any] = {"ok": True}
     try:
-        try_model(Path(path), backend, _tell_ready)
+        answer["notice"] = try_model(Path(path), backend, _tell_ready)
     except FerError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:

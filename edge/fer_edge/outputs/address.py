@@ -32,7 +32,7 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
 
 
 def _may_be_host(host: str) -> bool:
-    """Whether this is an IPv4 address or may be a name, so that ``256.0.0.1:80`` is told at once."""
+    """Whether this is an IPv4 address or may be a name, so that ``256.0.0.1:80`` is refused at once."""
     if re.fullmatch(r"[\d.]+", host):
         return _is_address(host, 4)
     return re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", host) is not None

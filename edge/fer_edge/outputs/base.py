@@ -11,7 +11,7 @@ from fer_edge.errors import FerError
 from fer_edge.logs import LOG
 from fer_edge.results import Result, picture_bytes
 
-__all__ = ["CLOSE_S", "QUEUE_BYTES", "QUEUE_RESULTS", "Output", "OutputRunner"]
+__all__ = ["CLOSE_S", "HURRIED_S", "QUEUE_BYTES", "QUEUE_RESULTS", "Output", "OutputRunner"]
 
 QUEUE_RESULTS: Final[int] = 8
 QUEUE_BYTES: Final[int] = 40 << 20

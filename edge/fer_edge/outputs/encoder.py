@@ -18,6 +18,8 @@ from fer_edge.arrays import Image
 SHARE: Final[float] = 0.6
 """Part of the time that a live recording may encode; the rest is for warm days and busy moments."""
 _TRIES: Final[int] = 3
+_LINE_BYTES: Final[int] = 32
+"""``CV_STEP_ALIGNMENT`` of OpenCV's ``cap_ffmpeg_impl.hpp``."""
 
 
 def sustained_fps(image: Image, codec: str, suffix: str) -> float:
@@ -52,10 +54,11 @@ def sustained_fps(image: Image, codec: str, suffix: str) -> float:
 
 
 def room_behind(shape: tuple[int, ...]) -> Image:
-    """A picture to draw on whose last byte is in the middle of a memory page.
+    """A picture to draw on whose lines are multiples of 32 bytes and whose last one is in the middle of a memory page.
 
-    FFmpeg may read a little beyond a picture. So where that would be another page, OpenCV copies every picture first
-    (``CvVideoWriter_FFMPEG::writeFrame``); as 3840x2160x3 bytes are a whole number of pages, it always would: 24 MiB.
+    FFmpeg may read a little beyond a picture. So where that would be another page, and for lines of other lengths (1080
+    and 2160 pixels upright), OpenCV copies every picture first (``CvVideoWriter_FFMPEG::writeFrame``); as 3840x2160x3
+    bytes are a whole number of pages, it always would: 24 MiB.
 
     Args:
         shape: ``(H, W, 3)``.
@@ -63,7 +66,9 @@ def room_behind(shape: tuple[int, ...]) -> Image:
     Returns:
         uint8, not initialised.
     """
-    n_bytes = math.prod(shape)
+    height, width, channels = shape
+    line = -(-width * channels // _LINE_BYTES) * _LINE_BYTES
+    n_bytes = height * line
     buffer = np.empty(n_bytes + mmap.PAGESIZE, np.uint8)
     start = (mmap.PAGESIZE // 2 - buffer.ctypes.data - n_bytes) % mmap.PAGESIZE
-    return buffer[start : start + n_bytes].reshape(shape)
+    return np.ndarray(shape, np.uint8, buffer, start, (line, channels, 1))

@@ -63,6 +63,8 @@ class Broker:
     base: str
     name: str = ""
     """Of the camera, as Home Assistant shows it."""
+    own_topic: bool = False
+    """Whether the address holds the topic, so that the name does not change it."""
 
 
 def parse_broker(address: str, password: str | None = None, *, name: str | None = None) -> Broker:
@@ -99,6 +101,7 @@ def parse_broker(address: str, password: str | None = None, *, name: str | None 
         password=unquote(own_password) if own_password else password,
         base=base,
         name=name or base.replace("/", " "),
+        own_topic=bool(unquote(parts.path).strip("/")),
     )
 
 
@@ -198,9 +201,10 @@ class MqttPublisher:
             self.clashed = True
             LOG.error(
                 "MQTT broker %s: another client uses our client id (topic %s) and disconnects us; "
-                "nothing more is published. Give each camera a --name or a /TOPIC of its own",
+                "nothing more is published. Give each camera a %s of its own",
                 self.broker.host,
                 self.broker.base,
+                "/TOPIC in --mqtt" if self.broker.own_topic else "--name or a /TOPIC in --mqtt",
             )
             client.loop_stop()  # not disconnect(), which paho forgets when the connection is lost already
             return

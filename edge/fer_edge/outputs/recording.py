@@ -22,7 +22,7 @@ import numpy as np
 
 from fer_edge.arrays import Image
 from fer_edge.errors import DeviceError
-from fer_edge.files import atomic_path
+from fer_edge.files import atomic_path, ffmpeg_name
 from fer_edge.outputs.mp4_header import add_decoder_config
 
 MP4_SUFFIXES: Final = frozenset({".mp4", ".m4v"})
@@ -117,9 +117,9 @@ class Recording:
 
     def _remux(self, temporary: Path) -> None:
         """Copy the packets into the final container, with an index and the duration."""
-        packets = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        packets = cv2.VideoCapture(ffmpeg_name(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
         options = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
-        writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, self._codec, self._fps, self._size, options)
+        writer = cv2.VideoWriter(ffmpeg_name(temporary), cv2.CAP_FFMPEG, self._codec, self._fps, self._size, options)
         is_mp4 = self.target.suffix.lower() in MP4_SUFFIXES
         copied = 0
         config = b""
@@ -146,7 +146,7 @@ class Recording:
             writer.release()
         if is_mp4 and config and not add_decoder_config(temporary, config):
             raise DeviceError(f"{self.target.name} cannot be made; the video is in {self.path.name}")
-        check = cv2.VideoCapture(str(temporary), cv2.CAP_FFMPEG)
+        check = cv2.VideoCapture(ffmpeg_name(temporary), cv2.CAP_FFMPEG)
         whole = check.isOpened() and round(check.get(cv2.CAP_PROP_FRAME_COUNT)) >= copied > 0 and check.read()[0]
         check.release()
         if not whole:

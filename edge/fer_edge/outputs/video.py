@@ -14,7 +14,7 @@ import numpy as np
 from fer_edge.arrays import Image
 from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
-from fer_edge.files import atomic_path
+from fer_edge.files import atomic_path, ffmpeg_name
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate, shrunk
 from fer_edge.outputs.encoder import room_behind, sustained_fps
@@ -139,7 +139,9 @@ class _WholeFile:
     def __init__(self, target: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
         self._scope = contextlib.ExitStack()
         temporary = self._scope.enter_context(atomic_path(target))
-        self._writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
+        self._writer = cv2.VideoWriter(
+            ffmpeg_name(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size
+        )
         if not self._writer.isOpened():
             error = DeviceError(f"OpenCV cannot write {target} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
             self._scope.__exit__(DeviceError, error, None)

@@ -63,6 +63,12 @@ class WebOptions:
     """Host names of a reverse proxy in front: accepted as ``Host``, and its ``X-Forwarded-`` headers are read."""
 
 
+NOTHING: Final[str] = (
+    "nothing at this address; behind a proxy under a path, end both location and proxy_pass with a slash, "
+    "or send X-Forwarded-Prefix and give --web-host\n"
+)
+
+
 class WebPage:
     """The page and its server, on a thread of their own; takes results as any output does."""
 
@@ -213,6 +219,9 @@ def make_app(state: _State) -> Starlette:
         text = metrics_text(state.board.now(), state.counter.counts)
         return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
 
+    async def nothing(*_: Any) -> Response:
+        return PlainTextResponse(NOTHING, 404)
+
     async def icon(_: Request) -> Response:
         return Response(ICON, media_type="image/svg+xml")
 
@@ -228,7 +237,7 @@ def make_app(state: _State) -> Starlette:
         Route("/metrics", metrics),
     ]
     guard = Middleware(Guard, token=state.options.token, page=page, hosts=state.options.proxies)
-    return Starlette(routes=routes, middleware=[guard])
+    return Starlette(routes=routes, middleware=[guard], exception_handlers={404: nothing})
 
 
 async def _events(state: _State) -> AsyncIterator[str]:

@@ -58,6 +58,8 @@ class Guard:
 
         if scope["type"] != "http":
             return
+        path = self._path(Request(scope))
+        scope = {**scope, "path": path, "raw_path": path.encode()}
         request = Request(scope)
         token = self._token
         response: Response | None = None
@@ -71,14 +73,14 @@ class Guard:
         elif (refusal := self._refusal(request, token)) is not None:
             response = PlainTextResponse(*refusal)
         elif request.url.path == "/" and "token" in request.query_params:
-            # So that the token does not stay in the address bar.
-            response = RedirectResponse("./", 303)
             # Without a path browsers take the folder of the address, which is right as well (RFC 6265, 5.1.4).
-            path = self._prefix(request) or None
+            prefix = self._prefix(request) or None
+            # So that the token does not stay in the address bar.
+            response = RedirectResponse(f"{prefix}/" if prefix else "./", 303)
             secure = bool(self._hosts) and request.headers.get("x-forwarded-proto", "") == "https"
             year_s = 365 * 86_400
             response.set_cookie(
-                COOKIE, token, max_age=year_s, path=path, secure=secure, httponly=True, samesite="strict"
+                COOKIE, token, max_age=year_s, path=prefix, secure=secure, httponly=True, samesite="strict"
             )
         await (response or self._app)(scope, receive, self._with_headers(send))
 
@@ -93,6 +95,14 @@ class Guard:
         if given:
             self._guesses.wrong(address, given)
         return "a token is needed: /?token=...\n", 401, {"WWW-Authenticate": "Bearer"}
+
+    def _path(self, request: Request) -> str:
+        """What is asked for, also where a proxy leaves its own path in front or makes two slashes of one."""
+        asked: str = request.scope["path"]
+        prefix = self._prefix(request)
+        if prefix and (asked == prefix or asked.startswith(f"{prefix}/")):
+            asked = asked[len(prefix) :]
+        return f"/{asked.lstrip('/')}"
 
     def _prefix(self, request: Request) -> str:
         """The path under which a proxy shows us, without a slash at its end."""

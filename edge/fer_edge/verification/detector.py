@@ -1,6 +1,6 @@
 """Replay of the face detector's golden vectors: does this device find the faces that the developers' machine found?
 
-``detector_golden.npz`` holds drawn scenes, YuNet's three int8 maps of each, and the faces decoded from them
+``detector_golden.npz`` holds synthetic scenes, YuNet's three int8 maps of each, and the faces decoded from them
 (``export/yunet_golden.py`` writes it). The network is replayed from the scenes and the decoding from the *recorded*
 maps, so that the part at fault can be named. INT8 must be identical to the last bit on every processor. In float, on
 LiteRT or OpenCV, boxes may differ by :data:`FLOAT_TOLERANCE_PX`.
@@ -135,9 +135,9 @@ def _replay(detector: YuNetDetector, golden: DetectorGolden) -> StageResult:
     if not _holds_known_weights(detector.model_path):
         return StageResult(STAGE, True, f"not applicable: {detector.model_path} holds other weights than opencv_zoo's")
     try:
-        found = [engine.find(view) for view in golden.views]
+        faces = [engine.find(view) for view in golden.views]
         if not isinstance(engine, Int8Engine):
-            return _compare_float(engine.name, found, expected)
+            return _compare_float(engine.name, faces, expected)
         maps = [engine.maps(view) for view in golden.views]
         decoded = [engine.faces(recorded) for recorded in golden.maps]
     except FerError:
@@ -155,7 +155,7 @@ def _replay(detector: YuNetDetector, golden: DetectorGolden) -> StageResult:
         detail = f"INT8 maps differ by up to {counted(steps, 'step')}"
         cause = "a delegate or kernel that computes differently (--detector yunet-float avoids it)"
         return StageResult(STAGE, False, detail, f"{detail}: {cause}")
-    for name, rows in (("the decoding", decoded), ("the search", found)):
+    for name, rows in (("the decoding", decoded), ("the search", faces)):
         if not all(np.array_equal(got, want) for got, want in zip(rows, expected, strict=True)):
             detail = f"INT8 maps are identical, but {name} gives other faces"
             return StageResult(STAGE, False, detail)

@@ -137,8 +137,8 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
     except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
         raise InputError(f"{source} cannot be read as golden vectors, truncated or damaged? {error}") from error
     if not isinstance(info, dict) or info.get("format") != GOLDEN_FORMAT:
-        found = info.get("format") if isinstance(info, dict) else None
-        raise InputError(f"{source} has format {found}; this version reads format {GOLDEN_FORMAT}")
+        number = info.get("format") if isinstance(info, dict) else None
+        raise InputError(f"{source} has format {number}; this version reads format {GOLDEN_FORMAT}")
     problem = _damage(golden)
     if problem is not None:
         raise InputError(f"{source} is damaged: {problem}")

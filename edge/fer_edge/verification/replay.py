@@ -1,6 +1,6 @@
 """Replay of golden vectors: does this device compute what the exporter computed, and if not, from which stage on?
 
-``golden.npz`` lies beside the exported models. It holds drawn colour frames with face boxes, the INT8 tensor that
+``golden.npz`` lies beside the exported models. It holds synthetic colour frames with face boxes, the INT8 tensor that
 preprocessing made of them, the INT8 output of the network, and the label decided. Four stages are replayed, each from
 the *recorded* result of the one before, so that the first that differs is the one at fault:
 
@@ -37,7 +37,7 @@ from fer_edge.verification.detector import STAGE, verify_detector
 from fer_edge.verification.golden import Golden, find_golden, own_outputs_name, read_golden
 from fer_edge.verification.stage import StageResult
 
-__all__ = ["FLOAT_TOLERANCE", "STAGES", "StageResult", "VerifyReport", "verify", "verify_classifier"]
+__all__ = ["FLOAT_TOLERANCE", "STAGES", "VerifyReport", "verify", "verify_classifier"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "quantisation", "network", "dequantisation")
 FLOAT_TOLERANCE: Final[Tolerance] = Tolerance(1e-4, 0.98)

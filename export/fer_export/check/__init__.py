@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fer_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic
     from fer_export.check.contract import check_contract
     from fer_export.check.edgetpu_compiler import Compilation, compile_model, find_compiler
     from fer_export.check.edgetpu_rules import CoralReport, OperatorVerdict, check_edgetpu_rules
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fer_export.check.plausible import Reading, better_reading, ignores_its_input, knows_nothing
 
 __all__ = [
+    "Arithmetic",
     "Comparison",
     "Compilation",
     "CoralReport",
@@ -34,10 +36,12 @@ __all__ = [
     "Verdict",
     "accepting_options",
     "better_reading",
+    "check_arithmetic",
     "check_contract",
     "check_edgetpu_rules",
     "check_quantized",
     "check_same_network",
+    "compare_arithmetic",
     "compile_model",
     "find_compiler",
     "fusion_problems",
@@ -49,6 +53,9 @@ __all__ = [
 ]
 
 _HOMES: Final[dict[str, str]] = {
+    "Arithmetic": "fer_export.check.arithmetic",
+    "check_arithmetic": "fer_export.check.arithmetic",
+    "compare_arithmetic": "fer_export.check.arithmetic",
     "check_contract": "fer_export.check.contract",
     "Compilation": "fer_export.check.edgetpu_compiler",
     "compile_model": "fer_export.check.edgetpu_compiler",

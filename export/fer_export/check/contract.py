@@ -24,16 +24,16 @@ def check_contract(classifier: ClassifierBase | Any) -> None:
     Raises:
         ModelError: its input or output is quantised otherwise.
     """
-    source, sink = classifier.input_spec, classifier.output_spec
-    if not source.is_quantized:
+    name, input_spec, output_spec = classifier.model_path.name, classifier.input_spec, classifier.output_spec
+    if not input_spec.is_quantized:
         return
-    if (source.dtype, source.scale, source.zero_point) != (np.int8, INPUT_SCALE, 0):
+    if (input_spec.dtype, input_spec.scale, input_spec.zero_point) != (np.int8, INPUT_SCALE, 0):
         raise ModelError(
-            f"{classifier.model_path.name}: the input is {source.dtype} with scale {source.scale:.8g} and zero point "
-            f"{source.zero_point}; the contract is int8, 1/128 and 0 (pin the input range to [-1, 127/128])"
+            f"{name}: the input is {input_spec.dtype} with scale {input_spec.scale:.8g} and zero point "
+            f"{input_spec.zero_point}; the contract is int8, 1/128 and 0 (pin the input range to [-1, 127/128])"
         )
-    if (sink.dtype, sink.scale, sink.zero_point) != (np.int8, OUTPUT_SCALE, OUTPUT_ZERO_POINT):
+    if (output_spec.dtype, output_spec.scale, output_spec.zero_point) != (np.int8, OUTPUT_SCALE, OUTPUT_ZERO_POINT):
         raise ModelError(
-            f"{classifier.model_path.name}: the output is {sink.dtype} with scale {sink.scale:.8g} and zero point "
-            f"{sink.zero_point}; the contract is int8, 1/256 and -128: does the network end in a softmax?"
+            f"{name}: the output is {output_spec.dtype} with scale {output_spec.scale:.8g} and zero point "
+            f"{output_spec.zero_point}; the contract is int8, 1/256 and -128: does the network end in a softmax?"
         )

@@ -82,5 +82,5 @@ def compile_model(model: Path, out: Path) -> Compilation:
 
 
 def _count(report: str, where: str) -> int | None:
-    found = re.search(rf"Number of operations that will run on {where}:\s*(\d+)", report)
-    return int(found.group(1)) if found else None
+    match = re.search(rf"Number of operations that will run on {where}:\s*(\d+)", report)
+    return int(match.group(1)) if match else None

@@ -104,6 +104,8 @@ class Limits:
     """Whether too little agreement fails a model that is more accurate than float, too."""
     min_agreement_synthetic: float = 0.75
     """The same over synthetic faces, where no accuracy is to be had and networks are unsure."""
+    min_agreement_arithmetic: float = 0.993
+    """The same between XNNPACK and TFLite's reference kernels on labelled images; less is a remark."""
     max_recall_loss: float = MAX_RECALL_LOSS
     """Largest loss of one class's recall, in points; counts when it is more than chance (the interval excludes 0)."""
     max_drop_same: float = 0.2

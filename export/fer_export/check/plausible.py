@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
-from fer_export.convert.class_order import ORDERS
+from fer_export.convert.class_order import ORDERS, OWN_ORDER
 from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.paired_interval import Z_95, Interval, paired_drop
 
 __all__ = [
+    "DULL_SPREAD",
+    "LIVELY_SPREAD",
     "MIN_GAIN_POINTS",
     "MIN_SPREAD",
     "ONE_CLASS_SHARE",
@@ -31,6 +33,7 @@ __all__ = [
     "chance_accuracy",
     "ignores_its_input",
     "knows_nothing",
+    "range_that_wakes",
 ]
 
 ONE_CLASS_SHARE: Final[float] = 0.95
@@ -134,7 +137,7 @@ def range_that_wakes(probabilities: Mapping[str, npt.NDArray[np.float32]], chose
 
 
 def best_order(
-    probabilities: FloatArray, labels: npt.NDArray[np.int64]
+    probabilities: FloatArray, labels: npt.NDArray[np.int64], asked: tuple[int, ...] = ORDERS[OWN_ORDER]
 ) -> tuple[tuple[int, ...], npt.NDArray[np.bool_]]:
     """The order of classes under which most answers are right.
 
@@ -144,9 +147,10 @@ def best_order(
     Args:
         probabilities: ``(N, 7)`` float32.
         labels: ``(N,)`` int64, 0..6.
+        asked: the order that the outputs were read in to get ``probabilities``.
 
     Returns:
-        The emotion (0..6) that each output stands for, and which answers are right then, ``(N,)`` bool.
+        The emotion (0..6) that each column stands for, and which answers are right then, ``(N,)`` bool.
     """
     decided = probabilities.argmax(axis=1)
     counts = np.zeros((NUM_EMOTIONS, NUM_EMOTIONS), np.int64)
@@ -154,7 +158,9 @@ def best_order(
     every = np.array(list(itertools.permutations(range(NUM_EMOTIONS))))
     sums = counts[np.arange(NUM_EMOTIONS), every].sum(axis=1)
     order = tuple(int(i) for i in every[int(sums.argmax())])
-    known = max(ORDERS.values(), key=lambda o: int(counts[np.arange(NUM_EMOTIONS), list(o)].sum()))
+    # Output k became column asked[k]; where it stands for emotion o[k], so does that column.
+    columns = [tuple(o[asked.index(column)] for column in range(NUM_EMOTIONS)) for o in ORDERS.values()]
+    known = max(columns, key=lambda o: int(counts[np.arange(NUM_EMOTIONS), list(o)].sum()))
     if counts[np.arange(NUM_EMOTIONS), list(known)].sum() >= sums.max() - 0.02 * len(labels):
         order = known
     return order, np.asarray(order)[decided] == labels
@@ -165,6 +171,7 @@ def better_reading(
     labels: npt.NDArray[np.int64],
     chosen: str,
     ranges: Mapping[str, object],
+    asked: tuple[int, ...] = ORDERS[OWN_ORDER],
 ) -> Reading | None:
     """The input range and class order that fit labelled faces best, when clearly better than what was asked for.
 
@@ -174,20 +181,22 @@ def better_reading(
         labels: ``(N,)``, 0..6.
         chosen: the input range that was asked for.
         ranges: names of all input ranges.
+        asked: the order of classes that was asked for.
 
     Returns:
         The best reading that is clearly better and itself better than chance, or None.
     """
-    asked = predict(chosen).argmax(axis=1) == labels
+    as_asked = predict(chosen).argmax(axis=1) == labels
     identity = tuple(range(NUM_EMOTIONS))
     found: list[Reading] = []
     for name in ranges:
         probabilities = predict(name)
         plain = probabilities.argmax(axis=1) == labels
-        for order, right in ((identity, plain), best_order(probabilities, labels)):
-            found.append(Reading(name, order, float(right.mean()), paired_drop(right, asked)))
+        for order, right in ((identity, plain), best_order(probabilities, labels, asked)):
+            outputs = tuple(order[column] for column in asked)
+            found.append(Reading(name, outputs, float(right.mean()), paired_drop(right, as_asked)))
     # The fewer changes the better: a reading must beat a simpler one by two points.
-    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != identity))
+    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != asked))
     best = found[0]
     for reading in found[1:]:
         if reading.accuracy > best.accuracy + 0.02:

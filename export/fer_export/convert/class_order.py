@@ -41,8 +41,8 @@ def class_order(text: str) -> tuple[int, ...]:
     Raises:
         UsageError: for an unknown name, an unknown emotion, or a list that is not the seven emotions once each.
     """
-    if text in ORDERS:
-        return ORDERS[text]
+    if text in ORDERS or text == "alphabetical":
+        return ORDERS.get(text, ORDERS[OWN_ORDER])
     words = [word.strip() for word in text.split(",") if word.strip()]
     if len(words) == 1:
         raise UsageError(

@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from fer_edge.loading.open import open_classifier
 from fer_export.convert.keras_model import UserModel
+from fer_export.convert.messages import conversion_of, one_line
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
 from fer_export.convert.onnxruntime_quantizer import quantize_with_onnxruntime
 from fer_export.convert.qdq_graph import OnnxTarget, UnknownOperatorError
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_export.log import LOG
+from fer_export.tflite_file import read_tflite
 from fer_train.quantization.tflite import float_to_tflite, ptq_to_tflite, qat_to_tflite
 from fer_train.runs.trained import Trained
 
@@ -29,7 +31,6 @@ __all__ = [
     "Method",
     "Networks",
     "build_networks",
-    "one_line",
 ]
 
 Method = Literal["QAT", "PTQ"]
@@ -77,16 +78,21 @@ def build_networks(
         MissingDependencyError: a package for the conversion is not installed.
     """
     floating = trained.float_model()
+    foreign = trained.path if isinstance(trained, UserModel) else None
     on_step("float TFLite")
-    files = {FLOAT_TFLITE: float_to_tflite(floating)}
+    with conversion_of(foreign, "TFLite"):
+        files = {FLOAT_TFLITE: float_to_tflite(floating)}
+        _refuse_recurrence(files[FLOAT_TFLITE])
     on_step("INT8 TFLite")
     qat = None if force_ptq else trained.qat_model()
-    if qat is not None:
-        files[INT8_TFLITE] = qat_to_tflite(qat)
-    else:
-        files[INT8_TFLITE] = ptq_to_tflite(floating, representatives(trained.input_size))
+    with conversion_of(foreign, "INT8 TFLite"):
+        if qat is not None:
+            files[INT8_TFLITE] = qat_to_tflite(qat)
+        else:
+            files[INT8_TFLITE] = ptq_to_tflite(floating, representatives(trained.input_size))
     on_step("float ONNX")
-    files[FLOAT_ONNX] = float_onnx(floating, trained.input_size)
+    with conversion_of(foreign, "ONNX"):
+        files[FLOAT_ONNX] = float_onnx(floating, trained.input_size)
     on_step("INT8 ONNX")
     reason = None
     try:
@@ -107,16 +113,12 @@ def build_networks(
     return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
 
 
-def one_line(error: Exception) -> str:
-    """The text of another library's exception, in one line.
-
-    Args:
-        error: the exception.
-
-    Returns:
-        The first line of its text, or its name; at most 200 characters.
-    """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _refuse_recurrence(tflite: bytes) -> None:
+    """Refuse loops and memory: TensorFlow's calibrator dies of them without a word (2.21, segmentation fault)."""
+    model = read_tflite(tflite)
+    recurrent = [op.name for op in model.operators if "LSTM" in op.name or "RNN" in op.name or op.name == "WHILE"]
+    if recurrent or model.subgraphs > 1:
+        raise ValueError(f"recurrent layers (LSTM, GRU, ...; {', '.join(recurrent) or 'a loop'}) cannot be quantised")
 
 
 def _other_answers(files: dict[str, bytes], faces: npt.NDArray[np.uint8]) -> str | None:

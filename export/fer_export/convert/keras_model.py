@@ -16,6 +16,7 @@ from fer_edge.errors import ModelError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
 from fer_export.convert.class_order import ORDERS, OWN_ORDER
+from fer_export.convert.messages import one_line
 from fer_export.convert.saved_operations import refuse_answering_operations, refuse_saved_operations
 from fer_train.networks.build import STUDENT
 from fer_train.runs.keras_file import load_keras_file
@@ -169,7 +170,13 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
         return tf.gather(answer, _columns(order), axis=1) if reordered else answer
 
     signature = tf.TensorSpec((1, size, size, 3), tf.float32, name="face")
-    function = convert_variables_to_constants_v2(tf.function(scaled).get_concrete_function(signature))
+    try:
+        function = convert_variables_to_constants_v2(tf.function(scaled).get_concrete_function(signature))
+    except Exception as error:  # of TensorFlow and of Keras, of any kind
+        raise ModelError(
+            f"{path} cannot be made a network that only answers ({one_line(error)}); take out layers that keep a state "
+            "or help in training only, and save it again"
+        ) from error
     _check_output(path, function, size)
 
     class Frozen(tf.Module):  # type: ignore[misc]
@@ -189,10 +196,28 @@ def _keras_function(path: Path) -> _Source:
     for layer in _layers(model):
         if getattr(layer, "groups", 1) > 1 and hasattr(layer, "dilation_rate"):
             _compute_groups_plainly(layer)
-    _, size, _, channels = model.input_shape
+        if hasattr(layer, "generator"):
+            layer.generator = 0  # some augmentation layers draw numbers, and count them, even while they do nothing
+    batch, size, _, channels = model.input_shape
     # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
     in_list = isinstance(getattr(model, "_inputs_struct", None), list)
-    return _Source(lambda x: model([x] if in_list else x, training=False), int(size), int(channels), rescaling, model)
+
+    def network(x: Any) -> Any:
+        return model([x] if in_list else x, training=False)
+
+    answers = _one_by_one(network) if batch == 1 else network
+    return _Source(answers, int(size), int(channels), rescaling, model)
+
+
+def _one_by_one(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A network that takes any number of faces, from one whose batch is fixed to 1."""
+
+    def answers(x: Any) -> Any:
+        import tensorflow as tf
+
+        return network(x) if x.shape[0] == 1 else tf.concat([network(x[i : i + 1]) for i in range(x.shape[0])], 0)
+
+    return answers
 
 
 def _compute_groups_plainly(layer: Any) -> None:
@@ -235,11 +260,9 @@ def _saved_function(path: Path) -> _Source:
         )
 
     def network(x: Any) -> Any:
-        if shape[0] == 1 and len(x) != 1:
-            return tf.concat([serve(**{name: tf.constant(x[i : i + 1])})[result] for i in range(len(x))], 0)
         return serve(**{name: tf.convert_to_tensor(x)})[result]
 
-    return _Source(network, int(shape[1]), int(shape[3]), None, loaded)
+    return _Source(_one_by_one(network) if shape[0] == 1 else network, int(shape[1]), int(shape[3]), None, loaded)
 
 
 def _check_output(path: Path, function: Any, size: int) -> None:

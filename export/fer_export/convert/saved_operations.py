@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fer_edge.errors import MissingDependencyError, ModelError
 
-__all__ = ["refuse_saved_operations"]
+__all__ = ["refuse_answering_operations", "refuse_saved_operations"]
 
 _REFUSED: Final[re.Pattern[str]] = re.compile(
     r"PyFunc|^(Read|Write|Matching|Delete)Files?$|^ImmutableConst$|Reader(V2)?$|Summary|Dataset|^Rpc|Remote|Send$|Recv$"
@@ -44,8 +44,15 @@ def refuse_saved_operations(folder: Path) -> None:
 
 
 def refuse_answering_operations(folder: Path, graph: Any) -> None:
-    """Raise :class:`ModelError` for an operation in the ``GraphDef`` that answers, with all functions it may call,
-    that saves or restores."""
+    """Refuse an operation that saves or restores in the graph that answers, and in all functions that it may call.
+
+    Args:
+        folder: the SavedModel, for the message.
+        graph: a ``GraphDef``.
+
+    Raises:
+        ModelError: there is one.
+    """
     _refuse(folder, graph, _IN_A_NETWORK)
 
 

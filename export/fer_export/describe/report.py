@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fer_edge.labels import EMOTIONS
+from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.gate import Comparison, Verdict
 from fer_export.check.layer_error import LayerError
 from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.tflite_file import TFLiteModel
 from fer_train.html import render
-from fer_train.wording import megabytes
+from fer_train.wording import counted, megabytes
 
 __all__ = ["WORST_LAYERS", "ReportData", "drop_text", "markdown", "model_rows", "page"]
 
@@ -36,6 +37,8 @@ class ReportData:
     """By model file, each against ``fer_float.tflite``."""
     onnx_twin: Comparison
     """INT8 ONNX against INT8 TFLite."""
+    arithmetic: Arithmetic | str
+    """INT8 TFLite on the reference kernels; a reason where they do not compute it."""
     verdict: Verdict
     """Of the gate."""
     layers: Sequence[LayerError]
@@ -162,6 +165,8 @@ def _tables(data: ReportData) -> list[_Table]:
         "" if data.labelled else "Synthetic faces have no true label: only agreement with the float model counts. "
     )
     tables = [_Table("Models", unlabelled + twin, model_rows(data))]
+    if not isinstance(data.arithmetic, str):
+        tables.append(_arithmetic_table(data.arithmetic, labelled=data.labelled))
     if data.labelled:
         tables.append(_Table("Recall", "Percent of each class found; loss in points.", _recall_rows(data)))
     tables.append(_layer_table(data))
@@ -172,6 +177,26 @@ def _tables(data: ReportData) -> list[_Table]:
     if data.coral is not None:
         tables.append(_Table("Edge TPU", data.coral_summary, [list(row) for row in data.coral]))
     return tables
+
+
+def _arithmetic_table(found: Arithmetic, *, labelled: bool) -> _Table:
+    twin = found.against_xnnpack
+    note = (
+        "The same file where hardware rounds otherwise: TFLite's reference kernels compute as microcontrollers and "
+        f"many NPUs do. Outputs are identical on {found.identical_outputs:.1%} of {twin.other.n_images} images; single "
+        f"probabilities differ by up to {found.largest_difference:.3f}."
+    )
+    rows = [["kernels", "accuracy", "images", "drop (95 % interval)", "agreement with float", "agreement with XNNPACK"]]
+    xnnpack = Comparison(found.against_float.reference, twin.reference)
+    for name, comparison, agreement in (
+        ("XNNPACK", xnnpack, 1.0),
+        ("reference", found.against_float, twin.agreement),
+    ):
+        accuracy = f"{comparison.other.accuracy:.2%}" if labelled else "-"
+        drop = drop_text(comparison) if labelled else "-"
+        images = str(comparison.other.n_images)
+        rows.append([name, accuracy, images, drop, f"{comparison.agreement:.2%}", f"{agreement:.2%}"])
+    return _Table("INT8 TFLite on other arithmetic", note, rows)
 
 
 def _recall_rows(data: ReportData) -> list[list[str]]:
@@ -198,8 +223,9 @@ def _recall_rows(data: ReportData) -> list[list[str]]:
 def _layer_table(data: ReportData) -> _Table:
     worst = sorted(data.layers, key=lambda layer: layer.snr_shadow_db)
     note = (
-        f"Signal to noise in dB, worst of {len(data.layers)} layers first; 6 dB is one bit. Rounding: against the same "
-        "8-bit weights with real-valued activations. Float: against the float model, so with all that QAT has changed."
+        f"Signal to noise in dB, {counted(len(data.layers), 'layer')}, the worst first; 6 dB is one bit. Rounding: "
+        "against the same 8-bit weights with real-valued activations. Float: against the float model, so with all that "
+        "QAT has changed."
     )
     rows = [["layer", "operator", "shape", "rounding dB", "float dB", "saturated"]]
     for layer in worst[:WORST_LAYERS]:

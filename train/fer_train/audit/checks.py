@@ -221,10 +221,10 @@ def _pictures(facts: ImageFacts) -> Iterable[Finding]:
     score = strangeness(facts) if (~blank).sum() > 1 else np.zeros(len(facts))
 
     def single(key: str, title: str, meaning: str, mask: npt.NDArray[np.bool_], order: npt.NDArray[Any]) -> Finding:
-        found = np.flatnonzero(mask)
-        found = found[np.argsort(order[found], kind="stable")]
-        shown = [np.array([i], dtype=np.int64) for i in found]
-        return Finding(key, title, meaning, {"images": len(found), "share": len(found) / max(1, len(facts))}, shown)
+        images = np.flatnonzero(mask)
+        images = images[np.argsort(order[images], kind="stable")]
+        shown = [np.array([i], dtype=np.int64) for i in images]
+        return Finding(key, title, meaning, {"images": len(images), "share": len(images) / max(1, len(facts))}, shown)
 
     rest = ~blank
     yield single("blank", "Blank images", "Nearly one grey level: nothing to learn.", blank, facts.contrast)
@@ -259,10 +259,13 @@ def _balance(splits: Sequence[Split]) -> Finding:
     train = splits[0]
     counts = np.bincount(train.labels, minlength=len(EMOTIONS))
     low, high = int(counts.argmin()), int(counts.argmax())
+    meaning = f"In {train.name}, {EMOTIONS[high]} is the most frequent class and {EMOTIONS[low]} the rarest."
+    if counts[low] == counts[high]:
+        meaning = f"In {train.name}, all classes have the same number of images."
     return Finding(
         "class_balance",
         "Class balance",
-        f"In {train.name}, {EMOTIONS[high]} is the most frequent class and {EMOTIONS[low]} the rarest.",
+        meaning,
         {"most": int(counts[high]), "least": int(counts[low]), "ratio": float(counts[high] / max(1, counts[low]))},
     )
 

@@ -14,7 +14,7 @@ from fer_train.data.cleaning import CleanReport
 from fer_train.data.dataset import Dataset, Split
 from fer_train.wording import singular
 
-__all__ = ["Audit", "Finding", "figure_text"]
+__all__ = ["Audit", "Finding", "figure_text", "in_words"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,18 @@ class Audit:
         }
 
 
+def in_words(key: str) -> str:
+    """A key of the JSON as people read it; the keys themselves stay as they are.
+
+    Args:
+        key: such as ``images_with_near_copies``.
+
+    Returns:
+        Such as ``images with near-duplicates``.
+    """
+    return key.replace("near_", "near-").replace("_", " ").replace("copies", "duplicates")
+
+
 def figure_text(finding: Finding) -> str:
     """The figures of a finding in words: ``1,532 extra duplicates, 1,273 groups, 4.7%``.
 
@@ -141,6 +153,6 @@ def figure_text(finding: Finding) -> str:
         shown = (
             f"{value:.1%}" if name in ("share", "model_accuracy") else f"{value:,.1f}" if value % 1 else f"{value:,.0f}"
         )
-        what = name.replace("_", " ").replace("copies", "duplicates")  # keys of the JSON stay
+        what = in_words(name)
         words.append(f"{shown} {singular(what) if value == 1 else what}")
     return ", ".join(words)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.crowd_agreement import VoteAudit
-from fer_train.audit.findings import Audit, Finding, figure_text
+from fer_train.audit.findings import Audit, Finding, figure_text, in_words
 from fer_train.data.crowd_votes import OTHER_COLUMNS
 from fer_train.html import render
 from fer_train.wording import counted, singular
@@ -75,7 +75,7 @@ def _card(finding: Finding) -> dict[str, str]:
     name, value = next(iter(finding.figures.items()))
     if finding.key == "class_balance":
         name, value = "ratio", finding.figures["ratio"]
-    what = name.replace("_", " ")
+    what = in_words(name)
     figure = f"{value:.1f} : 1" if name == "ratio" else f"{value:,.0f}"
     return {
         "key": finding.key,

@@ -63,8 +63,8 @@ def find_label_errors(
         raise DataError(f"finding label errors needs at least {2 * FOLDS} images of each class")
     features = np.concatenate([hog_features(chunk) for split in splits for chunk in chunks(split.images)])
     probabilities = out_of_fold(features, labels, groups, on_progress=on_progress)
-    found = issues.find_label_issues(labels, probabilities, return_indices_ranked_by="normalized_margin", n_jobs=1)
-    suspects = np.asarray(found, dtype=np.int64)
+    ranked = issues.find_label_issues(labels, probabilities, return_indices_ranked_by="normalized_margin", n_jobs=1)
+    suspects = np.asarray(ranked, dtype=np.int64)
     guesses = probabilities.argmax(axis=1)
     notes = tuple(f"looks {EMOTIONS[int(guesses[i])]} ({probabilities[i].max():.0%})" for i in suspects)
     return LabelErrors(

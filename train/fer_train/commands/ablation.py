@@ -9,23 +9,26 @@ interval knows nothing of the luck of one seed, which moves short runs by about 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.files import write_text
 from fer_edge.option_types import whole
 from fer_train.commands.child_runs import run_all
-from fer_train.evaluation.paired_interval import Interval, paired_drop
 from fer_train.logs import LOG
 from fer_train.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fer_train.evaluation.paired_interval import Interval
 
 PROG: Final[str] = "fer-train ablation"
 BASE: Final[str] = "base"
@@ -83,14 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         unknown = [name for name in chosen if name not in known]
         if unknown:
             raise UsageError(f"no variant {unknown[0]!r}; there are: {', '.join(known)}")
-        wanted: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
+        variants: dict[str, list[str]] = {BASE: []} | {name: known[name] for name in dict.fromkeys([*chosen, *given])}
         folders = {}
-        for number, (name, extra) in enumerate(wanted.items(), 1):
-            LOG.info(f"{number}/{len(wanted)} {name} {' '.join(extra)}".rstrip())
+        for number, (name, extra) in enumerate(variants.items(), 1):
+            LOG.info(f"{number}/{len(variants)} {name} {' '.join(extra)}".rstrip())
             folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
             fixed = ["--data", options.data, "--qat-epochs", "0"]
             run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
-            effects = [measure(each, wanted[each], folders[each], folders[BASE]) for each in folders]
+            effects = [measure(each, variants[each], folders[each], folders[BASE]) for each in folders]
             write_text(options.run / "effects.json", json.dumps([_as_json(each) for each in effects], indent=2) + "\n")
             write_text(options.run / "effects.md", markdown(effects))
         sys.stdout.write(markdown(effects))
@@ -101,10 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(name: str, options: list[str], runs: list[Path], base: list[Path]) -> Effect:
     """Compare finished runs with the base runs of the same seeds. Raises :class:`ModelError` for unreadable ones."""
+    from fer_train.evaluation.paired_interval import Interval, paired_drop
+
     right = [_right(run) for run in runs]
     drops = [paired_drop(_right(other), mine) for mine, other in zip(right, base, strict=True)]
-    gain = -float(np.mean([drop.value for drop in drops]))
-    half = float(np.mean([drop.half_width for drop in drops])) / len(drops) ** 0.5
+    gain = -statistics.fmean(drop.value for drop in drops)
+    half = statistics.fmean(drop.half_width for drop in drops) / len(drops) ** 0.5
     accuracies = [float(each.mean()) for each in right]
     return Effect(name, options, accuracies, Interval(gain, gain - half, gain + half), len(right[0]))
 
@@ -151,6 +156,8 @@ def _slug(name: str) -> str:
 
 
 def _right(folder: Path) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
     path = RunFolder(folder).predictions
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:

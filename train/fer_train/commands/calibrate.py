@@ -16,45 +16,53 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import MissingDependencyError, ModelError
 from fer_edge.files import write_text
 from fer_edge.native import quiet_native_libraries
-from fer_train.evaluation.temperature import FLOAT, INT8, RECORD, describe, load_temperatures, summarize
 from fer_train.logs import LOG
-from fer_train.quantization.tflite import evaluate_int8
-from fer_train.runs.recipe import load_recipe
-from fer_train.runs.run_folder import RunFolder
-from fer_train.training.temperature_scaling import evaluate_keras, fit_temperatures
+
+if TYPE_CHECKING:
+    from fer_train.runs.run_folder import RunFolder
 
 PROG: Final[str] = "fer-train calibrate"
+_DESCRIPTION: Final[str] = (
+    "Fit the temperatures of a finished run on its validation split (Guo et al. 2017, section 4.2), so that "
+    "probabilities fit how often they are right; decisions stay."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Calibrate a finished run; returns the exit code of the contract."""
+    """Fit the temperatures of a finished run; returns the exit code of the contract."""
 
     def body() -> int:
-        parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+        parser = CommandParser(prog=PROG, description=_DESCRIPTION)
         parser.add_verbosity()
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
         parser.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
         options = parser.parse_args(argv)
+        from fer_train.runs.run_folder import RunFolder
+
         folder = RunFolder(options.run)
         if not folder.config.exists():
             raise ModelError(f"no {folder.config.name} in {folder.root}; expected a run folder of fer-train")
         with folder.locked():
-            return _calibrate_run(folder, options.data, remove=options.remove)
+            return _fit_run(folder, options.data, remove=options.remove)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native_libraries():
         return run_command(PROG, body)
 
 
-def _calibrate_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int:
+def _fit_run(folder: RunFolder, data: Path | None, *, remove: bool) -> int:
     from fer_train.data.dataset import load_dataset
+    from fer_train.evaluation.temperature import FLOAT, INT8, RECORD, describe, load_temperatures, summarize
+    from fer_train.quantization.tflite import evaluate_int8
+    from fer_train.runs.recipe import load_recipe
+    from fer_train.training.temperature_scaling import evaluate_keras, fit_temperatures
 
     recipe = load_recipe(folder.config)
     known = load_temperatures(folder.root)

@@ -20,8 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, MissingDependencyError
 from fer_edge.files import write_text
@@ -33,6 +31,9 @@ from fer_train.networks.build import INPUT_SIZES
 from fer_train.runs.recipe import Recipe
 
 PROG: Final[str] = "fer-train speed"
+_DESCRIPTION: Final[str] = (
+    "Does the input pipeline slow training down? Compares the epoch loop with the bare training step."
+)
 TARGET: Final[float] = 0.95
 _IMAGE_SIDE: Final[int] = 48
 """FER-2013's; the content of the images plays no part, so noise will do."""
@@ -82,12 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandParser:
-    parser = CommandParser(prog=PROG, description=(__doc__ or "").partition("\n")[0])
+    parser = CommandParser(prog=PROG, description=_DESCRIPTION)
     parser.add_verbosity()
-    parser.add_argument("--input-size", type=int, choices=INPUT_SIZES, default=96, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=whole(1), default=64, help="(default: %(default)s)")
-    parser.add_argument("--steps", type=whole(1), default=10, help="of one round (default: %(default)s)")
-    parser.add_argument("--rounds", type=whole(1), default=7, help="(default: %(default)s)")
+    parser.add_argument(
+        "--input-size",
+        type=int,
+        choices=INPUT_SIZES,
+        default=96,
+        help="side of the square input in pixels (default: %(default)s)",
+    )
+    parser.add_argument("--batch-size", type=whole(1), default=64, help="images per step (default: %(default)s)")
+    parser.add_argument("--steps", type=whole(1), default=10, help="steps of one round (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=whole(1), default=7, help="rounds, each with the loop and the bare step (default: %(default)s)"
+    )
     parser.add_argument(
         "--precision",
         nargs="+",
@@ -110,7 +119,7 @@ def measure(
     steps: int,
     rounds: int,
 ) -> dict[str, Any]:
-    """Images a second of loop and bare step for each precision; keys name their units."""
+    """Images per second of loop and bare step for each precision; keys name their units."""
     import keras
 
     from fer_train.networks.engine import device_names
@@ -165,6 +174,8 @@ def measure(
 
 
 def _contestants(recipe: Recipe, steps: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    import numpy as np
+
     from fer_train.inputs.targets import hard_targets
     from fer_train.inputs.training_data import TrainingData
     from fer_train.runs.run_folder import RunFolder

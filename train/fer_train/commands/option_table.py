@@ -10,7 +10,7 @@ from fer_train.runs.recipe import GROUPS, OPTIONS
 _HEAD = """# Options of a training run
 
 `fer-train` writes them to `config.json` in the folder of the run. This page is made from the fields of `Recipe`
-([`config.py`](../../train/fer_train/runs/recipe.py)); after a change, regenerate it with
+([`recipe.py`](../../train/fer_train/runs/recipe.py)); after a change, regenerate it with
 `python -m fer_train.commands.option_table > docs/reference/training-options.md`."""
 
 

@@ -109,18 +109,18 @@ def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> 
 
 
 def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
-    wanted = [VOTE_COLUMNS[emotion] for emotion in EMOTIONS] + list(OTHER_COLUMNS)
+    columns = [VOTE_COLUMNS[emotion] for emotion in EMOTIONS] + list(OTHER_COLUMNS)
     table: dict[str, tuple[float, ...]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             header = reader.fieldnames or []
-            missing = [column for column in wanted if column not in header]
+            missing = [column for column in columns if column not in header]
             key = next((column for column in ("image", "Image name") if column in header), None)
             if missing or key is None:
                 raise DataError(f"{path} is not a FER+ vote table: missing column {(missing or ['image'])[0]}")
             for number, row in enumerate(reader):
-                values = [row[column] for column in wanted]
+                values = [row[column] for column in columns]
                 if any(value is None for value in values):
                     raise DataError(f"{path} is truncated in row {number + 1}")
                 try:

@@ -284,10 +284,10 @@ def choose_tenth(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], s
     rng = np.random.default_rng(seed)
     for label in range(NUM_EMOTIONS):
         of_class = [group for group in members if labels[group[0]] == label]
-        wanted = max(1, round(sum(len(group) for group in of_class) / 10)) if len(of_class) > 1 else 0
+        n_wanted = max(1, round(sum(len(group) for group in of_class) / 10)) if len(of_class) > 1 else 0
         taken = 0
         for index in rng.permutation(len(of_class)):
-            if taken >= wanted:
+            if taken >= n_wanted:
                 break
             chosen[of_class[index]] = True
             taken += len(of_class[index])

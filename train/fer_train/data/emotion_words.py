@@ -12,9 +12,9 @@ SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
     "disgust": ("disgust", "disgusted", "dis"),
     "fear": ("fear", "fearful", "afraid", "scared", "fea"),
     "happy": ("happy", "happiness", "joy", "happ", "hap"),
-    "neutral": ("neutral", "neutrality", "neu"),
+    "neutral": ("neutral", "neutrality", "natural", "neu"),
     "sad": ("sad", "sadness"),
-    "surprise": ("surprise", "surprised", "sur"),
+    "surprise": ("surprise", "surprised", "suprise", "suprised", "sur"),
 }
 CLASS_OF: Final[dict[str, str]] = {word: name for name, words in SPELLINGS.items() for word in words}
 

@@ -132,16 +132,16 @@ class CsvReader:
 
     def _record(self, row: int, line: bytes, position: int) -> Record | None:
         fields = self._fields(line)
-        wanted = max(self._columns.values()) + 1
-        if len(fields) < wanted:
-            raise BrokenImageError(f"{len(fields)} columns instead of {wanted}")
+        n_columns = max(self._columns.values()) + 1
+        if len(fields) < n_columns:
+            raise BrokenImageError(f"{len(fields)} columns instead of {n_columns}")
         emotion, pixels = (fields[self._columns[name]] for name in ("emotion", "pixels"))
         usage: str | None = "Training"
         if self._columns["usage"] >= 0:
             word = fields[self._columns["usage"]].decode(errors="replace")
             usage = _USAGES.get(plain(word))
             if usage is None:
-                raise BrokenImageError(f"Usage {word!r} is none of {', '.join(CSV_SPLITS)}")
+                raise BrokenImageError(f"Usage {word[:40]!r} is none of {', '.join(CSV_SPLITS)}")
         label = self._label(emotion.decode(errors="replace"))
         if label is None:
             return None
@@ -172,7 +172,7 @@ class CsvReader:
             number = float(word)
             if number == int(number) and 0 <= number < len(CSV_LABELS):
                 return CSV_LABELS[int(number)]
-        raise BrokenImageError(f"emotion {word!r} is not 0 to 6 or one of {', '.join(EMOTIONS)}")
+        raise BrokenImageError(f"emotion {word[:40]!r} is not 0 to 6 or one of {', '.join(EMOTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def parse_pixels(text: bytes) -> npt.NDArray[np.uint8]:
         BrokenImageError: there is something else, or a number outside 0 to 255.
     """
     # numpy's text reader is ten times as fast as int() of each token, but stops in silence at anything strange.
-    if text[:1] == b"[":  # a list, as Python prints it
+    if b"," in text or text[:1] == b"[":  # a list, as Python prints it, or without its brackets
         text = text.strip(b"[]").replace(b",", b" ")
     strange = text.translate(None, b"0123456789 ")
     if strange.strip(b"."):

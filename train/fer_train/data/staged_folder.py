@@ -13,43 +13,43 @@ from typing import Any, Final
 from fer_edge.errors import DataError
 from fer_edge.files import write_text
 
-__all__ = ["MANIFEST", "check_target", "staged_folder", "write_new"]
+__all__ = ["MANIFEST", "check_destination", "staged_folder", "write_new"]
 
 MANIFEST: Final[str] = "manifest.json"
 _JOURNAL: Final[str] = ".journal.json"
 
 
-def check_target(target: Path, force: bool) -> None:
-    """Make sure that ``target`` may be made.
+def check_destination(destination: Path, force: bool) -> None:
+    """Make sure that ``destination`` may be made.
 
     Even with ``force`` only a folder that one of our commands made (it holds our manifest) is replaced.
 
     Args:
-        target: the folder that is to be made.
+        destination: the folder that is to be made.
         force: replace a folder that one of our commands made.
 
     Raises:
         DataError: it holds something that must not be replaced.
     """
-    if not target.exists():
+    if not destination.exists():
         return
-    if not target.is_dir():
-        raise DataError(f"{target} is a file; give a folder with --to")
-    if not any(target.iterdir()) or (force and (target / MANIFEST).is_file()):
+    if not destination.is_dir():
+        raise DataError(f"{destination} is a file; give a folder with --to")
+    if not any(destination.iterdir()) or (force and (destination / MANIFEST).is_file()):
         return
     hint = f"--force replaces only folders with a {MANIFEST} of ours" if force else "or --force to replace it"
-    raise DataError(f"{target} is not empty; give another folder with --to ({hint})")
+    raise DataError(f"{destination} is not empty; give another folder with --to ({hint})")
 
 
 @contextlib.contextmanager
-def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> Iterator[Path]:
-    """Yield a hidden folder beside ``target``; on success it is renamed to ``target``.
+def staged_folder(destination: Path, job: dict[str, Any], *, force: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder beside ``destination``; on success it is renamed to ``destination``.
 
     After an expected error it is removed. After a kill it stays, and the next call with an equal ``job`` is given the
     same folder with what is already in it; another ``job`` starts with an empty one.
 
     Args:
-        target: the folder that is to appear.
+        destination: the folder that is to appear.
         job: what is done, as JSON values.
         force: replace a folder that one of our commands made.
 
@@ -57,12 +57,12 @@ def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> 
         The hidden folder.
 
     Raises:
-        DataError: ``target`` holds something that must not be replaced.
+        DataError: ``destination`` holds something that must not be replaced.
     """
-    check_target(target, force)
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.partial")
+    check_destination(destination, force)
+    destination = destination.resolve()
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    staging = destination.with_name(f".{destination.name}.partial")
     journal = staging / _JOURNAL
     if staging.exists() and _read_job(journal) != job:
         shutil.rmtree(staging)
@@ -79,10 +79,10 @@ def staged_folder(target: Path, job: dict[str, Any], *, force: bool = False) -> 
         raise
     journal.unlink()
     replaced = None
-    if target.exists():
-        replaced = target.with_name(f".{target.name}.replaced.{os.getpid()}")
-        target.rename(replaced)
-    staging.rename(target)
+    if destination.exists():
+        replaced = destination.with_name(f".{destination.name}.replaced.{os.getpid()}")
+        destination.rename(replaced)
+    staging.rename(destination)
     if replaced is not None:
         shutil.rmtree(replaced, ignore_errors=True)
 

@@ -11,9 +11,11 @@ from typing import Final
 
 __all__ = ["TABLE_SUFFIXES", "TableText"]
 
-TABLE_SUFFIXES: Final[frozenset[str]] = frozenset({".csv", ".tsv"})
+TABLE_SUFFIXES: Final[frozenset[str]] = frozenset({".csv", ".tsv", ".txt"})
+"""``.txt`` is what spreadsheets call Unicode text."""
 _DELIMITERS: Final[tuple[str, ...]] = (",", ";", "\t", "|")
 _HEAD_BYTES: Final[int] = 1 << 16
+_MOST_BLANK_LINES: Final[int] = 20
 _LINE_END: Final[re.Pattern[str]] = re.compile(r"\r\n|\r|\n")
 
 
@@ -22,15 +24,17 @@ class TableText:
     """The form of a table; :meth:`of` finds it."""
 
     path: Path
+    """The file."""
     header: tuple[str, ...]
     """Names of the columns as they stand."""
     first_line: str
     """The line that holds them."""
     delimiter: str
+    """Between columns: ``,``, ``;``, a tab or ``|``."""
     encoding: str
     """``utf-8-sig``, or UTF-16 as spreadsheets write "Unicode text"."""
     lines_before: int
-    """Lines up to and with the header; more than one after the line ``sep=;`` of a spreadsheet."""
+    """Lines up to and with the header; more than one after blank lines or the line ``sep=;`` of a spreadsheet."""
     plain: bool
     """Whether lines end in LF and are UTF-8, so that nothing need be decoded."""
 
@@ -48,7 +52,9 @@ class TableText:
             head = handle.read(_HEAD_BYTES)
         encoding = _encoding(head)
         text = head.decode(encoding, errors="replace")
-        lines = _LINE_END.split(text, maxsplit=2)
+        lines = _LINE_END.split(text, maxsplit=_MOST_BLANK_LINES)
+        blank = next((i for i, line in enumerate(lines) if line.strip("\ufeff \t")), 0)
+        lines = lines[blank:]
         said = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
         line = lines[1] if said else lines[0]
         delimiter = said[1] if said else max(_DELIMITERS, key=line.count)
@@ -57,7 +63,7 @@ class TableText:
         except csv.Error:  # NUL bytes, a field without end
             header = ()
         plain = encoding == "utf-8-sig" and not ("\r" in text and "\n" not in text)
-        return cls(path, header, line, delimiter, encoding, 2 if said else 1, plain)
+        return cls(path, header, line, delimiter, encoding, blank + (2 if said else 1), plain)
 
     def lines(self) -> Iterator[tuple[bytes, int]]:
         """The lines after the header.

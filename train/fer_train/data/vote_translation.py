@@ -87,5 +87,7 @@ def _cross_fitted(features: npt.NDArray[np.float64], labels: npt.NDArray[np.int6
         raise MissingDependencyError.for_extra(error.name or "sklearn", "audit") from error
     model: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, tol=1e-3))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    found: npt.NDArray[np.float64] = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
-    return found
+    probabilities: npt.NDArray[np.float64] = cross_val_predict(
+        model, features, labels, cv=folds, method="predict_proba"
+    )
+    return probabilities

@@ -9,15 +9,35 @@ For the robustness benchmark (``fer-bench robustness``) and for training. Everyt
 (48, 48)
 """
 
-from fer_train.disturbances.kinds import (
-    FOR_TRAINING,
-    HELD_OUT,
-    KINDS,
-    STRENGTHS,
-    Kind,
-    disturb,
-    disturb_faces,
-    generator,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fer_edge.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from fer_train.disturbances.kinds import (
+        FOR_TRAINING,
+        HELD_OUT,
+        KINDS,
+        STRENGTHS,
+        Kind,
+        disturb,
+        disturb_faces,
+        generator,
+    )
 
 __all__ = ["FOR_TRAINING", "HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
+
+_HOMES: Final[dict[str, str]] = {
+    "FOR_TRAINING": "fer_train.disturbances.kinds",
+    "HELD_OUT": "fer_train.disturbances.kinds",
+    "KINDS": "fer_train.disturbances.kinds",
+    "STRENGTHS": "fer_train.disturbances.kinds",
+    "Kind": "fer_train.disturbances.kinds",
+    "disturb": "fer_train.disturbances.kinds",
+    "disturb_faces": "fer_train.disturbances.kinds",
+    "generator": "fer_train.disturbances.kinds",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

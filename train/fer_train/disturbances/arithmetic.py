@@ -16,7 +16,7 @@ from fer_edge.arrays import Image
 
 __all__ = ["area_mean", "convolve", "sample", "to_pixels", "transform_quantized"]
 
-FloatImage = npt.NDArray[np.float64]
+_FloatImage = npt.NDArray[np.float64]
 _STEPS: Final[int] = 256
 """Coordinates are whole numbers of 1/256 pixel."""
 
@@ -53,7 +53,7 @@ def convolve(face: Image, taps: Sequence[tuple[int, int, int]]) -> Image:
     return np.asarray((total + whole // 2) // whole, np.uint8)
 
 
-def sample(face: Image, y: FloatImage, x: FloatImage) -> Image:
+def sample(face: Image, y: _FloatImage, x: _FloatImage) -> Image:
     """Bilinear values at real coordinates; edges are replicated.
 
     Args:
@@ -116,7 +116,7 @@ _H264_8X8: Final = np.array(
     np.float64,
 )
 """The 8x8 integer transform of H.264's High profile (ITU-T H.264, 8.5.13): orthogonal rows, not of length 1."""
-_LENGTHS: Final[FloatImage] = np.sqrt((_H264_8X8**2).sum(axis=1))
+_LENGTHS: Final[_FloatImage] = np.sqrt((_H264_8X8**2).sum(axis=1))
 _ROUNDING: Final[float] = 1.0 / 3.0
 """Of a level, before it is cut to a whole number: 1/3 in the reference encoder's intra blocks."""
 
@@ -140,7 +140,7 @@ def transform_quantized(face: Image, step: float) -> Image:
     return to_pixels(restored.reshape(height, width, channels) + 128.0)
 
 
-def _times(matrix: FloatImage, values: npt.NDArray[Any], axis: int) -> FloatImage:
+def _times(matrix: _FloatImage, values: npt.NDArray[Any], axis: int) -> _FloatImage:
     """``matrix`` (8, 8) times ``values`` along ``axis``, added up in a fixed order, which BLAS would not."""
     first = np.moveaxis(values, axis, 0)
     shape = (8, *[1] * (values.ndim - 1))

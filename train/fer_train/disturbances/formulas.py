@@ -19,26 +19,6 @@ import numpy.typing as npt
 from fer_edge.arrays import Image
 from fer_train.disturbances.arithmetic import area_mean, convolve, sample, to_pixels, transform_quantized
 
-__all__ = [
-    "SIDE",
-    "bright",
-    "contrast",
-    "defocus",
-    "few_pixels",
-    "glare",
-    "h264",
-    "hidden",
-    "jpeg",
-    "low_light",
-    "motion",
-    "noise",
-    "scaled",
-    "shifted",
-    "shot_noise",
-    "side_light",
-    "turned",
-]
-
 Generator = np.random.Generator
 SIDE: Final[int] = 48
 """Side in pixels of the faces that lengths are for."""

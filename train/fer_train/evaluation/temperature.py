@@ -127,13 +127,13 @@ def fold(model: Any, temperature: float) -> None:
     if layer is None:
         raise ModelError(f"the network has no layer named {OUTPUT_NAME}; its temperature cannot be folded")
     by_name = {str(weight.name).rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
-    wanted = ["kernel", "bias"]
+    names = ["kernel", "bias"]
     if layer.name != OUTPUT_NAME:
-        wanted += _RANGES
-    missing = [name for name in wanted if name not in by_name]
+        names += _RANGES
+    missing = [name for name in names if name not in by_name]
     if missing:
         raise ModelError(f"the layer {layer.name} has no {', '.join(missing)}; is tfmot newer than tested (0.8)?")
-    for name in wanted:
+    for name in names:
         by_name[name].assign(np.asarray(by_name[name]) / np.float32(temperature))
 
 
@@ -154,16 +154,16 @@ def load_temperatures(folder: Path) -> Temperatures | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         describe(record)  # all that it reads is there
         qat = record.get(QAT, {}).get("temperature")
-        found = Temperatures(
+        temperatures = Temperatures(
             float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
         )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read ({error}); write it again with fer-train calibrate") from error
-    if not all(_COLDEST <= t <= _HOTTEST for t in (found.float_, found.qat) if t is not None):
+    if not all(_COLDEST <= t <= _HOTTEST for t in (temperatures.float_, temperatures.qat) if t is not None):
         raise ModelError(f"{path}: a temperature lies outside {_COLDEST} to {_HOTTEST}")
-    return found
+    return temperatures
 
 
 def save_folded(record: Temperatures, folder: Path) -> None:

@@ -69,5 +69,5 @@ def render(package: str, template: str, **values: Any) -> Markup:
 def _template_text(name: str) -> str | None:
     """Text of ``package/file``; None for a file that is not there, as Jinja2 expects."""
     package, _, file = name.partition("/")
-    found = files(package).joinpath(file)
-    return found.read_text(encoding="utf-8") if found.is_file() else None
+    resource = files(package).joinpath(file)
+    return resource.read_text(encoding="utf-8") if resource.is_file() else None

@@ -31,6 +31,7 @@ __all__ = ["DROPPED_CLASSES", "NUMBERINGS", "better_numbering", "import_rule", "
 DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
     {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
 )
+_PACKED: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
 _SPLIT_OF: Final[dict[str, str]] = {
     **dict.fromkeys(("train", "training", "trainset", "trainclass", "trainingset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "valclass", "validationset", "dev"), "validation"),
@@ -74,7 +75,9 @@ def _map(paths: list[PurePosixPath], where: str, numbering: str | None) -> Layou
     files = [path for path in paths if not is_clutter(path) and len(path.parts) > 1]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
-        raise DataError(f"{where} holds no images in class folders; expected [train|test|validation]/<class>/*")
+        packed = sorted(path.name for path in paths if path.name.lower().endswith(_PACKED))
+        inside = f"; unpack what lies in it first: {', '.join(packed[:3])}" if packed else ""
+        raise DataError(f"{where} holds no images in class folders; expected [train|test|validation]/<class>/*{inside}")
     layout = Layout()
     table = _folder_table(images, where, numbering, layout)
     dropped: Counter[str] = Counter()

@@ -29,7 +29,7 @@ from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import SPLITS, Entry, LayoutRule, require_classes
 from fer_train.data.readers import open_reader
 from fer_train.data.records import ImageReader, Record
-from fer_train.data.staged_folder import MANIFEST, check_target, staged_folder, write_new
+from fer_train.data.staged_folder import MANIFEST, check_destination, staged_folder, write_new
 from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.importing.class_names import import_rule
 from fer_train.importing.labels_beside import labels_beside
@@ -134,7 +134,7 @@ def import_dataset(
         job: dict[str, Any] = {"source": source_path.name, "key": sha256 or opened.key(), **options}
         if not force and (report := _already_imported(target_path, job)):
             return report
-        check_target(target_path, force)
+        check_destination(target_path, force)
         _ = opened.total  # a wrong layout is found before anything is written
         with staged_folder(target_path, job, force=force) as staging:
             written = _write_images(opened, staging, on_progress)

@@ -22,11 +22,13 @@ import numpy as np
 from fer_edge.errors import DataError, UsageError
 from fer_edge.labels import EMOTIONS
 from fer_train.data.crowd_votes import OTHER_COLUMNS
+from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.folder_layout import IMAGE_SUFFIXES, Entry, Layout, LayoutRule, is_clutter
 from fer_train.data.zip_archive import DAMAGED_MEMBER, open_zip, read_member
 from fer_train.importing.class_names import NUMBERINGS, split_folder
 
 _EXPRESSION: Final[str] = "_exp.npy"
+_IMAGES: Final[str] = "images"
 _MAX_ARRAY_BYTES: Final[int] = 4096
 _MAX_TABLE_BYTES: Final[int] = 64 << 20
 _FERPLUS_FOLDER: Final[re.Pattern[str]] = re.compile(r"fer2013(train|valid|test)", re.IGNORECASE)
@@ -47,13 +49,13 @@ def labels_beside(source: Path, numbering: str | None) -> LayoutRule | None:
         UsageError: ``numbering`` is given, which these kinds do not leave open.
     """
     if source.is_dir():
-        found = sorted(
+        paths = sorted(
             PurePosixPath(Path(root, name).relative_to(source).as_posix())
             for root, _, files in os.walk(source)
             for name in files
             if _is_label(name)
         )
-        return _rule(found, lambda path: _read_file(source / path), str(source), numbering)
+        return _rule(paths, lambda path: _read_file(source / path), str(source), numbering)
     if not zipfile.is_zipfile(source):
         return None
     with open_zip(source) as archive:
@@ -93,7 +95,7 @@ def _rule(
         kind, allowed = "AffectNet with annotations/N_exp.npy", "affectnet"
         for path in arrays:
             number = path.name.removesuffix(_EXPRESSION)
-            labels[path.parent.parent / "images" / number] = _affectnet_class(read(path), f"{where}: {path}")
+            labels[path.parent.parent / _IMAGES / number] = _affectnet_class(read(path), f"{where}: {path}")
     elif tables:
         kind, allowed = "FER+ with label.csv, the class with most votes", ""
         for path in tables:
@@ -111,7 +113,8 @@ def _affectnet_class(content: bytes, where: str) -> str:
         if len(content) > _MAX_ARRAY_BYTES:
             raise ValueError(f"{len(content)} bytes")
         value = np.load(io.BytesIO(content), allow_pickle=False)
-        number = int(float(str(value.reshape(-1)[0]))) if value.size == 1 else -1
+        word = value.reshape(-1)[0] if value.size == 1 else -1
+        number = int(float(word.decode() if isinstance(word, bytes) else str(word)))
     except (ValueError, EOFError, OSError, TypeError, OverflowError) as error:
         raise DataError(f"{where} is not an array of one number ({str(error).splitlines()[0][:80]})") from error
     if not 0 <= number < len(names):
@@ -146,7 +149,8 @@ def _assign(paths: list[PurePosixPath], where: str, labels: LabelsByPath, kind: 
     layout = Layout(notes=[f"read as {kind}"], numbering=numbering)
     dropped: Counter[str] = Counter()
     for path in sorted(p for p in paths if not is_clutter(p) and p.suffix.lower() in IMAGE_SUFFIXES):
-        emotion = labels.get(path.with_suffix(""))
+        folder = path.parent.parent / _IMAGES if path.parent.name.lower() == _IMAGES else path.parent
+        emotion = labels.get(folder / path.stem)
         if emotion is None:
             layout.skipped.append((str(path), "no label beside it"))
         elif emotion.startswith("!"):
@@ -159,6 +163,8 @@ def _assign(paths: list[PurePosixPath], where: str, labels: LabelsByPath, kind: 
             name = f"{split}/{emotion}/{path.name}"
             layout.entries.append(Entry(name, split, EMOTIONS.index(emotion), path))
     layout.dropped = dict(dropped)
+    if not layout.entries:
+        raise with_first_reason(DataError(f"{where}, {layout.notes[0]}, holds no image with a label"), layout.skipped)
     layout.entries.sort()
     if len({entry.name for entry in layout.entries}) != len(layout.entries):
         raise DataError(f"{where} holds two data sets with images of the same names; give one of them")

@@ -67,10 +67,10 @@ def _read_pixels(csv_path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
         except BrokenImageError:
             return None
 
-    found = [pair for pair in ordered_map(decode, CsvReader(csv_path).records()) if pair is not None]
-    if not found:
+    pairs = [pair for pair in ordered_map(decode, CsvReader(csv_path).records()) if pair is not None]
+    if not pairs:
         raise DataError(f"{csv_path} holds no readable image")
-    return np.array([row for row, _ in found], dtype=np.int64), np.stack([image for _, image in found])
+    return np.array([row for row, _ in pairs], dtype=np.int64), np.stack([image for _, image in pairs])
 
 
 def _thumbnails(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -14,11 +14,12 @@ from fer_train.data.folder_layout import IMAGE_SUFFIXES, is_clutter
 from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, check_size, extract_member, open_zip, read_member
 from fer_train.importing.rafdb_list import LIST_NAMES, MAX_LIST_BYTES, LabelList, parse_list
-from fer_train.importing.tar_archive import repack_as_zip, tar_opener
+from fer_train.importing.tar_archive import is_packed_text, repack_as_zip, tar_opener, unpack_text
 from fer_train.wording import megabytes
 
 _CSV_NAMES: Final[tuple[str, ...]] = ("fer2013.csv", "icml_face_data.csv")
-_ARCHIVES: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_ARCHIVES: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".csv.gz", ".tsv.gz")
+_HEAD_BYTES: Final[int] = 4096
 _MOST_LAYERS: Final[int] = 4
 
 
@@ -33,6 +34,10 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
     for layer in range(_MOST_LAYERS):
         if not plain.is_file() or plain.suffix.lower() in TABLE_SUFFIXES:
             return plain, labels
+        if is_packed_text(plain):
+            unpacked = _beside(target, f"{layer}.csv", stack)
+            unpack_text(plain, unpacked, str(source), max_bytes)
+            return unpacked, labels
         if tar_opener(plain) is not None:
             unpacked = _beside(target, f"{layer}.zip", stack)
             repack_as_zip(plain, unpacked, str(source), max_bytes)
@@ -45,7 +50,7 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
             check_size(infos, source, max_bytes)
             found = _list_in_zip(archive, infos, source)
             labels = labels if found is None else found
-            inner = _wrapped_file(infos)
+            inner = _wrapped_file(archive, infos, source)
             if inner is None:
                 return plain, labels
             # Not its own name: that may be anything. The suffix says what it is.
@@ -62,8 +67,8 @@ def _beside(target: Path, ending: str, stack: contextlib.ExitStack) -> Path:
     return path
 
 
-def _wrapped_file(infos: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo | None:
-    """The archive or ``fer2013.csv`` that an archive without images of its own is wrapped around."""
+def _wrapped_file(archive: zipfile.ZipFile, infos: Iterable[zipfile.ZipInfo], where: Path) -> zipfile.ZipInfo | None:
+    """The archive or table like ``fer2013.csv`` that an archive without images of its own is wrapped around."""
     files = [info for info in infos if not is_clutter(PurePosixPath(info.filename))]
     if any(PurePosixPath(info.filename).suffix.lower() in IMAGE_SUFFIXES for info in files):
         return None
@@ -71,10 +76,29 @@ def _wrapped_file(infos: Iterable[zipfile.ZipInfo]) -> zipfile.ZipInfo | None:
         for info in files:
             if PurePosixPath(info.filename).name.lower() == name:
                 return info
+    tables = [info for info in files if _is_table(archive, info)]
+    if len(tables) > 1:
+        names = ", ".join(info.filename for info in tables[:3])
+        raise DataError(f"{where} holds {len(tables)} tables of images ({names}); unpack it and give one of them")
+    if tables:
+        return tables[0]
     archives = [info for info in files if info.filename.lower().endswith(_ARCHIVES)]
     if len(archives) > 1:  # RAF-DB ships original.zip, aligned.zip and annotations beside each other
         archives = [info for info in archives if PurePosixPath(info.filename).name.lower().startswith("aligned")]
     return archives[0] if len(archives) == 1 else None
+
+
+def _is_table(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether a member has a first line like that of ``fer2013.csv``, whatever it is called."""
+    if PurePosixPath(info.filename).suffix.lower() not in TABLE_SUFFIXES:
+        return False
+    try:
+        with archive.open(info) as member:
+            head = member.read(_HEAD_BYTES)
+    except DAMAGED_MEMBER:
+        return False
+    first = head.replace(b"\0", b"").lower().lstrip(b"\xef\xbb\xbf\xff\xfe\r\n").partition(b"\n")[0]
+    return b"pixel" in first and (b"emotion" in first or b"label" in first or b"class" in first)
 
 
 def _list_in_folder(folder: Path) -> LabelList | None:

@@ -27,6 +27,9 @@ _MAGIC: Final[tuple[tuple[int, bytes, Callable[[Path], Any]], ...]] = (
 )
 """Offset, bytes there, and how to open such a file."""
 _BLOCK: Final[int] = 512
+_UTF16: Final[tuple[bytes, ...]] = (b"\xff\xfe", b"\xfe\xff")
+_TEXT_ZEROS: Final[int] = _BLOCK // 2
+"""Every second byte of UTF-16 may be zero."""
 _PIECE: Final[int] = 1 << 20
 _LARGEST_HEADER: Final[int] = 1 << 22
 _LONGEST_NAME: Final[int] = 4096
@@ -43,6 +46,36 @@ def tar_opener(path: Path) -> Callable[[Path], Any] | None:
         if head[offset:].startswith(magic):
             return opener
     return None
+
+
+def is_packed_text(path: Path) -> bool:
+    """Whether a compressed file holds text instead of a tar: a table that somebody packed by itself."""
+    opener = tar_opener(path)
+    if opener is None:
+        return False
+    try:
+        with opener(path) as plain:
+            head: bytes = plain.read(_BLOCK)
+    except _DAMAGE:
+        return False
+    return bool(head) and b"\0" not in head.replace(b"\0", b"", _TEXT_ZEROS if head[:2] in _UTF16 else 0)
+
+
+def unpack_text(path: Path, to: Path, where: str, max_bytes: int) -> None:
+    """Write what a compressed file holds. Raises :class:`DataError` when it is damaged or holds too much."""
+    opener = tar_opener(path)
+    if opener is None:
+        raise DataError(f"{where} is not compressed")
+    written = 0
+    try:
+        with opener(path) as plain, to.open("wb") as output:
+            while piece := plain.read(_PIECE):
+                written += len(piece)
+                if written > max_bytes:
+                    raise too_large(where, written, max_bytes)
+                output.write(piece)
+    except _DAMAGE as error:
+        raise DataError(f"{where} is damaged ({error}); download it again") from error
 
 
 def repack_as_zip(path: Path, to: Path, where: str, max_bytes: int) -> None:

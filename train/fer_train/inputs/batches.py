@@ -65,8 +65,8 @@ class Batches:
             batch = mix(batch, self.mixing, np.random.default_rng([*self._seed, index]))
         number, count = self.part
         if count > 1:
-            each = len(chosen) // count
-            own = slice(number * each, (number + 1) * each)
+            size = len(chosen) // count
+            own = slice(number * size, (number + 1) * size)
             batch = batch[0][own], batch[1][own], batch[2][own]
         return batch
 

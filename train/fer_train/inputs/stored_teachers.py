@@ -102,9 +102,9 @@ def ensemble_targets(
     Raises:
         ModelError: as in :func:`teacher_targets`.
     """
-    each = [teacher_targets(path, images, temperature) for path in paths]
-    known = np.logical_and.reduce([mask for _, mask in each])
-    mean = np.mean([soft for soft, _ in each], axis=0)
+    answers = [teacher_targets(path, images, temperature) for path in paths]
+    known = np.logical_and.reduce([mask for _, mask in answers])
+    mean = np.mean([soft for soft, _ in answers], axis=0)
     return np.where(known[:, None], mean, 0.0).astype(np.float32), known
 
 

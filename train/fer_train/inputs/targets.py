@@ -53,5 +53,5 @@ def class_weights(labels: npt.NDArray[np.int64], power: float) -> FloatArray:
     """
     counts = np.maximum(np.bincount(labels, minlength=NUM_EMOTIONS), 1)
     weights = (len(labels) / (NUM_EMOTIONS * counts.astype(np.float64))) ** power
-    each = weights[labels]
-    return np.asarray(each / each.mean(), dtype=np.float32)
+    of_images = weights[labels]
+    return np.asarray(of_images / of_images.mean(), dtype=np.float32)

@@ -154,6 +154,6 @@ def snap_kernels(qat: Any) -> None:
 
 
 def _ranges(layer: Any, prefix: str) -> tuple[Any, Any] | None:
-    found = {weight.name.rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
-    low, high = found.get(f"{prefix}_min"), found.get(f"{prefix}_max")
+    by_name = {weight.name.rsplit("/", 1)[-1].split(":")[0]: weight for weight in layer.weights}
+    low, high = by_name.get(f"{prefix}_min"), by_name.get(f"{prefix}_max")
     return None if low is None or high is None else (low, high)

@@ -80,8 +80,8 @@ class Trained:
             return None
         if "qat" not in self._cache:
             model, temperatures = self._load_qat(), self.temperatures
-            wanted = self.fold and temperatures is not None and not temperatures.folded
-            if wanted and model is not None and temperatures is not None and temperatures.qat is not None:
+            folds = self.fold and temperatures is not None and not temperatures.folded
+            if folds and model is not None and temperatures is not None and temperatures.qat is not None:
                 fold(model, temperatures.qat)
             self._cache["qat"] = model
         return self._cache["qat"]

@@ -1,4 +1,4 @@
-"""Procedurally drawn faces with the seven expressions: what runs without any data set. They are **not** people.
+"""Synthetic faces with the seven expressions, drawn by rules: what runs without any data set. They are **not** people.
 
 Everything follows from a :class:`numpy.random.Generator`: the same generator gives the same picture on every processor
 (drawing is fixed-point, filters are whole numbers). Networks learn these faces in minutes; what they learn says nothing

@@ -42,11 +42,11 @@ def outlook(evaluations: Mapping[str, Evaluation], steps: int) -> str | None:
             f"Without a QAT stage, {short} will probably be refused by the gate of fer-export: train longer (--epochs, "
             f"--qat-epochs; {QUICK_HINT}), or accept a larger loss with fer-export --max-drop POINTS"
         )
-    found = _refusals(evaluations["float"], evaluations["int8"])
-    if not found:
+    refusals = _refusals(evaluations["float"], evaluations["int8"])
+    if not refusals:
         return None
     return (
-        f"The gate of fer-export will probably refuse these models: {', '.join(found)}. "
+        f"The gate of fer-export will probably refuse these models: {', '.join(refusals)}. "
         + (f"That is to be expected of {short}. " if short else "")
         + f"Train longer (--epochs, --qat-epochs; {QUICK_HINT}), or accept the loss with the options that fer-export "
         "then names, such as --max-drop"
@@ -58,16 +58,18 @@ def _refusals(reference: Evaluation, int8: Evaluation) -> list[str]:
     right = np.asarray(reference.decisions == reference.labels)
     int8_right = np.asarray(int8.decisions == int8.labels)
     drop = paired_drop(right, int8_right).value
-    found = []
+    refusals = []
     if drop > MAX_DROP:
-        found.append(f"INT8 is {drop:.1f} points less accurate than float (at most {MAX_DROP:.1f} allowed)")
+        refusals.append(f"INT8 is {drop:.1f} points less accurate than float (at most {MAX_DROP:.1f} allowed)")
     agreement = reference.agreement(int8)
     if agreement < MIN_AGREEMENT and drop >= 0.0:
-        found.append(f"INT8 decides {agreement:.1%} of the images like float (at least {MIN_AGREEMENT:.0%} required)")
+        refusals.append(
+            f"INT8 decides {agreement:.1%} of the images like float (at least {MIN_AGREEMENT:.0%} required)"
+        )
     for label, emotion in enumerate(EMOTIONS):
         mask = reference.labels == label
         if mask.any():
             loss = paired_drop(right[mask], int8_right[mask])
             if loss.value > MAX_RECALL_LOSS and loss.low > 0.0:
-                found.append(f"recall of {emotion} is {loss.value:.1f} points lower")
-    return found
+                refusals.append(f"recall of {emotion} is {loss.value:.1f} points lower")
+    return refusals

@@ -156,9 +156,9 @@ class QatStage:
         """Plain training faces, drawn alike from every class."""
         rng = np.random.default_rng(self.recipe.seed)
         labels = self.data.labels
-        each = max(1, self.recipe.calibration_images // len(np.unique(labels)))
+        per_class = max(1, self.recipe.calibration_images // len(np.unique(labels)))
         chosen = np.concatenate(
-            [rng.permutation(np.flatnonzero(labels == label))[:each] for label in np.unique(labels)]
+            [rng.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
         )
         rng.shuffle(chosen)
         faces = np.stack([resize_gray(self.data.images[i], self.recipe.input_size) for i in chosen])
@@ -236,7 +236,8 @@ class QatStage:
         )
         write_metrics(self.folder.metrics, self.history)
         log.add(row)
-        trained = f"{row.phase}, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
+        begun = "ranges measured" if row.phase == "calibrated" else row.phase  # the value in metrics.csv stays
+        trained = f"{begun}, no step yet" if loss is None else f"loss {loss:.3f} accuracy {accuracy:.1%}"
         progress.say(
             f"QAT   {epoch:3d}/{self.recipe.qat_epochs} {trained}  validation: simulated {simulated.accuracy:.2%}, "
             f"INT8 {int8.accuracy:.2%}, {agreement:.1%} as float (best {self.best.accuracy:.2%})  {row.seconds:.0f} s"

@@ -156,6 +156,6 @@ def _write_results(
     for name, evaluation in evaluations.items():
         draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
     with atomic_path(folder.predictions) as temporary, temporary.open("wb") as handle:
-        each: dict[str, Any] = {name: evaluation.probabilities for name, evaluation in evaluations.items()}
-        np.savez_compressed(handle, labels=data.validation_labels, **each)
+        probabilities: dict[str, Any] = {name: evaluation.probabilities for name, evaluation in evaluations.items()}
+        np.savez_compressed(handle, labels=data.validation_labels, **probabilities)
     write_text(folder.summary, json.dumps(summary, indent=2) + "\n")

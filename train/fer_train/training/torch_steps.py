@@ -186,8 +186,8 @@ class TorchSteps:
         faces, targets, weights, labels = self._inputs
         answers = self._fused.call(faces, training=True)
         least = keras.config.epsilon()  # as in Keras' cross-entropy
-        each = -(targets * answers.clamp(least, 1.0 - least).log()).sum(-1)
-        loss = (each * weights).mean()
+        losses = -(targets * answers.clamp(least, 1.0 - least).log()).sum(-1)
+        loss = (losses * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # fused AdamW takes for granted that it lies as its parameter does

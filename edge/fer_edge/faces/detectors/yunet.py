@@ -12,6 +12,8 @@ from fer_edge.errors import ModelError
 from fer_edge.faces.detection import DetectedFace, clip_box, shrink
 from fer_edge.faces.detector import DetectorSpec
 
+__all__ = ["DETECTOR", "YUNET_MIN_FACE", "YUNET_SCORE", "YuNetDetector", "open_yunet"]
+
 if TYPE_CHECKING:
     from fer_edge.arrays import Image
 
@@ -67,11 +69,11 @@ class YuNetDetector:
         return self._engine.name
 
     def at_width(self, width: int, score: float | None = None) -> YuNetDetector:
-        """The same detector for views of another width, or with another least score.
+        """The same detector for views of another width.
 
         Args:
-            width: in pixels; for the same width the network is shared.
-            score: least score of a face; None: as it is.
+            width: of the views, in pixels.
+            score: least score of a face, in [0, 1]; None keeps this detector's.
 
         Returns:
             A new detector.
@@ -83,13 +85,13 @@ class YuNetDetector:
         return made
 
     def smallest(self, width: int) -> int:
-        """From which width on faces are found.
+        """Width of the smallest face that is found.
 
         Args:
             width: of the picture, in pixels.
 
         Returns:
-            Width of the smallest face, in pixels of the picture.
+            In pixels of the picture.
         """
         return round(YUNET_MIN_FACE * max(1.0, width / self.width))
 

@@ -40,8 +40,8 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
     """One ONNX model in one ONNX Runtime session.
 
     ONNX keeps no quantisation of a model's ends; those of the contract are taken (input scale 1/128 and zero point 0,
-    output scale 1/256 and zero point -128). Where the file's metadata say otherwise (``fer-export`` writes them), it is
-    refused.
+    output scale 1/256 and zero point -128) where the file's metadata, which ``fer-export`` writes, say so. Any other
+    file with 8-bit ends is refused.
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
@@ -57,8 +57,8 @@ def open_model(model_path: Path, *, threads: int = 1) -> Classifier:
         raise ModelError(
             f"{model_path}: expected one input and one output, the model has {len(inputs)} and {len(outputs)}"
         )
-    source = _spec(inputs[0], INPUT_SCALE, 0)
-    answer = _spec(outputs[0], OUTPUT_SCALE, OUTPUT_ZERO_POINT)
+    source = _spec(inputs[0], model_path, INPUT_SCALE, 0)
+    answer = _spec(outputs[0], model_path, OUTPUT_SCALE, OUTPUT_ZERO_POINT)
     _check_metadata(session.get_modelmeta().custom_metadata_map, model_path, source, answer)
     run, name = session.run, source.name
 
@@ -84,27 +84,37 @@ def _session(ort: Any, model_path: Path, threads: int) -> Any:
         raise ModelError(f"{model_path} cannot be loaded as ONNX, truncated or damaged? {reason}") from error
 
 
-def _spec(node: Any, scale: float, zero_point: int) -> TensorSpec:
+def _spec(node: Any, model_path: Path, scale: float, zero_point: int) -> TensorSpec:
     import numpy as np
 
     from fer_edge.inference.tensors import TensorSpec
 
-    dtype = np.dtype(_DTYPES.get(node.type, "object"))
-    shape = tuple(n if isinstance(n, int) else 1 for n in node.shape)  # a named (dynamic) batch axis is 1 for us
+    if node.type not in _DTYPES:
+        raise ModelError(f"{model_path}: tensor {node.name} is a {node.type}; expected {', '.join(_DTYPES)}")
+    dtype = np.dtype(_DTYPES[node.type])
+    sizes = list(node.shape)
+    if sizes and not isinstance(sizes[0], int):
+        sizes[0] = 1  # a named (dynamic) batch axis is 1 for us
+    shape = tuple(n if isinstance(n, int) else -1 for n in sizes)
     return TensorSpec(node.name, shape, dtype, *((scale, zero_point) if dtype != np.float32 else (0.0, 0)))
 
 
 def _check_metadata(noted: dict[str, str], model_path: Path, source: TensorSpec, answer: TensorSpec) -> None:
     for end, spec in (("input", source), ("output", answer)):
-        if not spec.is_quantized or f"fer.{end}_scale" not in noted:
+        if not spec.is_quantized:
             continue
+        if f"fer.{end}_scale" not in noted:
+            raise ModelError(
+                f"{model_path}: its {end} is {spec.dtype}, and ONNX files do not say which numbers that means; "
+                "expected float32, or a file of fer-export: quantise it with float ends (QDQ), or use TFLite"
+            )
         try:
-            found = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
+            written = float(noted[f"fer.{end}_scale"]), int(noted[f"fer.{end}_zero_point"])
         except (KeyError, ValueError) as error:
             raise ModelError(f"{model_path}: its metadata on the {end} cannot be read: {error}") from error
-        if found != (spec.scale, spec.zero_point):
+        if written != (spec.scale, spec.zero_point):
             raise ModelError(
-                f"{model_path}: the {end} has scale {found[0]:.8g} and zero point {found[1]}; "
+                f"{model_path}: the {end} has scale {written[0]:.8g} and zero point {written[1]}; "
                 f"expected {spec.scale:.8g} and {spec.zero_point}"
             )
 
