@@ -11,7 +11,6 @@ import contextlib
 import os
 import stat
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable
@@ -113,6 +112,8 @@ def _kept(
     options: CaptureOptions,
     open_file: Callable[[Path, CaptureOptions], Source],
 ) -> Source:
+    import tempfile  # late: every start reads this module
+
     descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
     path = Path(name)
     try:
