@@ -178,7 +178,7 @@ def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCa
     assert "when fed" not in said["ours"] + said["keras"] + said["unit"]
 
 
-OTHER_ENDS = {
+OTHER_ENDS: dict[str, tuple[str, Any, Any]] = {
     "one channel": (
         r"\(1, S, S, 3\), the model has \(1, 24, 24, 1\)",
         lambda m, x: m(tf_repeat(x)),
