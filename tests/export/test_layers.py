@@ -102,6 +102,19 @@ def test_augmentation_that_counts_its_draws_does_nothing_here(tmp_path: Path) ->
     np.testing.assert_allclose(loaded(face), model(face, training=False), atol=1e-5)
 
 
+def test_convnext_of_keras_is_read(tmp_path: Path) -> None:
+    """Its LayerScale is Keras' own, though it lives outside of ``keras.layers``."""
+    from keras.src.applications import convnext
+
+    model = convnext.ConvNeXt([1, 1, 1, 1], [4, 8, 8, 8], weights=None, classes=7,
+                                                 input_shape=(32, 32, 3), drop_path_rate=0.1)  # fmt: skip
+    path = tmp_path / "mine.keras"
+    model.save(path)
+    face = np.linspace(0, 255, 32 * 32, dtype=np.float32).reshape(1, 32, 32, 1).repeat(3, axis=-1)
+    loaded = load_weights(path, "pixels").float_model()
+    np.testing.assert_allclose(loaded(face / 128 - 1), model(face, training=False), atol=1e-4)
+
+
 def test_a_sequential_model_is_read(tmp_path: Path) -> None:
     import keras
 

@@ -33,6 +33,10 @@ _ROOMS: Final[frozenset[str]] = frozenset(
      "mixed_precision", "models", "ops", "optimizers", "random", "regularizers"}
 )  # fmt: skip
 """The parts of Keras that networks are made of; others fetch files (``utils``) or load further models (``saving``)."""
+_PARTS_OF_CONVNEXT: Final[frozenset[tuple[str, str]]] = frozenset(
+    ("keras.src.applications.convnext", name) for name in ("LayerScale", "StochasticDepth")
+)
+"""Layers of arithmetic alone that Keras keeps beside one of its networks."""
 _OPERATIONS: Final[tuple[str, ...]] = ("math.", "nn.", "__operators__.", "linalg.", "image.resize", "compat.v1.nn.")
 _OPERATIONS_BY_NAME: Final[frozenset[str]] = frozenset(
     {"cast", "clip_by_value", "concat", "expand_dims", "identity", "reshape", "shape", "split", "squeeze", "stack",
@@ -169,7 +173,7 @@ def refuse_code(path: Path) -> None:
         if isinstance(kind, str) and kind in _FILE_LAYERS:
             raise ModelError(f"{path} has a {kind} layer{named}, which reads files, and is not loaded")
         module = part.get("module")
-        if isinstance(module, str) and "class_name" in part:
+        if isinstance(module, str) and "class_name" in part and (module, kind) not in _PARTS_OF_CONVNEXT:
             _check_module(path, module, named)
         if kind in ("TFOpLambda", "SlicingOpLambda"):
             _check_operation(path, part)
