@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fer_edge.preprocess import DETAIL_SIDE, preprocess_face, reduce_detail, resize_gray
+from fer_edge.preprocess import DETAIL_SIDE, _box_mean, preprocess_face, reduce_detail, resize_gray
 
 
 def noise(side: int) -> npt.NDArray[np.uint8]:
@@ -39,3 +39,12 @@ def test_training_images_and_camera_crops_go_the_same_way() -> None:
     assert np.array_equal(crop, resize_gray(face, 96))
     prepared = noise(96)
     assert resize_gray(prepared, 96) is prepared
+
+
+@pytest.mark.parametrize("k", [2, 3, 8, 16, 17, 40])
+def test_means_of_blocks_are_exact_and_rounded_half_up(k: int) -> None:
+    side = DETAIL_SIDE * k + k - 1  # the rest of the division is left out
+    for image in (noise(side), np.full((side, side), 255, np.uint8)):
+        blocks = image[: DETAIL_SIDE * k, : DETAIL_SIDE * k].reshape(DETAIL_SIDE, k, DETAIL_SIDE, k).astype(np.int64)
+        expected = (2 * blocks.sum(axis=(1, 3)) + k * k) // (2 * k * k)
+        assert np.array_equal(_box_mean(image, k), expected)

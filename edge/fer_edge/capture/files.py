@@ -38,6 +38,8 @@ MAX_PAUSE_S: Final[float] = 10.0
 """With ``realtime``, the longest wait for the next frame of a file."""
 DECODER_THREADS: Final[int] = 2
 """FFmpeg would take one a core, and memory for each; the detector needs the cores more."""
+_SMALL_PIXELS: Final[int] = 1280 * 720
+"""Up to here one thread decodes faster than the rest can follow, and a second one costs 7 to 13 % of all CPU."""
 _LARGE_PIXELS: Final[int] = 6_000_000
 """From here on, at 4K, one thread: a second one takes 30 to 90 MB."""
 NO_TIME_MS: Final[float] = 1e14
@@ -249,9 +251,10 @@ class VideoFile:
 def _open_video(path: str, *, turned: bool) -> VideoCapture:
     """A capture that is opened or not; with ``turned`` OpenCV turns the frames as the file asks for."""
     # FFmpeg by name: by default OpenCV would try a list of readers and complain about each.
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
-    if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > _LARGE_PIXELS:
-        capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if _SMALL_PIXELS < pixels <= _LARGE_PIXELS:
+        capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
     if not turned:
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     opened: VideoCapture = capture
