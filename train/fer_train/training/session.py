@@ -94,9 +94,9 @@ def train(
     stage.finish()
     if not is_first:
         return
-    best = stage.evaluate()
-    LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
-    evaluations = {"float": best}
+    judged = {"float": stage.judge()}
+    best = judged["float"].clean
+    LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images{judged['float'].words}")
     history = list(stage.history)
 
     qat_network = None
@@ -104,15 +104,19 @@ def train(
         from fer_train.training.qat_stage import QatStage
 
         qat = QatStage(recipe, data, folder, stage.network, history, best.decisions)
-        evaluations |= qat.run(resume=resume)
+        judged["int8"] = qat.run(resume=resume)
         history = qat.history
         qat_network = qat.network
+    evaluations = {name: each.clean for name, each in judged.items()}
     summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
     if recipe.temperature_scaling:
         evaluations = fit_temperatures(folder.root, data.validation_images, evaluations, qat_network)
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary = summarize(evaluations, record)
         LOG.info(f"temperature: {describe(record)}")
+    for name, each in judged.items():
+        if (disturbed := each.as_dict()) is not None:
+            summary[name]["disturbed"] = disturbed
     _write_results(folder, history, evaluations, data, summary)
     if write_logits:
         _write_logits(Path(write_logits), stage, data)
