@@ -169,7 +169,7 @@ def test_frozen_batchnorm_stays_where_the_rest_learns() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"disturb": 0.5, "disturb_kinds": ["noise", "motion"]}, "motion: held out of training"),
+        ({"disturb": 0.5, "disturb_kinds": ["noise", "motion"]}, "motion: this kind is held out of training"),
         ({"disturb": 0.5, "disturb_kinds": ["nois"]}, "did you mean noise"),
         ({"disturb": 0.5, "disturb_weakest": 2.5, "disturb_strongest": 2.0}, "2.5 is above --disturb-strongest 2"),
         ({"consistency": 1.0}, "give --disturb"),
