@@ -26,7 +26,13 @@ from fer_train.logs import LOG
 from fer_train.networks.build import build_network, copy_weights
 from fer_train.networks.engine import to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
-from fer_train.quantization.qat_network import equalize_depthwise, measure_ranges, pin_input_range, wrap_for_qat
+from fer_train.quantization.qat_network import (
+    equalize_depthwise,
+    measure_ranges,
+    pin_input_range,
+    seed_dropout,
+    wrap_for_qat,
+)
 from fer_train.quantization.tflite import int8_classifier
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
 from fer_train.runs.recipe import Recipe
@@ -185,6 +191,7 @@ class QatStage:
                 targets = ((1.0 - share) * targets + share * soft).astype(np.float32)  # noqa: PLW2901
             if both:
                 targets, weights = np.repeat(targets, 2, axis=0), np.repeat(weights, 2)  # noqa: PLW2901
+            seed_dropout(self.network, self._seed_of(epoch))
             loss, accuracy = self.network.train_on_batch(x, targets, sample_weight=weights)
             if not math.isfinite(loss):
                 raise CheckFailedError(
@@ -197,6 +204,10 @@ class QatStage:
                 self._save_checkpoint(epoch)
         done, self._so_far = self._so_far, EpochSums()
         return done.means()
+
+    def _seed_of(self, epoch: int) -> int:
+        """What the next step of an epoch draws from."""
+        return int(np.random.SeedSequence([self.recipe.seed, epoch, self._so_far.steps]).generate_state(1)[0])
 
     def _finish_epoch(
         self,
