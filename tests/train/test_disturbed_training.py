@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.train import networks
 from tests.train.networks import RECIPE, SIZE, run_with_weights, training_data
 from tests.train.test_stages import CrashError, arrays, small_network
 
@@ -203,15 +204,13 @@ def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
 ) -> None:
     from fer_train.training import float_stage, live_teachers
 
+    for place, name in ((networks, "first_blocks"), (float_stage, "build_network"), (live_teachers, "build_network")):
+        monkeypatch.setattr(place, name, small_network)
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=7)
-    monkeypatch.setattr(float_stage, "build_network", small_network)
     recipe = dataclasses.replace(ROBUST, teacher=(str(teacher),), teacher_weight=0.8)
 
     def stage_in(name: str) -> Any:
         (tmp_path / name).mkdir(exist_ok=True)
-        from tests.train.networks import first_blocks
-
-        monkeypatch.setattr(live_teachers, "build_network", first_blocks)
         return float_stage.FloatStage(recipe, DATA, RunFolder(tmp_path / name))
 
     whole = stage_in("whole")
@@ -247,19 +246,18 @@ def test_a_qat_stage_killed_within_an_epoch_equals_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras
-    from tests.train.networks import first_blocks
 
     from fer_train.networks.keras_classifier import KerasClassifier
     from fer_train.training import qat_stage as qat
 
-    monkeypatch.setattr(qat, "build_network", first_blocks)
+    monkeypatch.setattr(qat, "build_network", networks.first_blocks)
     monkeypatch.setattr(  # conversion is for other tests
         qat.QatStage,
         "_judge_int8",
         lambda stage: judge(KerasClassifier(stage.network), stage.data, stage.disturbed),
     )
     keras.utils.set_random_seed(1)
-    network = first_blocks(keras, SIZE)
+    network = networks.first_blocks(keras, SIZE)
     recipe = dataclasses.replace(ROBUST, qat_epochs=2, qat_distill=0.8)
 
     def stage_in(name: str) -> Any:
