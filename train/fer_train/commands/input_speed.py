@@ -1,9 +1,9 @@
 """Is the input pipeline in the way? ``fer-train speed`` compares the epoch loop with the bare training step.
 
 Loop: what ``fer-train`` does in an epoch before it evaluates, from images in memory: order, resizing, disturbances,
-mixing, queue, augmentation and training on the device, progress and the watch on the loss. Bare: the same compiled step, augmentation
-included, on one batch that is repeated, so that nothing has to be prepared. Both run the same number of steps in turn,
-in changing order; the ratio is the median over the rounds.
+mixing, queue, augmentation and training on the device, progress and the watch on the loss. Bare: the same compiled
+step, augmentation included, on one batch that is repeated, so that nothing has to be prepared. Both run the same number
+of steps in turn, in changing order; the ratio is the median over the rounds.
 """
 
 from __future__ import annotations
