@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fer_edge.arrays import Image
 from fer_edge.preprocess import DETAIL_SIDE, resize_gray
 from fer_train.arrays import Labels
 from fer_train.disturbances import FOR_TRAINING, HELD_OUT, KINDS, STRENGTHS, disturb, generator
@@ -22,7 +23,6 @@ from fer_train.runs.recipe import Recipe
 
 __all__ = ["DisturbedFaces", "Disturbing", "disturbed_validation"]
 
-Faces = npt.NDArray[np.uint8]
 _SEED = 0
 """Of the validation's random numbers, whatever the run's seed is, so that runs can be compared."""
 
@@ -59,8 +59,8 @@ class Disturbing:
         kinds = recipe.disturb_kinds or FOR_TRAINING
         return cls(recipe.disturb, recipe.disturb_weakest, recipe.disturb_strongest, kinds, with_clean)
 
-    def faces(self, images: Sequence[Faces], size: int, rng: np.random.Generator) -> Faces:
-        """Faces of a batch, disturbed as chance has it.
+    def faces(self, images: Sequence[Image], size: int, rng: np.random.Generator) -> Image:
+        """Image of a batch, disturbed as chance has it.
 
         Args:
             images: B grey images ``(H, W)`` uint8.
@@ -88,9 +88,9 @@ class Disturbing:
 class DisturbedFaces:
     """Some faces of the validation split, each disturbed in one way: every kind and strength in turn."""
 
-    trained: Faces
+    trained: Image
     """``(n, S, S)`` uint8, by kinds that training may use."""
-    held_out: Faces
+    held_out: Image
     """``(n, S, S)`` uint8, by kinds that training never uses."""
     labels: Labels
     """``(n,)`` class of each face, of both."""
@@ -104,7 +104,7 @@ def disturbed_validation(recipe: Recipe, data: TrainingData) -> DisturbedFaces |
         data: of which the validation split is taken.
 
     Returns:
-        Faces that depend on the split and their number alone; None where training does not disturb.
+        Image that depend on the split and their number alone; None where training does not disturb.
     """
     if not recipe.disturb:
         return None
@@ -115,7 +115,7 @@ def disturbed_validation(recipe: Recipe, data: TrainingData) -> DisturbedFaces |
     return DisturbedFaces(trained, held_out, data.validation_labels[rows])
 
 
-def _in_turn(images: Sequence[Faces], rows: npt.NDArray[np.int64], kinds: Sequence[str]) -> Faces:
+def _in_turn(images: Sequence[Image], rows: npt.NDArray[np.int64], kinds: Sequence[str]) -> Image:
     cases = [(kind, strength) for strength in STRENGTHS for kind in kinds]
     faces = []
     for place, (image, row) in enumerate(zip(images, rows, strict=True)):
@@ -125,6 +125,6 @@ def _in_turn(images: Sequence[Faces], rows: npt.NDArray[np.int64], kinds: Sequen
     return np.stack(faces)
 
 
-def _small(image: Faces) -> Faces:
+def _small(image: Image) -> Image:
     """An image of the size that the disturbances are for, where it is larger."""
     return resize_gray(image, DETAIL_SIDE) if min(image.shape) > DETAIL_SIDE else image

@@ -45,20 +45,21 @@ class Judged:
             return ""
         return f", disturbed {self.disturbed.accuracy:.2%} (held-out kinds {self.held_out.accuracy:.2%})"
 
-    def as_dict(self) -> dict[str, Any] | None:
+    def as_dict(self) -> dict[str, Any]:
         """The disturbed figures as plain JSON values.
 
         Returns:
-            What ``summary.json`` holds for a model; None without any.
+            What ``summary.json`` also holds for a model, below ``disturbed``; empty without any.
         """
         if self.disturbed is None or self.held_out is None:
-            return None
-        return {
+            return {}
+        figures = {
             "n_images": self.disturbed.n_images,
             "accuracy": self.disturbed.accuracy,
             "accuracy_held_out_kinds": self.held_out.accuracy,
             "expected_calibration_error": self.disturbed.ece,
         }
+        return {"disturbed": figures}
 
 
 def judge(

@@ -115,8 +115,7 @@ def train(
         summary = summarize(evaluations, record)
         LOG.info(f"temperature: {describe(record)}")
     for name, each in judged.items():
-        if (disturbed := each.as_dict()) is not None:
-            summary[name]["disturbed"] = disturbed
+        summary[name] |= each.as_dict()
     _write_results(folder, history, evaluations, data, summary)
     if write_logits:
         _write_logits(Path(write_logits), stage, data)
