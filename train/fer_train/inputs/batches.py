@@ -23,8 +23,8 @@ class Batches:
     """Resized grey faces, targets and weights, batch by batch; the last incomplete batch is left out.
 
     Shapes: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32. Resizing is the device's
-    own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds per image. Where disturbed faces bring
-    clean ones along, faces are ``(B, 2, S, S)`` (:class:`fer_train.inputs.disturbing.Disturbing`).
+    own (:func:`fer_edge.preprocess.resize_gray`) and takes about 10 microseconds per image. With
+    disturbed and clean faces side by side they are ``(B, 2, S, S)`` (:class:`fer_train.inputs.disturbing.Disturbing`).
 
     Args:
         images: ``(N, H, H)`` uint8, grey.
@@ -71,7 +71,7 @@ class Batches:
 
         Args:
             start: number of the first of them, counted from 0.
-            stop: number of the one behind the last.
+            stop: number of the one after the last.
 
         Returns:
             The batches from ``start`` to before ``stop``.

@@ -29,7 +29,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Disturbing:
-    """Which faces of a batch are disturbed, how, and whether the clean ones come along."""
+    """Which faces of a batch are disturbed, how, and whether the clean ones are given, too."""
 
     probability: float = 0.0
     """Of each face, 0 to 1; 0 is off."""
@@ -60,7 +60,7 @@ class Disturbing:
         return cls(recipe.disturb, recipe.disturb_weakest, recipe.disturb_strongest, kinds, with_clean)
 
     def faces(self, images: Sequence[Image], size: int, rng: np.random.Generator) -> Image:
-        """Image of a batch, disturbed as chance has it.
+        """Faces of a batch, disturbed as chance has it.
 
         Args:
             images: B grey images ``(H, W)`` uint8.
@@ -104,7 +104,7 @@ def disturbed_validation(recipe: Recipe, data: TrainingData) -> DisturbedFaces |
         data: of which the validation split is taken.
 
     Returns:
-        Image that depend on the split and their number alone; None where training does not disturb.
+        Faces that depend on the split and their number alone; None where training does not disturb.
     """
     if not recipe.disturb:
         return None

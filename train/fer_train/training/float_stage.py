@@ -343,7 +343,7 @@ class FloatStage:
                 self._save_best()
 
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        """Train on all batches of an epoch that are left. Evaluation and the checkpoint behind it are for the caller.
+        """Train on all batches of an epoch that are left. Evaluation and the checkpoint after it are for the caller.
 
         Args:
             epoch: counted from 0.
