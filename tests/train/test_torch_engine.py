@@ -264,7 +264,7 @@ def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
                 if done == stop and stop < 2 and stage._so_far.steps:
                     raise KeyboardInterrupt
 
-            stage._save_checkpoint = save_and_stop  # type: ignore[method-assign]
+            stage._save_checkpoint = save_and_stop  # type: ignore[assignment, method-assign]
             try:
                 stage.run(resume=True)
             except KeyboardInterrupt:
