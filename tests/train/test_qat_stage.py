@@ -99,7 +99,7 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     RECIPE.save(folder.config)
     answers = trained.evaluate().decisions
     stage = QatStage(RECIPE, training_data(), folder, trained.network, trained.history, answers)
-    evaluation = stage.run(resume=False)["int8"]
+    evaluation = stage.run(resume=False).clean
     assert evaluation.n_images == 21
     assert [row.epoch for row in stage.history if row.stage == "qat"] == [0, 1]
     pack(load_trained(folder.root), tmp_path / "packed")
@@ -113,7 +113,7 @@ def test_qat_stage_trains_packs_and_reloads(tmp_path: Path) -> None:
     further = dataclasses.replace(RECIPE, qat_start_from=str(tmp_path / "packed"), qat_epochs=0)
     again = QatStage(further, data, RunFolder(tmp_path / "again"), trained.network, [], answers)
     again.folder.root.mkdir()
-    np.testing.assert_array_equal(again.run(resume=False)["int8"].probabilities, evaluation.probabilities)
+    np.testing.assert_array_equal(again.run(resume=False).clean.probabilities, evaluation.probabilities)
     assert [(row.phase, row.epoch) for row in again.history] == [("begun", 0)]
     other = dataclasses.replace(further, input_size=64)
     elsewhere = QatStage(other, data, RunFolder(tmp_path / "other"), trained.network, [], answers)
@@ -129,6 +129,8 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
 
     from fer_train.evaluation.evaluate import Evaluation
     from fer_train.training import qat_stage as qat
+    from fer_train.training.epoch_sums import EpochSums
+    from fer_train.training.judging import Judged
 
     labels = np.arange(100) % 7
     answers = np.where(np.arange(100) < 30, (labels + 1) % 7, labels)  # the float model is right on 70
@@ -142,6 +144,7 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
     stage: Any = qat.QatStage.__new__(qat.QatStage)
     stage.recipe, stage.folder, stage.data = RECIPE, RunFolder(tmp_path), training_data()
     stage.best, stage.float_answers, stage.history = qat.Quality(), answers, []
+    stage._so_far, stage._kept_at = EpochSums(), 0.0
     stage.augment = SimpleNamespace(variables=[])
     saved: list[int] = []
 
@@ -162,7 +165,7 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
     progress: Any = SimpleNamespace(say=lambda _: None)
     # Accuracy 72 at 94 % agreement, 74 at 96 %, then 71 at 97 %, which is enough, 70 at 98 %, and 75 at 95 %.
     for epoch, found in enumerate([int8(2, 4), int8(0, 4), int8(1, 2), int8(1, 1), int8(0, 5)]):
-        monkeypatch.setattr(stage, "_evaluate_int8", lambda found=found: found)
+        monkeypatch.setattr(stage, "_judge_int8", lambda found=found: Judged(found))
         stage._finish_epoch(epoch, None, None, 0.0, log, progress)
     assert saved == [0, 1, 2]
     assert stage.best == qat.Quality(True, 0.71)

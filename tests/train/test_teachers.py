@@ -64,15 +64,16 @@ def test_teachers_answer_is_the_mean_softened_one() -> None:
 
 
 def test_loss_blends_targets_and_teachers() -> None:
-    from fer_train.training.live_teachers import accuracy, taught_cross_entropy
+    from fer_train.training.objective import Objective
 
+    taught_by = Objective(taught=True, teacher_weight=0.75)
     rng = np.random.default_rng(0)
     own, taught = rng.dirichlet(np.ones(7), 4).astype(np.float32), rng.dirichlet(np.ones(7), 4).astype(np.float32)
     targets = np.eye(7, dtype=np.float32)[[own[0].argmax(), own[1].argmin(), 3, 4]]
     both = np.concatenate([own, taught], axis=1)
     expected = -((0.25 * targets + 0.75 * taught) * np.log(own)).sum(axis=1)
-    np.testing.assert_allclose(np.asarray(taught_cross_entropy(0.75)(targets, both)), expected, rtol=1e-4)
-    hits = np.asarray(accuracy(targets, both))
+    np.testing.assert_allclose(np.asarray(taught_by.loss(targets, both)), expected, rtol=1e-4)
+    hits = np.asarray(taught_by.accuracy(targets, both))
     np.testing.assert_array_equal(hits, own.argmax(axis=1) == targets.argmax(axis=1))
 
 

@@ -178,8 +178,8 @@ def test_gradients_of_a_taught_student_do_not_add_up(tmp_path: Path, monkeypatch
 
 
 @on_torch
-@pytest.mark.parametrize("taught", [False, True])
-def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["of two views", "taught"])
+def test_plain_steps_train_as_keras_does(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fer_train.training.float_stage import FloatStage
 
     use_first_blocks(monkeypatch)
@@ -189,7 +189,10 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, mixup=0.2, erase=0.3
     )
     recipe = dataclasses.replace(recipe, learning_rate=rate, head_learning_rate=rate)
-    if taught:
+    recipe = dataclasses.replace(recipe, disturb=0.7, checkpoint_steps=2)
+    if how == "of two views":
+        recipe = dataclasses.replace(recipe, consistency=2.0, freeze_batchnorm=True)
+    else:
         teacher = run_with_weights(tmp_path / "teacher", recipe, seed=1)
         recipe = dataclasses.replace(recipe, teacher=(str(teacher),), teacher_weight=0.7, teacher_temperature=2.0)
     ends = []
@@ -199,6 +202,7 @@ def test_plain_steps_train_as_keras_does(taught: bool, tmp_path: Path, monkeypat
         stage = FloatStage(recipe, drawn_training_data(6, 1), folder)
         if not plain:
             monkeypatch.setattr(stage, "plain_steps", lambda: None)
+        stage.get_ready()
         before = [np.array(variable) for variable in stage.network.trainable_variables]
         stage.run(resume=False)
         optimizer = stage.trainer.optimizer
@@ -235,7 +239,9 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pyt
 
 
 @on_torch
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fer_train.training import float_stage as fit
     from fer_train.training.float_stage import FloatStage
 
@@ -244,20 +250,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: 
     recipe = Recipe(
         input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, erase=0.3, mixup=0.2
     )
+    recipe = dataclasses.replace(recipe, disturb=0.7, checkpoint_steps=1)
     histories = []
     for name, stops in (("whole", (2,)), ("halves", (1, 2))):
         folder = RunFolder(tmp_path / name)
         folder.root.mkdir()
         for stop in stops:
             stage = FloatStage(recipe, data, folder)
-            keep = stage._keep
+            save = stage._save_checkpoint
 
-            def keep_and_stop(row: Any, keep: Any = keep, stop: int = stop) -> None:
-                keep(row)
-                if row.epoch == stop and stop < 2:
+            def save_and_stop(done: int, stage: Any = stage, save: Any = save, stop: int = stop) -> None:
+                save(done)
+                if done == stop and stop < 2 and stage._so_far.steps:
                     raise KeyboardInterrupt
 
-            stage._keep = keep_and_stop  # type: ignore[method-assign]
+            stage._save_checkpoint = save_and_stop  # type: ignore[assignment, method-assign]
             try:
                 stage.run(resume=True)
             except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from fer_train.inputs.targets import hard_targets
 from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training import keras_optimizer
+from fer_train.training.judging import Judged
 from fer_train.training.weight_average import average_decay
 
 pytest.importorskip("keras", reason="the [train] extra is not installed")
@@ -93,14 +94,14 @@ def test_the_better_of_plain_and_averaged_weights_is_saved(
     to_numpy = _to_numpy()
     judged: list[list[Any]] = []
 
-    def evaluate() -> Evaluation:
+    def judge() -> Judged:
         judged.append([np.array(to_numpy(variable)) for variable in stage.network.trainable_variables])
         right = (plain_right, average_right)[len(judged) - 1]
         labels = np.arange(len(EMOTIONS))
         said = np.where(labels < right, labels, (labels + 1) % len(EMOTIONS))
-        return Evaluation("validation", hard_targets(said, 0.1), labels)
+        return Judged(Evaluation("validation", hard_targets(said, 0.1), labels))
 
-    monkeypatch.setattr(stage, "evaluate", evaluate)
+    monkeypatch.setattr(stage, "judge", judge)
     stage.run(resume=False)
     plain, averaged = judged
     assert any(np.abs(one - other).max() > 1e-6 for one, other in zip(plain, averaged, strict=True))

@@ -1,9 +1,9 @@
 """Is the input pipeline in the way? ``fer-train speed`` compares the epoch loop with the bare training step.
 
-Loop: what ``fer-train`` does in an epoch before it evaluates, from images in memory: order, resizing, mixing, queue,
-augmentation and training on the device, progress and the watch on the loss. Bare: the same compiled step, augmentation
-included, on one batch that is repeated, so that nothing has to be prepared. Both run the same number of steps in turn,
-in changing order; the ratio is the median over the rounds.
+Loop: what ``fer-train`` does in an epoch before it evaluates, from images in memory: order, resizing, disturbances,
+mixing, queue, augmentation and training on the device, progress and the watch on the loss. Bare: the same compiled
+step, augmentation included, on one batch that is repeated, so that nothing has to be prepared. Both run the same number
+of steps in turn, in changing order; the ratio is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         erase=options.erase,
                         mixup=options.mixup,
                         cutmix=options.cutmix,
+                        disturb=options.disturb,
                     ),
                     precisions=options.precision,
                     steps=options.steps,
@@ -107,6 +108,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--erase", type=number(0, 1), default=0.0, help="as in fer-train")
     parser.add_argument("--mixup", type=number(0, 100), default=0.0, help="as in fer-train")
     parser.add_argument("--cutmix", type=number(0, 100), default=0.0, help="as in fer-train")
+    parser.add_argument("--disturb", type=number(0, 1), default=0.0, help="as in fer-train")
     parser.add_argument("--min-ratio", type=number(0), default=TARGET, help="exit 1 below it (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="F", help="write all figures")
     return parser
@@ -165,6 +167,7 @@ def measure(
         "input_size_px": recipe.input_size,
         "mixup_alpha": recipe.mixup,
         "cutmix_alpha": recipe.cutmix,
+        "disturb_probability": recipe.disturb,
         "backend": f"keras {keras.__version__} on {keras.backend.backend()}",
         "devices": device_names(),
         "cpus": os.cpu_count(),

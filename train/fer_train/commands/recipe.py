@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from fer_edge.command import did_you_mean
 from fer_edge.errors import UsageError
 from fer_edge.option_types import number, whole
+from fer_train.disturbances import FOR_TRAINING, HELD_OUT
 from fer_train.networks.build import NUM_BLOCKS, STUDENT
 from fer_train.runs.option import OptionField
 from fer_train.runs.recipe import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, Recipe, load_recipe
@@ -120,6 +122,7 @@ def recipe_from(options: Mapping[str, Any]) -> Recipe:
         problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {recipe.epochs}"
     if problems:
         raise UsageError("; ".join(problems.values()))
+    _check_disturbances(recipe)
     return recipe
 
 
@@ -158,6 +161,21 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
         given = {**QUICK, **given}
     if given.get("backbone") == "none":
         given["backbone"] = None
-    if "teacher" in given:
-        given["teacher"] = tuple(given["teacher"])
-    return given
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def _check_disturbances(recipe: Recipe) -> None:
+    for name in recipe.disturb_kinds:
+        if name in HELD_OUT:
+            raise UsageError(
+                f"--disturb-kinds {name}: this kind is held out of training, so that the benchmark is fair"
+            )
+        if name not in FOR_TRAINING:
+            hint = did_you_mean(name, FOR_TRAINING) or f"; there are {', '.join(FOR_TRAINING)}"
+            raise UsageError(f"--disturb-kinds: unknown kind of disturbance {name!r}{hint}")
+    if recipe.disturb_weakest > recipe.disturb_strongest:
+        raise UsageError(
+            f"--disturb-weakest {recipe.disturb_weakest:g} is above --disturb-strongest {recipe.disturb_strongest:g}"
+        )
+    if (recipe.consistency > 0 or recipe.disturb_kinds) and not recipe.disturb:
+        raise UsageError("nothing is disturbed; give --disturb, for example 0.8, or leave the other options of it out")

@@ -41,7 +41,7 @@ def build_parser() -> CommandParser:
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     what = groups[WHAT]
     what.add_argument("--run", required=True, help="folder of this run, for example runs/first")
-    what.add_argument("--resume", action="store_true", help="continue after the last complete epoch of --run")
+    what.add_argument("--resume", action="store_true", help="continue after the last checkpoint of --run")
     what.add_argument(
         "--quick",
         action="store_true",

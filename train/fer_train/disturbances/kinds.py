@@ -37,11 +37,11 @@ class Kind:
     held_out: bool = False
     """Never used in training, so that the benchmark measures what was not trained for."""
 
-    def amount(self, strength: int) -> float:
+    def amount(self, strength: float) -> float:
         """The amount of a strength.
 
         Args:
-            strength: 1, 2 or 3.
+            strength: 1, 2 or 3; a real number between takes the amount in proportion.
 
         Returns:
             The amount, in :attr:`unit`.
@@ -49,9 +49,12 @@ class Kind:
         Raises:
             UsageError: another strength.
         """
-        if strength not in STRENGTHS:
+        if not STRENGTHS[0] <= strength <= STRENGTHS[-1]:
             raise UsageError(f"unknown strength {strength} of {self.name}; expected 1, 2 or 3")
-        return self.amounts[strength - 1]
+        below = min(int(strength), STRENGTHS[-2])
+        low, high = self.amounts[below - 1 : below + 1]
+        share = strength - below
+        return (1.0 - share) * low + share * high
 
 
 _TABLE: Final[tuple[Kind, ...]] = (
@@ -97,13 +100,13 @@ def generator(*, seed: int, kind: str, strength: int, index: int) -> np.random.G
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
-def disturb(face: Image, kind: Kind, strength: int, rng: np.random.Generator) -> Image:
+def disturb(face: Image, kind: Kind, strength: float, rng: np.random.Generator) -> Image:
     """One disturbed face.
 
     Args:
         face: ``(H, W)`` grey or ``(H, W, C)`` uint8; it is not changed.
         kind: one of :data:`KINDS`.
-        strength: 1, 2 or 3.
+        strength: as of :meth:`Kind.amount`.
         rng: see :func:`generator`.
 
     Returns:

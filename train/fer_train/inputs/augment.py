@@ -17,6 +17,8 @@ __all__ = ["Augment"]
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Grey faces ``(B, S, S)`` uint8 to network input ``(B, S, S, 3)`` float32 in [-1, 127/128].
 
+    Several views of each face, ``(B, V, S, S)``, are changed alike, to ``(B, V, S, S, 3)``.
+
     In training: one affine sampling step (flip, rotation, zoom, shift; edges replicated, so that there are no black
     corners), contrast and brightness, and random erasing, each drawn for every image. Otherwise the plain scaling of
     :func:`fer_edge.preprocess.to_float_input`. Values stay in the range that the quantised input can hold.
@@ -38,16 +40,21 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         """Scale, and in training change, a batch of faces.
 
         Args:
-            faces: ``(B, S, S)`` uint8, grey.
+            faces: ``(B, S, S)`` or ``(B, V, S, S)`` uint8, grey.
             training: whether to change them.
 
         Returns:
-            ``(B, S, S, 3)`` float32, ``(p - 128) / 128``.
+            ``(B, S, S, 3)`` or ``(B, V, S, S, 3)`` float32, ``(p - 128) / 128``.
         """
-        x = (ops.cast(ops.expand_dims(faces, -1), "float32") - PIXEL_ZERO) * INPUT_SCALE
+        views = len(faces.shape) == 4
+        # Views take the place of channels, which all changes treat alike.
+        pixels = ops.transpose(faces, (0, 2, 3, 1)) if views else ops.expand_dims(faces, -1)
+        x = (ops.cast(pixels, "float32") - PIXEL_ZERO) * INPUT_SCALE
         if training:
             x = self._photometric(self._erase(self._affine(x)))
             x = ops.clip(x, INPUT_MIN, INPUT_MAX)
+        if views:
+            x = ops.expand_dims(ops.transpose(x, (0, 3, 1, 2)), -1)
         return ops.repeat(x, 3, axis=-1)
 
     def _affine(self, x: Any) -> Any:
@@ -78,7 +85,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         count = ops.shape(x)[0]
         gain = ops.exp(self._draw(count, self.recipe.contrast))[:, None, None, None]
         bias = self._draw(count, 2.0 * self.recipe.brightness)[:, None, None, None]
-        mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+        mean = ops.mean(x, axis=(1, 2), keepdims=True)
         return (x - mean) * gain + mean + bias
 
     def _erase(self, x: Any) -> Any:

@@ -41,7 +41,8 @@ def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
     new target the mean of the two targets by share times weight.
 
     Args:
-        batch: faces ``(B, S, S)`` uint8, targets ``(B, 7)`` float32, weights ``(B,)`` float32.
+        batch: faces ``(B, S, S)``, or several views of each ``(B, V, S, S)``, uint8, targets ``(B, 7)`` float32,
+            weights ``(B,)`` float32.
         mixing: how much of both.
         rng: where all chance comes from.
 
@@ -49,7 +50,7 @@ def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
         The mixed batch, of the same shapes and types.
     """
     faces, targets, weights = batch
-    count, size = faces.shape[:2]
+    count, size = len(faces), faces.shape[-1]
     partner = rng.permutation(count)
     chance = 0.5 if mixing.mixup > 0 and mixing.cutmix > 0 else float(mixing.cutmix > 0)
     cut: npt.NDArray[np.bool_] = np.asarray(rng.random(count) < chance)
@@ -61,6 +62,8 @@ def mix(batch: Batch, mixing: Mixing, rng: np.random.Generator) -> Batch:
         amount = np.where(cut[:, None, None], 1.0 - mask, share[:, None, None]).astype(np.float32)
     else:
         amount = share[:, None, None].astype(np.float32)
+    if faces.ndim > amount.ndim:
+        amount = amount[:, None]  # all views of a face alike
     mixed = amount * faces + (1.0 - amount) * faces[partner]
     own, other = share * weights, (1.0 - share) * weights[partner]
     blended = own[:, None] * targets + other[:, None] * targets[partner]

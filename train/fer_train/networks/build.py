@@ -142,7 +142,7 @@ def block_of(layer_name: str) -> int:
     return NUM_BLOCKS
 
 
-def set_trainable_blocks(model: Any, blocks: int) -> None:
+def set_trainable_blocks(model: Any, blocks: int, *, freeze_batchnorm: bool = False) -> None:
     """Let the head and the last of the 17 blocks learn, and freeze the rest.
 
     A frozen BatchNorm keeps its statistics, too.
@@ -150,12 +150,15 @@ def set_trainable_blocks(model: Any, blocks: int) -> None:
     Args:
         model: a network of :func:`build_network`, changed in place.
         blocks: 0 freezes all but the dense layer, 17 frees everything.
+        freeze_batchnorm: every BatchNorm stays as it is, in the free blocks too.
     """
     for layer in model.layers:
         if layer.name == OUTPUT_NAME or blocks >= NUM_BLOCKS:
             layer.trainable = True
         else:
             layer.trainable = blocks > 0 and block_of(layer.name) > NUM_BLOCKS - 1 - blocks
+        if freeze_batchnorm and type(layer).__name__ == "BatchNormalization":
+            layer.trainable = False
 
 
 def copy_weights(source: Any, target: Any) -> None:

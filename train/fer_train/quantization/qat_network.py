@@ -13,7 +13,7 @@ from fer_edge.errors import ModelError
 from fer_edge.preprocess import INPUT_MAX, INPUT_MIN
 from fer_train.networks.build import OUTPUT_NAME
 
-__all__ = ["equalize_depthwise", "measure_ranges", "pin_input_range", "snap_kernels", "wrap_for_qat"]
+__all__ = ["equalize_depthwise", "measure_ranges", "pin_input_range", "seed_dropout", "snap_kernels", "wrap_for_qat"]
 
 _LEAST_HIGH = 1e-3
 """A layer that is dead on all those images still needs a range with a width, or its scale is 0."""
@@ -59,13 +59,28 @@ def wrap_for_qat(model: Any) -> Any:
         The wrapped network.
     """
     import tensorflow_model_optimization as tfmot
+    import tf_keras
 
+    tf_keras.backend.experimental.enable_tf_random_generator()  # for seed_dropout: the other one cannot be set back
     for layer in model.layers:
         if type(layer).__name__ == "BatchNormalization":
             layer.trainable = False  # tfmot keeps it; statistics of a batch would fight the fixed ranges
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tfmot.quantization.keras.quantize_model(model)
+
+
+def seed_dropout(qat: Any, seed: int) -> None:
+    """Decide what dropout draws from now on, so that a training that goes on drops what it would have dropped.
+
+    Args:
+        qat: a network of :func:`wrap_for_qat`.
+        seed: at least 0.
+    """
+    for wrapper in qat.layers:
+        layer = getattr(wrapper, "layer", wrapper)
+        if type(layer).__name__ == "Dropout":
+            layer._random_generator._generator.reset_from_seed(seed)
 
 
 def measure_ranges(qat: Any, model: Any, batches: Iterable[FloatArray]) -> None:

@@ -27,7 +27,7 @@ from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
 
-__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "ptq_to_tflite", "qat_to_tflite"]
+__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "int8_classifier", "ptq_to_tflite", "qat_to_tflite"]
 
 
 def float_to_tflite(model: Any) -> bytes:
@@ -158,10 +158,24 @@ def evaluate_int8(qat_network: Any, images: npt.NDArray[np.uint8], labels: Label
     Returns:
         Probabilities and labels.
     """
+    with int8_classifier(qat_network) as classifier:
+        return evaluate_classifier(classifier, images, labels, split)
+
+
+@contextlib.contextmanager
+def int8_classifier(qat_network: Any) -> Iterator[Any]:
+    """The INT8 TFLite model that a wrapped network converts to, opened.
+
+    Args:
+        qat_network: the wrapped network.
+
+    Yields:
+        The classifier.
+    """
     from fer_edge.loading.open import open_classifier
 
     with (
         as_file(qat_to_tflite(qat_network)) as path,
         contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier,
     ):
-        return evaluate_classifier(classifier, images, labels, split)
+        yield classifier

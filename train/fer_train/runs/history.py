@@ -43,7 +43,11 @@ class EpochMetrics:
     learning_rate: float
     """At the end of the epoch."""
     seconds: float
-    """How long the epoch took, evaluation included."""
+    """How long the epoch took, evaluation included; of one that was interrupted, since it went on."""
+    val_accuracy_disturbed: float | None = None
+    """On disturbed validation images (of the converted model in the QAT stage), by kinds that training may use."""
+    val_accuracy_held_out: float | None = None
+    """The same by kinds that training never uses."""
 
 
 def write_metrics(path: Path, history: list[EpochMetrics]) -> None:
@@ -83,6 +87,9 @@ def _row(record: dict[str, str]) -> EpochMetrics:
     def number(name: str) -> float | None:
         return float(record[name]) if record[name] else None
 
+    def later(name: str) -> float | None:
+        return number(name) if name in record else None  # a column that older tables do not have
+
     return EpochMetrics(
         stage=record["stage"],
         phase=record["phase"],
@@ -94,6 +101,8 @@ def _row(record: dict[str, str]) -> EpochMetrics:
         val_accuracy_int8=number("val_accuracy_int8"),
         learning_rate=float(record["learning_rate"]),
         seconds=float(record["seconds"]),
+        val_accuracy_disturbed=later("val_accuracy_disturbed"),
+        val_accuracy_held_out=later("val_accuracy_held_out"),
     )
 
 

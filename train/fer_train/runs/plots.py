@@ -15,6 +15,7 @@ from fer_train.runs.history import EpochMetrics
 __all__ = ["draw_confusion", "draw_curves"]
 
 _TRAIN, _VALIDATION, _INT8 = "#7a8ca8", "#c2410c", "#0f766e"
+_DISTURBED, _HELD_OUT = "#7c3aed", "#c4a5f7"
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -64,6 +65,8 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
     line(f"val_{quantity}", _VALIDATION, "validation")
     if quantity == "accuracy":
         line("val_accuracy_int8", _INT8, "validation, converted to INT8", "D")
+        line("val_accuracy_disturbed", _DISTURBED, "validation, disturbed (QAT: INT8)", "s")
+        line("val_accuracy_held_out", _HELD_OUT, "the same, kinds held out of training", "s")
         key = "val_accuracy_int8" if any(row.val_accuracy_int8 is not None for row in history) else "val_accuracy"
         scored = [(getattr(row, key), i) for i, row in enumerate(history) if getattr(row, key) is not None]
         best, index = max(scored)

@@ -11,12 +11,14 @@ from typing import Any, Final
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
+from fer_train.disturbances import FOR_TRAINING
 from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
 __all__ = [
     "AUGMENTATION",
     "DEVICES",
+    "DISTURBANCES",
     "FLOAT",
     "FORMAT_VERSION",
     "FROM_BACKBONE",
@@ -38,8 +40,9 @@ FLOAT: Final[str] = "float stage"
 DEVICES: Final[str] = "several devices and hosts (float stage; KERAS_BACKEND=jax)"
 SOFT: Final[str] = "soft targets"
 AUGMENTATION: Final[str] = "augmentation (largest change, drawn again for every image)"
+DISTURBANCES: Final[str] = "disturbed faces (both stages; fer-bench robustness --list tells of the kinds)"
 QAT: Final[str] = "QAT stage"
-GROUPS: Final[tuple[str, ...]] = (WHAT, NETWORK, FLOAT, DEVICES, SOFT, AUGMENTATION, QAT)
+GROUPS: Final[tuple[str, ...]] = (WHAT, NETWORK, FLOAT, DEVICES, SOFT, AUGMENTATION, DISTURBANCES, QAT)
 """Groups of options, in the order in which ``fer-train --help`` shows them."""
 FROM_BACKBONE: Final[dict[str, Any]] = {"progressive_size": 64, "late_blocks": 13}
 """Part of the recommended recipe where it begins at ImageNet's weights: both make it faster."""
@@ -48,6 +51,7 @@ WEIGHT_OF_VOTES: Final[float] = 0.4
 _BLOCKS: Final = Range(low=0, high=NUM_BLOCKS)
 _LOGARITHM: Final = Range(low=0, high=3)
 """Of a factor of at most 20: more leaves nothing of a face."""
+_STRENGTH: Final = Range(low=1, high=3)
 _ALPHA: Final = Range(low=0, high=100)
 """Of a Beta distribution; 0 is off."""
 
@@ -119,6 +123,11 @@ class Recipe:
         within=_BLOCKS,
         default_text="all",
     )
+    freeze_batchnorm: bool = option(
+        False,
+        "leave BatchNorm as it is, for short trainings of a network that is good already",
+        group=NETWORK,
+    )
     epochs: int = option(42, "head-only and fine-tuning together", group=FLOAT, within=AT_LEAST_0)
     head_epochs: int = option(
         1,
@@ -165,8 +174,15 @@ class Recipe:
         within=_BLOCKS,
         default_text=f"{FROM_BACKBONE['late_blocks']} from ImageNet weights, else all",
     )
+    checkpoint_steps: int = option(
+        0,
+        "write a checkpoint after every N batches too, in both stages, from which --resume goes on",
+        group=FLOAT,
+        within=AT_LEAST_0,
+        default_text="after epochs only",
+    )
     checkpoint_seconds: float = option(
-        0.0, "least time between two checkpoints; 0 writes one per epoch", group=FLOAT, within=AT_LEAST_0
+        0.0, "least time between two checkpoints; 0 leaves none out", group=FLOAT, within=AT_LEAST_0
     )
     flip: float = option(0.5, "probability of mirroring", group=AUGMENTATION, within=SHARE)
     rotation_degrees: float = option(12.0, "rotation", group=AUGMENTATION, within=Range(low=0, high=180))
@@ -190,6 +206,38 @@ class Recipe:
         metavar="ALPHA",
         within=_ALPHA,
         default_text="off",
+    )
+    disturb: float = option(
+        0.0,
+        "probability that a face is disturbed in one way, by noise, blur, light, compression or position; live "
+        "teachers, and in the QAT stage the float model, see the clean face",
+        group=DISTURBANCES,
+        within=SHARE,
+        default_text="off",
+    )
+    disturb_weakest: float = option(1.0, "strengths are drawn evenly from here", group=DISTURBANCES, within=_STRENGTH)
+    disturb_strongest: float = option(3.0, "to here", group=DISTURBANCES, within=_STRENGTH)
+    disturb_kinds: tuple[str, ...] = option(
+        (),
+        f"of {', '.join(FOR_TRAINING)}; the others are held out of training for the benchmark",
+        group=DISTURBANCES,
+        metavar="KIND",
+        default_text="all of these",
+    )
+    consistency: float = option(
+        0.0,
+        "weight of the Jensen-Shannon divergence between the answers to the disturbed and to the clean face, for "
+        "example 6; every face is then learned from in both views, which takes twice the time",
+        group=DISTURBANCES,
+        within=AT_LEAST_0,
+        default_text="off",
+    )
+    disturbed_images: int = option(
+        1200,
+        "validation images that are also told disturbed after each epoch; the best epoch then is the one of the "
+        "best mean of both accuracies",
+        group=DISTURBANCES,
+        within=AT_LEAST_1,
     )
     qat_epochs: int = option(2, "0 leaves the stage out", group=QAT, within=AT_LEAST_0)
     qat_start_from: str | None = option(
@@ -282,7 +330,8 @@ def load_recipe(path: Path) -> Recipe:
     known = {field.name for field in dataclasses.fields(Recipe)}
     teachers = record.get("teacher") or ()  # one name, or null, in older records
     record["teacher"] = (teachers,) if isinstance(teachers, str) else tuple(teachers)
-    record["average_of"] = tuple(record.get("average_of") or ())
+    for name in ("average_of", "disturb_kinds"):
+        record[name] = tuple(record.get(name) or ())
     try:
         return Recipe(**{key: value for key, value in record.items() if key in known})
     except TypeError as error:

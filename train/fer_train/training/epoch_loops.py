@@ -60,7 +60,7 @@ def torch_epoch(steps: Any, batches: Batches, seed: int, epoch: int, progress: S
             _require_finite(loss, epoch)
         progress.step("" if loss is None else f"loss {loss:.3f}")
 
-    own = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    own = int(np.random.SeedSequence([seed, epoch, batches.first]).generate_state(1)[0])
     loss, accuracy = steps.epoch(batches, own, after_batch)
     _require_finite(loss, epoch)
     return loss, accuracy

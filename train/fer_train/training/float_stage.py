@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray
 from fer_edge.errors import UsageError
-from fer_train.evaluation.evaluate import EVALUATION_BATCH, Evaluation, cross_entropy, evaluate_classifier
+from fer_train.evaluation.evaluate import Evaluation, cross_entropy
 from fer_train.inputs.augment import Augment
 from fer_train.inputs.batches import Batches
+from fer_train.inputs.disturbing import Disturbing, disturbed_validation
 from fer_train.inputs.mixing import Mixing
 from fer_train.inputs.training_data import TrainingData
 from fer_train.logs import LOG
-from fer_train.networks.build import build_network, copy_weights, set_trainable_blocks
+from fer_train.networks.build import build_network, copy_weights
 from fer_train.networks.engine import choose_precision, on_cpu, runner, to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
@@ -32,15 +33,17 @@ from fer_train.runs.weights import save_weights
 from fer_train.training.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
 from fer_train.training.devices import Devices
 from fer_train.training.epoch_loops import keras_epoch, torch_epoch
-from fer_train.training.live_teachers import LiveTeachers, accuracy, load_teachers, taught_cross_entropy
+from fer_train.training.epoch_sums import EpochSums
+from fer_train.training.judging import Judged, judge
+from fer_train.training.live_teachers import LiveTeachers, load_teachers
+from fer_train.training.objective import Objective
 from fer_train.training.optimizer import make_optimizer
+from fer_train.training.phases import FINE_TUNE, LATE, free_blocks, peak_and_epochs, phase_at, size_at
 from fer_train.training.stage_progress import StageProgress, stage_progress
 from fer_train.training.weight_average import averaged_weights
 
-__all__ = ["FINE_TUNE", "HEAD", "LATE", "FloatStage"]
+__all__ = ["FloatStage"]
 
-HEAD, FINE_TUNE, LATE = "head", "fine-tune", "late"
-"""Phases: the dense layer alone; with the backbone; with fewer of its blocks (FreezeOut, Brock et al. 2017)."""
 _EVALUATION_BATCH_GPU = 512
 
 
@@ -69,7 +72,11 @@ class FloatStage:
         self._local: Any = None
         self._steps: Any = None
         self._kept_at = -math.inf
-        self.size = self._size_at(0)
+        self._so_far = EpochSums()
+        self.objective = Objective.of(recipe)
+        self.disturbing = Disturbing.of(recipe, with_clean=not self.objective.is_plain)
+        self.disturbed = disturbed_validation(recipe, data)
+        self.size = size_at(recipe, 0)
         self.teachers: LiveTeachers | None = None
         if recipe.live_teachers:
             self.teachers = load_teachers(recipe.live_teachers, self.size, recipe.teacher_temperature, runner)
@@ -78,7 +85,7 @@ class FloatStage:
             LOG.debug(f"first weights: {recipe.start_from}")
             load_float_weights(Path(recipe.start_from), self.network)
         self.history: list[EpochMetrics] = []
-        self.best_accuracy = -1.0
+        self.best_score = -1.0
         self.phase = ""
         self.steps = len(self._batches(0))
         if self.steps == 0:
@@ -95,9 +102,10 @@ class FloatStage:
         if checkpoint is not None:
             start = int(checkpoint.record["epochs_done"])
             self.history = rows_from_json(checkpoint.record["history"])
-            self.best_accuracy = float(checkpoint.record["best_accuracy"])
+            self.best_score = float(checkpoint.record["best_accuracy"])
+            self._so_far = EpochSums(**checkpoint.record.get("epoch_so_far", {}))
             LOG.debug(f"resuming from {self.folder.float_checkpoint}")
-        self.devices.require_equal(start, "the last complete epoch")
+        self.devices.require_equal(start * self.steps + self._so_far.steps, "how many batches are done")
         if start >= self.recipe.epochs:
             if self.history and self.devices.hosts.is_first:
                 write_metrics(self.folder.metrics, self.history)  # a kill may have come just before
@@ -107,8 +115,9 @@ class FloatStage:
         first = self.devices.hosts.is_first
         log = TensorBoardLog(self.folder.tensorboard, "float") if first else None
         with stage_progress("float", self.recipe.epochs, self.steps, start) as progress:
-            if start:
-                progress.say(f"float stage continues after epoch {start} of {self.recipe.epochs}")
+            if start or self._so_far.steps:
+                within = f" and {self._so_far.steps} batches" if self._so_far.steps else ""
+                progress.say(f"float stage continues after epoch {start} of {self.recipe.epochs}{within}")
             for epoch in range(start, self.recipe.epochs):
                 self._enter(epoch, checkpoint)
                 checkpoint = None
@@ -120,9 +129,9 @@ class FloatStage:
                 log.add(row)
                 progress.say(
                     f"float {epoch + 1:3d}/{self.recipe.epochs} {row.phase:9s} loss {row.loss:.3f} "
-                    f"accuracy {row.accuracy:.1%}  validation loss {row.val_loss:.3f} accuracy {row.val_accuracy:.2%} "
-                    f"(best {self.best_accuracy:.2%})  {row.seconds:.0f} s, "
-                    f"{self.steps * self.recipe.batch_size / row.seconds:.0f} images/s"
+                    f"accuracy {row.accuracy:.1%}  validation loss {row.val_loss:.3f} accuracy {row.val_accuracy:.2%}"
+                    f"{self._judged.words} (best {self.best_score:.2%})  {row.seconds:.0f} s, "
+                    f"{self._fresh_steps * self.recipe.batch_size / row.seconds:.0f} images/s"
                 )
         if log is not None:
             log.close()
@@ -133,10 +142,18 @@ class FloatStage:
         Returns:
             Probabilities and labels.
         """
+        return self.judge().clean
+
+    def judge(self) -> Judged:
+        """The network as it is now, over the validation split, and over disturbed faces of it where training has some.
+
+        Returns:
+            Its answers.
+        """
         if self._steps is not None and not on_cpu():
-            return self._evaluate(self._steps, _EVALUATION_BATCH_GPU)
+            return judge(self._steps, self.data, self.disturbed, _EVALUATION_BATCH_GPU)
         with self.devices.local():
-            return self._evaluate(KerasClassifier(runner(self._on_one_device())))
+            return judge(KerasClassifier(runner(self._on_one_device())), self.data, self.disturbed)
 
     def evaluate_teachers(self) -> Evaluation | None:
         """The live teachers' mean answer over the validation split; None without any.
@@ -144,11 +161,7 @@ class FloatStage:
         Returns:
             Probabilities and labels, or None.
         """
-        return None if self.teachers is None else self._evaluate(self.teachers)
-
-    def _evaluate(self, classifier: Any, batch: int = EVALUATION_BATCH) -> Evaluation:
-        images, labels = self.data.validation_images, self.data.validation_labels
-        return evaluate_classifier(classifier, images, labels, "validation", batch=batch)
+        return None if self.teachers is None else judge(self.teachers, self.data, None).clean
 
     def finish(self) -> Any:
         """The network with its best weights, on one device; several devices and hosts are done with.
@@ -190,12 +203,10 @@ class FloatStage:
         """The network, and the model that is trained: raw grey faces in, then augmentation and network."""
         network = self._network(size, backbone)
         # Augmentation is a layer in front of the network: it runs on the training device, inside the compiled step.
-        raw = keras.layers.Input((size, size), dtype="uint8", name="raw")
+        shape = (2, size, size) if self.disturbing and self.disturbing.with_clean else (size, size)
+        raw = keras.layers.Input(shape, dtype="uint8", name="raw")
         self._augment, self._runner = Augment(self.recipe), runner(network)
-        faces = self._augment(raw)
-        answers = self._runner(faces)
-        if self.teachers is not None:
-            answers = keras.layers.Concatenate(dtype="float32", name="taught")([answers, self.teachers(faces)])
+        answers = self.objective.answers(self._augment(raw), self._runner, self.teachers)
         return network, keras.Model(raw, answers, name="trainer")
 
     @property
@@ -206,31 +217,8 @@ class FloatStage:
 
     def _network(self, size: int, backbone: str | None) -> Any:
         recipe = self.recipe
-        return build_network(
-            keras,
-            size,
-            network=recipe.network,
-            backbone=backbone,
-            dropout=recipe.dropout,
-            bn_momentum=recipe.bn_momentum,
-        )
-
-    def _size_at(self, epoch: int) -> int:
-        """Input size of an epoch: smaller, and so faster, in the first ones when the recipe says so."""
-        recipe = self.recipe
-        if recipe.progressive_size and epoch < self._late_from:
-            return min(recipe.progressive_size, recipe.input_size)
-        return recipe.input_size
-
-    @property
-    def _late_from(self) -> int:
-        return round(self.recipe.progressive_fraction * self.recipe.epochs)
-
-    def _phase_at(self, epoch: int) -> str:
-        if epoch < self.recipe.head_epochs:
-            return HEAD
-        fewer = self.recipe.late_blocks < self.recipe.trainable_blocks
-        return LATE if fewer and epoch >= self._late_from else FINE_TUNE
+        rest: dict[str, Any] = {"dropout": recipe.dropout, "bn_momentum": recipe.bn_momentum}
+        return build_network(keras, size, network=recipe.network, backbone=backbone, **rest)
 
     def _enter_size(self, size: int) -> None:
         """Rebuild for another input size; every weight and all optimizer state fit, since convolutions slide."""
@@ -260,6 +248,7 @@ class FloatStage:
             seed=self.recipe.seed,
             epoch=epoch,
             mixing=Mixing(self.recipe.mixup, self.recipe.cutmix),
+            disturbing=self.disturbing,
             part=self.devices.part,
         )
 
@@ -267,23 +256,19 @@ class FloatStage:
         """Free and freeze layers for a phase. Its optimizer and schedule are new, but the late phase goes on with those
         of fine-tuning, for what is still trained."""
         recipe = self.recipe
-        head = phase == HEAD
-        set_trainable_blocks(
-            self.network, 0 if head else recipe.late_blocks if phase == LATE else recipe.trainable_blocks
-        )
+        free_blocks(recipe, phase, self.network)
         former = self.trainer.optimizer if (self.phase, phase) == (FINE_TUNE, LATE) else None
-        epochs = min(recipe.head_epochs, recipe.epochs) if head else recipe.epochs - recipe.head_epochs
-        rate = recipe.head_learning_rate if head else recipe.learning_rate
+        rate, epochs = peak_and_epochs(recipe, phase)
         total = max(epochs * self.steps, 1)
         warmup = min(int(recipe.warmup_epochs * self.steps), total // 4)
         # Where epochs have few steps, hundreds of them are a long time.
         memory = min(recipe.ema_decay, 1.0 - 1.0 / (2 * self.steps))
         optimizer = make_optimizer(dataclasses.replace(recipe, ema_decay=memory), rate, total, warmup)
-        taught = self.teachers is not None
+        plain = self.objective.is_plain
         self.trainer.compile(
             optimizer=optimizer,
-            loss=taught_cross_entropy(recipe.teacher_weight) if taught else "categorical_crossentropy",
-            weighted_metrics=[accuracy if taught else "accuracy"],
+            loss="categorical_crossentropy" if plain else self.objective.loss,
+            weighted_metrics=["accuracy" if plain else self.objective.accuracy],
         )
         optimizer.build(self.trainer.trainable_variables)
         if former is not None:
@@ -304,30 +289,26 @@ class FloatStage:
         if self._steps is None:
             from fer_train.training.torch_steps import TorchSteps
 
-            self._steps = TorchSteps(
-                self._runner,
-                self._augment,
-                self.trainer.optimizer,
-                teachers=self.teachers,
-                teacher_weight=self.recipe.teacher_weight,
-            )
+            optimizer = self.trainer.optimizer
+            self._steps = TorchSteps(self._runner, self._augment, optimizer, self.objective, teachers=self.teachers)
         return self._steps
 
     def _enter(self, epoch: int, checkpoint: Checkpoint | None) -> None:
         """Get ready for an epoch; with a checkpoint, put everything back as it was when that was written."""
-        self._enter_size(self._size_at(epoch))
+        self._enter_size(size_at(self.recipe, epoch))
         if checkpoint is not None:
             self._compile(checkpoint.record["phase"])
             assign_all(self._state, checkpoint.network, "network")
             assign_all(self.trainer.optimizer.variables, checkpoint.optimizer, "optimizer")
-        phase = self._phase_at(epoch)
+        phase = phase_at(self.recipe, epoch)
         if phase != self.phase:
             self._compile(phase)
 
     def _epoch(self, epoch: int, progress: StageProgress) -> EpochMetrics:
         started = time.monotonic()
         loss, accuracy = self.fit_epoch(epoch, progress)
-        evaluation = self._evaluate_and_keep_best()
+        self._judged = self._judge_and_keep_best()
+        evaluation = self._judged.clean
         return EpochMetrics(
             stage="float",
             phase=self.phase,
@@ -339,29 +320,30 @@ class FloatStage:
             val_accuracy_int8=None,
             learning_rate=float(to_numpy(self.trainer.optimizer.learning_rate)),
             seconds=time.monotonic() - started,
+            **self._judged.accuracies,
         )
 
-    def _evaluate_and_keep_best(self) -> Evaluation:
+    def _judge_and_keep_best(self) -> Judged:
         """Of the plain weights and their average the better, which is saved where it is the best so far."""
-        plain = self.evaluate()
+        plain = self.judge()
         if self.trainer.optimizer.use_ema:
             with averaged_weights(self.trainer):
-                averaged = self.evaluate()
-                if averaged.accuracy >= plain.accuracy:
+                averaged = self.judge()
+                if averaged.score >= plain.score:
                     self._keep_if_best(averaged)
                     return averaged
         self._keep_if_best(plain)
         return plain
 
-    def _keep_if_best(self, evaluation: Evaluation) -> None:
+    def _keep_if_best(self, judged: Judged) -> None:
         """Save the weights as they are now, of which this is the evaluation."""
-        if evaluation.accuracy > self.best_accuracy:
-            self.best_accuracy = evaluation.accuracy
+        if judged.score > self.best_score:
+            self.best_score = judged.score
             if self.devices.hosts.is_first:
                 self._save_best()
 
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        """Train on all batches of an epoch. Evaluation and checkpoint are for the caller.
+        """Train on all batches of an epoch that are left. Evaluation and the checkpoint after it are for the caller.
 
         Args:
             epoch: counted from 0.
@@ -370,19 +352,33 @@ class FloatStage:
         Returns:
             Mean loss in nats and accuracy, 0 to 1.
         """
-        progress.start_epoch(epoch)
-        steps = self.plain_steps()
-        if steps is None:
-            return keras_epoch(self.trainer, self._batches(epoch), epoch, progress)
-        return torch_epoch(steps, self._batches(epoch), self.recipe.seed, epoch, progress)
+        progress.start_epoch(epoch, self._so_far.steps)
+        self._fresh_steps = self.steps - self._so_far.steps
+        steps, batches = self.plain_steps(), self._batches(epoch)
+        while (start := self._so_far.steps) < len(batches):
+            piece = batches.piece(start, start + (self.recipe.checkpoint_steps or len(batches)))
+            if steps is None:
+                loss, accuracy = keras_epoch(self.trainer, piece, epoch, progress)
+            else:
+                loss, accuracy = torch_epoch(steps, piece, self.recipe.seed, epoch, progress)
+            self._so_far.add(loss, accuracy, steps=len(piece))
+            if self._so_far.steps < len(batches):
+                self._save_checkpoint(epoch)
+        done, self._so_far = self._so_far, EpochSums()
+        return done.means()
 
     def _save_best(self) -> None:
         save_weights(self._on_one_device(), self.folder.float_weights)
 
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)
+        self._save_checkpoint(row.epoch)
+
+    def _save_checkpoint(self, epochs_done: int) -> None:
         now = time.monotonic()
-        if row.epoch < self.recipe.epochs and now - self._kept_at < self.recipe.checkpoint_seconds:
+        if not self.devices.hosts.is_first or (
+            epochs_done < self.recipe.epochs and now - self._kept_at < self.recipe.checkpoint_seconds
+        ):
             return
         self._kept_at = now
         save_checkpoint(
@@ -390,9 +386,10 @@ class FloatStage:
             [to_numpy(variable) for variable in self._state],
             [to_numpy(variable) for variable in self.trainer.optimizer.variables],
             {
-                "epochs_done": row.epoch,
-                "phase": row.phase,
-                "best_accuracy": self.best_accuracy,
+                "epochs_done": epochs_done,
+                "epoch_so_far": dataclasses.asdict(self._so_far),
+                "phase": self.phase,
+                "best_accuracy": self.best_score,
                 "history": [dataclasses.asdict(each) for each in self.history],
             },
         )

@@ -1,4 +1,4 @@
-"""Teachers that answer while the student learns, for the very faces that it sees.
+"""Teachers that answer while the student learns, for the very faces that it sees, but never disturbed.
 
 Stored logits are of the plain image; what a mixed, turned or half-erased one shows they cannot say. Trained networks
 asked about the same changed image can: the student then copies a function instead of a list of answers, and gains from
@@ -90,21 +90,3 @@ def load_teachers(
         load_float_weights(run, network)
         networks.append(runner(network))
     return LiveTeachers(networks, temperature)
-
-
-def taught_cross_entropy(weight: float) -> Callable[[Any, Any], Any]:
-    """Loss of student and teachers side by side, ``(B, 14)``, against targets ``(B, 7)``.
-
-    Cross-entropy against ``(1 - weight) * target + weight * teachers``.
-    """
-
-    def loss(targets: Any, answers: Any) -> Any:
-        own, taught = answers[:, :NUM_EMOTIONS], answers[:, NUM_EMOTIONS:]
-        return keras.losses.categorical_crossentropy((1.0 - weight) * targets + weight * taught, own)
-
-    return loss
-
-
-def accuracy(targets: Any, answers: Any) -> Any:
-    """Of the student's half of ``(B, 14)``."""
-    return keras.metrics.categorical_accuracy(targets, answers[:, :NUM_EMOTIONS])

@@ -24,6 +24,7 @@ from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.training.devices import Devices
 from fer_train.training.float_stage import FloatStage
+from fer_train.training.judging import Judged
 from fer_train.training.outlook import outlook
 from fer_train.training.temperature_scaling import fit_temperatures
 
@@ -94,9 +95,9 @@ def train(
     stage.finish()
     if not is_first:
         return
-    best = stage.evaluate()
-    LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images")
-    evaluations = {"float": best}
+    judged = {"float": stage.judge()}
+    best = judged["float"].clean
+    LOG.info(f"float: {best.accuracy:.2%} of {best.n_images} validation images{judged['float'].words}")
     history = list(stage.history)
 
     qat_network = None
@@ -104,19 +105,35 @@ def train(
         from fer_train.training.qat_stage import QatStage
 
         qat = QatStage(recipe, data, folder, stage.network, history, best.decisions)
-        evaluations |= qat.run(resume=resume)
+        judged["int8"] = qat.run(resume=resume)
         history = qat.history
         qat_network = qat.network
+    evaluations = _finish(recipe, folder, history, judged, data, qat_network)
+    if write_logits:
+        _write_logits(Path(write_logits), stage, data)
+    _say_what_is_next(recipe, folder, evaluations, stage.steps * recipe.epochs)
+
+
+def _finish(
+    recipe: Recipe,
+    folder: RunFolder,
+    history: list[EpochMetrics],
+    judged: dict[str, Judged],
+    data: TrainingData,
+    qat_network: Any,
+) -> dict[str, Evaluation]:
+    """Temperatures, then the results; returns the evaluations with temperatures folded."""
+    evaluations = {name: each.clean for name, each in judged.items()}
     summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
     if recipe.temperature_scaling:
         evaluations = fit_temperatures(folder.root, data.validation_images, evaluations, qat_network)
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary = summarize(evaluations, record)
         LOG.info(f"temperature: {describe(record)}")
+    for name, each in judged.items():
+        summary[name] |= each.as_dict()
     _write_results(folder, history, evaluations, data, summary)
-    if write_logits:
-        _write_logits(Path(write_logits), stage, data)
-    _say_what_is_next(recipe, folder, evaluations, stage.steps * recipe.epochs)
+    return evaluations
 
 
 def _write_logits(path: Path, stage: FloatStage, data: TrainingData) -> None:

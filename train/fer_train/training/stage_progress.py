@@ -32,13 +32,16 @@ class StageProgress:
         self._all = progress.add_task(stage, total=epochs * steps, completed=done_epochs * steps, note="")
         self._one = progress.add_task("", total=steps, note="")
 
-    def start_epoch(self, epoch: int) -> None:
+    def start_epoch(self, epoch: int, done: int = 0) -> None:
         """Show which epoch begins.
 
         Args:
             epoch: counted from 0.
+            done: batches of it that were done before.
         """
         self._progress.reset(self._one, description=f"  epoch {epoch + 1}/{self._epochs}", total=self._steps)
+        self._progress.advance(self._one, done)
+        self._progress.advance(self._all, done)
 
     def step(self, note: str = "") -> None:
         """One batch is done.

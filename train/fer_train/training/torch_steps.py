@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.system import usable_cpus
 from fer_train.parallel import ordered_map
 from fer_train.training import keras_optimizer
+from fer_train.training.objective import Objective, divergence, one_row_per_face, views
 from fer_train.training.weight_average import average_decay
 
 Chunk = tuple[Any, Any, Any]
@@ -44,8 +46,8 @@ class BatchList(Protocol):
 class TorchSteps:
     """All steps of an epoch for one network, one optimizer (Keras' AdamW, built) and one batch size.
 
-    ``augment`` turns ``(N, S, S)`` uint8 into faces ``(N, S, S, 3)`` float32; ``teachers``, if any, answer for these
-    faces with ``(N, 7)``, and their answers make up ``teacher_weight`` of the target.
+    ``augment`` turns ``(N, S, S)`` uint8 into faces ``(N, S, S, 3)`` float32, and two views of each, ``(N, 2, S, S)``,
+    into ``(N, 2, S, S, 3)``; ``teachers``, if any, answer for the clean ones with ``(N, 7)``.
     """
 
     def __init__(
@@ -53,12 +55,12 @@ class TorchSteps:
         network: Any,
         augment: Callable[..., Any],
         optimizer: Any,
+        objective: Objective,
         *,
         teachers: Callable[..., Any] | None = None,
-        teacher_weight: float = 0.0,
     ) -> None:
         self._fused = network.layers[-1]
-        self._augment, self._teachers, self._teacher_weight = augment, teachers, teacher_weight
+        self._augment, self._teachers, self._objective = augment, teachers, objective
         self._optimizer = optimizer
         self._state = [variable.value for variable in network.variables]
         variables = keras_optimizer.trained_variables(optimizer)
@@ -158,12 +160,12 @@ class TorchSteps:
 
     def _prepare(self, arrays: Chunk) -> list[Any]:
         raw, targets, weights = (torch.from_numpy(array).to(self._device) for array in arrays)
-        faces = self._augment(raw, training=True)
+        changed = self._augment(raw, training=True)
+        _, clean = views(changed, both=False)
         labels = targets.argmax(-1)
         if self._teachers is not None:
-            share = self._teacher_weight
-            targets = (1.0 - share) * targets + share * self._teachers(faces)
-        return [faces, targets, weights, labels]
+            targets = self._objective.targets(targets, self._teachers(clean))
+        return [changed if self._objective.both or changed.ndim == 4 else changed[:, 0], targets, weights, labels]
 
     def _one(self, batch: list[Any]) -> None:
         """A step. The first one makes the buffers, and on a GPU records the graph."""
@@ -184,10 +186,10 @@ class TorchSteps:
 
     def _compute(self) -> None:
         faces, targets, weights, labels = self._inputs
-        answers = self._fused.call(faces, training=True)
-        least = keras.config.epsilon()  # as in Keras' cross-entropy
-        losses = -(targets * answers.clamp(least, 1.0 - least).log()).sum(-1)
-        loss = (losses * weights).mean()
+        both = self._objective.both
+        answers = one_row_per_face(self._fused.call(views(faces, both=both)[0], training=True), both=both)
+        each = self._each_loss(answers, targets)
+        loss = (each * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # fused AdamW takes for granted that it lies as its parameter does
@@ -200,8 +202,21 @@ class TorchSteps:
                 moves = torch._foreach_sub(self._parameters, self._averages)
                 torch._foreach_mul_(moves, self._average_share)
                 torch._foreach_add_(self._averages, moves)
-            right = (answers.argmax(-1) == labels) * weights
+            right = (answers[:, :NUM_EMOTIONS].argmax(-1) == labels) * weights
             self._sums += torch.stack([loss.detach(), right.sum(), weights.sum()])
+
+    def _each_loss(self, answers: Any, targets: Any) -> Any:
+        """As :meth:`fer_train.training.objective.Objective.loss`; the targets hold the teachers' answers already."""
+        least = keras.config.epsilon()  # as in Keras' cross-entropy
+
+        def entropy(own: Any) -> Any:
+            return -(targets * own.clamp(least, 1.0 - least).log()).sum(-1)
+
+        if not self._objective.both:
+            return entropy(answers)
+        seen, clean = answers[:, :NUM_EMOTIONS], answers[:, NUM_EMOTIONS:]
+        apart = divergence(seen, clean, torch.log, lambda x: x.sum(-1))
+        return 0.5 * (entropy(seen) + entropy(clean)) + self._objective.consistency * apart
 
     def _record(self) -> None:
         """Record one step; the steps that this takes to warm up are undone."""
