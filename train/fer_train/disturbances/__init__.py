@@ -17,8 +17,6 @@ from fer_edge.lazy import lazy_names
 
 if TYPE_CHECKING:
     from fer_train.disturbances.kinds import (
-        FOR_TRAINING,
-        HELD_OUT,
         KINDS,
         STRENGTHS,
         Kind,
@@ -26,12 +24,13 @@ if TYPE_CHECKING:
         disturb_faces,
         generator,
     )
+    from fer_train.disturbances.names import FOR_TRAINING, HELD_OUT
 
 __all__ = ["FOR_TRAINING", "HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
 
 _HOMES: Final[dict[str, str]] = {
-    "FOR_TRAINING": "fer_train.disturbances.kinds",
-    "HELD_OUT": "fer_train.disturbances.kinds",
+    "FOR_TRAINING": "fer_train.disturbances.names",
+    "HELD_OUT": "fer_train.disturbances.names",
     "KINDS": "fer_train.disturbances.kinds",
     "STRENGTHS": "fer_train.disturbances.kinds",
     "Kind": "fer_train.disturbances.kinds",

@@ -14,7 +14,7 @@ from fer_edge.arrays import Image
 from fer_edge.errors import InputError, UsageError
 from fer_train.disturbances import formulas
 
-__all__ = ["FOR_TRAINING", "HELD_OUT", "KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
+__all__ = ["KINDS", "STRENGTHS", "Kind", "disturb", "disturb_faces", "generator"]
 
 STRENGTHS: Final[tuple[int, ...]] = (1, 2, 3)
 """Mild, clear, strong."""
@@ -78,10 +78,6 @@ _TABLE: Final[tuple[Kind, ...]] = (
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _TABLE})
 """All kinds by name, in the order in which they are shown."""
-HELD_OUT: Final[tuple[str, ...]] = tuple(kind.name for kind in _TABLE if kind.held_out)
-"""Kinds that training must not use: one each of sensor, lens, coding and light."""
-FOR_TRAINING: Final[tuple[str, ...]] = tuple(kind.name for kind in _TABLE if not kind.held_out)
-"""Kinds that training may use."""
 
 
 def generator(*, seed: int, kind: str, strength: int, index: int) -> np.random.Generator:
