@@ -148,7 +148,7 @@ def _counting(model: Any, method: str, distribution: str) -> Package:
 
 
 def open_ours(options: dict[str, Any]) -> Package:
-    """This toolkit; ``options``: ``model``, ``detector``, ``detector_model``, ``detect_every``."""
+    """This toolkit; ``options``: ``model``, ``detector``, ``detector_model``."""
     import numpy as np
 
     from fer_edge.faces.detectors import open_detector
@@ -159,10 +159,9 @@ def open_ours(options: dict[str, Any]) -> Package:
 
     classifier = open_classifier(options["model"])
     detector = open_detector(options["detector"], options["detector_model"])
-    every = int(options["detect_every"])
 
     def watch(video: str, limit: int | None) -> tuple[int, int]:
-        pipeline = FacePipeline(video, classifier, detector, detect_every=every, max_frames=limit)
+        pipeline = FacePipeline(video, classifier, detector, max_frames=limit)
         for _ in pipeline:
             pass
         return pipeline.stats.frames, pipeline.stats.faces

@@ -79,7 +79,7 @@ def body(options: argparse.Namespace) -> int:
     python = options.python or peers_python()
     with tempfile.TemporaryDirectory() as folder:
         video = a_video(Path(folder) / "face.avi")
-        contestants = [ours(contender.path, video, None, "haar", 1)]
+        contestants = [ours(contender.path, video, None, "haar")]
         contestants += [peer(name, python, video) for name in options.peer or DEFAULT_PEERS]
         with progress_bar() as on_progress, opened(contestants) as running:
             judged = judge(running, faces, cases_of(kinds), options.seed, Path(folder), on_progress)

@@ -53,8 +53,8 @@ REQUIREMENTS: Final[Path] = HERE / "requirements.txt"
 ENVIRONMENT: Final[Path] = HERE.parents[1] / ".venv-peers"
 WORKER: Final[Path] = HERE / "peer_worker.py"
 PEERS: Final[tuple[str, ...]] = ("fer", "facex", "facial-emotion-recognition", "PyEmotion")
-OURS: Final[tuple[tuple[str, int], ...]] = (("yunet", 1), ("yunet", 3), ("haar", 1))
-"""Our face detector, and in every how many frames it looks."""
+OURS: Final[tuple[str, ...]] = ("yunet", "haar")
+"""Our face detectors, each as it is by default."""
 PAUSE_S: Final[float] = 0.3
 """Between turns: a runtime's idle threads keep spinning for a moment."""
 MIN_ROUNDS: Final[int] = 3
@@ -171,9 +171,9 @@ def body(options: argparse.Namespace) -> int:
     known = read_accuracies(options.accuracy_from) if options.accuracy_from else {}
     python = options.python or peers_python()
     ((_, contender),) = choose_contenders([options.model], "auto", 1)
-    contestants = [ours(contender.path, options.video, options.detector_model, *how) for how in OURS]
+    contestants = [ours(contender.path, options.video, options.detector_model, detector) for detector in OURS]
     if options.accuracy_only:
-        del contestants[1:]  # the same network three times
+        del contestants[1:]  # the same network twice
     contestants += [peer(name, python, options.video) for name in options.peer or PEERS]
     starts, rounds = (1, 0) if options.accuracy_only else (options.starts, options.rounds)
     recorder = Recorder()
@@ -246,19 +246,19 @@ def peers_python() -> Path:
     return python
 
 
-def ours(model: Path, video: Path, detector_model: str | None, detector: str, every: int) -> Contestant:
+def ours(model: Path, video: Path, detector_model: str | None, detector: str) -> Contestant:
     """Our pipeline, by this interpreter."""
     options = {
         "model": str(model.resolve()),
         "detector": detector,
         "detector_model": detector_model if detector == "yunet" else None,
-        "detect_every": every,
     }
-    how = f"faces by {detector}" + (f" in every {every}rd frame" if every == 3 else "")
     # Doubled braces: the command is formatted once more, with the moment of the start.
     text = json.dumps(options).replace("{", "{{").replace("}", "}}")
     command = [sys.executable, str(WORKER), "ours", str(video), "{started_ns}", text]
-    return Contestant(f"fer-edge-toolkit {{version}}, {model.name}, {how}", command, sha256=sha256_of(model))
+    return Contestant(
+        f"fer-edge-toolkit {{version}}, {model.name}, faces by {detector}", command, sha256=sha256_of(model)
+    )
 
 
 def peer(name: str, python: Path, video: Path) -> Contestant:
