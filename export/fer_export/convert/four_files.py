@@ -114,7 +114,7 @@ def build_networks(
 
 
 def _refuse_recurrence(tflite: bytes) -> None:
-    """Refuse loops and memory: TensorFlow's calibrator dies of them without a word (2.21, segmentation fault)."""
+    """Refuse loops and memory, which TensorFlow (2.21) cannot quantise after training, before it tries."""
     model = read_tflite(tflite)
     recurrent = [op.name for op in model.operators if "LSTM" in op.name or "RNN" in op.name or op.name == "WHILE"]
     if recurrent or model.subgraphs > 1:
