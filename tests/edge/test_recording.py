@@ -44,6 +44,17 @@ def test_a_live_recording_asks_no_more_than_the_encoder_can_do(tmp_path: Path) -
     assert frames == pytest.approx(fps, abs=2.0)  # and still a second long
 
 
+@pytest.mark.parametrize("fps", [487.353, 1000 / 3, 999.777, 119.88, 30000 / 1001, 12.3456])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_any_rate_is_recorded(tmp_path: Path, fps: float, suffix: str) -> None:
+    recorder = VideoRecorder(tmp_path / f"out{suffix}", fps=fps)
+    recorder.write(plain(0, 0.0, (48, 64, 3)))
+    recorder.close()
+    video = cv2.VideoCapture(str(tmp_path / f"out{suffix}"))
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(fps, rel=0.001)
+    video.release()
+
+
 def test_a_name_that_ffmpeg_would_take_for_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("12:30.mp4", "12:30.avi"):

@@ -17,9 +17,28 @@ from fer_edge.arrays import Image
 
 SHARE: Final[float] = 0.6
 """Part of the time that a live recording may encode; the rest is for warm days and busy moments."""
+MAX_RESOLUTION: Final[int] = 65_535
+"""Of the fraction that MPEG-4 holds a frame rate as; see :func:`exact_fps`."""
 _TRIES: Final[int] = 3
 _LINE_BYTES: Final[int] = 32
 """``CV_STEP_ALIGNMENT`` of OpenCV's ``cap_ffmpeg_impl.hpp``."""
+
+
+def exact_fps(fps: float) -> float:
+    """A rate near this one that every encoder takes.
+
+    MPEG-4 holds a rate as a fraction of whole numbers of at most 65,535 (ISO/IEC 14496-2,
+    vop_time_increment_resolution), and OpenCV makes one of tenths, hundredths or thousandths of the number it is given:
+    487.353 would be refused.
+
+    Args:
+        fps: frames per second.
+
+    Returns:
+        The rate with as many decimals as fit, at most three.
+    """
+    decimals = next((n for n in (3, 2, 1) if fps * 10**n < MAX_RESOLUTION), 0)
+    return round(fps, decimals)
 
 
 def sustained_fps(image: Image, codec: str, suffix: str) -> float:

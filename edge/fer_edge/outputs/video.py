@@ -17,7 +17,7 @@ from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path, ffmpeg_name
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate, shrunk
-from fer_edge.outputs.encoder import room_behind, sustained_fps
+from fer_edge.outputs.encoder import exact_fps, room_behind, sustained_fps
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
 from fer_edge.results import Result
@@ -58,7 +58,7 @@ class VideoRecorder:
             raise UsageError(f"--save {path}: expected a name ending in {', '.join(CODECS)}")
         make_folder(self.path)
         self._codec = CODECS[suffix]
-        self._fps = fps or (LIVE_FPS if live else DEFAULT_FPS)
+        self._fps = exact_fps(fps or (LIVE_FPS if live else DEFAULT_FPS))
         self._live = live
         self._blur = blur
         self._writer: Recording | _WholeFile | None = None
@@ -121,7 +121,7 @@ class VideoRecorder:
         if self._live:
             can = sustained_fps(fit(first, *self._size), self._codec, self.path.suffix.lower())
             if can < self._fps:
-                self._fps = max(1.0, can)
+                self._fps = exact_fps(max(1.0, can))
                 LOG.info(f"{self.path.name}: {self._fps:.1f} pictures per second, as many as this machine can encode")
         kind = Recording if can_survive() else _WholeFile
         return kind(self.path, self._codec, self._fps, self._size)
