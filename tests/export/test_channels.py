@@ -184,8 +184,8 @@ def test_every_channel_holds_the_one_plane(quantised: tuple[Any, float, int] | N
 @pytest.mark.parametrize(
     "shape",
     [(1, 3, 3, 1), (1, 3, 3, 3), (1, 1, 1, 1), (1, 1, 3, 3), (1, 1, 1, 3), (1, 48, 48, 2), (1, 4, 48, 48),
-     (1, 48, 32, 1), (1, 1, 48, 32), (2, 48, 48, 1), (48, 48, 1), (1, 48, 48), (1, 2304), (1, -1, -1, 1), (1, 1, -1, -1),
-     (1, 48, 1, 48)],
+     (1, 48, 32, 1), (1, 1, 48, 32), (2, 48, 48, 1), (48, 48, 1), (1, 48, 48), (1, 2304), (1, -1, -1, 1),
+     (1, 1, -1, -1), (1, 48, 1, 48)],
 )  # fmt: skip
 def test_what_is_no_picture_or_could_be_two_is_refused(shape: tuple[int, ...]) -> None:
     float32 = np.dtype(np.float32)
