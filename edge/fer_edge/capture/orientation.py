@@ -60,15 +60,16 @@ MAX_TRACKS: Final[int] = 32
 """Of a film that are looked at: a damaged one may claim any number."""
 
 
-def turn(image: Image, orientation: int) -> Image:
+def turn(image: Image, orientation: int, *, own: bool = False) -> Image:
     """``image`` ``(H, W, 3)`` as it is to be seen; for 5 to 8 the result is ``(W, H, 3)``.
 
     Args:
         image: as stored.
         orientation: 1 to 8, how it is stored.
+        own: whether ``image`` may be written over: at 4K each copy is 25 MB.
 
     Returns:
-        The image itself for 1, else a contiguous copy.
+        The image itself for 1, and with ``own`` for 2 to 4; else a contiguous copy.
     """
     if orientation == UPRIGHT:
         return image
@@ -76,10 +77,10 @@ def turn(image: Image, orientation: int) -> Image:
     across, down = (xx or xy) < 0, (yy or yx) < 0
     code = -1 if across and down else (1 if across else 0)
     if xx:
-        return np.asarray(cv2.flip(image, code), dtype=np.uint8)
+        return np.asarray(cv2.flip(image, code, dst=image if own else None), dtype=np.uint8)
     turned = cv2.transpose(image)
     if across or down:
-        cv2.flip(turned, code, dst=turned)  # in place: at 4K every copy is 25 MB
+        cv2.flip(turned, code, dst=turned)
     return np.asarray(turned, dtype=np.uint8)
 
 
