@@ -119,6 +119,12 @@ def _parser() -> CommandParser:
         "affectnet, rafdb, ferplus, or the emotions separated by commas; ours is alphabetical",
     )
     parser.add_argument(
+        "--input-size",
+        type=whole(8),
+        metavar="S",
+        help="side of the input in pixels, for a Keras model from elsewhere that leaves it open (None, None, None, 3)",
+    )
+    parser.add_argument(
         "--allow-chance",
         action="store_true",
         help="export even a network that is no better than chance, to try the tools with untrained weights",
@@ -237,6 +243,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         "with_coral": args.coral,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
+        "input_size": args.input_size,
         "order": order,
         "allow_chance": args.allow_chance,
         "threads": args.threads,

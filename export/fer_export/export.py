@@ -62,7 +62,7 @@ def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportR
     """
     steps = steps or Steps()
     steps.begin("loading weights")
-    trained = load_weights(request.weights, request.input_range, request.order)
+    trained = load_weights(request.weights, request.input_range, request.order, request.input_size)
     LOG.debug("%s: %s, input %d pixels", request.origin, type(trained).__name__, trained.input_size)
     networks = build_networks(
         trained,

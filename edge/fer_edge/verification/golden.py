@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
-from fer_edge.inference.tensors import TensorSpec, dequantize
+from fer_edge.inference.tensors import TensorSpec, dequantize, to_layout
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.loading.model_files import PACKAGED_MODELS
 
@@ -34,7 +34,7 @@ class Golden:
     boxes: npt.NDArray[np.int32]
     """``(n, 4)`` as ``(x, y, w, h)`` in pixels of the frame."""
     tensors: npt.NDArray[np.int8]
-    """``(n, S, S, 3)``."""
+    """``(n, S, S, C)``, C equal channels, 1 or 3."""
     outputs: npt.NDArray[np.int8]
     """``(n, 7)``."""
     float_outputs: FloatArray
@@ -55,6 +55,17 @@ class Golden:
     def faces(self) -> Image:
         """``(n, S, S)`` grey faces, as preprocessing must give them: the tensor plus 128."""
         return self.tensors[..., 0].view(np.uint8) ^ np.uint8(0x80)
+
+    def tensors_for(self, spec: TensorSpec) -> npt.NDArray[np.int8]:
+        """The recorded tensors as a model with other channels takes them.
+
+        Args:
+            spec: of the model's input.
+
+        Returns:
+            ``(n, *spec.shape[1:])`` int8.
+        """
+        return self.tensors if self.tensors.shape[1:] == spec.shape[1:] else to_layout(self.tensors[..., 0], spec)
 
     @property
     def output_spec(self) -> TensorSpec:
@@ -148,9 +159,10 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
 def _damage(golden: Golden) -> str | None:
     """What cannot be right in golden vectors, None when all is as :class:`Golden` says."""
     n, size = len(golden.frames), golden.tensors.shape[1] if golden.tensors.ndim == 4 else 0
+    channels = 1 if golden.tensors.shape[3:] == (1,) else 3
     expected: dict[str, tuple[tuple[int, ...], type]] = {
         "boxes": ((n, 4), np.integer),
-        "tensors": ((n, size, size, 3), np.int8),
+        "tensors": ((n, size, size, channels), np.int8),
         "outputs": ((n, NUM_EMOTIONS), np.int8),
         "float_outputs": ((n, NUM_EMOTIONS), np.floating),
     }

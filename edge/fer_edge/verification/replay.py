@@ -240,7 +240,7 @@ def _quantisation(classifier: Classifier, golden: Golden) -> StageResult:
         return StageResult(name, True, "not applicable: the model takes float32")
     tensor = to_model_input(golden.faces, spec)
     offset = 128 if spec.dtype == np.uint8 else 0
-    difference = np.abs(tensor.astype(int) - offset - golden.tensors.astype(int))
+    difference = np.abs(tensor.astype(int) - offset - golden.tensors_for(spec).astype(int))
     scale, zero = float(golden.info["input_scale"]), int(golden.info["input_zero_point"])
     detail = (
         f"{len(tensor)} tensors identical"
@@ -303,9 +303,9 @@ def _replay(classifier: Classifier, golden: Golden) -> FloatArray:
     if not spec.is_quantized:
         tensors: npt.NDArray[Any] = to_model_input(golden.faces, spec)
     elif spec.dtype == np.uint8:
-        tensors = (golden.tensors.view(np.uint8) ^ np.uint8(0x80)).astype(np.uint8)
+        tensors = golden.tensors_for(spec).view(np.uint8) ^ np.uint8(0x80)
     else:
-        tensors = golden.tensors
+        tensors = golden.tensors_for(spec)
     rows = [dequantize(classifier.infer(tensors[i : i + 1]), classifier.output_spec) for i in range(len(tensors))]
     return np.concatenate(rows)
 
