@@ -57,7 +57,7 @@ class RateLimited:
         self.description = source.description
         self.live = source.live
         self.continuous = source.continuous
-        self.fps = max_fps if source.fps is None else min(max_fps, source.fps)
+        self.fps: float | None = max_fps if source.fps is None else min(max_fps, source.fps)
         if hasattr(source, "n_frames"):  # a file, see motion_by_default; how many will come is not known
             self.n_frames: int | None = None
 
