@@ -174,7 +174,9 @@ class CameraGroup:
         self._results.put(camera, result, wait=not camera.live)
 
     def close(self) -> None:
-        """End all threads and sources; those that hang are waited for two seconds in all."""
+        """End all threads and sources; those that hang are waited for two seconds in all. Safe to call again."""
+        if self._closed:
+            return
         self._closed = True
         for camera in self.cameras:
             camera.stop()

@@ -43,10 +43,22 @@ def default_name(source: str) -> str:
     Returns:
         A plain name, the same for the same source on the same machine.
     """
-    host = plain(socket.gethostname())
+    return f"{plain(socket.gethostname())}-{source_name(source, is_unique=True)}"
+
+
+def source_name(source: str, *, is_unique: bool = False) -> str:
+    """A name for a source among others on this machine: ``camera0``, the host of an address, the name of a file.
+
+    Args:
+        source: as it was given.
+        is_unique: add a few digits of its identity where the name leaves something out.
+
+    Returns:
+        A plain name, without secrets.
+    """
     if is_camera(source):
         number = source.removeprefix("/dev/video")
-        return f"{host}-{plain(f'camera{number}' if number.isdigit() else source)}"
+        return plain(f"camera{number}" if number.isdigit() else source)
     if "://" in source:
         # Password and user may change; the camera stays the same. So do secrets in the query.
         scheme, _, _, rest = split_userinfo(source)
@@ -57,5 +69,8 @@ def default_name(source: str) -> str:
     else:
         identity = str(Path(source).absolute())
         what = Path(source).stem
+    name = plain(what)[:24]
+    if not is_unique:
+        return name
     digest = hashlib.sha256(identity.lower().encode(errors="replace")).hexdigest()[:_DIGITS]
-    return f"{host}-{plain(what)[:24]}-{digest}"
+    return f"{name}-{digest}"

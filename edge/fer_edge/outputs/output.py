@@ -81,6 +81,10 @@ class OutputSpec:
     """Whether the first option names a file that is written, or ``-`` for standard output."""
     of_each_source: bool = False
     """Whether it is opened again for each of several sources; others stay open from the first to the last."""
+    of_each_camera: bool = False
+    """Whether each of several cameras has one of its own; else one takes the results of all."""
+    of_one_camera: bool = False
+    """Whether its options may be given for one camera alone; then that camera has one of its own."""
     refuses: Callable[[Path], str | None] | None = None
     """Why a file that is there already must not be written to (it "holds ..."), None where it may; None: any may."""
     holds_one: Callable[[str], bool] | None = None
