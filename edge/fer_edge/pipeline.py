@@ -275,10 +275,10 @@ class FacePipeline:
     def _classify(self) -> None:
         recogniser = Recogniser(self.classifier, self.margin)
         while True:
-            found = self._found.get()
-            faces = recogniser.faces(found.frame, found.faces, self._tracker, self.stats)
-            self._results.put(Result(found.frame, faces, time.monotonic()))
-            del found
+            detected = self._found.get()
+            faces = recogniser.faces(detected.frame, detected.faces, self._tracker, self.stats)
+            self._results.put(Result(detected.frame, faces, time.monotonic()))
+            del detected
 
 
 class Recogniser:
@@ -337,8 +337,8 @@ def motion_by_default(source: Source, search: str = DEFAULT_SEARCH) -> bool:
     return source.live and source.continuous and not hasattr(source, "n_frames") and search != "full"
 
 
-def _face(found: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
-    return Face(answer.track_id, found.box, found.score, answer.emotion, answer.probabilities, raw)
+def _face(detected: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
+    return Face(answer.track_id, detected.box, detected.score, answer.emotion, answer.probabilities, raw)
 
 
 def _generator(frames: Iterator[Frame]) -> Any:

@@ -91,7 +91,7 @@ def cameras_of_tables(
             raise UsageError(f"--config {place}: {error}") from error
         given = parser.parse_args(own)
         if not given.source or len(given.source) > 1:
-            raise UsageError(f"--config {place}: expected one source, for example source = \"rtsp://camera/live\"")
+            raise UsageError(f'--config {place}: expected one source, for example source = "rtsp://camera/live"')
         arguments.source = given.source[0]
         setups.append(arguments)
     return _named(setups)
@@ -111,7 +111,9 @@ def cameras_of_sources(sources: Sequence[str], arguments: argparse.Namespace) ->
         UsageError: two of them are the same, or ``--name``, which is of one camera.
     """
     if arguments.name:
-        raise UsageError(f"--name {arguments.name} with {len(sources)} sources; name them in [[camera]] tables (--config)")
+        raise UsageError(
+            f"--name {arguments.name} with {len(sources)} sources; name them in [[camera]] tables (--config)"
+        )
     setups = []
     for source in sources:
         own = copy.copy(arguments)

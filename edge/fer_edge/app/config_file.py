@@ -68,7 +68,7 @@ def _arguments(place: str, table: dict[str, Any], options: dict[str, argparse.Ac
             hint = did_you_mean(key.replace("_", "-"), options)
             raise UsageError(f"--config {place}: unknown option {key}{hint} (see fer-camera --print-config)")
         several = value if isinstance(action, argparse._AppendAction) and isinstance(value, list) else [value]
-        arguments.extend(_argument(place, key, action, one) for one in several)
+        arguments.extend(_argument(place, key, action, element) for element in several)
     return arguments
 
 
@@ -124,7 +124,9 @@ def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     return "\n".join(lines)
 
 
-def _camera_lines(parser: argparse.ArgumentParser, shared: argparse.Namespace, own: argparse.Namespace) -> Iterator[str]:
+def _camera_lines(
+    parser: argparse.ArgumentParser, shared: argparse.Namespace, own: argparse.Namespace
+) -> Iterator[str]:
     """What one camera has otherwise than all."""
     from fer_edge.app.camera_tables import camera_options
 

@@ -294,9 +294,7 @@ def is_endless(source: str | int | os.PathLike[str]) -> bool:
     return is_camera(text) or text.lower().startswith(STREAM_SCHEMES)
 
 
-def open_camera_source(
-    name: str, source: str | int | os.PathLike[str], options: CameraOptions | None = None
-) -> Camera:
+def open_camera_source(name: str, source: str | int | os.PathLike[str], options: CameraOptions | None = None) -> Camera:
     """A camera by its source.
 
     Args:
