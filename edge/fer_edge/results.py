@@ -90,7 +90,9 @@ class Result:
         return self.done_at - self.frame.captured_at
 
     def as_dict(self) -> dict[str, Any]:
-        """As in a JSON line; ``file`` only where the source is a folder of images, ``camera`` only where there are several.
+        """As in a JSON line.
+
+        ``file`` is in it only where the source is a folder of images, ``camera`` only where there are several.
 
         Returns:
             Plain JSON values; ``frame`` is :attr:`index`, ``time_s`` is in seconds.

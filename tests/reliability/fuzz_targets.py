@@ -138,7 +138,7 @@ class Config(Target):
         from fer_edge.app.options import build_parser
 
         made = build_parser()
-        made.parse_args(config_arguments(self.put("c.toml", content), made))
+        made.parse_args(config_arguments(self.put("c.toml", content), made)[0])
 
 
 class Golden(Target):

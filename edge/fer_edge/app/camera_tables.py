@@ -14,10 +14,9 @@ from fer_edge.outputs.camera_name import plain, source_name
 
 __all__ = ["CameraSetup", "camera_options", "cameras_of_sources", "cameras_of_tables"]
 
-_OF_A_CAMERA: Final = (
-    ("name", "source", "size", "fps", "max-fps", "mjpg", "realtime", "loop", "rotate", "flip", "max-frames")
-    + ("search", "detect-every", "motion", "margin")
-    + ("smoothing", "smoothing-s", "hysteresis", "min-confidence", "blur")
+_OF_A_CAMERA: Final = frozenset(
+    {"name", "source", "size", "fps", "max-fps", "mjpg", "realtime", "loop", "rotate", "flip", "max-frames"}
+    | {"search", "detect-every", "motion", "margin", "smoothing", "smoothing-s", "hysteresis", "min-confidence", "blur"}
 )
 """What a camera may have of its own, besides its outputs."""
 
@@ -30,17 +29,6 @@ class CameraSetup:
     """Unlike that of any other, also as part of a topic or a file name."""
     arguments: argparse.Namespace
     """Its options: its own over those of all; ``source`` is its source."""
-
-    def same_as(self, other: CameraSetup) -> bool:
-        """Whether nothing of this camera has changed.
-
-        Args:
-            other: as it was before.
-
-        Returns:
-            True where it need not be started again.
-        """
-        return vars(self.arguments) == vars(other.arguments)
 
 
 def camera_options(options: dict[str, argparse.Action]) -> dict[str, argparse.Action]:
@@ -126,9 +114,10 @@ def _named(setups: Sequence[argparse.Namespace]) -> list[CameraSetup]:
     short = [setup.name or source_name(setup.source) for setup in setups]
     names: dict[str, str] = {}
     cameras = []
-    for setup, name in zip(setups, short, strict=True):
-        if not setup.name and [plain(other).lower() for other in short].count(plain(name).lower()) > 1:
-            name = source_name(setup.source, is_unique=True)
+    keys = [plain(name).lower() for name in short]
+    for setup, first in zip(setups, short, strict=True):
+        is_taken = not setup.name and keys.count(plain(first).lower()) > 1
+        name = source_name(setup.source, is_unique=True) if is_taken else first
         key = plain(name).lower()
         if key in names:
             same = f"{names[key]} and {name}" if names[key] != name else name

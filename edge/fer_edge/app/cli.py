@@ -81,8 +81,8 @@ def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
         given: arguments without the program's name.
 
     Returns:
-        The options; ``inputs`` holds the sources, at least one, ``source`` the first of them, and ``cameras`` those that
-        are watched at the same time (:class:`fer_edge.app.camera_tables.CameraSetup`), none where there is one source.
+        The options; ``inputs`` holds the sources, at least one, ``source`` the first of them, and ``cameras`` those
+        that are watched at the same time (:class:`fer_edge.app.camera_tables.CameraSetup`), if there are several.
 
     Raises:
         UsageError: an unknown option, a bad value, or options that exclude each other.

@@ -20,8 +20,8 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> tuple[list[
     """The options in a TOML file, as command-line arguments: so that every value passes the same checks.
 
     Keys are the long options without their dashes (``detect-every = 3``, ``headless = true``); each ``[[camera]]``
-    table holds those of one camera. Raises :class:`UsageError` for a file that is missing or not TOML, and for keys that
-    are not options.
+    table holds those of one camera. Raises :class:`UsageError` for a file that is missing or not TOML, and for keys
+    that are not options.
 
     Returns:
         The arguments for all, and ``(place, arguments)`` of each table, the place being for messages.

@@ -87,5 +87,29 @@ def tell_pointless(arguments: argparse.Namespace, names: Sequence[str]) -> None:
         LOG.info(line)
 
 
+def pointless_lines(arguments: argparse.Namespace) -> list[str]:
+    """What :func:`pointless` finds for several cameras, each line once.
+
+    Args:
+        arguments: the options for all, with ``cameras``.
+
+    Returns:
+        Lines for notices.
+    """
+    from fer_edge.cameras.group import is_endless
+    from fer_edge.capture.inputs import is_camera
+
+    lines: dict[str, None] = {}
+    for setup in arguments.cameras:
+        own = argparse.Namespace(**vars(setup.arguments))
+        own.name = None  # each of several cameras has one
+        source = own.source
+        is_file = not is_endless(source)
+        polled = source.lower().startswith(("http://", "https://"))
+        for line in pointless(own, camera=is_camera(source), video=is_file or polled, polled=polled):
+            lines[line.replace("the source is", f"camera {setup.name} is")] = None
+    return list(lines)
+
+
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")

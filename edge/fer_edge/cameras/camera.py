@@ -87,7 +87,7 @@ class Camera:
 
     Args:
         name: unlike that of any other camera; in each of its results.
-        open: opens the source, in the camera's own thread; raises :class:`fer_edge.errors.FerError` where that fails.
+        opener: opens the source, in the camera's own thread; raises :class:`fer_edge.errors.FerError` where that fails.
         options: how faces are found and answered.
         keep_trying: whether a source that cannot be opened, or that fails, is opened again: a camera, not a file.
         description: of the source, for messages; no passwords.
@@ -96,7 +96,7 @@ class Camera:
     def __init__(
         self,
         name: str,
-        open: Callable[[], Source],
+        opener: Callable[[], Source],
         options: CameraOptions | None = None,
         *,
         keep_trying: bool = True,
@@ -114,7 +114,7 @@ class Camera:
         """Set when the source is open."""
         self.ended = threading.Event()
         """Set when no further result will come."""
-        self._open = open
+        self._open = opener
         self._keep_trying = keep_trying
         self._stopped = threading.Event()
         self._search: FaceSearch | None = None

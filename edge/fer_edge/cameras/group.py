@@ -87,6 +87,7 @@ class CameraGroup:
         self._stages: list[threading.Thread] = []
         self._couriers: dict[Camera, Channel[Result]] = {}
         self._closed = False
+        self._recognisers: dict[float, Recogniser] = {}
         self.failure: BaseException | None = None
         """What ended detecting or classifying for all cameras, if anything did."""
 
@@ -118,6 +119,17 @@ class CameraGroup:
             stage.start()
         for camera in self.cameras:
             camera.start(self._shared, self._take)
+
+    def use(self, classifier: Classifier, detector: FaceDetector) -> None:
+        """Take another network and another detector, for the cameras that are added from now on.
+
+        Args:
+            classifier: the network; the one before is not closed.
+            detector: the detector.
+        """
+        self.classifier, self.detector = classifier, detector
+        self._shared = share(detector)
+        self._recognisers = {}
 
     def add(self, camera: Camera) -> None:
         """Add a camera while the others run.
@@ -232,10 +244,9 @@ class CameraGroup:
             del frame
 
     def _classify(self) -> None:
-        recognisers: dict[float, Recogniser] = {}
         while True:
             camera, frame, detected = self._found.get()
-            margin = camera.options.margin
+            margin, recognisers = camera.options.margin, self._recognisers
             if margin not in recognisers:
                 recognisers[margin] = Recogniser(self.classifier, margin)
             try:

@@ -1,4 +1,4 @@
-"""One detector for several cameras: each network is laid out once for each shape of picture, not once for each camera."""
+"""One detector for several cameras: networks are laid out once for each shape of picture, not for each camera."""
 
 from __future__ import annotations
 

@@ -60,6 +60,8 @@ class OutputRequest:
     """What of the command line the source stands for."""
     board: StatusBoard
     """How the pipeline fares."""
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras whose results it takes, where there are several; see :mod:`fer_edge.outputs.shared`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,5 +50,6 @@ OUTPUT = OutputSpec(
         ),
     ),
     open=open_mqtt,
+    of_each_camera=True,
     rank=30,
 )
