@@ -23,7 +23,8 @@ from fer_edge.capture.frames import Frame
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.outputs import mqtt
 from fer_edge.outputs.camera_name import default_name
-from fer_edge.outputs.mqtt import MqttPublisher, client_id, discovery_messages, parse_broker, state_of
+from fer_edge.outputs.home_assistant import device_message, device_topic, old_topics
+from fer_edge.outputs.mqtt import MqttPublisher, client_id, parse_broker, state_of
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.results import Face, PipelineStats, Result
 
@@ -75,20 +76,27 @@ def test_state_is_of_the_largest_face() -> None:
 
 
 def test_discovery_as_home_assistant_wants_it() -> None:
-    messages = discovery_messages("fer-camera/door cam")
-    assert len(messages) == 4
-    assert len({payload["unique_id"] for payload in messages.values()}) == 4
-    for topic, payload in messages.items():
-        prefix, kind, node, key, end = topic.split("/")
-        assert (prefix, kind, end) == ("homeassistant", "sensor", "config")
-        assert node.replace("_", "").replace("-", "").isalnum()
-        assert payload["state_topic"] == "fer-camera/door cam/state"
-        assert payload["value_template"] == f"{{{{ value_json.{key} }}}}"
-        assert key in state_of(result(), 0.0)
-        assert payload["device"]["identifiers"] == [node]
-        assert payload["expire_after"] == 30  # a lost camera must not look like a steady emotion
-    emotion = next(payload for topic, payload in messages.items() if "/emotion/" in topic)
-    assert set(emotion["options"]) >= {"happy", "uncertain", "nobody"}
+    """home-assistant.io/integrations/mqtt, "Device discovery payload": device, origin and components are required."""
+    message = device_message("fer-camera/door cam")
+    prefix, kind, node, end = device_topic("fer-camera/door cam").split("/")
+    assert (prefix, kind, end) == ("homeassistant", "device", "config")
+    assert node.replace("_", "").replace("-", "").isalnum()
+    assert message["device"]["identifiers"] == [node]
+    assert message["origin"]["name"] == "fer-camera"
+    assert message["state_topic"] == "fer-camera/door cam/state"
+    assert message["availability_topic"] == "fer-camera/door cam/availability"
+    components = message["components"]
+    assert set(components) == set(state_of(result(), 0.0))
+    assert len({component["unique_id"] for component in components.values()}) == 4
+    for key, component in components.items():
+        assert component["platform"] == "sensor"
+        assert component["value_template"] == f"{{{{ value_json.{key} }}}}"
+        assert component["expire_after"] == 30  # a lost camera must not look like a steady emotion
+        assert re.fullmatch(r"sensor\.[a-z0-9_]+", component["default_entity_id"])
+        assert "object_id" not in component
+    assert set(components["emotion"]["options"]) >= {"happy", "uncertain", "nobody"}
+    # The same as in the messages of each sensor, so that Home Assistant takes them for the same.
+    assert components["fps"]["unique_id"] == f"{old_topics('fer-camera/door cam')[3].split('/')[2]}_fps"
 
 
 def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +177,7 @@ def heard(broker: Broker) -> Iterator[dict[str, list[bytes]]]:
 def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, list[bytes]]) -> None:
     sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
     wait_for(lambda: heard.get("cam/availability") == [b"online"])
-    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 4)
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 1)
     for _ in range(50):
         sink.write(result())
     wait_for(lambda: "cam/faces" in heard and "cam/state" in heard)
@@ -179,6 +187,43 @@ def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, l
     assert len(heard["cam/faces"]) == 1  # not fifty
     sink.close()
     wait_for(lambda: heard["cam/availability"] == [b"online", b"offline"])
+
+
+def test_messages_of_earlier_versions_are_migrated_and_removed(broker: Broker, heard: dict[str, list[bytes]]) -> None:
+    """In the order that Home Assistant demands: first the migration, then the device, then the old ones go."""
+    from paho.mqtt import client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    earlier = mqtt.Client(CallbackAPIVersion.VERSION2)
+    earlier.connect("127.0.0.1", broker.port)
+    earlier.loop_start()
+    for topic in old_topics("cam")[:3]:
+        earlier.publish(topic, b"{}", qos=1, retain=True).wait_for_publish(5)
+    wait_for(lambda: all(topic in heard for topic in old_topics("cam")[:3]))
+    order: list[str] = []
+    earlier.on_message = lambda _c, _u, message: order.append(f"{message.topic} {message.payload.decode()[:22]}")
+    earlier.subscribe("homeassistant/#", qos=1)
+    wait_for(lambda: len(order) == 3)
+    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
+    wait_for(lambda: len(order) == 10)
+    assert all('{"migrate_discovery": ' in line for line in order[3:6])
+    assert order[6].startswith(device_topic("cam"))
+    assert sorted(order[7:]) == sorted(f"{topic} " for topic in old_topics("cam")[:3])
+    assert old_topics("cam")[3] not in heard  # there was none
+    sink.forget()
+    sink.close()
+    wait_for(lambda: heard[device_topic("cam")][-1] == b"")
+    kept: list[str] = []
+    late = mqtt.Client(CallbackAPIVersion.VERSION2)
+    late.on_message = lambda _c, _u, message: kept.append(message.topic)
+    late.connect("127.0.0.1", broker.port)
+    late.subscribe("#", qos=1)
+    late.loop_start()
+    time.sleep(0.5)
+    assert kept == []
+    for client in (earlier, late):
+        client.disconnect()
+        client.loop_stop()
 
 
 def test_last_will_when_the_program_dies(broker: Broker, heard: dict[str, list[bytes]]) -> None:
@@ -233,9 +278,9 @@ def test_two_cameras_of_one_host_live_side_by_side(
     broker: Broker, heard: dict[str, list[bytes]], notices: list[str]
 ) -> None:
     one, other = two(broker, "0", "rtsp://me:s3cret@cam.local/live")
-    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 8)
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 2)
     devices = [json.loads(heard[topic][0]) for topic in heard if topic.startswith("homeassistant/")]
-    assert len({payload["unique_id"] for payload in devices}) == 8
+    assert len({c["unique_id"] for payload in devices for c in payload["components"].values()}) == 8
     assert len({payload["device"]["identifiers"][0] for payload in devices}) == 2
     assert len({payload["device"]["name"] for payload in devices}) == 2
     one.write(result("happy"))
@@ -303,10 +348,10 @@ def test_names_of_cameras() -> None:
     first, second = (parse_broker("mqtt://h", name=default_name(source)) for source in "01")
     assert client_id(first.base) != client_id(second.base)
     assert len(client_id(first.base)) == 23
-    devices = [next(iter(discovery_messages(base).values()))["device"] for base in ("a b", "a/b", "a.b")]
+    devices = [device_message(base)["device"] for base in ("a b", "a/b", "a.b")]
     assert len({device["identifiers"][0] for device in devices}) == 3
     assert parse_broker("mqtt://h", name="Front door").base == "fer-camera/Front_door"
-    assert next(iter(discovery_messages("b", "Front door").values()))["device"]["name"] == "Front door"
+    assert device_message("b", "Front door")["device"]["name"] == "Front door"
     assert parse_broker("mqtt://me:a/b@c@h/t").password == "a/b@c"
 
 

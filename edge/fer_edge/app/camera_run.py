@@ -91,7 +91,7 @@ class CameraRun:
         path = Path(arguments.source)
         files = (path,) if not is_endless(arguments.source) and path.is_file() else ()
         job = Job(lambda: source, files, title=self.setup.name, save_as=f"{plain(self.setup.name)}.mp4")
-        return OutputRequest(arguments, source, job, self.board)
+        return OutputRequest(arguments, source, job, self.board, (self.setup.name,))
 
     def replace(self, name: str, shared: SharedOutput | None) -> None:
         """Another output of all cameras takes the place of one of its name, from now on.

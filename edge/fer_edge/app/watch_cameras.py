@@ -295,6 +295,10 @@ class CamerasSession:
         total.started_at = min(total.started_at or stats.started_at, stats.started_at)
         total.ended_at = max(total.ended_at, stats.ended_at or time.monotonic())
 
+    def _add_up_all(self) -> None:
+        while self._runs:
+            self._add_up(self._runs.popitem()[1])
+
     def _take_leave(self, runners: Sequence[OutputRunner]) -> None:
         for runner in runners:
             self.failed = self.failed or runner.failed
@@ -317,9 +321,7 @@ class CamerasSession:
             thread.start()
         for thread in closing:
             thread.join()
-        for run in self._runs.values():
-            self._add_up(run)
-        self._runs.clear()
+        self._add_up_all()
         self._scope.close()
         while self._handlers:
             signal.signal(*self._handlers.popitem())
@@ -355,6 +357,7 @@ class CamerasSession:
         Returns:
             Frames, faces, rate, ages and losses of all cameras together.
         """
+        self._add_up_all()
         total = self._total
         parts = [
             f"{counted(len(self.arguments.cameras), 'camera')}, {counted(total.frames, 'frame')}, "

@@ -61,7 +61,7 @@ class OutputRequest:
     board: StatusBoard
     """How the pipeline fares."""
     cameras: tuple[str, ...] = ()
-    """Names of the cameras whose results it takes, where there are several; see :mod:`fer_edge.outputs.shared`."""
+    """Names of the cameras whose results it takes, where several are watched; see :mod:`fer_edge.outputs.shared`."""
 
 
 @dataclass(frozen=True, kw_only=True)
