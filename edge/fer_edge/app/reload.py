@@ -16,6 +16,8 @@ from fer_edge.outputs.open import is_own
 __all__ = ["Changes", "changes_between"]
 
 _ENGINE: Final = ("detector", "detector_model", "detect_width", "model", "backend", "threads")
+_ALSO: Final = {"web": ("history",), "metrics": ("web_token", "web_token_file")}
+"""Options of others that an output uses, too."""
 _AT_START: Final = ("cores", "opencv_threads", "quiet", "verbose")
 """What is set once for the process."""
 
@@ -79,7 +81,7 @@ def changes_between(before: argparse.Namespace, after: argparse.Namespace) -> Ch
             spec.name
             for spec in outputs().values()
             if not (spec.of_each_source or spec.of_each_camera)
-            and _differ(before, after, [option.dest for option in spec.options])
+            and _differ(before, after, [option.dest for option in spec.options] + list(_ALSO.get(spec.name, ())))
         ),
         engine=engine,
         later=tuple(name for name in _AT_START if _differ(before, after, [name])),
