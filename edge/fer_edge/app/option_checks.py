@@ -10,8 +10,13 @@ from typing import Final
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
-_TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
-_OUTPUTS: Final = ("jsonl", "save", "web", "mqtt", "metrics")
+_TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "history", "clips") + (
+    "model",
+    "web_token_file",
+    "mqtt_password_file",
+    "mqtt_ca",
+)
+_OUTPUTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "history", "clips")
 _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("jsonl_max_mb", ("jsonl",)),
     ("web_token", ("web", "metrics")),
@@ -19,7 +24,8 @@ _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("web_host", ("web",)),
     ("mqtt_password_file", ("mqtt",)),
     ("mqtt_ca", ("mqtt",)),
-    ("name", ("mqtt",)),
+    ("name", ("mqtt", "clips")),
+    ("clip_emotion", ("clips",)),
 )
 """What counts only with one of the others."""
 _OF_CAMERAS: Final = ("size", "fps", "mjpg")

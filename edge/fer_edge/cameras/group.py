@@ -39,6 +39,11 @@ __all__ = ["STOP_S", "CameraGroup", "Deliver", "is_endless", "open_camera_source
 STOP_S: Final[float] = 2.0
 """So long the end waits for cameras that hang in a driver or a network, for all of them together, in seconds."""
 
+_THREAD_SAFE: Final[str] = "OPENCV_FFMPEG_IS_THREAD_SAFE"
+"""Without it OpenCV opens one video at a time in the whole process, for reading or writing: a camera that does not
+answer would hold up the return of every other one, and the start of a recording, for its eight seconds. FFmpeg is
+thread-safe since 4.0 (2018), built with threads as in OpenCV's wheels; OpenCV reads this at each opening."""
+
 Deliver = Callable[[Camera, Result], None]
 """Takes a result of a camera. Of a live one in the thread that classifies: it must not wait."""
 
@@ -112,6 +117,7 @@ class CameraGroup:
         """
         if self._stages:
             raise RuntimeError("a CameraGroup can be started only once; make a new one")
+        os.environ.setdefault(_THREAD_SAFE, "1")
         self._deliver = deliver
         for name, body in (("fer-detect", self._detect), ("fer-classify", self._classify)):
             stage = threading.Thread(target=self._run, args=(body,), name=name, daemon=True)
