@@ -1,0 +1,1 @@
+"""Several cameras in one process, against as many processes with one each."""
