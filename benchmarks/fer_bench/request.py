@@ -52,7 +52,7 @@ class BenchRequest:
     detector_model: str | None = None
     """The detector's file, where it has one."""
     cameras: int | None = None
-    """Play the source as so many cameras at once, in one process and in as many; None: one pipeline."""
+    """Play the source as this many cameras at once, in one process and in as many; None: one pipeline."""
     rtsp: bool = False
     """Serve the cameras by RTSP on this machine instead of playing files."""
     motion: bool = True

@@ -10,43 +10,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
+from tests.edge.mqtt_broker import MOSQUITTO, Broker, board, result, wait_for
 
 from fer_edge.app.cli import main
-from fer_edge.capture.frames import Frame
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.outputs import mqtt
 from fer_edge.outputs.camera_name import default_name
-from fer_edge.outputs.home_assistant import device_message, device_topic, old_topics
+from fer_edge.outputs.home_assistant import device_message
 from fer_edge.outputs.mqtt import MqttPublisher, client_id, parse_broker, state_of
-from fer_edge.outputs.status import StatusBoard
-from fer_edge.results import Face, PipelineStats, Result
-
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-
-
-def board() -> StatusBoard:
-    pipeline: Any = SimpleNamespace(
-        stats=PipelineStats(), source=SimpleNamespace(state="running", description="camera 0")
-    )
-    return StatusBoard(pipeline)
-
-
-def result(emotion: str | None = "happy", n_faces: int = 1) -> Result:
-    probabilities = np.full(7, 0.05, np.float32)
-    probabilities[3] = 0.7
-    sizes = [20 + 10 * number for number in range(n_faces)]
-    faces = tuple(
-        Face(number, (0, 0, size, size), 0.9, emotion if size == max(sizes) else "sad", probabilities, probabilities)
-        for number, size in enumerate(sizes)
-    )
-    return Result(Frame(np.zeros((99, 99, 3), np.uint8), 0, 0.0, 0.0), faces, 0.0)
 
 
 def test_broker_addresses() -> None:
@@ -75,103 +51,11 @@ def test_state_is_of_the_largest_face() -> None:
     assert state_of(result(n_faces=0), 0.0) == {"emotion": "nobody", "confidence": 0.0, "faces": 0, "fps": 0.0}
 
 
-def test_discovery_as_home_assistant_wants_it() -> None:
-    """home-assistant.io/integrations/mqtt, "Device discovery payload": device, origin and components are required."""
-    message = device_message("fer-camera/door cam")
-    prefix, kind, node, end = device_topic("fer-camera/door cam").split("/")
-    assert (prefix, kind, end) == ("homeassistant", "device", "config")
-    assert node.replace("_", "").replace("-", "").isalnum()
-    assert message["device"]["identifiers"] == [node]
-    assert message["origin"]["name"] == "fer-camera"
-    assert message["state_topic"] == "fer-camera/door cam/state"
-    assert message["availability_topic"] == "fer-camera/door cam/availability"
-    components = message["components"]
-    assert set(components) == set(state_of(result(), 0.0))
-    assert len({component["unique_id"] for component in components.values()}) == 4
-    for key, component in components.items():
-        assert component["platform"] == "sensor"
-        assert component["value_template"] == f"{{{{ value_json.{key} }}}}"
-        assert component["expire_after"] == 30  # a lost camera must not look like a steady emotion
-        assert re.fullmatch(r"sensor\.[a-z0-9_]+", component["default_entity_id"])
-        assert "object_id" not in component
-    assert set(components["emotion"]["options"]) >= {"happy", "uncertain", "nobody"}
-    # The same as in the messages of each sensor, so that Home Assistant takes them for the same.
-    assert components["fps"]["unique_id"] == f"{old_topics('fer-camera/door cam')[3].split('/')[2]}_fps"
-
-
 def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("paho.mqtt", "paho.mqtt.client"):  # the second may be loaded already
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match="pip install paho-mqtt"):
         MqttPublisher(parse_broker("mqtt://127.0.0.1"), board())
-
-
-class Broker:
-    """A mosquitto on loopback that can be stopped and started again on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        (folder / "users").write_text("")
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        assert MOSQUITTO is not None
-        self.process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
-    if MOSQUITTO is None:
-        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
-    made = Broker(tmp_path)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def heard(broker: Broker) -> Iterator[dict[str, list[bytes]]]:
-    """What another client of the broker hears, by topic."""
-    from paho.mqtt import client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    messages: dict[str, list[bytes]] = {}
-    listener = mqtt.Client(CallbackAPIVersion.VERSION2)
-    listener.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-    listener.on_message = lambda _c, _u, message: messages.setdefault(message.topic, []).append(bytes(message.payload))
-    listener.reconnect_delay_set(1, 1)
-    listener.connect("127.0.0.1", broker.port)
-    listener.loop_start()
-    yield messages
-    listener.disconnect()
-    listener.loop_stop()
 
 
 def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, list[bytes]]) -> None:
@@ -187,43 +71,6 @@ def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, l
     assert len(heard["cam/faces"]) == 1  # not fifty
     sink.close()
     wait_for(lambda: heard["cam/availability"] == [b"online", b"offline"])
-
-
-def test_messages_of_earlier_versions_are_migrated_and_removed(broker: Broker, heard: dict[str, list[bytes]]) -> None:
-    """In the order that Home Assistant demands: first the migration, then the device, then the old ones go."""
-    from paho.mqtt import client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    earlier = mqtt.Client(CallbackAPIVersion.VERSION2)
-    earlier.connect("127.0.0.1", broker.port)
-    earlier.loop_start()
-    for topic in old_topics("cam")[:3]:
-        earlier.publish(topic, b"{}", qos=1, retain=True).wait_for_publish(5)
-    wait_for(lambda: all(topic in heard for topic in old_topics("cam")[:3]))
-    order: list[str] = []
-    earlier.on_message = lambda _c, _u, message: order.append(f"{message.topic} {message.payload.decode()[:22]}")
-    earlier.subscribe("homeassistant/#", qos=1)
-    wait_for(lambda: len(order) == 3)
-    sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
-    wait_for(lambda: len(order) == 10)
-    assert all('{"migrate_discovery": ' in line for line in order[3:6])
-    assert order[6].startswith(device_topic("cam"))
-    assert sorted(order[7:]) == sorted(f"{topic} " for topic in old_topics("cam")[:3])
-    assert old_topics("cam")[3] not in heard  # there was none
-    sink.forget()
-    sink.close()
-    wait_for(lambda: heard[device_topic("cam")][-1] == b"")
-    kept: list[str] = []
-    late = mqtt.Client(CallbackAPIVersion.VERSION2)
-    late.on_message = lambda _c, _u, message: kept.append(message.topic)
-    late.connect("127.0.0.1", broker.port)
-    late.subscribe("#", qos=1)
-    late.loop_start()
-    time.sleep(0.5)
-    assert kept == []
-    for client in (earlier, late):
-        client.disconnect()
-        client.loop_stop()
 
 
 def test_last_will_when_the_program_dies(broker: Broker, heard: dict[str, list[bytes]]) -> None:

@@ -35,7 +35,7 @@ from fer_edge.files import write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["DEFAULT_SECONDS", "cameras_main", "measure_cameras"]
+__all__ = ["DEFAULT_SECONDS", "cameras_main", "measure_cameras", "print_cameras"]
 
 DEFAULT_SECONDS: Final[float] = 30.0
 _SPARE_S: Final[float] = 30.0

@@ -15,7 +15,7 @@ __all__ = ["DISTURBANCES", "BadCamera"]
 
 DISTURBANCES: Final[dict[str, str]] = {
     "stall": "falls silent after a few pictures",
-    "garbage": "sends bytes that are no pictures",
+    "garbage": "sends random bytes instead of pictures",
     "flap": "ends its connection after a few pictures, again and again",
 }
 """Kinds of bad cameras, and what they do."""

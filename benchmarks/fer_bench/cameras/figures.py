@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fer_bench.schema import Conditions, Machine
 
-__all__ = ["CamerasReport", "Run"]
+__all__ = ["SCHEMA", "CamerasReport", "Run"]
 
 SCHEMA: str = "fer-bench-cameras/1"
 

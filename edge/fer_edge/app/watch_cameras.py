@@ -42,7 +42,7 @@ from fer_edge.outputs.shared import SharedOutput
 from fer_edge.outputs.status import GroupBoard, Status, together
 from fer_edge.results import PipelineStats, Result
 
-__all__ = ["CamerasSession", "check_cameras", "watch_cameras"]
+__all__ = ["TICK_S", "CamerasSession", "check_cameras", "open_engine", "watch_cameras"]
 
 TICK_S: Final[float] = 0.1
 

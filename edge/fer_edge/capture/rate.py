@@ -1,4 +1,4 @@
-"""At most so many frames per second of a source, evenly spaced by its own clock."""
+"""A limit on the frames per second of a source; those that pass are evenly spaced by its own clock."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ GREY_WIDTH: Final[int] = 160
 CHANGE: Final[int] = 12
 """Grey levels, of 255, by which a pixel must differ: more than noise and compression do after the averaging."""
 CHANGED_PIXELS: Final[int] = 8
-"""So many pixels must differ: an eighth of the smallest face that is found."""
+"""Pixels that must differ at least: an eighth of the smallest face that is found."""
 STILL_S: Final[float] = 2.0
 """However still a scene is, the whole frame is searched at least this often, in seconds."""
 _AROUND: Final[float] = 0.75

@@ -11,7 +11,7 @@ from fer_edge.faces.look import ScalableDetector
 __all__ = ["SHAPES_KEPT", "SharedDetector", "share"]
 
 SHAPES_KEPT: Final[int] = 4
-"""Networks for so many proportions of pictures stay laid out; laying one out again costs a third of a search."""
+"""Networks for this many proportions of pictures stay laid out; laying one out again costs a third of a search."""
 
 
 class SharedDetector:

@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from fer_edge.capture.inputs import is_camera
 from fer_edge.redact import HIDDEN, redact_address, split_userinfo
 
+__all__ = ["camera_name", "default_name", "plain", "source_name"]
+
 _DIGITS: Final[int] = 6
 
 

@@ -22,7 +22,7 @@ from fer_edge.outputs.image_folder import make_image_folder
 from fer_edge.outputs.video import VideoRecorder
 from fer_edge.results import Result
 
-__all__ = ["CLIP_EMOTIONS", "CLIP_FPS", "CLIP_WIDTH", "MAX_CLIP_S", "ClipOptions", "ClipRecorder"]
+__all__ = ["CLIP_EMOTIONS", "CLIP_FPS", "CLIP_WIDTH", "MAX_CLIP_S", "WAITING_BYTES", "ClipOptions", "ClipRecorder"]
 
 CLIP_EMOTIONS: Final[tuple[str, ...]] = tuple(name for name in EMOTIONS if name != "neutral")
 """What counts as an event where nothing else is asked for."""
@@ -43,7 +43,7 @@ class ClipOptions:
     emotions: Collection[str] = CLIP_EMOTIONS
     """Those that count."""
     hold_s: float = 2.0
-    """For so long a face must have shown one of them, in seconds."""
+    """Time for which a face must have shown one of them, in seconds."""
     before_s: float = 5.0
     """Of the clip, before the emotion began, in seconds."""
     after_s: float = 5.0
@@ -101,7 +101,14 @@ class ClipRecorder:
         self._title = ""
 
     def write(self, result: Result) -> None:
-        """Take one result; raises ``OSError`` when the disk is full."""
+        """Take one result.
+
+        Args:
+            result: the next one of the source.
+
+        Raises:
+            OSError: the disk is full.
+        """
         time_s = result.time_s
         if time_s < self._last_s:  # the source's clock has gone back
             self._forget()

@@ -15,7 +15,7 @@ from fer_edge.outputs.draw import UNCERTAIN
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.results import Result
 
-__all__ = ["KEPT_S", "History", "read_history"]
+__all__ = ["FLUSH_S", "KEPT_S", "History", "read_history"]
 
 KEPT_S: Final[int] = 86_400
 """Older minutes are deleted, in seconds."""
@@ -71,7 +71,14 @@ class History:
             raise UsageError(f"--history {path} cannot be used: {error}; expected a name for an SQLite file") from error
 
     def write(self, result: Result) -> None:
-        """Count a result; raises :class:`FerError` when the disk is full."""
+        """Count a result.
+
+        Args:
+            result: the next one of its camera.
+
+        Raises:
+            FerError: the disk is full.
+        """
         now = self._clock()
         camera = result.camera or ""
         step_s = min(result.time_s - self._last.get(camera, result.time_s), _LONGEST_S)

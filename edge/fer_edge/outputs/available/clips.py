@@ -60,7 +60,7 @@ OUTPUT = OutputSpec(
             type=number(0, 600),
             default=2.0,
             metavar="S",
-            help="for so many seconds it must be shown (default: 2)",
+            help="seconds for which it must be shown (default: 2)",
         ),
         option(
             "--clip-before-s",
