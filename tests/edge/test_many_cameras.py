@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 import time
 from collections import Counter
@@ -288,3 +289,20 @@ def test_images_are_not_cameras(tmp_path: Path, notices: list[str]) -> None:
     cv2.imwrite(str(path), np.zeros((40, 40, 3), np.uint8))
     assert list(CameraGroup({"a": path}, open_classifier(backend="fake"), Slow())) == []
     assert "is not a video" in notices[0]
+
+
+def test_a_camera_that_does_not_answer_holds_up_nobody(video: Path) -> None:
+    """OpenCV opens one video at a time, unless told that FFmpeg may open several: the return of a camera would wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+        mute = open_camera_source("mute", f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x")
+        running = group([mute])
+        counts: Counter[str] = Counter()
+        running.start(lambda each, result: counts.update([each.name]))
+        time.sleep(0.5)  # it is being opened now, for eight seconds
+        began = time.monotonic()
+        running.add(open_camera_source("file", video))
+        while counts["file"] < 12 and time.monotonic() < began + 7:
+            time.sleep(0.02)
+        assert counts["file"] == 12
+        assert not mute.tried.is_set()
+        running.close()

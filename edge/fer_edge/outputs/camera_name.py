@@ -19,12 +19,25 @@ _DIGITS: Final[int] = 6
 
 
 def plain(name: str) -> str:
-    """Only what topics, client ids and Home Assistant's ids take: letters, digits, ``_`` and ``-``."""
+    """Only what topics, client ids and Home Assistant's ids take: letters, digits, ``_`` and ``-``.
+
+    Args:
+        name: any text.
+
+    Returns:
+        The name with ``_`` for everything else; ``camera`` where nothing is left.
+    """
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "camera"
 
 
 def camera_name(text: str) -> str:
     """A type for argparse: the name of a camera.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        The name, without spaces around it.
 
     Raises:
         argparse.ArgumentTypeError: it holds nothing that a topic could hold, or what topics must not.
