@@ -26,6 +26,7 @@ TYPE_CHECKING = False  # as type checkers know it; typing's own takes longer to 
 if TYPE_CHECKING:
     from typing import Final
 
+    from fer_edge.cameras.group import CameraGroup
     from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
     from fer_edge.loading.open import open_classifier
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMOTIONS",
+    "CameraGroup",
     "Classifier",
     "Face",
     "FacePipeline",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES: Final[dict[str, str]] = {
+    "CameraGroup": "fer_edge.cameras.group",
     "Classifier": "fer_edge.inference.classifier",
     "Prediction": "fer_edge.inference.classifier",
     "EMOTIONS": "fer_edge.labels",

@@ -186,6 +186,8 @@ class Session:
             hysteresis=arguments.hysteresis,
             min_confidence=arguments.min_confidence,
             max_frames=arguments.max_frames,
+            motion=arguments.motion,
+            max_fps=arguments.max_fps,
         )
         if self._board is None:
             self._board = StatusBoard(self._pipeline)
