@@ -22,6 +22,11 @@ from fer_edge.defaults import (
 )
 from fer_edge.option_types import number, whole
 
+__all__ = [
+    "DESCRIPTION", "EPILOG", "SWITCH", "add_emotion_options", "add_face_options", "add_orientation_options",
+    "build_parser", "cores", "size",
+]  # fmt: skip
+
 SWITCH = argparse.BooleanOptionalAction
 DESCRIPTION = """\
 Recognise facial emotions on a camera, a stream, videos or images, and print the answers.
@@ -73,8 +78,8 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--verify", action="store_true", help="check that this device computes correctly, and exit")
     parser.add_version()
     _add_source(parser)
-    _add_faces(parser)
-    _add_emotions(parser)
+    add_face_options(parser)
+    add_emotion_options(parser)
     _add_outputs(parser)
     return parser
 
@@ -96,6 +101,12 @@ def _add_source(parser: CommandParser) -> None:
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file in a loop")
+    add_orientation_options(group)
+    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop after N frames (of each video)")
+
+
+def add_orientation_options(group: argparse._ArgumentGroup) -> None:
+    """How pictures are turned."""
     group.add_argument(
         "--rotate",
         type=int,
@@ -107,10 +118,10 @@ def _add_source(parser: CommandParser) -> None:
     group.add_argument(
         "--flip", action=SWITCH, default=False, help="mirror left and right, after --rotate (front camera)"
     )
-    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop after N frames (of each video)")
 
 
-def _add_faces(parser: CommandParser) -> None:
+def add_face_options(parser: CommandParser) -> None:
+    """Detector and search."""
     from fer_edge.faces.detectors import detector_names
 
     group = parser.add_argument_group("faces")
@@ -150,7 +161,8 @@ def _add_faces(parser: CommandParser) -> None:
     )
 
 
-def _add_emotions(parser: CommandParser) -> None:
+def add_emotion_options(parser: CommandParser, *, opencv_threads: str = "all cores") -> None:
+    """Network and smoothing."""
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
@@ -165,7 +177,10 @@ def _add_emotions(parser: CommandParser) -> None:
         "--threads", type=whole(1, 64), default=DEFAULT_THREADS, metavar="N", help="threads of the network (default: 1)"
     )
     group.add_argument(
-        "--opencv-threads", type=whole(1, 64), metavar="N", help="threads of the face detector (default: all cores)"
+        "--opencv-threads",
+        type=whole(1, 64),
+        metavar="N",
+        help=f"threads of the face detector (default: {opencv_threads})",
     )
     group.add_argument("--cores", type=cores, metavar="0,1", help="run on these processor cores only")
     group.add_argument(

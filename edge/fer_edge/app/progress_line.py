@@ -49,11 +49,15 @@ class ProgressLine:
         if not self._on or now < self._due or not done:
             return
         self._due = now + EVERY_S
-        text = progress_text(done, self._total, now - self._began, self._noun)
+        text = self.text(done, now - self._began)
         text = f"{self._title}: {text}" if self._title else text
         width = shutil.get_terminal_size().columns - 1
         self._write(f"{_CLEAR}{text[:width]}")
         self._shown = True
+
+    def text(self, done: int, seconds: float) -> str:
+        """What the line says after ``seconds`` seconds."""
+        return progress_text(done, self._total, seconds, self._noun)
 
     def stop(self) -> None:
         """Remove the line."""
@@ -86,8 +90,12 @@ def progress_text(done: int, total: int | None, seconds: float, noun: str = "fra
     speed = f"{rate:.0f} per second" if rate >= 10.0 else f"{rate:.1f} per second"
     if total is None or done > total:  # some containers count wrong
         return f"{counted(done, noun)}, {speed}"
-    left_s = round((total - done) / rate) if rate else 0
-    minutes, seconds_left = divmod(left_s, 60)
-    hours, minutes = divmod(minutes, 60)
-    left = f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
+    left = duration_text((total - done) / rate if rate else 0.0)
     return f"{done * 100 // total} %, {done} of {counted(total, noun)}, {speed}, {left} left"
+
+
+def duration_text(seconds: float) -> str:
+    """``0:06``, or ``1:02:03`` from an hour on."""
+    minutes, seconds_left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"

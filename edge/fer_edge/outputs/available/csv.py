@@ -23,7 +23,9 @@ def open_csv(wanted: Wanted) -> Output:
     destination = wanted.arguments.csv
     if destination != STDOUT and wanted.source.live:
         destination = str(spared(Path(destination), live=True))
-    return CsvFile(destination, redact_address(str(wanted.job.files[0] if wanted.job.files else wanted.arguments.source)))
+    return CsvFile(
+        destination, redact_address(str(wanted.job.files[0] if wanted.job.files else wanted.arguments.source))
+    )
 
 
 def holds_something_else(path: Path) -> str | None:
