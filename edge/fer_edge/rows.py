@@ -20,8 +20,8 @@ RAW_COLUMNS: Final[tuple[str, ...]] = tuple(f"{name}_raw" for name in EMOTIONS)
 COLUMNS: Final[tuple[str, ...]] = (
     "file", "frame", "time_s", "track_id", "x", "y", "w", "h", "score", "emotion", *EMOTIONS, *RAW_COLUMNS,
 )  # fmt: skip
-"""In this order. ``x``, ``y``, ``w``, ``h`` are pixels of the frame; ``angry`` to ``surprise`` are averaged over time, as
-``--smoothing-s`` asks; ``emotion`` is empty where the answer is uncertain."""
+"""In this order. ``x``, ``y``, ``w``, ``h`` are pixels of the frame; ``angry`` to ``surprise`` are averaged over time,
+as ``--smoothing-s`` asks; ``emotion`` is empty where the answer is uncertain."""
 
 Row = tuple[str | int | float | None, ...]
 

@@ -1,7 +1,7 @@
 """Many videos and images to tables: ``fer-analyze``, and :func:`read_table` for its results.
 
-The command line names files (``inputs.py``, addresses: ``remote.py``); each becomes a job that a process of this machine
-(``workers.py``) or of a Dask cluster (``cluster.py``) carries out (``one_file.py``: pipeline, ``table.py``,
+The command line names files (``inputs.py``, addresses: ``remote.py``); each becomes a job that a process of this
+machine (``workers.py``) or of a Dask cluster (``cluster.py``) carries out (``one_file.py``: pipeline, ``table.py``,
 ``summary.py``, ``timeline.py``). One process writes (``store.py``), and at the end makes the tables of all
 (``combine.py``, ``overview.py``).
 """

@@ -74,7 +74,7 @@ def run_on_cluster(jobs: Sequence[Job], recipe: Recipe, address: str) -> Iterato
             return future
 
         first = [submit() for _ in range(min(len(waiting), _WAITING_PER_THREAD * n_threads))]
-        ended = as_completed(first)
+        ended = as_completed(first, loop=client.loop)
         try:
             for future in ended:
                 job = running.pop(future)
@@ -102,7 +102,7 @@ def _n_threads(client: Any) -> int:
                 if name == "fer-edge-toolkit":
                     raise UsageError(f"{text}; install the same version on all machines")
                 LOG.warning(f"{text}: tables may differ in their bytes")
-    return max(1, sum(client.nthreads().values()))
+    return max(1, sum(map(int, client.nthreads().values())))
 
 
 def _versions() -> dict[str, str]:

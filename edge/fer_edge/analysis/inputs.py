@@ -1,4 +1,4 @@
-"""Which files a command line names: videos and images, alone, in folders and all below them, by patterns, at addresses."""
+"""Which files a command line names: videos and images by name, by pattern, at an address, or in and below a folder."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _tell_others(store: Store, jobs: list[Job]) -> None:
     n_others = sum(folder.name not in present for folder in (store.folder / "files").iterdir())
     if n_others:
         LOG.info(
-            f"{counted(n_others, 'folder')} in {store.folder / 'files'} from earlier runs, of files that were not named "
+            f"{counted(n_others, 'folder')} of earlier runs in {store.folder / 'files'}, of files that were not named "
             "this time: kept, but not in the tables"
         )
 

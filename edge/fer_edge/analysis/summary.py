@@ -19,7 +19,7 @@ from fer_edge.labels import EMOTIONS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FILE_COLUMNS", "TRACK_COLUMNS", "Seen", "frame_seconds", "summarize"]
+__all__ = ["FILE_COLUMNS", "TRACK_COLUMNS", "Seen", "emotion_columns", "frame_seconds", "summarize"]
 
 _UNCERTAIN: Final[str] = "uncertain"
 _NAMES: Final = (*EMOTIONS, _UNCERTAIN)
@@ -87,6 +87,7 @@ def summarize(file: str, faces: pa.Table, seen: Seen) -> tuple[dict[str, Any], l
     ids = faces["track_id"].to_numpy()
     answers = np.array([_NAMES.index(name or _UNCERTAIN) for name in faces["emotion"].to_pylist()], dtype=np.int64)
     rows_s = seconds[frames]
+    is_timed = not np.isnan(seconds).any()
     order = np.argsort(ids, kind="stable")
     tracks = []
     for rows in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1) if len(order) else []:
@@ -101,7 +102,7 @@ def summarize(file: str, faces: pa.Table, seen: Seen) -> tuple[dict[str, Any], l
                 "seconds": _rounded(rows_s[rows].sum()),
                 "score": _rounded(faces["score"].take(rows).to_numpy().mean(), 3),
                 "switches": _switches(answers[rows]),
-                **_emotions(answers[rows], rows_s[rows]),
+                **_emotions(answers[rows], rows_s[rows], is_timed=is_timed),
             }
         )
     with_faces = np.unique(frames)
@@ -115,18 +116,17 @@ def summarize(file: str, faces: pa.Table, seen: Seen) -> tuple[dict[str, Any], l
         "tracks": len(tracks),
         "faces": len(frames),
         "frames_with_faces": len(with_faces),
-        "seconds_with_faces": _rounded(seconds[with_faces].sum()),
+        "seconds_with_faces": _rounded(seconds[with_faces].sum()) if is_timed else None,
         "switches": sum(track["switches"] for track in tracks),
-        **_emotions(answers, rows_s),
+        **_emotions(answers, rows_s, is_timed=is_timed),
     }
     return summary, tracks
 
 
-def _emotions(answers: npt.NDArray[np.int64], seconds: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _emotions(answers: npt.NDArray[np.int64], seconds: npt.NDArray[np.float64], *, is_timed: bool) -> dict[str, Any]:
     counts = np.bincount(answers, minlength=len(_NAMES))
     lasting = np.bincount(answers, weights=seconds, minlength=len(_NAMES))
     certain = counts[: len(EMOTIONS)]
-    is_timed = not np.isnan(seconds).any()
     return {
         "emotion": EMOTIONS[int(certain.argmax())] if certain.any() else None,
         **{

@@ -1,4 +1,4 @@
-"""Rows of faces as columns of Arrow, and those as the bytes of Parquet and CSV files: the same bytes for the same rows."""
+"""Rows of faces as columns of Arrow, and as Parquet and CSV files: the same bytes for the same rows."""
 
 from __future__ import annotations
 

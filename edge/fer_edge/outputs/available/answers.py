@@ -28,7 +28,7 @@ def _elsewhere(arguments: argparse.Namespace) -> bool:
 
 
 def asked(arguments: argparse.Namespace) -> bool:
-    """Always, but where JSON lines or a table stand on standard output, and with ``--quiet`` where others get the answers."""
+    """Always, but where standard output is another output's, and with ``--quiet`` where others get the answers."""
     if STDOUT in (arguments.jsonl, arguments.csv):
         return False
     return not (arguments.quiet and (_elsewhere(arguments) or arguments.save))

@@ -15,7 +15,7 @@ _HEADER = b"file,frame,time_s,track_id,"
 
 
 def open_csv(wanted: Wanted) -> Output:
-    """A file, or standard output; a live source's table never replaces an earlier one, which nobody could make again."""
+    """A file, or standard output; a live source's never replaces an earlier one, which nobody could make again."""
     from fer_edge.outputs.available.save import spared
     from fer_edge.outputs.csv_file import CsvFile
     from fer_edge.redact import redact_address
