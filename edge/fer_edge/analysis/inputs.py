@@ -42,6 +42,14 @@ class Input:
     size: int
     """In bytes; 0 where it is not known."""
 
+    @property
+    def identity(self) -> str:
+        """The same for two names of one file, unless one is a link to it."""
+        if is_address(self.location):
+            return self.location
+        folder, name = os.path.split(self.location)
+        return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
 
 def list_inputs(names: Sequence[str], out: Path) -> list[Input]:
     """The files that ``names`` mean, each once; what is left out is noticed.
@@ -58,20 +66,20 @@ def list_inputs(names: Sequence[str], out: Path) -> list[Input]:
         SourceError: there is neither a video nor an image.
     """
     found: dict[str, Input] = {}
-    left_out: list[str] = []
+    left_out: dict[str, str] = {}
     n_again = 0
     for name in names:
         _check(name)
         before, seen = len(found), 0
         for each in _remote(name, left_out) if is_address(name) else _local(name, out, left_out):
             seen += 1
-            n_again += each.location in found
-            found.setdefault(each.location, each)
+            n_again += each.identity in found
+            found.setdefault(each.identity, each)
         if not seen and len(found) == before:
             LOG.warning(f"no videos and no images in {redact_address(name)}")
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN} more" if len(left_out) > MAX_SHOWN else ""
-        LOG.info(f"left out, neither video nor image: {', '.join(left_out[:MAX_SHOWN])}{more}")
+        LOG.info(f"left out, neither video nor image: {', '.join(list(left_out.values())[:MAX_SHOWN])}{more}")
     if n_again:
         LOG.info(f"{n_again} of the files were named more than once; each is analyzed once")
     if not found:
@@ -98,12 +106,11 @@ def _check(name: str) -> None:
         raise UsageError("an empty name; expected a video, an image, a folder or a pattern")
     is_live = name == "-" or is_camera(name) or name.lower().startswith(_LIVE_SCHEMES)
     if is_live and not Path(name).exists():
-        raise UsageError(
-            f"{redact_address(name)} is no file; a camera or stream to a table: fer-camera {name} --csv FILE"
-        )
+        shown = redact_address(name)
+        raise UsageError(f"{shown} is no file; a camera or stream to a table: fer-camera {shown} --csv FILE")
 
 
-def _local(name: str, out: Path, left_out: list[str]) -> Iterator[Input]:
+def _local(name: str, out: Path, left_out: dict[str, str]) -> Iterator[Input]:
     path = Path(name)
     if path.is_dir():
         if path.resolve() == out.resolve():
@@ -126,7 +133,7 @@ def _local(name: str, out: Path, left_out: list[str]) -> Iterator[Input]:
         raise UsageError(f"there is no {name}; expected a video, an image, a folder or a pattern")
 
 
-def _below(folder: Path, out: Path, left_out: list[str]) -> Iterator[Input]:
+def _below(folder: Path, out: Path, left_out: dict[str, str]) -> Iterator[Input]:
     """The videos and images in a folder and those below it; links are followed, but not in a circle."""
     above: dict[str, frozenset[str]] = {str(folder): frozenset()}
     result = os.path.realpath(out)
@@ -150,13 +157,13 @@ def _is_inside(path: Path, folder: Path) -> bool:
     )
 
 
-def _if_fit(path: Path, left_out: list[str]) -> Iterator[Input]:
+def _if_fit(path: Path, left_out: dict[str, str]) -> Iterator[Input]:
     if not path.is_file():  # a pipe would be waited for
-        left_out.append(f"{path.name} (no plain file)")
+        left_out[str(path)] = f"{path.name} (no plain file)"
     elif is_image(path) or is_video(path):
         yield _input(path)
     else:
-        left_out.append(f"{path.name} ({sniff_file(path).format})")
+        left_out[str(path)] = f"{path.name} ({sniff_file(path).format})"
 
 
 def _input(path: Path) -> Input:
@@ -164,16 +171,16 @@ def _input(path: Path) -> Input:
         size = path.stat().st_size
     except OSError:
         size = 0
-    # os.path.abspath: links stay what they are, two names of one file are two files.
-    return Input(name_in_tables(path.as_posix()), os.path.abspath(path), size)  # noqa: PTH100
+    # Not os.path.abspath: in link/../file it would take .. for the folder that holds the link.
+    return Input(name_in_tables(path.as_posix()), os.path.join(Path.cwd(), path), size)  # noqa: PTH118
 
 
-def _remote(name: str, left_out: list[str]) -> Iterator[Input]:
+def _remote(name: str, left_out: dict[str, str]) -> Iterator[Input]:
     listed = list_address(name)
     for address, size in listed:
         shown = redact_address(address)
         # Their contents are not looked at before they are read: each would be a request.
         if len(listed) > 1 and Path(address).suffix.lower() not in _REMOTE_SUFFIXES:
-            left_out.append(shown)
+            left_out[address] = shown
         else:
             yield Input(name_in_tables(shown), address, size)
