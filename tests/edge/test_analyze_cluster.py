@@ -67,6 +67,7 @@ def _wait_for_workers(address: str, number: int) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_no_byte(clips: Path, cluster: Cluster, tmp_path: Path) -> None:
     address, workers = cluster
     arguments = command("clips", "--out", "spread", "--dask", address)
@@ -92,7 +93,8 @@ def test_no_scheduler_is_one_line(clips: Path, tmp_path: Path) -> None:
         port = free.getsockname()[1]
     for address, answer, code in (
         (f"tcp://127.0.0.1:{port}", "no Dask scheduler answers at", 3),
-        ("ftp://here", "is no address of a scheduler", 2),
+        ("ftp://here:8786", "is no address of a scheduler", 2),
+        ("scheduler", "is no address of a scheduler", 2),
     ):
         done = analyze(clips, tmp_path, "clips", "--out", "out", "--dask", address)
         assert done.returncode == code and answer in done.stderr.splitlines()[-1], done.stderr

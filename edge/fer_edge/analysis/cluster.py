@@ -21,6 +21,7 @@ __all__ = ["require_dask", "run_on_cluster"]
 _CONNECT_S: Final[float] = 10.0
 _WAITING_PER_THREAD: Final[int] = 4
 """Files that are handed out per thread of the cluster; more would only wait there."""
+_SCHEMES: Final = ("tcp", "tls", "ucx", "ws", "wss")
 _COMPARED: Final = ("fer-edge-toolkit", "pyarrow", "opencv-python", "numpy", "matplotlib")
 """Packages that tables and pictures depend on."""
 
@@ -49,18 +50,18 @@ def run_on_cluster(jobs: Sequence[Job], recipe: Recipe, address: str) -> Iterato
         What became of each, as they end.
 
     Raises:
+        UsageError: no address of a scheduler, or another version of the toolkit on a worker.
         DeviceError: nobody answers there, or there is no worker.
         FerError: network or detector cannot be opened on a worker.
     """
     require_dask()
     from distributed import Client, as_completed
 
+    _check_address(address)  # Client would say the same, and much else
     try:
         client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         raise DeviceError(f"no Dask scheduler answers at {address}; start one with: dask scheduler") from error
-    except ValueError as error:
-        raise UsageError(f"--dask {address} is no address of a scheduler: {error}") from error
     with client:
         n_threads = _n_threads(client)
         shipped = client.scatter(shipped_files(recipe), broadcast=True, hash=False)
@@ -84,6 +85,13 @@ def run_on_cluster(jobs: Sequence[Job], recipe: Recipe, address: str) -> Iterato
                     ended.add(submit())
         finally:
             client.cancel(list(running), force=True)
+
+
+def _check_address(address: str) -> None:
+    scheme, has_scheme, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if (has_scheme and scheme not in _SCHEMES) or not (host and port.rstrip("/").isdigit()):
+        raise UsageError(f"--dask {address} is no address of a scheduler; expected for example tcp://scheduler:8786")
 
 
 def _n_threads(client: Any) -> int:
