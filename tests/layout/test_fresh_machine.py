@@ -38,8 +38,8 @@ MODULES = {
 }
 EXTRA_MODULES = (
     "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich jinja2 onnx onnxruntime "
-    "tf2onnx psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy pyarrow dask distributed fsspec "
-    "s3fs"
+    "tf2onnx psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy pyarrow dask distributed "
+    "fsspec s3fs"
 )
 BASE_ONLY = {"FER_TEST_HIDE": EXTRA_MODULES}
 

@@ -165,9 +165,8 @@ sys.exit(function())
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_an_interrupt_while_modules_are_imported_is_one_line(name: str, lost: bool) -> None:
     function = name.replace("-", "_")
-    first = {"fer-analyze": "fer_edge.analysis", "fer-camera": "fer_edge.app", "fer-data": "fer_train"}.get(
-        name, function
-    )
+    packages = {"fer-analyze": "fer_edge.analysis", "fer-camera": "fer_edge.app", "fer-data": "fer_train"}
+    first = packages.get(name, function)
     for module in (first, "fer_edge.command"):
         code = f"MODULE, LOST, FUNCTION = {module!r}, {lost}, {function!r}" + INTERRUPT
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -20,7 +20,7 @@ from fer_edge.files import atomic_path, sha256_of
 __all__ = ["Part", "combine"]
 
 _GROUP_ROWS: Final[int] = 1 << 16
-"""Rows of a group in a Parquet file: one a file would make thousands of small ones."""
+"""Rows of a group in a Parquet file: one per file would make thousands of small ones."""
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _check(name: str) -> None:
     is_live = name == "-" or is_camera(name) or name.lower().startswith(_LIVE_SCHEMES)
     if is_live and not Path(name).exists():
         shown = redact_address(name)
-        raise UsageError(f"{shown} is no file; a camera or stream to a table: fer-camera {shown} --csv FILE")
+        raise UsageError(f"{shown} is not a file; a camera or stream to a table: fer-camera {shown} --csv FILE")
 
 
 def _local(name: str, out: Path, left_out: dict[str, str]) -> Iterator[Input]:

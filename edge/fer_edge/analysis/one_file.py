@@ -74,7 +74,7 @@ def carry_out(
         job: the file.
         recipe: how it is looked at.
         open_tools: gives network and detector, when they are needed.
-        tell: is told the share of the file that is done, now and then.
+        tell: takes the share of the file that is done, now and then.
 
     Returns:
         What became of it.

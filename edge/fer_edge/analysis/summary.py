@@ -2,7 +2,7 @@
 
 A frame lasts until the next one; the last of a video as long as the one before. A share is a part of the rows, that is
 of the frames in which the face was seen. A switch is another emotion than the last one that the same face showed;
-uncertain answers in between are passed over. Stills have no seconds.
+uncertain answers in between do not count. Stills have no seconds.
 """
 
 from __future__ import annotations
@@ -150,5 +150,12 @@ def _rounded(value: float, digits: int = 4) -> float | None:
 
 
 def emotion_columns(kind: str) -> Sequence[str]:
-    """The columns ``share_angry`` ... or ``seconds_angry`` ... in order."""
+    """The columns ``share_angry`` to ``share_uncertain``, or those of seconds.
+
+    Args:
+        kind: ``share`` or ``seconds``.
+
+    Returns:
+        Eight names, in order.
+    """
     return [f"{kind}_{name}" for name in _NAMES]

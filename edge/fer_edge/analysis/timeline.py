@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.analysis.summary import Seen, frame_seconds
+from fer_edge.arrays import Image
 from fer_edge.errors import MissingDependencyError
 from fer_edge.labels import EMOTIONS
 
@@ -37,7 +38,6 @@ _GAP: Final[int] = 14
 _INCHES: Final[float] = 9.0
 _DPI: Final[int] = 100
 _INK: Final[str] = "#1b2330"
-Raster = npt.NDArray[np.uint8]
 
 
 def require_matplotlib() -> None:
@@ -103,13 +103,13 @@ def _probabilities(faces: pa.Table, rows: npt.NDArray[np.bool_]) -> npt.NDArray[
     return np.stack([faces[name].to_numpy()[rows] for name in EMOTIONS], axis=1)
 
 
-def _palette() -> Raster:
+def _palette() -> Image:
     """RGB of the emotions, then white."""
     codes = [*COLOURS.values(), "#ffffff"]
     return np.array([[int(code[at : at + 2], 16) for at in (1, 3, 5)] for code in codes], dtype=np.uint8)
 
 
-def _bands_of_video(faces: pa.Table, shown: list[int], seen: Seen) -> tuple[list[Raster], float]:
+def _bands_of_video(faces: pa.Table, shown: list[int], seen: Seen) -> tuple[list[Image], float]:
     """A band for each face, and where the time axis ends in seconds."""
     ids, frames = faces["track_id"].to_numpy(), faces["frame"].to_numpy()
     begins, lasting = seen.times_s, frame_seconds(seen)
@@ -133,7 +133,7 @@ def _bands_of_video(faces: pa.Table, shown: list[int], seen: Seen) -> tuple[list
     return bands, end_s
 
 
-def _bands_of_still(faces: pa.Table, shown: list[int]) -> list[Raster]:
+def _bands_of_still(faces: pa.Table, shown: list[int]) -> list[Image]:
     ids = faces["track_id"].to_numpy()
     levels = (np.arange(_STEPS) + 0.5) / _STEPS
     bands = []
@@ -145,7 +145,7 @@ def _bands_of_still(faces: pa.Table, shown: list[int]) -> list[Raster]:
     return bands
 
 
-def _draw(axes: Any, bands: list[Raster], shown: list[int], end: float) -> None:
+def _draw(axes: Any, bands: list[Image], shown: list[int], end: float) -> None:
     between = np.full((_GAP, bands[0].shape[1], 3), 255, dtype=np.uint8)
     raster = np.concatenate([part for band in bands for part in (between, band)][1:])
     axes.imshow(raster, aspect="auto", interpolation="nearest", extent=(0.0, end, float(len(raster)), 0.0))

@@ -37,7 +37,7 @@ def run_on_processes(
         jobs: the files.
         recipe: how they are looked at.
         workers: how many processes.
-        tell: is told a job's number and the share of it that is done, now and then.
+        tell: takes a job's number and the share of it that is done, now and then.
 
     Yields:
         What became of each, as they end.

@@ -46,7 +46,17 @@ as is the TFLite network that is made from it."""
 
 
 def size(text: str) -> tuple[int, int]:
-    """A type for argparse: ``WIDTHxHEIGHT``."""
+    """A type for argparse: ``WIDTHxHEIGHT``.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        ``(width, height)`` in pixels.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, for example 1280x720, got {text!r}")
@@ -54,7 +64,17 @@ def size(text: str) -> tuple[int, int]:
 
 
 def cores(text: str) -> list[int]:
-    """A type for argparse: ``0,1,3``."""
+    """A type for argparse: ``0,1,3``.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        Numbers of cores.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"expected core numbers such as 0,1, got {text!r}")
@@ -62,7 +82,14 @@ def cores(text: str) -> list[int]:
 
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
-    """The parser; option groups follow the way of a frame."""
+    """The parser of ``fer-camera``; option groups follow the way of a frame.
+
+    Args:
+        prog: name of the command.
+
+    Returns:
+        The parser.
+    """
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
@@ -106,7 +133,11 @@ def _add_source(parser: CommandParser) -> None:
 
 
 def add_orientation_options(group: argparse._ArgumentGroup) -> None:
-    """How pictures are turned."""
+    """Add how pictures are turned.
+
+    Args:
+        group: of a parser.
+    """
     group.add_argument(
         "--rotate",
         type=int,
@@ -121,7 +152,11 @@ def add_orientation_options(group: argparse._ArgumentGroup) -> None:
 
 
 def add_face_options(parser: CommandParser) -> None:
-    """Detector and search."""
+    """Add detector and search.
+
+    Args:
+        parser: of a command.
+    """
     from fer_edge.faces.detectors import detector_names
 
     group = parser.add_argument_group("faces")
@@ -162,7 +197,12 @@ def add_face_options(parser: CommandParser) -> None:
 
 
 def add_emotion_options(parser: CommandParser, *, opencv_threads: str = "all cores") -> None:
-    """Network and smoothing."""
+    """Add network, processor and smoothing.
+
+    Args:
+        parser: of a command.
+        opencv_threads: the default of ``--opencv-threads``, in words.
+    """
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
