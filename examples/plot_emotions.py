@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 import fer_edge
 
 clips, plot = sys.argv[1:3]
@@ -21,7 +23,7 @@ by_clip = faces.groupby(["file", "second"])[list(fer_edge.EMOTIONS)].mean()  # e
 over_time = by_clip.groupby("second").mean()
 axes = over_time.plot.area(figsize=(9, 4), xlabel="seconds", ylabel="mean probability", ylim=(0, 1))
 axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-axes.figure.savefig(plot, bbox_inches="tight")
+plt.savefig(plot, bbox_inches="tight")
 
 seconds = fer_edge.read_table(results, "files").set_index("file").filter(like="seconds_")
 print(seconds.round(1).to_string())

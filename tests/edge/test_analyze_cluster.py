@@ -120,7 +120,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 
 def _fill(folder: Path) -> None:
-    import boto3  # type: ignore[import-untyped] - comes with moto
+    import boto3  # comes with moto
 
     client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
     client.create_bucket(Bucket="films")
