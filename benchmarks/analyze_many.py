@@ -169,9 +169,9 @@ def timed(inputs: Path, out: Path, *options: str) -> float:
     """Seconds of a whole command."""
     began = time.perf_counter()
     process = analyze(inputs, out, *options)
-    _, said = process.communicate()
+    _, notices = process.communicate()
     if process.returncode != 0:
-        raise CheckFailedError(f"fer-analyze ended with {process.returncode}: {said.strip().splitlines()[-1]}")
+        raise CheckFailedError(f"fer-analyze ended with {process.returncode}: {notices.strip().splitlines()[-1]}")
     return time.perf_counter() - began
 
 
@@ -199,8 +199,8 @@ def scaling(options: argparse.Namespace, inputs: Path, folder: Path) -> dict[str
 def memory(options: argparse.Namespace, inputs: Path, folder: Path) -> dict[str, Any]:
     """The memory of all processes of a run, each second."""
     process = analyze(inputs, folder / "out", *options.more)
-    said: list[str] = []
-    reader = threading.Thread(target=lambda: said.extend(process.stderr or []), daemon=True)
+    notices: list[str] = []
+    reader = threading.Thread(target=lambda: notices.extend(process.stderr or []), daemon=True)
     reader.start()
     samples = []
     done = folder / "out" / "files"
@@ -212,7 +212,7 @@ def memory(options: argparse.Namespace, inputs: Path, folder: Path) -> dict[str,
         time.sleep(1.0)
     reader.join()
     if process.returncode != 0:
-        raise CheckFailedError(f"fer-analyze ended with {process.returncode}: {said[-1].strip()}")
+        raise CheckFailedError(f"fer-analyze ended with {process.returncode}: {notices[-1].strip()}")
     running = [(n, mib) for n, mib in samples if WARM_SHARE * options.images <= n < options.images]
     if len(running) < 20:
         raise FerError(f"only {len(running)} samples; more images are needed")

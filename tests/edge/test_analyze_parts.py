@@ -147,13 +147,13 @@ def test_a_folder_is_read_with_all_below_it_but_not_in_a_circle(tmp_path: Path, 
 
 
 def test_a_name_that_is_not_utf8_has_a_row_that_is(tmp_path: Path, scene: Image) -> None:
-    path = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    path = os.fsencode(tmp_path) + b"/b\xe9.png"
     try:
         Path(os.fsdecode(path)).write_bytes(cv2.imencode(".png", scene)[1].tobytes())
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
     [found] = list_inputs([str(tmp_path)], tmp_path / "out")
-    assert found.file.endswith("caf\\udce9.png") and Path(found.location).is_file()
+    assert found.file.endswith("b\\udce9.png") and Path(found.location).is_file()
 
 
 def test_addresses_are_told_from_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_progress_counts_by_size_and_leaves_out_what_is_done() -> None:
     progress.ended(Outcome(0, is_known=True))
     progress.ended(Outcome(1))
     assert progress.text(0, 10.0) == "33 %, 2 of 3 files, 0:20 left"
-    progress.tell(2, 0.5)
+    progress.partly_done(2, 0.5)
     assert progress.text(0, 20.0) == "67 %, 2 of 3 files, 0:10 left"
     progress.ended(Outcome(2, error="broken"))
     assert progress.text(0, 30.0) == "100 %, 3 of 3 files, 1 broken, 0:00 left"

@@ -116,13 +116,13 @@ def _n_threads(client: Any) -> int:
 def _versions() -> dict[str, str]:
     from fer_edge import __version__
 
-    found = {"fer-edge-toolkit": __version__}
+    versions = {"fer-edge-toolkit": __version__}
     for name in _COMPARED[1:]:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _outcome(future: Any, job: Job) -> Outcome:

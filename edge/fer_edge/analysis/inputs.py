@@ -65,26 +65,26 @@ def list_inputs(names: Sequence[str], out: Path) -> list[Input]:
         UsageError: a name that means nothing, or no file.
         SourceError: there is neither a video nor an image.
     """
-    found: dict[str, Input] = {}
+    by_identity: dict[str, Input] = {}
     left_out: dict[str, str] = {}
     n_again = 0
     for name in names:
         _check(name)
-        before, seen = len(found), 0
-        for each in _remote(name, left_out) if is_address(name) else _local(name, out, left_out):
-            seen += 1
-            n_again += each.identity in found
-            found.setdefault(each.identity, each)
-        if not seen and len(found) == before:
+        before, n_seen = len(by_identity), 0
+        for item in _remote(name, left_out) if is_address(name) else _local(name, out, left_out):
+            n_seen += 1
+            n_again += item.identity in by_identity
+            by_identity.setdefault(item.identity, item)
+        if not n_seen and len(by_identity) == before:
             LOG.warning(f"no videos and no images in {redact_address(name)}")
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN} more" if len(left_out) > MAX_SHOWN else ""
         LOG.info(f"left out, neither video nor image: {', '.join(list(left_out.values())[:MAX_SHOWN])}{more}")
     if n_again:
         LOG.info(f"{n_again} of the files were named more than once; each is analyzed once")
-    if not found:
+    if not by_identity:
         raise SourceError(f"no videos and no images in {', '.join(map(redact_address, names))}; nothing to analyze")
-    return list(found.values())
+    return list(by_identity.values())
 
 
 def result_folder(file: str) -> str:

@@ -66,7 +66,7 @@ class Outcome:
 
 
 def carry_out(
-    job: Job, recipe: Recipe, open_tools: Callable[[], Tools], tell: Callable[[float], None] | None = None
+    job: Job, recipe: Recipe, open_tools: Callable[[], Tools], on_progress: Callable[[float], None] | None = None
 ) -> Outcome:
     """Do a job; what is wrong with the file is part of the outcome.
 
@@ -74,7 +74,7 @@ def carry_out(
         job: the file.
         recipe: how it is looked at.
         open_tools: gives network and detector, when they are needed.
-        tell: takes the share of the file that is done, now and then.
+        on_progress: takes the share of the file that is done, now and then.
 
     Returns:
         What became of it.
@@ -95,7 +95,7 @@ def carry_out(
                     outcome.is_known = True
                     return outcome
                 tools = _opened(open_tools)
-                outcome.artifacts = _artifacts(job, path, outcome.sha256, recipe, tools, tell)
+                outcome.artifacts = _artifacts(job, path, outcome.sha256, recipe, tools, on_progress)
         except _NoToolsError as error:
             assert error.__cause__ is not None
             raise error.__cause__ from None
@@ -123,14 +123,14 @@ def _opened(open_tools: Callable[[], Tools]) -> Tools:
 
 
 def _artifacts(
-    job: Job, path: Path, sha256: str, recipe: Recipe, tools: Tools, tell: Callable[[float], None] | None
+    job: Job, path: Path, sha256: str, recipe: Recipe, tools: Tools, on_progress: Callable[[float], None] | None
 ) -> dict[str, bytes]:
     import hashlib
 
     from fer_edge.analysis.summary import summarize
     from fer_edge.analysis.table import parquet_bytes
 
-    rows, seen = _look_at(job, path, recipe, tools, tell)
+    rows, seen = _look_at(job, path, recipe, tools, on_progress)
     faces = rows.arrow()
     artifacts = {FACES_PARQUET: parquet_bytes(faces), FACES_CSV: rows.csv()}
     if recipe.pictures:
@@ -150,7 +150,7 @@ def _artifacts(
     return artifacts
 
 
-def _look_at(job: Job, path: Path, recipe: Recipe, tools: Tools, tell: Callable[[float], None] | None) -> Any:
+def _look_at(job: Job, path: Path, recipe: Recipe, tools: Tools, on_progress: Callable[[float], None] | None) -> Any:
     from fer_edge.analysis.summary import Seen
     from fer_edge.analysis.table import FaceTable
     from fer_edge.capture.frames import CaptureOptions
@@ -182,8 +182,8 @@ def _look_at(job: Job, path: Path, recipe: Recipe, tools: Tools, tell: Callable[
         rows.add(face_rows(job.file, result))
         times.append(result.time_s)
         height, width = result.image.shape[:2]
-        if tell is not None and total and (now := time.monotonic()) >= due:
-            tell(min(1.0, len(times) / total))
+        if on_progress is not None and total and (now := time.monotonic()) >= due:
+            on_progress(min(1.0, len(times) / total))
             due = now + _PROGRESS_S
     seen = Seen("video" if is_video else "image", width, height, np.array(times), source.fps if is_video else None)
     return rows, seen

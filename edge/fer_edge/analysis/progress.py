@@ -31,7 +31,7 @@ class FilesProgress(ProgressLine):
         self._n_files = len(jobs)
         self.start(None)
 
-    def tell(self, number: int, share: float) -> None:
+    def partly_done(self, number: int, share: float) -> None:
         """A file is partly done.
 
         Args:

@@ -47,16 +47,16 @@ def analyze_files(arguments: argparse.Namespace) -> int:
     store = Store(out)
     fingerprint = recipe.fingerprint()
     jobs = []
-    for number, each in enumerate(inputs):
-        folder = result_folder(each.file)
+    for number, item in enumerate(inputs):
+        folder = result_folder(item.file)
         done = store.done(folder, fingerprint)
         known = None if done is None else str(done["sha256"])
-        jobs.append(Job(number, each.file, each.location, each.size, folder, known))
+        jobs.append(Job(number, item.file, item.location, item.size, folder, known))
     errors = _carry_out(jobs, recipe, store, arguments)
     parts = [Part(job, errors.get(job.number, "")) for job in jobs]
     if combine(store, parts):
         LOG.info(f"wrote {out / 'index.html'}, and the tables beside it")
-    _tell_others(store, jobs)
+    _notice_others(store, jobs)
     if errors:
         raise CheckFailedError(
             f"{len(errors)} of {counted(len(jobs), 'file')} could not be read; the column error of "
@@ -118,10 +118,10 @@ def _outcomes(
         from fer_edge.analysis.cluster import run_on_cluster
 
         return run_on_cluster(jobs, recipe, arguments.dask)
-    return run_on_processes(jobs, recipe, arguments.workers or usable_cpus(), progress.tell)
+    return run_on_processes(jobs, recipe, arguments.workers or usable_cpus(), progress.partly_done)
 
 
-def _tell_others(store: Store, jobs: list[Job]) -> None:
+def _notice_others(store: Store, jobs: list[Job]) -> None:
     """Results of files that were not named this time stay where they are, and are not in the tables."""
     present = {job.folder for job in jobs}
     n_others = sum(folder.name not in present for folder in (store.folder / "files").iterdir())

@@ -29,7 +29,7 @@ _LEAVE_S: Final[float] = 5.0
 
 
 def run_on_processes(
-    jobs: Sequence[Job], recipe: Recipe, workers: int, tell: Callable[[int, float], None]
+    jobs: Sequence[Job], recipe: Recipe, workers: int, on_progress: Callable[[int, float], None]
 ) -> Iterator[Outcome]:
     """Carry jobs out, the largest files first, so that no core waits long for the last one.
 
@@ -37,7 +37,7 @@ def run_on_processes(
         jobs: the files.
         recipe: how they are looked at.
         workers: how many processes.
-        tell: takes a job's number and the share of it that is done, now and then.
+        on_progress: takes a job's number and the share of it that is done, now and then.
 
     Yields:
         What became of each, as they end.
@@ -72,7 +72,7 @@ def run_on_processes(
                         yield Outcome(job.number, error=f"{job.file}: the process that read it ended {ending}")
                     continue
                 if isinstance(message, float):
-                    tell(job.number, message)
+                    on_progress(job.number, message)
                     continue
                 worker.job = None
                 if isinstance(message, BaseException):

@@ -9,22 +9,22 @@ from fer_edge.outputs.output import STDOUT, OutputSpec, option
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 _HEADER = b"file,frame,time_s,track_id,"
 
 
-def open_csv(wanted: Wanted) -> Output:
+def open_csv(request: OutputRequest) -> Output:
     """A file, or standard output; a live source's never replaces an earlier one, which nobody could make again."""
     from fer_edge.outputs.available.save import spared
     from fer_edge.outputs.csv_file import CsvFile
     from fer_edge.redact import redact_address
 
-    destination = wanted.arguments.csv
-    if destination != STDOUT and wanted.source.live:
+    destination = request.arguments.csv
+    if destination != STDOUT and request.source.live:
         destination = str(spared(Path(destination), live=True))
     return CsvFile(
-        destination, redact_address(str(wanted.job.files[0] if wanted.job.files else wanted.arguments.source))
+        destination, redact_address(str(request.job.files[0] if request.job.files else request.arguments.source))
     )
 
 
