@@ -67,16 +67,17 @@ def list_inputs(names: Sequence[str], out: Path) -> list[Input]:
     """
     by_identity: dict[str, Input] = {}
     left_out: dict[str, str] = {}
+    empty: list[str] = []
     n_again = 0
     for name in names:
         _check(name)
-        before, n_seen = len(by_identity), 0
+        n_seen = 0
         for item in _remote(name, left_out) if is_address(name) else _local(name, out, left_out):
             n_seen += 1
             n_again += item.identity in by_identity
             by_identity.setdefault(item.identity, item)
-        if not n_seen and len(by_identity) == before:
-            LOG.warning(f"no videos and no images in {redact_address(name)}")
+        if not n_seen:
+            empty.append(redact_address(name))
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN} more" if len(left_out) > MAX_SHOWN else ""
         LOG.info(f"left out, neither video nor image: {', '.join(list(left_out.values())[:MAX_SHOWN])}{more}")
@@ -84,6 +85,8 @@ def list_inputs(names: Sequence[str], out: Path) -> list[Input]:
         LOG.info(f"{n_again} of the files were named more than once; each is analyzed once")
     if not by_identity:
         raise SourceError(f"no videos and no images in {', '.join(map(redact_address, names))}; nothing to analyze")
+    if empty:
+        LOG.warning(f"no videos and no images in {', '.join(empty)}")
     return list(by_identity.values())
 
 
