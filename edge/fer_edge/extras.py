@@ -26,6 +26,8 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
     "heic": ("pillow-heif",),
+    "table": ("pyarrow", "pandas", "matplotlib", "jinja2"),
+    "cluster": ("dask", "distributed", "fsspec", "s3fs"),
     "audit": ("cleanlab", "scikit-learn", "scipy"),
 }
 """Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""

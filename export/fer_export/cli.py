@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, ModelError, UsageError
+from fer_edge.html import require_jinja
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
 from fer_export.log import LOG
 from fer_export.subcommands import SUBCOMMANDS
-from fer_train.html import require_jinja
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
 

@@ -201,7 +201,7 @@ class Session:
 
     def _start_progress(self, source: Source, title: str) -> None:
         images = isinstance(source, ImageFiles)
-        if (images or self.arguments.jsonl == STDOUT) and is_terminal(sys.stdout):
+        if (images or STDOUT in (self.arguments.jsonl, self.arguments.csv)) and is_terminal(sys.stdout):
             return  # there the lines are the progress
         total = len(source.paths) if isinstance(source, ImageFiles) else getattr(source, "n_frames", None)
         if self.arguments.max_frames is not None:
