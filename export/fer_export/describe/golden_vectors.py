@@ -25,7 +25,7 @@ from fer_edge.preprocess import preprocess_face
 from fer_edge.verification.golden import GOLDEN_FORMAT, own_outputs_name
 from fer_train.synthetic.faces import draw_scene
 
-__all__ = ["N_FRAMES", "SEED", "draw_frames", "write_golden"]
+__all__ = ["N_FRAMES", "SEED", "add_outputs", "draw_frames", "write_golden"]
 
 N_FRAMES: Final[int] = 64
 SEED: Final[int] = 20_13
@@ -130,3 +130,18 @@ def write_golden(
         arrays[own_outputs_name(sha256_of(other.model_path))] = answers
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def add_outputs(path: str | os.PathLike[str], outputs: dict[str, npt.NDArray[np.int8]]) -> None:
+    """Add outputs of further files to a ``golden.npz``.
+
+    Args:
+        path: of the file; rewritten atomically.
+        outputs: int8 ``(n, 7)`` by name, see ``fer_edge.verification.golden.own_outputs_name``.
+    """
+    if not outputs:
+        return
+    with np.load(path, allow_pickle=False) as stored:
+        arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **(arrays | outputs))
