@@ -18,7 +18,7 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.verification.golden import GOLDEN_NAME, read_golden
 from fer_edge.verification.replay import verify
 from fer_export.check import edgetpu_compiler
-from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic
+from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic, on_reference_kernels
 from fer_export.check.contract import check_contract
 from fer_export.check.edgetpu_rules import CoralReport, check_edgetpu_rules
 from fer_export.check.gate import Comparison, Verdict, merge
@@ -106,9 +106,9 @@ def _judge_and_describe(
         steps.begin("golden vectors")
         foreign = isinstance(trained, UserModel)
         others = [classifiers[INT8_ONNX]] if foreign or networks.onnx_quantiser else []
-        write_golden(
-            work / GOLDEN_NAME, classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE], manifest.versions(), others
-        )
+        int8, floating = classifiers[INT8_TFLITE], classifiers[FLOAT_TFLITE]
+        with _double_rounding(work / INT8_TFLITE, judged.arithmetic) as double:
+            write_golden(work / GOLDEN_NAME, int8, floating, manifest.versions(), others, double)
         entries = {
             name: manifest.model_entry(classifiers[name], judged.comparisons[name], labelled=request.labelled)
             for name in MODEL_FILES
@@ -257,6 +257,16 @@ def _opened(folder: Path, threads: int) -> Iterator[dict[str, Classifier]]:
     finally:
         for classifier in classifiers.values():
             classifier.close()
+
+
+@contextlib.contextmanager
+def _double_rounding(path: Path, arithmetic: Arithmetic | str) -> Iterator[Classifier | None]:
+    """The INT8 TFLite file on the reference kernels; None where they do not compute it."""
+    if isinstance(arithmetic, str):
+        yield None
+        return
+    with contextlib.closing(on_reference_kernels(path)) as classifier:
+        yield classifier
 
 
 def _evaluate(name: str, classifier: Classifier, request: ExportRequest, steps: Steps) -> Evaluation:
