@@ -114,7 +114,7 @@ def _comment(facts: list[str]) -> str:
 def _hexadecimal(content: bytes) -> str:
     words = [f"0x{i:02x}" for i in range(256)]
     lines = (content[i : i + _PER_LINE] for i in range(0, len(content), _PER_LINE))
-    return ",\n".join("    " + ", ".join(words[byte] for byte in line) for line in lines)
+    return ",\n".join(",".join(words[byte] for byte in line) for line in lines)
 
 
 def _decimal(values: npt.NDArray[Any]) -> str:

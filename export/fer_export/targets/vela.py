@@ -87,7 +87,7 @@ def compile_for(board: _Board, job: TargetJob) -> Conversion:
 
 
 def _run(board: _Board, source: Path, out: Path, *more: str) -> str:
-    command = [sys.executable, "-m", "ethosu.vela.vela", str(source), "--output-dir", str(out)]
+    command = [sys.executable, "-m", "ethosu.vela", str(source), "--output-dir", str(out)]
     command += ["--accelerator-config", board.accelerator, "--config", _CONFIGURATION]
     command += ["--system-config", board.system, "--memory-mode", board.memory, "--optimise", board.optimise, *more]
     try:
