@@ -145,6 +145,11 @@ def _parser() -> CommandParser:
         help="also export to this chip by its maker's tool, and check the result; may be repeated; "
         "'list' prints all with their tools",
     )
+    parser.add_argument(
+        "--nchw",
+        action="store_true",
+        help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
+    )
     parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
@@ -263,6 +268,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         "limits": Limits(**limits),
         "onnx_target": args.onnx_target,
         "with_coral": args.coral,
+        "with_nchw": args.nchw,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
         "order": order,
