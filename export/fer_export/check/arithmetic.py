@@ -23,7 +23,14 @@ from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized
 from fer_export.file_names import INT8_TFLITE
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
-__all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic", "on_reference_kernels"]
+__all__ = [
+    "MAX_IMAGES",
+    "REFERENCE_NAME",
+    "Arithmetic",
+    "check_arithmetic",
+    "compare_arithmetic",
+    "on_reference_kernels",
+]
 
 MAX_IMAGES: Final[int] = 4096
 """The reference kernels take 24 ms per face, 35 times as long as XNNPACK: a minute and a half on one core."""
