@@ -145,6 +145,13 @@ def _parser() -> CommandParser:
         help="also export to this chip by its maker's tool, and check the result; may be repeated; "
         "'list' prints all with their tools",
     )
+    parser.add_argument(
+        "--install-target",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="install the tool of this target into an environment of its own, and stop; says how large it is",
+    )
     parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
@@ -182,6 +189,8 @@ def _add_limits(parser: CommandParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if "list" in args.target:
         return _list_targets()
+    if args.install_target:
+        return _install_targets(args.install_target)
     if not args.int8:
         raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
     from fer_export.convert.class_order import class_order
@@ -229,6 +238,14 @@ def _list_targets() -> int:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _install_targets(names: list[str]) -> int:
+    from fer_export.targets import install_targets
+
+    for line in install_targets(names):
+        print(line)
     return 0
 
 
