@@ -8,10 +8,10 @@ files hold one mathematical object. ONNX Runtime fuses the result completely (QL
 * padding operators are folded into the convolution after them;
 * one Transpose, at the input, goes from the NHWC of the contract to ONNX's NCHW.
 
-Three flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm`` signed
-ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same. ``npu`` is as
-``arm``, without the changes in the seventh digit of scales before additions that ``exact_add`` makes for ONNX Runtime:
-rknn-toolkit2 takes a pair whose two scales differ for float, and refuses the network.
+Three flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm``
+signed ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same. ``npu`` is
+as ``arm``, without the changes in the seventh digit of scales before additions that ``exact_add`` makes for ONNX
+Runtime: rknn-toolkit2 takes a pair whose two scales differ for float, and refuses the network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Short names for a TFLite file's ends.
 
 TensorFlow's converter names the tensors of a quantised network after all operations that it merged: the input of ours
-had 250 characters, and rknn-toolkit2 2.5.0 fails from 128 on. Names are for people and tools; nothing computes with them.
+had 250 characters, and rknn-toolkit2 2.5.0 fails from 128 on. Names are for people and tools; nothing computes with
+them.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.inference.tensors import dequantize
+from fer_edge.verification.golden import DOUBLE_ROUNDING
 from fer_export.check.gate import Comparison, Limits, Verdict, merge
 from fer_export.targets.job import Conversion, TargetJob, TargetResult
 
-__all__ = ["ENOUGH_FACES", "TargetLimits", "check_placement", "check_quality", "judge"]
+__all__ = ["ENOUGH_FACES", "TargetLimits", "check_placement", "check_quality", "judge", "judge_double_rounding"]
 
 ENOUGH_FACES: Final[int] = 399
 """On fewer labelled faces a target's own limits say little (one of a hundred is a whole point), and the looser ones of
@@ -139,3 +140,36 @@ def check_quality(
     if not enough:
         remarks.append(f"{target}: too few images to judge it, {n} of {ENOUGH_FACES}; agreement alone counted")
     return Verdict(tuple(failures), tuple(remarks))
+
+
+def judge_double_rounding(
+    job: TargetJob,
+    conversion: Conversion,
+    *,
+    target: str,
+    computed_by: str,
+    limits: TargetLimits = TargetLimits(),
+    further: Verdict | None = None,
+) -> TargetResult:
+    """Judge a target that computes as TFLite's reference kernels do, by what those gave on the whole split.
+
+    Args:
+        job: what the target started from.
+        conversion: what its tool made.
+        target: name of the target.
+        computed_by: why the reference kernels may stand for it.
+        limits: what is demanded.
+        further: of checks of the target's own.
+
+    Returns:
+        The result, its verdict complete.
+    """
+    verdicts = [check_placement(target, conversion, limits), further or Verdict((), ())]
+    against_int8 = against_float = None
+    if isinstance(job.arithmetic, str):
+        line = f"{target}: its answers are not judged, the reference kernels do not compute this network"
+        verdicts.append(Verdict((), (line,)))
+    else:
+        against_int8, against_float = job.arithmetic.against_xnnpack, job.arithmetic.against_float
+        verdicts.append(check_quality(target, against_int8, limits, job.limits, labelled=job.labelled))
+    return TargetResult(target, DOUBLE_ROUNDING, conversion, computed_by, against_int8, against_float, merge(verdicts))
