@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,11 +119,34 @@ def _start(model_path: Path, file: RknnFile) -> Any:
             "(Linux on 64-bit Arm, Python 3.7 to 3.12)"
         ) from error
     _probe(model_path, file)
-    runtime = RKNNLite(verbose=False)
-    if runtime.load_rknn(str(model_path)) != 0 or runtime.init_runtime() != 0:
+    with _nothing_on_stdout():
+        runtime = RKNNLite(verbose=False)
+        started = runtime.load_rknn(str(model_path)) == 0 and runtime.init_runtime() == 0
+    if not started:
         runtime.release()
         raise DeviceError(f"{model_path}: the NPU answered once and then no more; is another program using it?")
     return runtime
+
+
+@contextlib.contextmanager
+def _nothing_on_stdout() -> Iterator[None]:
+    """The library writes notices to descriptor 1, among the answers that ``--jsonl -`` writes there."""
+    import os
+
+    try:
+        sys.stdout.flush()
+        real = os.dup(1)
+    except (OSError, ValueError, AttributeError):  # closed: then nobody reads there
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(real, 1)
+        os.close(real)
 
 
 def _probe(model_path: Path, file: RknnFile) -> None:
