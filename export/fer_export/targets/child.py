@@ -175,7 +175,7 @@ def reason(output: str) -> str:
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(E\s|ERROR|Error|error:|\w*(Error|Exception)\b)", line)]
-    return (telling or lines or ["no reason given"])[-1][:300]
+    return re.sub(r"\[\d\d:\d\d:\d\d\.\d+\] ", "", (telling or lines or ["no reason given"])[-1])[:300]
 
 
 def _wait(child: subprocess.Popen[bytes], limits: Limits, name: str) -> None:
