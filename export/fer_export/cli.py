@@ -152,6 +152,11 @@ def _parser() -> CommandParser:
         metavar="NAME",
         help="install the tool of this target into an environment of its own, and stop; says how large it is",
     )
+    parser.add_argument(
+        "--nchw",
+        action="store_true",
+        help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
+    )
     parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
     parser.add_argument(
         "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
@@ -280,6 +285,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         "limits": Limits(**limits),
         "onnx_target": args.onnx_target,
         "with_coral": args.coral,
+        "with_nchw": args.nchw,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
         "order": order,

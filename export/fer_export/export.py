@@ -30,7 +30,8 @@ from fer_export.convert.representative_faces import representative_faces
 from fer_export.describe import manifest, report
 from fer_export.describe.golden_vectors import add_outputs, write_golden
 from fer_export.facts import calibration_facts, facts_for_manifest, facts_for_report
-from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.file_names import FLOAT_NCHW_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
+from fer_export.for_quantisers import ForQuantisers, write_for_quantisers
 from fer_export.judge import plausible, verdict_on_files, way_on
 from fer_export.log import LOG
 from fer_export.request import ExportRequest, ExportResult, GateFailedError, GateReport, Steps
@@ -115,15 +116,27 @@ def _judge_and_describe(
         }
     steps.begin("replaying golden vectors")
     _replay(work, request.threads)
-    results, verdict = _targets(request, judged, work, steps)
+    data, verdict, more = judged.data, judged.verdict, {}
+    if request.with_nchw or any(target.takes_float for target in chosen_targets(request.targets)):
+        quantisers = _for_quantisers(request, judged, work, trained.input_size, steps)
+        verdict, more = (
+            merge([verdict, quantisers.verdict]),
+            {FLOAT_NCHW_ONNX: quantisers.as_dict(labelled=request.labelled)},
+        )
+        data = dataclasses.replace(
+            data, facts=data.facts | {"for other quantisers": quantisers.fact(labelled=request.labelled)}
+        )
+    results, on_targets = _targets(request, judged, work, steps)
+    verdict = merge([verdict, on_targets])
     facts = facts_for_manifest(request, networks, trained) | {
         "int8_onnx_against_int8_tflite": judged.twin.as_dict(),
         "int8_tflite_on_reference_kernels": (
             judged.arithmetic if isinstance(judged.arithmetic, str) else judged.arithmetic.as_dict()
         ),
         "remarks": list(verdict.remarks),
+        **more,
     }
-    data = dataclasses.replace(judged.data, verdict=verdict)
+    data = dataclasses.replace(data, verdict=verdict)
     target_rows = None
     if results:
         facts["targets"] = {each.target: manifest_entry(each, work, labelled=request.labelled) for each in results}
@@ -181,7 +194,7 @@ def _judge(
 def _targets(request: ExportRequest, judged: _Judged, work: Path, steps: Steps) -> tuple[list[TargetResult], Verdict]:
     """Export to the chips that were asked for; raise where one fails."""
     if not request.targets:
-        return [], judged.verdict
+        return [], Verdict((), ())
     with contextlib.closing(open_classifier(work / INT8_TFLITE, trusted=True)) as int8:
         ends = int8.input_spec, int8.output_spec
     job = TargetJob(
@@ -198,12 +211,22 @@ def _targets(request: ExportRequest, judged: _Judged, work: Path, steps: Steps) 
         output_spec=ends[1],
     )
     results, on_targets = run_targets(chosen_targets(request.targets), job, work, steps)
-    verdict = merge([judged.verdict, on_targets])
     if not on_targets.passed:
         rows = result_rows(results, labelled=request.labelled, compact=True) if results else None
+        verdict = merge([judged.verdict, on_targets])
         raise GateFailedError(GateReport(judged.rows, verdict, judged.coral_rows, target_rows=rows))
     add_outputs(work / GOLDEN_NAME, own_golden_outputs(results))
-    return results, verdict
+    return results, on_targets
+
+
+def _for_quantisers(request: ExportRequest, judged: _Judged, work: Path, size: int, steps: Steps) -> ForQuantisers:
+    """The float NCHW file with its faces; raise where it fails the gate."""
+    steps.begin(FLOAT_NCHW_ONNX)
+    evaluations = judged.evaluations
+    found = write_for_quantisers(request, work, size, evaluations[FLOAT_TFLITE], evaluations[INT8_TFLITE])
+    if not found.verdict.passed:
+        raise GateFailedError(GateReport(judged.rows, merge([judged.verdict, found.verdict]), judged.coral_rows))
+    return found
 
 
 def _report_data(

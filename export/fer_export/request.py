@@ -51,6 +51,8 @@ class ExportRequest:
     """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1
     """CPU threads of the runtimes."""
+    with_nchw: bool = False
+    """Whether ``fer_float_nchw.onnx`` and faces to calibrate on are written, for tools that quantise by themselves."""
     targets: tuple[str, ...] = ()
     """Names of the chips that the INT8 network is exported to as well, see ``fer_export.targets``."""
     weights_name: str | None = None

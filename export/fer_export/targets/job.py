@@ -66,12 +66,13 @@ class TargetJob:
 
     @property
     def float_nchw_onnx(self) -> Path:
-        """The float ONNX file of the QAT weights: NCHW, batch 1, pads folded; for tools that quantise themselves."""
+        """The float ONNX file of the QAT weights: NCHW, batch 1, pads folded; for targets with ``takes_float``."""
         return self.models / FLOAT_NCHW_ONNX
 
     @property
     def calibration(self) -> Path:
-        """Folder of faces to calibrate on: ``npz/`` (array ``input``, float32 ``(1, 3, S, S)``) and ``png/``."""
+        """Folder of faces to calibrate on: ``npz/`` (array ``input``, float32 ``(1, 3, S, S)``) and ``png/``, listed in
+        ``npz.txt`` and ``png.txt``; for targets with ``takes_float``."""
         return self.models / CALIBRATION
 
     def sample(self, at_most: int) -> npt.NDArray[np.int64]:

@@ -48,6 +48,8 @@ class Target:
     why_not_here: Callable[[], str | None] | None = None
     """Tells in one line why the tool cannot run here, and what to do; None where it can. By default the packages of
     the extra are looked for."""
+    takes_float: bool = False
+    """Whether its tool quantises by itself: then ``job.float_nchw_onnx`` and ``job.calibration`` are there."""
     rank: int = 100
     """Place in the table; lower comes first."""
 
