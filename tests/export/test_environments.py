@@ -56,7 +56,9 @@ def with_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip: str = ":") -> 
     return log
 
 
-def test_by_uv(toy: ToolEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_by_uv(
+    toy: ToolEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "fer_export")
     log = with_uv(tmp_path, monkeypatch)
     line = why_not_installed("toy")
