@@ -146,6 +146,13 @@ def _parser() -> CommandParser:
         "'list' prints all with their tools",
     )
     parser.add_argument(
+        "--install-target",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="install the tool of this target into an environment of its own, and stop; says how large it is",
+    )
+    parser.add_argument(
         "--nchw",
         action="store_true",
         help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
@@ -187,6 +194,8 @@ def _add_limits(parser: CommandParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     if "list" in args.target:
         return _list_targets()
+    if args.install_target:
+        return _install_targets(args.install_target)
     if not args.int8:
         raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
     from fer_export.convert.class_order import class_order
@@ -234,6 +243,14 @@ def _list_targets() -> int:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _install_targets(names: list[str]) -> int:
+    from fer_export.targets import install_targets
+
+    for line in install_targets(names):
+        print(line)
     return 0
 
 

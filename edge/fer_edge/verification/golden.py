@@ -121,7 +121,9 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
     Raises:
         InputError: there are none.
     """
-    beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    folder = model_path.absolute().parent
+    # Files for chips lie in folders of their own, one below the golden vectors.
+    beside = [folder / GOLDEN_NAME, folder.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
         if candidate.is_file():

@@ -14,7 +14,7 @@ from fer_edge.errors import MissingDependencyError, ModelError
 from fer_export.convert.qdq_graph import INPUT_NAME, OUTPUT_NAME
 from fer_export.tflite_file import read_tflite
 
-__all__ = ["name_ends"]
+__all__ = ["name_ends", "shorten_names"]
 
 _NAME_SLOT: Final[int] = 10
 """Place of ``name`` in the table Tensor of TFLite's schema: the fourth field, 4 + 2 * 3."""
@@ -48,6 +48,27 @@ def name_ends(content: bytes) -> bytes:
     for tensor in model.tensors:
         if tensor.index not in names and tensor.name in names.values():
             raise ModelError(f"an inner tensor of the TFLite model is called {tensor.name}; rename that layer")
+    return _with_names(content, names)
+
+
+def shorten_names(content: bytes) -> bytes:
+    """The same TFLite file, its inner tensors called ``t0``, ``t1`` ...: for tools that keep all names in their files.
+
+    Args:
+        content: of a file whose ends :func:`name_ends` has named.
+
+    Returns:
+        The renamed file.
+
+    Raises:
+        MissingDependencyError: ai-edge-litert, which brings TFLite's schema, is not installed.
+    """
+    model = read_tflite(content)
+    ends = {*model.inputs, *model.outputs}
+    return _with_names(content, {each.index: f"t{each.index}" for each in model.tensors if each.index not in ends})
+
+
+def _with_names(content: bytes, names: dict[int, str]) -> bytes:
     graph = _root(content).Subgraphs(0)
     renamed = bytearray(content)
     for index, name in names.items():

@@ -21,6 +21,7 @@ __all__ = [
     "TargetJob",
     "TargetResult",
     "chosen_targets",
+    "install_targets",
     "target_rows",
     "targets",
 ]
@@ -60,6 +61,15 @@ def chosen_targets(names: Sequence[str]) -> list[Target]:
         UsageError: there is none of a name; the message names the nearest.
         MissingDependencyError: the tool of one is not installed here.
     """
+    chosen = _by_name(names)
+    for target in chosen:
+        problem = target.problem()
+        if problem is not None:
+            raise MissingDependencyError(f"--target {target.name}: {problem}")
+    return chosen
+
+
+def _by_name(names: Sequence[str]) -> list[Target]:
     known = targets()
     for name in names:
         if name not in known:
@@ -67,12 +77,37 @@ def chosen_targets(names: Sequence[str]) -> list[Target]:
 
             hint = did_you_mean(name, list(known))
             raise UsageError(f"unknown target {name!r}{hint}; --target list shows all {len(known)}")
-    chosen = [known[name] for name in dict.fromkeys(names)]
-    for target in chosen:
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def install_targets(names: Sequence[str]) -> list[str]:
+    """Install the tools of these targets that live in environments of their own.
+
+    Args:
+        names: as users wrote them.
+
+    Returns:
+        One line a target: what is ready, and where.
+
+    Raises:
+        UsageError: there is none of a name, or no room for its tool.
+        MissingDependencyError: the tool does not exist for this machine, or cannot be had.
+    """
+    from fer_export.targets.environments import install_environment  # late: not for --target list
+
+    lines = []
+    for target in _by_name(names):
+        if target.environment:
+            folder = install_environment(target.environment)
+            lines.append(
+                f"{target.name}: {target.tool} is ready in {folder}; now: fer-export --int8 --target {target.name}"
+            )
+            continue
         problem = target.problem()
         if problem is not None:
-            raise MissingDependencyError(f"--target {target.name}: {problem}")
-    return chosen
+            raise MissingDependencyError(f"{target.name} needs no environment of its own: {problem}")
+        lines.append(f"{target.name}: {target.tool} is ready; it is installed beside the toolkit")
+    return lines
 
 
 def target_rows() -> list[list[str]]:
