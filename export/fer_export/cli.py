@@ -366,7 +366,11 @@ def _print_result(console: Any, request: ExportRequest, result: ExportResult) ->
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
     if result.target_rows:
-        _print_table(console, "Targets (times as the makers' tools estimate them)", result.target_rows)
+        _print_table(
+            console,
+            "Targets: operators on the accelerator; beside INT8 TFLite; times are estimates",
+            result.target_rows,
+        )
     _report_remarks(result.verdict)
     console.print(
         f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
