@@ -189,3 +189,11 @@ def test_own_keras_model(photo: Path, tmp_path: Path) -> None:
     # The case is a barely trained network, and the gate rightly counts what INT8 costs it.
     run("own_keras_model.py", model, data, photo, "--max-recall-loss", 20, home=tmp_path)
     assert (tmp_path / "out" / "mine" / "fer_int8.tflite").is_file()
+
+
+def test_openvino_int8(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    face, label = synthetic_face("happy", np.random.default_rng(3))
+    assert cv2.imwrite(str(tmp_path / "face.png"), face)
+    printed = run("openvino_int8.py", ROOT / "models" / "fer_int8.onnx", tmp_path / "face.png", home=tmp_path)
+    assert f"'{label}':" in printed

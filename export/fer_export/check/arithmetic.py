@@ -23,7 +23,14 @@ from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized
 from fer_export.file_names import INT8_TFLITE
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 
-__all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic"]
+__all__ = [
+    "MAX_IMAGES",
+    "REFERENCE_NAME",
+    "Arithmetic",
+    "check_arithmetic",
+    "compare_arithmetic",
+    "on_reference_kernels",
+]
 
 MAX_IMAGES: Final[int] = 4096
 """The reference kernels take 24 ms per face, 35 times as long as XNNPACK: a minute and a half on one core."""
@@ -115,7 +122,7 @@ def compare_arithmetic(
     opened: list[Classifier] = []
     try:
         for _ in range(workers):
-            opened.append(_on_reference_kernels(path))
+            opened.append(on_reference_kernels(path))
         with ThreadPoolExecutor(workers) as pool:
             several = _Several(opened, pool)
             evaluation = evaluate_classifier(
@@ -157,7 +164,18 @@ def check_arithmetic(arithmetic: Arithmetic | str, limits: Limits, *, labelled: 
     return verdict
 
 
-def _on_reference_kernels(path: Path) -> Classifier:
+def on_reference_kernels(path: Path) -> Classifier:
+    """A TFLite file on TFLite's reference kernels, which round twice.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The open classifier.
+
+    Raises:
+        ModelError: they do not compute this network.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError:  # TensorFlow, which exports need anyway, holds the same kernels
