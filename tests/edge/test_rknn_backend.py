@@ -95,6 +95,7 @@ def rknn_file(
     mean: float = 0.0,
     high: float = 127 / 128,
     version: str = "2.5.0",
+    padding: int = 100,
 ) -> Path:
     """A file as rknn-toolkit2 writes it, without the network in the middle."""
     ends = {
@@ -114,7 +115,7 @@ def rknn_file(
         "target_platform": list(platforms),
         "version": version,
     }
-    middle = repr(ends).encode() + b"\0" * 100
+    middle = repr(ends).encode() + b"\0" * padding
     header = b"RKNN\0\0\0\0" + struct.pack("<QQQ", 6, len(middle), 0) + b"\0" * 32
     path.write_bytes(header + middle + b"\0\x09\x04\0" + json.dumps(summary).encode())
     return path
