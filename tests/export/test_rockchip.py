@@ -1,4 +1,4 @@
-"""The Rockchip targets: a stand-in for rknn-toolkit2 in a process of its own, and, where it is installed, the real one."""
+"""The Rockchip targets: a stand-in for rknn-toolkit2 in a process of its own, and the real one where it is there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class RKNN:
         content = open(model, "rb").read()
         assert b"TFL3" in content[:8] and b"fer_mobilenetv2/quant_block_10_expand" not in content[-30000:]
         if MODE == "load":
-            self.log.write("E load_tflite: Traceback (most recent call last):\\nE ValueError: Op ROLL is not supported\\n")
+            self.log.write("E load_tflite: Traceback (most recent call last):\\n")
+            self.log.write("E ValueError: Op ROLL is not supported\\n")
             self.log.flush()
             return -1
         return 0

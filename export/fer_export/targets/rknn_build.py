@@ -27,7 +27,7 @@ LIMITS: Final = TargetLimits(min_agreement=0.975, max_drop=0.5, max_bytes=2_900_
 _CHILD: Final = Limits(seconds=900, memory_bytes=8 << 30)
 _AT_MOST: Final[int] = 4096
 _OPTIMIZATION: Final[int] = 3
-"""The tool advises 2 for networks that were quantised in training; 3 is as accurate here and its file is 3 % smaller."""
+"""The tool advises 2 for networks that were quantised in training; 3 is as accurate here, its file 3 % smaller."""
 _ENDS: Final[frozenset[str]] = frozenset({"InputOperator", "OutputOperator"})
 _ROW: Final = re.compile(r"^D RKNN: \[[\d:.]+\] (\d+)\s+(\w+)\s+(\w+)\s+(CPU|NPU|GPU)\s", re.MULTILINE)
 _CYCLES: Final = re.compile(r"\s\d+/\d+/(\d+)\s")

@@ -1,4 +1,4 @@
-"""Quantise and build for a Sophgo chip in the environment ``tpu-mlir``, compute there in the chip's model, and judge."""
+"""Build for a Sophgo chip in the environment ``tpu-mlir``, compute there in the chip's model, and judge."""
 
 from __future__ import annotations
 

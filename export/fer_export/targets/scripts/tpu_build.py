@@ -1,12 +1,11 @@
-"""Runs on the Python of the environment ``tpu-mlir``: quantise and build for a Sophgo chip, and compute faces in its model.
+"""Runs on the Python of the environment ``tpu-mlir``: build for a Sophgo chip, and compute faces in its model.
 
-In its folder: ``request.json`` and ``faces.npy`` (float32 NCHW) in, ``answer.json`` and ``answers.npy`` out. The package
+In its folder: ``request.json`` and ``faces.npy`` (float32 NCHW) in, ``answer.json`` and ``answers.npy`` out. The tool
 finds its libraries by environment variables that it sets when it is imported, too late for its own process; so the
 second half runs in a child.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,20 +27,21 @@ def _carry_out(request: dict) -> dict:
 
     tools = Path(sys.executable).parent  # not resolved: the environment's folder
     size = request["size"]
+    shape = f"[[1,3,{size},{size}]]"
+    transform = ["--model_name", "fer", "--model_def", request["model"], "--input_shapes", shape, "--mlir", NETWORK]
+    faces = ["--dataset", request["calibration"], "--input_num", str(request["n_calibration"])]
+    deploy = ["--mlir", NETWORK, "--quantize", "INT8", "--calibration_table", TABLE, "--chip", request["chip"]]
     steps = (
-        ("model_transform", "--model_name", "fer", "--model_def", request["model"])
-        + ("--input_shapes", f"[[1,3,{size},{size}]]", "--mlir", NETWORK),
-        ("run_calibration", NETWORK, "--dataset", request["calibration"], "--input_num", str(request["n_calibration"]))
-        + ("--cali_method", "use_mse", "-o", TABLE),
-        ("model_deploy", "--mlir", NETWORK, "--quantize", "INT8", "--calibration_table", TABLE)
-        + ("--chip", request["chip"], "--quant_input", "--quant_output", "--model", request["result"]),
+        ["model_transform", *transform],
+        ["run_calibration", NETWORK, *faces, "--cali_method", "use_mse", "-o", TABLE],
+        ["model_deploy", *deploy, "--quant_input", "--quant_output", "--model", request["result"]],
     )
     for name, *arguments in steps:
         done = subprocess.run([str(tools / name), *arguments], check=False)
         if done.returncode != 0:
             return {"failed": name, "code": done.returncode}
     facts = subprocess.run([str(tools / "model_tool"), "--info", request["result"]], check=False, capture_output=True)
-    subprocess.run([sys.executable, os.path.abspath(__file__), "compute"], check=True)
+    subprocess.run([sys.executable, __file__, "compute"], check=True)
     return {"ok": True, "info": facts.stdout.decode(errors="replace")}
 
 
