@@ -84,7 +84,7 @@ def install_targets(names: Sequence[str]) -> list[str]:
     """Install the tools of these targets that live in environments of their own.
 
     Args:
-        names: as users wrote them.
+        names: as users wrote them; also names of environments that serve no target of their own, such as ``tosa``.
 
     Returns:
         One line a target: what is ready, and where.
@@ -93,10 +93,12 @@ def install_targets(names: Sequence[str]) -> list[str]:
         UsageError: there is none of a name, or no room for its tool.
         MissingDependencyError: the tool does not exist for this machine, or cannot be had.
     """
-    from fer_export.targets.environments import install_environment  # late: not for --target list
+    from fer_export.targets.environments import ENVIRONMENTS, install_environment  # late: not for --target list
 
-    lines = []
-    for target in _by_name(names):
+    helpers = [name for name in names if name in ENVIRONMENTS and name not in targets()]
+    chosen = _by_name([name for name in names if name not in helpers])
+    lines = [f"{name}: {ENVIRONMENTS[name].tool} is ready in {install_environment(name)}" for name in helpers]
+    for target in chosen:
         if target.environment:
             folder = install_environment(target.environment)
             lines.append(

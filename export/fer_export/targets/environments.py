@@ -109,6 +109,16 @@ ENVIRONMENTS: Final[dict[str, ToolEnvironment]] = {
             for name in ("libc", "libm", "libpthread", "libstdc++", "libgcc_s")
         ),
     ),
+    "tosa": ToolEnvironment(
+        name="tosa",
+        tool="tosa-tools 2026.8.0",
+        pythons=("3.11", "3.12", "3.13", "3.10"),
+        check="import numpy, tosa_reference_model, tosa_converter_for_tflite",
+        download_bytes=110_000_000,
+        disk_bytes=320_000_000,
+        targets=("tosa",),
+        machines=("x86_64", "aarch64"),
+    ),
 }
 
 

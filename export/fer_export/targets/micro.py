@@ -30,8 +30,10 @@ SAMPLE_FACES: Final[int] = 36
 """Faces of the split that TFLM computes beside the golden vectors; its kernels take some 60 ms each."""
 GOLDEN_IN_C: Final[int] = 4
 """Golden vectors for firmware: 27 KB of flash each at 96 pixels."""
-MAX_DIFFERING_VALUES: Final[float] = 0.001
-"""TFLM's and LiteRT's reference kernels were written apart: of 2,793 values one differed by a step once."""
+MAX_DIFFERING_SHARE: Final[float] = 0.001
+MAX_DIFFERING_VALUES: Final[int] = 2
+"""TFLM's and LiteRT's reference kernels were written apart: of 2,793 values one differed by a step. Of many values the
+share counts, of few the number."""
 _SECONDS: Final[int] = 900
 _SCRATCH: Final[str] = "outputs.npy"
 """From the conversion to the check; not published."""
@@ -144,7 +146,7 @@ def check(job: TargetJob, conversion: Conversion) -> TargetResult:
         job,
         conversion,
         target="tflm",
-        computed_by=f"TFLite's reference kernels, which gave what {conversion.tool} gave on the golden vectors and "
+        computed_by=f"TFLite's reference kernels, which {conversion.tool} followed on {n} golden vectors and "
         f"{len(tensors)} faces",
         further=Verdict(tuple(failures), ()),
     )
@@ -156,7 +158,8 @@ def _differences(what: str, got: npt.NDArray[np.int8], expected: npt.NDArray[np.
         return []
     steps = np.abs(got.astype(int) - expected)
     differing, decided = int(np.count_nonzero(steps)), got.argmax(axis=1) != expected.argmax(axis=1)
-    if differing <= MAX_DIFFERING_VALUES * steps.size and steps.max(initial=0) <= 1 and not decided.any():
+    allowed = max(MAX_DIFFERING_VALUES, int(MAX_DIFFERING_SHARE * steps.size))
+    if differing <= allowed and steps.max(initial=0) <= 1 and not decided.any():
         return []
     return [
         f"tflm: TensorFlow Lite Micro computes the {what} otherwise than the reference kernels: {differing} of "

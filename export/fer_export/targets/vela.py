@@ -21,6 +21,7 @@ __all__ = ["CUSTOM_OPERATOR", "VELA_SECONDS", "compile_for"]
 CUSTOM_OPERATOR: Final[str] = "ethos-u"
 VELA_SECONDS: Final[int] = 600
 _CONFIGURATION: Final[str] = "Arm/vela.ini"
+_UNSUPPORTED: Final = re.compile(r"operator: (\w+), ofm: [^\n]*\nReason: ([^\n]*)")
 _ROUNDING: Final = re.compile(r"NPU_SET_OFM_PRECISION.*round_mode = \w*?(NATURAL|DOUBLE_SYMMETRIC|DBL|TRUNCATE)")
 _OFM_ROUNDING: Final = re.compile(r"ROUND_MODE_OFM_(\w+)")
 
@@ -133,13 +134,12 @@ def _count(text: str, where: str) -> int:
 
 
 def _why_not_all(board: _Board, text: str, on_npu: int, on_cpu: int) -> str:
-    """One line on a network that does not map: how much of it, and vela's words on the operators."""
-    reasons = dict.fromkeys(line.strip() for line in text.splitlines() if re.match(r"\s*-? ?(Warning|Info):", line))
-    named = [line for line in reasons if "not supported" in line or "CPU" in line]
-    why = f": {'; '.join(named[:3])}" if named else ""
+    """One line on a network that does not map: how much of it, and vela's words on each kind of operator."""
+    reasons = {name: reason.rstrip(".") for name, reason in _UNSUPPORTED.findall(text)}
+    named = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
     return (
-        f"{board.name}: {on_cpu} of {on_cpu + on_npu} operators are left to the CPU, expected none{why}; "
-        "use operators that vela supports (vela --supported-ops-report)"
+        f"{board.name}: {on_cpu} of {on_cpu + on_npu} operators are left to the CPU, expected none"
+        f"{f' ({named})' if named else ''}; use operators that vela supports (vela --supported-ops-report)"
     )
 
 

@@ -94,7 +94,9 @@ def _convert(board: Board, job: TargetJob) -> Conversion:
 
 def _check(board: Board, job: TargetJob, conversion: Conversion) -> TargetResult:
     from fer_export.targets.judging import judge_double_rounding
+    from fer_export.targets.tosa import proof
 
+    conversion.facts["tosa_reference_model"] = proof(job)
     return judge_double_rounding(
         job,
         conversion,
