@@ -9,24 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.edge.test_rknn_backend import rknn_file
+from tests.export.jobs import OUT, ROOT, target_job
 
 from fer_edge.errors import CheckFailedError
 from fer_edge.inference.rknn_file import read_rknn
-from fer_edge.inference.tensors import TensorSpec
-from fer_edge.verification.golden import read_golden
-from fer_export.check.gate import Limits
-from fer_export.convert.tensor_names import name_ends
 from fer_export.targets import rknn_build, targets
 from fer_export.targets.environments import why_not_installed
 from fer_export.targets.job import TargetJob
 from fer_export.targets.rknn_build import operator_table, placement_failures
-from fer_train.data.dataset import Split
-from fer_train.evaluation.evaluate import Evaluation
 
-ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("rknn_table.txt")
-IN = TensorSpec("input", (1, 96, 96, 3), np.dtype(np.int8), 1 / 128, 0)
-OUT = TensorSpec("probabilities", (1, 7), np.dtype(np.int8), 1 / 256, -128)
 REAL = pytest.mark.skipif(
     why_not_installed("rknn") is not None, reason="fer-export --install-target rk3588 was not run"
 )
@@ -105,21 +97,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def job(tmp_path: Path) -> TargetJob:
-    """Each golden vector seven times, as if they were the 448 faces of a data set."""
-    models, out = tmp_path / "models", tmp_path / "out"
-    models.mkdir()
-    out.mkdir()
-    (models / "fer_int8.tflite").write_bytes(name_ends((ROOT / "models" / "fer_int8.tflite").read_bytes()))
-    golden = read_golden(ROOT / "models" / "golden.npz")
-    chosen = np.tile(np.arange(len(golden.outputs)), 7)
-    labels = golden.probabilities.argmax(axis=1)[chosen]
-    evaluations = [
-        Evaluation("validation", values[chosen], labels) for values in (golden.float_outputs, golden.probabilities)
-    ]
-    split = Split("validation", golden.faces[chosen], labels, tuple(map(str, range(len(chosen)))))
-    return TargetJob(
-        models, out, golden, split, True, evaluations[0], evaluations[1], "not computed", Limits(), IN, OUT
-    )
+    return target_job(tmp_path)
 
 
 def test_it_is_built_simulated_and_judged(tool: Path, job: TargetJob) -> None:

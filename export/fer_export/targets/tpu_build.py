@@ -56,6 +56,7 @@ def convert(job: TargetJob, chip: str) -> ComputedConversion:
     tool = ENVIRONMENTS["tpu-mlir"].tool
     result = job.out / f"fer_int8_{chip}.cvimodel"
     calibration = job.calibration / "npz"
+    python = environment_python("tpu-mlir")
     n_golden = len(job.golden.tensors)
     tensors = np.concatenate([job.golden.tensors, job.tensors(job.sample(_AT_MOST))])
     with tempfile.TemporaryDirectory(prefix="fer-export-") as name:
@@ -68,10 +69,9 @@ def convert(job: TargetJob, chip: str) -> ComputedConversion:
             "calibration": str(calibration),
             "n_calibration": len(list(calibration.glob("*.npz"))),
             "result": str(result),
+            "tools": str(python.parent),
         }
-        answer, output = run_script(
-            environment_python("tpu-mlir"), "tpu_build.py", request, limits=_CHILD, folder=folder, name=tool
-        )
+        answer, output = run_script(python, "tpu_build.py", request, limits=_CHILD, folder=folder, name=tool)
         if "failed" in answer:
             raise CheckFailedError(f"{tool}: {answer['failed']} refuses the network: {reason(output)}")
         answers = np.load(folder / "answers.npy", allow_pickle=False)

@@ -25,7 +25,7 @@ def main() -> None:
 def _carry_out(request: dict) -> dict:
     import tpu_mlir  # sets PATH, PYTHONPATH and LD_LIBRARY_PATH for what is started from here  # noqa: F401
 
-    tools = Path(sys.executable).parent  # not resolved: the environment's folder
+    tools = Path(request["tools"])
     size = request["size"]
     shape = f"[[1,3,{size},{size}]]"
     transform = ["--model_name", "fer", "--model_def", request["model"], "--input_shapes", shape, "--mlir", NETWORK]
