@@ -5,10 +5,13 @@ finds its libraries by environment variables that it sets when it is imported, t
 second half runs in a child.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 NETWORK, TABLE = "network.mlir", "calibration_table"
 
@@ -22,7 +25,7 @@ def main() -> None:
     Path("answer.json").write_text(json.dumps(_carry_out(request)))
 
 
-def _carry_out(request: dict) -> dict:
+def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     import tpu_mlir  # sets PATH, PYTHONPATH and LD_LIBRARY_PATH for what is started from here  # noqa: F401
 
     tools = Path(request["tools"])
@@ -45,7 +48,7 @@ def _carry_out(request: dict) -> dict:
     return {"ok": True, "info": facts.stdout.decode(errors="replace")}
 
 
-def _compute(request: dict) -> None:
+def _compute(request: dict[str, Any]) -> None:
     import numpy as np
     from tpu_mlir.python.tools.model_runner import model_inference
 
