@@ -165,7 +165,7 @@ def padded(mode: bytes = b"constant", value: float = 0.0, layout: str = "NCHW", 
         helper.make_node("Conv", ["p", "w"], ["c"], **attributes),
         helper.make_node("Relu", ["c"], ["out"]),
     ]
-    end = helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, None)
+    end = helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, list("nchw"))
     start = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 8, 8, 3])
     tensors = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "padded", [start], [end], tensors)
