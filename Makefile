@@ -58,7 +58,7 @@ slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installati
 	$(BIN)/python -m pytest -m slow
 
 targets: setup ## every chip that fer-export knows: their makers' tools, those in environments of their own as far as installed
-	$(BIN)/python -m pytest -q tests/export/test_targets.py tests/export/test_ethos_u.py tests/export/test_micro.py tests/export/test_tosa.py tests/export/test_npu_files.py -m 'slow or not slow' -rs
+	$(BIN)/python -m pytest -q tests/export/test_targets.py tests/export/test_ethos_u.py tests/export/test_micro.py tests/export/test_tosa.py tests/export/test_npu_files.py tests/export/test_rockchip.py tests/export/test_sophgo.py tests/export/test_openvino.py -m 'slow or not slow' -rs
 
 debian: setup ## the wheel on a minimal Debian, as root (apt-get install mmdebstrap debian-archive-keyring)
 	$(BIN)/python -m tests.debian.minimal

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import DeviceError, MissingDependencyError, ModelError, UsageError
+from fer_edge.inference import rknn_failures
 from fer_edge.inference.backends import backend_for, backend_spec
 from fer_edge.inference.backends import rknn as backend
 from fer_edge.inference.rknn_file import read_rknn, stored_answers
@@ -95,6 +96,7 @@ def rknn_file(
     mean: float = 0.0,
     high: float = 127 / 128,
     version: str = "2.5.0",
+    padding: int = 100,
 ) -> Path:
     """A file as rknn-toolkit2 writes it, without the network in the middle."""
     ends = {
@@ -114,7 +116,7 @@ def rknn_file(
         "target_platform": list(platforms),
         "version": version,
     }
-    middle = repr(ends).encode() + b"\0" * 100
+    middle = repr(ends).encode() + b"\0" * padding
     header = b"RKNN\0\0\0\0" + struct.pack("<QQQ", 6, len(middle), 0) + b"\0" * 32
     path.write_bytes(header + middle + b"\0\x09\x04\0" + json.dumps(summary).encode())
     return path
@@ -134,7 +136,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "compatible").write_bytes(b"radxa,rock-5b\0rockchip,rk3588\0")
     monkeypatch.setattr(backend, "_COMPATIBLE", tmp_path / "compatible")
-    monkeypatch.setattr(backend, "_DRIVERS", (str(tmp_path / "rknpu"),))
+    monkeypatch.setattr(rknn_failures, "_DEVICES", tmp_path)
     rknn_file(tmp_path / "fer_int8_rk3588.rknn")
     return tmp_path
 
@@ -239,7 +241,7 @@ def test_a_driver_that_may_not_be_opened(board: Path, monkeypatch: pytest.Monkey
     with pytest.raises(DeviceError, match="driver does not answer"):
         open_classifier(board / "fer_int8_rk3588.rknn")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(DeviceError, match="may not be opened by this user.*usermod -aG render"):
+    with pytest.raises(DeviceError, match=r"may not be opened by this user.*usermod -aG render"):
         open_classifier(board / "fer_int8_rk3588.rknn")
 
 
@@ -264,12 +266,12 @@ def test_another_version_of_the_library_is_noticed(board: Path, notices: list[st
 
 def test_another_chip_is_named(board: Path) -> None:
     rknn_file(board / "other.rknn", platforms=("rk3566",))
-    with pytest.raises(DeviceError, match="made for rk3566, this board has rk3588; export it.*--target rk3588"):
+    with pytest.raises(DeviceError, match=r"made for rk3566, this board has rk3588; export it.*--target rk3588"):
         open_classifier(board / "other.rknn")
     (board / "compatible").write_bytes(b"radxa,rock-3a\0rockchip,rk3568\0")
     open_classifier(board / "other.rknn").close()  # one NPU in both
     (board / "compatible").unlink()
-    with pytest.raises(DeviceError, match="no Rockchip board; here use the .tflite file"):
+    with pytest.raises(DeviceError, match=r"no Rockchip board; here use the \.tflite file"):
         open_classifier(board / "other.rknn")
 
 

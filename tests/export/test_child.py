@@ -73,7 +73,8 @@ def test_scripts_answer_in_json_or_fail_with_a_reason(tmp_path: Path, monkeypatc
     (tmp_path / "s.py").write_text(
         "import json, os, sys\nfrom pathlib import Path\n"
         "request = json.loads(Path('request.json').read_text())\n"
-        "if request['do'] == 'abort':\n    os.write(2, b'E RKNN: [05:50:34.417] Meet unsupported conv\\n'); os.abort()\n"
+        "if request['do'] == 'abort':\n"
+        "    os.write(2, b'E RKNN: [05:50:34.417] Meet unsupported conv\\n'); os.abort()\n"
         "if request['do'] == 'raise':\n    raise KeyError('input')\n"
         "if request['do'] != 'nothing':\n    Path('answer.json').write_text(json.dumps(request['do']))\n"
     )
@@ -86,7 +87,7 @@ def test_scripts_answer_in_json_or_fail_with_a_reason(tmp_path: Path, monkeypatc
     assert ask({"ok": 1}) == {"ok": 1}
     with pytest.raises(CheckFailedError, match="the tool refuses the network: no such operator"):
         ask({"error": "no such operator"})
-    with pytest.raises(CheckFailedError, match="ended with SIGABRT: E RKNN: Meet unsupported conv$"):
+    with pytest.raises(CheckFailedError, match=r"ended with SIGABRT: E RKNN: Meet unsupported conv$"):
         ask("abort")
     with pytest.raises(CheckFailedError, match="ended with exit code 1: KeyError: 'input'"):
         ask("raise")

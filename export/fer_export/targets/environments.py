@@ -64,6 +64,8 @@ class ToolEnvironment:
     """Those that it serves."""
     machines: tuple[str, ...] = ("x86_64",)
     """Processors that the tool is built for."""
+    remove: tuple[str, ...] = ()
+    """Patterns of files to take away after the installation, below the environment's folder."""
 
     def requirements(self, python: str) -> Path:
         """The file with its pins.
@@ -97,10 +99,15 @@ ENVIRONMENTS: Final[dict[str, ToolEnvironment]] = {
         name="tpu-mlir",
         tool="tpu-mlir 1.30.2",
         pythons=("3.10",),
-        check="import tpu_mlir, torch, onnx",
+        check="import tpu_mlir, torch, onnx, subprocess; subprocess.run(['tpuc-opt', '--version'], check=True)",
         download_bytes=2_700_000_000,
         disk_bytes=6_100_000_000,
         targets=("cv181x",),
+        # It brings parts of glibc 2.35, which do not go together with the system's loader of another version.
+        remove=tuple(
+            f"lib/python*/site-packages/tpu_mlir/lib/third_party/{name}.so*"
+            for name in ("libc", "libm", "libpthread", "libstdc++", "libgcc_s")
+        ),
     ),
     "tosa": ToolEnvironment(
         name="tosa",
@@ -218,6 +225,9 @@ def install_environment(name: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)  # half of one
         try:
             python = _create(environment, folder)
+            for pattern in environment.remove:
+                for path in folder.glob(pattern):
+                    path.unlink()
             _check(environment, folder)
             facts = {"tool": environment.tool, "python": python}
             (folder / _MARK).write_text(json.dumps(facts), encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fer_edge.errors import DeviceError, MissingDependencyError, ModelError
+from fer_edge.errors import DeviceError, MissingDependencyError
 from fer_edge.inference.backend import BackendSpec, Tolerance
 from fer_edge.logs import LOG
 
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from fer_edge.inference.classifier import Classifier
     from fer_edge.inference.rknn_file import RknnFile
 
-GUIDE: Final[str] = "docs/how-to/rockchip.md"
-LIBRARY: Final[str] = "librknnrt.so"
 PROBE_SECONDS: Final[float] = 60.0
 _COMPATIBLE: Path = Path("/proc/device-tree/compatible")
-_DRIVERS: tuple[str, ...] = ("/dev/rknpu", "/dev/dri/by-path/platform-*npu*-render")
 _SAME_NPU: Final[tuple[frozenset[str], ...]] = (
     frozenset({"rk3566", "rk3568"}),
     frozenset({"rk3588", "rk3588s", "rk3582"}),
@@ -65,7 +62,7 @@ def _classifier(model_path: Path, file: RknnFile, runtime: Any) -> Classifier:
         def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
             outputs = runtime.inference(inputs=[tensor], data_format=["nhwc"])
             if not outputs:
-                raise DeviceError(f"{model_path}: the NPU gave no answer; is another program using it? See {GUIDE}")
+                raise DeviceError(f"{model_path}: the NPU gave no answer; is another program using it?")
             return stored_answers(outputs[0], self.output_spec)
 
         def close(self) -> None:
@@ -167,72 +164,10 @@ def _probe(model_path: Path, file: RknnFile) -> None:
         ) from error
     printed = done.stdout.decode(errors="replace")
     if done.returncode != 0:
+        from fer_edge.inference.rknn_failures import explain_failure
+
         raise DeviceError(explain_failure(printed, file, done.returncode))
     _notice_versions(printed, file)
-
-
-def explain_failure(printed: str, file: RknnFile, code: int = 1) -> str:
-    """One line for a runtime that does not start.
-
-    Args:
-        printed: what it and ``librknnrt.so`` printed.
-        file: the model file.
-        code: exit code of the process; negative for a signal.
-
-    Returns:
-        What is missing or does not fit, and what to do.
-    """
-    import re
-
-    text = printed.lower()
-    library = re.search(r"librknnrt version:\s*([\d.]+)", printed)
-    driver = re.search(r"driver (?:information: )?version:\s*([\d.]+)", printed, re.IGNORECASE)
-    if "failed to open rknpu" in text or "failed to open rknn device" in text:
-        return _explain_driver()
-    if LIBRARY in text and any(
-        mark in text for mark in ("can not find", "cannot open", "not found", "please download")
-    ):
-        return f"{LIBRARY} is not installed; copy the one of rknn-toolkit2 {file.version} to /usr/lib, see {GUIDE}"
-    if "invalid rknn model version" in text or "invalid rknn format" in text or "model_invalid" in text:
-        found = f"{LIBRARY} {library[1]}" if library else f"the installed {LIBRARY}"
-        return (
-            f"{found} does not know files of rknn-toolkit2 {file.version}, with which {file.path.name} was made; "
-            f"replace /usr/lib/{LIBRARY} by that of {file.version} or later, see {GUIDE}"
-        )
-    if "platform_unmatch" in text or "device_unmatch" in text or "target platform" in text:
-        made_for = " or ".join(file.platforms)
-        return f"{file.path} was made for {made_for}, and this board has another NPU; export it for the board's chip"
-    if "driver" in text and any(mark in text for mark in ("too low", "too old", "upgrade", "update")):
-        found = f" {driver[1]}" if driver else ""
-        return f"the NPU's driver{found} is too old for {file.path.name}; update the board's system, see {GUIDE}"
-    if "device_unavailable" in text or "malloc_fail" in text or "out of memory" in text:
-        return "the NPU is busy or has no memory left; end other programs that use it"
-    if code < 0:
-        return (
-            f"the NPU's runtime crashes (signal {-code}) with {file.path.name}; {LIBRARY}, rknn-toolkit-lite2 and the "
-            f"driver must fit together, see {GUIDE}"
-        )
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"E\s|\w*(Error|Exception):", line)]
-    return (
-        f"{file.path} cannot be started on the NPU: {(telling or lines or ['no reason given'])[-1][:200]}; see {GUIDE}"
-    )
-
-
-def _explain_driver() -> str:
-    """Without driver and without permission the library says the same; look ourselves."""
-    import glob
-    import os
-
-    nodes = [node for pattern in _DRIVERS for node in sorted(glob.glob(pattern))]
-    if not nodes:
-        return (
-            "the system has no driver for the NPU (rknpu); use the board maker's image or Armbian's with the vendor "
-            f"kernel, mainline kernels do not fit this runtime; see {GUIDE}"
-        )
-    if not any(os.access(node, os.R_OK | os.W_OK) for node in nodes):
-        return f"the NPU may not be opened by this user ({nodes[0]}): sudo usermod -aG render,video $USER, and log in again"
-    return f"the NPU's driver does not answer ({nodes[0]}); restart the board, see {GUIDE}"
 
 
 def _notice_versions(printed: str, file: RknnFile) -> None:
@@ -241,10 +176,9 @@ def _notice_versions(printed: str, file: RknnFile) -> None:
     library = re.search(r"librknnrt version:\s*([\d.]+)", printed)
     if library and file.version and library[1].split(".")[:2] != file.version.split(".")[:2]:
         LOG.warning(
-            "%s was made by rknn-toolkit2 %s, this board has %s %s: check it with fer-camera --verify, or make both alike",
+            "%s was made by rknn-toolkit2 %s, this board has librknnrt.so %s: check it with fer-camera --verify",
             file.path.name,
             file.version,
-            LIBRARY,
             library[1],
         )
 
@@ -259,7 +193,7 @@ def _versions(runtime: Any, file: RknnFile) -> str:
     import re
 
     said = re.search(r"rknnrt\s*(?:version)?:?\s*([\d.]+)", str(runtime.get_sdk_version() or ""))
-    library = f" + {LIBRARY} {said[1]}" if said else ""
+    library = f" + librknnrt.so {said[1]}" if said else ""
     return f"rknn-toolkit-lite2 {package}{library} (file of {file.version or 'unknown version'})"
 
 

@@ -4,10 +4,13 @@ One process for both, because rknn-toolkit2 simulates only what it has just buil
 folder in which it is started: ``request.json`` and ``faces.npy`` in, ``answer.json`` and ``answers.npy`` out.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,7 +22,7 @@ def main() -> None:
     Path("answer.json").write_text(json.dumps(_carry_out(request)))
 
 
-def _carry_out(request: dict) -> dict:
+def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
     from rknn.api import RKNN
 
