@@ -12,7 +12,7 @@ from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
 from fer_train.disturbances import FOR_TRAINING
-from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
+from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, LAST_CHANNELS, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
 __all__ = [
@@ -105,6 +105,20 @@ class Recipe:
         choices=NETWORKS,
     )
     input_size: int = option(96, "side of the square input in pixels", group=NETWORK, choices=INPUT_SIZES)
+    width: float = option(
+        1.0,
+        "factor of the channels of MobileNetV2's blocks, for example 0.5 for microcontrollers; --start-from then also "
+        "takes a wider run, to which the first weights are fitted layer by layer",
+        group=NETWORK,
+        within=Range(low=0.1, high=1.4),
+    )
+    last_channels: int = option(
+        LAST_CHANNELS,
+        "of MobileNetV2's convolution before pooling; fewer make the file smaller",
+        group=NETWORK,
+        metavar="N",
+        within=Range(low=8, multiple_of=8),
+    )
     backbone: str | None = option("imagenet", "'imagenet' (downloads), 'none', or a weights file", group=NETWORK)
     start_from: str | None = option(
         None,
@@ -290,7 +304,7 @@ class Recipe:
         Returns:
             Text of ``config.json``.
         """
-        architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network
+        architecture = f"mobilenetv2-{float(self.width)}" if self.network == STUDENT else self.network
         record = {"format": FORMAT_VERSION, "architecture": architecture, "labels": list(EMOTIONS)}
         return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
 

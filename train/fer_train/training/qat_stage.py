@@ -23,7 +23,7 @@ from fer_train.inputs.batches import Batches
 from fer_train.inputs.disturbing import Disturbing, disturbed_validation
 from fer_train.inputs.training_data import TrainingData
 from fer_train.logs import LOG
-from fer_train.networks.build import build_network, copy_weights
+from fer_train.networks.build import copy_weights
 from fer_train.networks.engine import to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
 from fer_train.quantization.qat_network import (
@@ -35,6 +35,7 @@ from fer_train.quantization.qat_network import (
 )
 from fer_train.quantization.tflite import int8_classifier
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
+from fer_train.runs.network_of import network_of
 from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
@@ -91,9 +92,9 @@ class QatStage:
         self.disturbed = disturbed_validation(recipe, data)
         self._so_far, self._kept_at = EpochSums(), -math.inf
         tf_keras.utils.set_random_seed(recipe.seed)
-        self.teacher = build_network(tf_keras, recipe.input_size, dropout=recipe.dropout)
+        self.teacher = network_of(recipe, tf_keras)
         copy_weights(float_network, self.teacher)
-        equalized = build_network(tf_keras, recipe.input_size, dropout=recipe.dropout)
+        equalized = network_of(recipe, tf_keras)
         copy_weights(float_network, equalized)
         equalize_depthwise(equalized)
         self._equalized = equalized
