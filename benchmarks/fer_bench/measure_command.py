@@ -67,7 +67,7 @@ def measure_main(
     _print(report, out, scaling=request.scaling)
     _write(report, destinations)
     if require_valid:
-        _check_valid([*(one.valid for one in report.results), *(one.valid for one in report.end_to_end)])
+        _check_valid([*(result.valid for result in report.results), *(run.valid for run in report.end_to_end)])
     return 0
 
 

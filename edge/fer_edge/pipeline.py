@@ -260,26 +260,26 @@ class FacePipeline:
         size = self.classifier.input_size
         empty = np.zeros((0, NUM_EMOTIONS), np.float32)
         while True:
-            found = self._found.get()
-            image = found.frame.image
+            detected = self._found.get()
+            image = detected.frame.image
             began = time.perf_counter()
             raw = empty
             network_s = 0.0
-            if found.faces:
-                crops = np.stack([preprocess_face(image, size, face.box, self.margin) for face in found.faces])
+            if detected.faces:
+                crops = np.stack([preprocess_face(image, size, face.box, self.margin) for face in detected.faces])
                 network_began = time.perf_counter()
                 raw = self.classifier.predict(crops)
                 network_s = time.perf_counter() - network_began
-            answers = self._tracker.update(found.frame.time_s, [face.box for face in found.faces], raw)
-            faces = tuple(map(_face, found.faces, answers, raw))
+            answers = self._tracker.update(detected.frame.time_s, [face.box for face in detected.faces], raw)
+            faces = tuple(map(_face, detected.faces, answers, raw))
             busy["classify"] += network_s
             busy["rest"] += time.perf_counter() - began - network_s
-            self._results.put(Result(found.frame, faces, time.monotonic()))
-            del found, image
+            self._results.put(Result(detected.frame, faces, time.monotonic()))
+            del detected, image
 
 
-def _face(found: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
-    return Face(answer.track_id, found.box, found.score, answer.emotion, answer.probabilities, raw)
+def _face(detected: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
+    return Face(answer.track_id, detected.box, detected.score, answer.emotion, answer.probabilities, raw)
 
 
 def _generator(frames: Iterator[Frame]) -> Any:

@@ -101,13 +101,13 @@ class GateFailedError(CheckFailedError):
     """The models are not good enough; nothing was written. ``report`` holds table and failures.
 
     Args:
-        found: what failed.
+        report: what failed.
     """
 
-    def __init__(self, found: GateReport) -> None:
-        self.report = found
-        way_on = f". What to do: {found.way_on}" if found.way_on else ""
-        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
+    def __init__(self, report: GateReport) -> None:
+        self.report = report
+        way_on = f". What to do: {report.way_on}" if report.way_on else ""
+        super().__init__(f"the gate failed, no file was written: {'; '.join(report.verdict.failures)}{way_on}")
 
 
 class Steps:

@@ -107,21 +107,19 @@ def test_a_usage_error_is_found_before_anything_heavy_is_loaded(name: str) -> No
 
 
 def cpu_seconds(*arguments: str) -> float:
-    """Least processor time of five runs: on a busy machine, wall time says more about the others."""
-    spent = []
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        spent.append(usage.ru_utime + usage.ru_stime)
-    return min(spent)
+    """Processor time of a run: on a busy machine, wall time says more about the others."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="no wait4 on this system")
 def test_the_help_of_fer_camera_comes_at_once() -> None:
-    bare = cpu_seconds("-c", "pass")
-    assert cpu_seconds("-m", "fer_edge", "--help") < max(0.15, 5 * bare)
+    # Python alone and the help in turn: other programs that empty the caches then slow both.
+    pairs = [(cpu_seconds("-c", "pass"), cpu_seconds("-m", "fer_edge", "--help")) for _ in range(7)]
+    assert any(with_help < max(0.15, 5 * bare) for bare, with_help in pairs), pairs
 
 
 def test_every_public_name_resolves_and_is_listed() -> None:

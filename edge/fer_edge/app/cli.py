@@ -53,13 +53,13 @@ def _run(given: list[str]) -> int:
     check_command_line(build_parser(PROG).parse_args(given))
     if arguments.cores is not None:
         _use_cores(arguments.cores)
-    for wanted, action in (
+    for condition, action in (
         (arguments.print_config, _print_config),
         (arguments.list_cameras, _list_cameras),
         (arguments.fetch, _fetch),
         (arguments.verify, _verify),
     ):
-        if wanted:
+        if condition:
             return action(arguments)
     from fer_edge.native import give_memory_back
 

@@ -40,7 +40,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
             hint = did_you_mean(key.replace("_", "-"), options)
             raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
         several = value if isinstance(action, argparse._AppendAction) and isinstance(value, list) else [value]
-        arguments.extend(_argument(path, key, action, one) for one in several)
+        arguments.extend(_argument(path, key, action, element) for element in several)
     return arguments
 
 

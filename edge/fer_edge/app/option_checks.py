@@ -65,9 +65,9 @@ def pointless(arguments: argparse.Namespace, *, camera: bool, video: bool, polle
         Lines for notices.
     """
     lines = [
-        f"{_option(name)} has no effect without {' or '.join(map(_option, wanted))}"
-        for name, wanted in _BELONG
-        if getattr(arguments, name) is not None and not any(getattr(arguments, other) for other in wanted)
+        f"{_option(name)} has no effect without {' or '.join(map(_option, needed))}"
+        for name, needed in _BELONG
+        if getattr(arguments, name) is not None and not any(getattr(arguments, other) for other in needed)
     ]
     for names, fits, kind in ((_OF_CAMERAS, camera, "a camera"), (_OF_VIDEOS, video, "a video file")):
         given = [_option(name) for name in names if getattr(arguments, name) and not (polled and name == "fps")]

@@ -28,8 +28,8 @@ def matching(pattern: str) -> list[Path]:
         n_literal += 1
     rest = str(Path(*parts[n_literal:]))
     root = Path(glob.escape(str(literal)))
-    found = glob.glob(str(root / rest), recursive=True)  # noqa: PTH207 - absolute patterns, too
-    return sorted(map(Path, found))
+    paths = glob.glob(str(root / rest), recursive=True)  # noqa: PTH207 - absolute patterns, too
+    return sorted(map(Path, paths))
 
 
 def images_among(paths: list[Path]) -> list[Path]:
@@ -38,15 +38,15 @@ def images_among(paths: list[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir() or path.name.startswith("."):
             continue
-        found = sniff_file(path)
+        content = sniff_file(path)
         if not path.is_file():  # a pipe would be waited for
-            left_out.append(f"{path.name} ({found.format})")
-        elif found.kind is Kind.PICTURE or (found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
+            left_out.append(f"{path.name} ({content.format})")
+        elif content.kind is Kind.PICTURE or (content.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
             images.append(path)
-        elif found.kind is Kind.VIDEO:
+        elif content.kind is Kind.VIDEO:
             left_out.append(f"{path.name} (a video; open it by itself)")
         else:
-            left_out.append(f"{path.name} ({found.format})")
+            left_out.append(f"{path.name} ({content.format})")
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN} more" if len(left_out) > MAX_SHOWN else ""
         LOG.info(f"left out, no pictures: {', '.join(left_out[:MAX_SHOWN])}{more}")

@@ -146,16 +146,16 @@ class FaceSearch:
             The faces from left to right, boxes in pixels of ``image``.
         """
         frame = self._count
-        present = [each for each in self._followed if each.frame == frame - 1]
+        present = [known for known in self._followed if known.frame == frame - 1]
         lost = [
-            each
-            for each in self._followed
-            if each.begun and each.frame < frame - 1 and time_s - each.seen_s <= FORGET_AFTER_S
+            known
+            for known in self._followed
+            if known.begun and known.frame < frame - 1 and time_s - known.seen_s <= FORGET_AFTER_S
         ]
         sight = _Sight(image, small, frame, time_s, [*present, *lost], len(present))
         is_searched = frame % self._every == 0
         if not is_searched:
-            moved = self._flow.follow([each.face for each in present if each.begun], image, small)
+            moved = self._flow.follow([known.face for known in present if known.begun], image, small)
             self._followed = [*_told(moved, sight), *lost]
         elif self._scaled is None:
             self._followed = _told(self._plain.detect(image, small), sight)
@@ -165,8 +165,8 @@ class FaceSearch:
         if is_searched and self._every > 1:
             self._flow.see(image, small)
         self._count, self._last_s = frame + 1, time_s
-        told = [each.face for each in self._followed if each.begun and each.frame == frame]
-        return sorted(told, key=lambda face: face.box)
+        reported = [known.face for known in self._followed if known.begun and known.frame == frame]
+        return sorted(reported, key=lambda face: face.box)
 
     def _search(self, scaled: _Scaled, sight: _Sight) -> list[_Followed]:
         """Those in sight, then those remembered."""
@@ -233,11 +233,11 @@ class _Scaled:
             if best is not None and best.score >= least:
                 break
             for turn in (where.turn + step, where.turn - step):
-                each = replace(where, turn=(turn + 180) % 360 - 180)
-                found = self._look_once(image, each, face)
+                turned = replace(where, turn=(turn + 180) % 360 - 180)
+                look = self._look_once(image, turned, face)
                 # Seen upright a face has a high score; what has not is something else.
-                if found is not None and found.score >= max(self.begin_score, 0.0 if best is None else best.score):
-                    best, best_where = found, each
+                if look is not None and look.score >= max(self.begin_score, 0.0 if best is None else best.score):
+                    best, best_where = look, turned
         return best, best_where
 
     def _look_once(self, image: Image, where: Aim, face: DetectedFace) -> DetectedFace | None:
@@ -251,10 +251,10 @@ class _Scaled:
         self, sight: _Sight, number: int, seen: DetectedFace | None = None, *, is_whole: bool = False
     ) -> _Claim | None:
         """A known face by a close look, unless it has had one; ``seen`` is what the whole of this frame showed."""
-        each = sight.known[number]
+        known = sight.known[number]
         if number in sight.looked and (sight.looked[number] is not None or seen is None):
             return sight.looked[number]
-        where = each.where
+        where = known.where
         if seen is not None:
             where = aim(seen, where)
             if seen.score >= self.begin_score:
@@ -264,31 +264,31 @@ class _Scaled:
         least = 0.0
         if seen is not None or (is_whole and number < sight.n_in_sight):
             least = self.begin_score
-        elif each.begun and sight.time_s - each.seen_s <= WHOLE_EVERY_S + _TICK_S:
+        elif known.begun and sight.time_s - known.seen_s <= WHOLE_EVERY_S + _TICK_S:
             least = self._keep_score
-        face, where = self.look(sight.image, where, seen or each.face, least)
+        face, where = self.look(sight.image, where, seen or known.face, least)
         claim = None
         if face is not None:
             begins = face.score >= self.sure_score or (seen is not None and seen.score >= self.begin_score)
-            claim = _Claim(face, where, each, begins)
+            claim = _Claim(face, where, known, begins)
         sight.looked[number] = claim
         return claim
 
 
 def _search_whole(scaled: _Scaled, sight: _Sight, n_looks: int) -> list[_Claim]:
     """What the whole frame shows; boxes by close looks where these are few."""
-    found = scaled.whole(sight)
-    matched = match_boxes([each.face.box for each in sight.known], [face.box for face in found])
-    seen = {old: found[new] for new, old in matched.items()}
-    is_looked = len(sight.known) + len(found) - len(matched) <= n_looks
+    faces = scaled.whole(sight)
+    matched = match_boxes([known.face.box for known in sight.known], [face.box for face in faces])
+    seen = {old: faces[new] for new, old in matched.items()}
+    is_looked = len(sight.known) + len(faces) - len(matched) <= n_looks
     claims = []
-    for number, each in enumerate(sight.known):
+    for number, known in enumerate(sight.known):
         claim = scaled.again(sight, number, seen.get(number), is_whole=True) if is_looked else sight.looked.get(number)
         if claim is None and number in seen:
-            claim = _Claim(seen[number], aim(seen[number]), each, seen[number].score >= scaled.begin_score)
+            claim = _Claim(seen[number], aim(seen[number]), known, seen[number].score >= scaled.begin_score)
         if claim is not None:
             claims.append(claim)
-    for face in sorted((face for n, face in enumerate(found) if n not in matched), key=lambda face: -face.score):
+    for face in sorted((face for n, face in enumerate(faces) if n not in matched), key=lambda face: -face.score):
         closer, where = None, aim(face)
         if is_looked or (face.score < scaled.begin_score and n_looks > 0):
             n_looks -= 1
@@ -326,19 +326,21 @@ def _settled(claims: list[_Claim], sight: _Sight) -> list[_Followed]:
             begun = begun or claim.before.begun or sight.time_s - since_s >= BEGIN_AFTER_S - _TICK_S
         where = aim(claim.face, claim.where)
         now.append(_Followed(claim.face, sight.frame, sight.time_s, since_s, where, begun))
-    lost = [each for each in sight.known if each.begun and not any(each is claim.before for claim in claims)]
-    return now + [each for each in lost if all(overlap(each.face.box, other.face.box) <= _SAME_FACE for other in now)]
+    lost = [known for known in sight.known if known.begun and not any(known is claim.before for claim in claims)]
+    return now + [
+        known for known in lost if all(overlap(known.face.box, other.face.box) <= _SAME_FACE for other in now)
+    ]
 
 
 def _is_missing(claims: list[_Claim], sight: _Sight) -> bool:
     """Whether a face that was reported in the last frame is not found in this one."""
-    told = [each for each in sight.known[: sight.n_in_sight] if each.begun]
-    return not all(any(each is claim.before for claim in claims) for each in told)
+    reported = [known for known in sight.known[: sight.n_in_sight] if known.begun]
+    return not all(any(known is claim.before for claim in claims) for known in reported)
 
 
 def _told(faces: list[DetectedFace], sight: _Sight) -> list[_Followed]:
     """Faces that were moved, or found by a detector of another kind."""
-    matched = match_boxes([each.face.box for each in sight.known], [face.box for face in faces])
+    matched = match_boxes([known.face.box for known in sight.known], [face.box for face in faces])
     followed = []
     for number, face in enumerate(faces):
         where = aim(face, sight.known[matched[number]].where if number in matched else None)

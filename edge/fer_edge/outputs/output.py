@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
     from fer_edge.outputs.status import StatusBoard
 
-__all__ = ["STDOUT", "OutputOption", "OutputSpec", "Wanted", "option"]
+__all__ = ["STDOUT", "OutputOption", "OutputRequest", "OutputSpec", "option"]
 
 STDOUT: Final[str] = "-"
 """The name of standard output in options that name a file."""
@@ -49,7 +49,7 @@ def option(flag: str, **settings: Any) -> OutputOption:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputRequest:
     """What an output may have to know when it is opened."""
 
     arguments: argparse.Namespace
@@ -70,7 +70,7 @@ class OutputSpec:
     """For messages."""
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
-    open: Callable[[Wanted], Output | None]
+    open: Callable[[OutputRequest], Output | None]
     """Opens it when it is wanted; None where there is nothing for it to do with this source.
 
     Raises :class:`fer_edge.errors.FerError` where that fails.

@@ -49,14 +49,14 @@ class Arithmetic:
     @property
     def identical_outputs(self) -> float:
         """Fraction of images whose seven probabilities are the same on both, in [0, 1]."""
-        one, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
-        return float(np.mean((one == other).all(axis=1)))
+        own, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
+        return float(np.mean((own == other).all(axis=1)))
 
     @property
     def largest_difference(self) -> float:
         """Largest difference of one probability, in [0, 1]."""
-        one, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
-        return float(np.abs(one - other).max())
+        own, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
+        return float(np.abs(own - other).max())
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values; differences in percentage points.
@@ -118,7 +118,7 @@ def compare_arithmetic(
             opened.append(_on_reference_kernels(path))
         with ThreadPoolExecutor(workers) as pool:
             several = _Several(opened, pool)
-            found = evaluate_classifier(
+            evaluation = evaluate_classifier(
                 several, images[keep], xnnpack.labels[keep], xnnpack.split, on_progress=steps.advance
             )
     except (ModelError, RuntimeError, ValueError) as error:
@@ -126,25 +126,25 @@ def compare_arithmetic(
     finally:
         for classifier in opened:
             classifier.close()
-    return Arithmetic(Comparison(_some(reference, keep), found), Comparison(_some(xnnpack, keep), found))
+    return Arithmetic(Comparison(_some(reference, keep), evaluation), Comparison(_some(xnnpack, keep), evaluation))
 
 
-def check_arithmetic(found: Arithmetic | str, limits: Limits, *, labelled: bool) -> Verdict:
+def check_arithmetic(arithmetic: Arithmetic | str, limits: Limits, *, labelled: bool) -> Verdict:
     """Judge the file on the reference kernels as it is judged on XNNPACK, and how far the two agree.
 
     Args:
-        found: what was compared; a reason why it could not be.
+        arithmetic: what was compared; a reason why it could not be.
         limits: what is demanded.
         labelled: False for faces without a true label, where only agreement counts.
 
     Returns:
         Failures and remarks.
     """
-    if isinstance(found, str):
-        line = f"{REFERENCE_NAME}: not judged, they do not compute this network ({found})"
+    if isinstance(arithmetic, str):
+        line = f"{REFERENCE_NAME}: not judged, they do not compute this network ({arithmetic})"
         return Verdict((), (line,))
-    verdict = check_quantized(REFERENCE_NAME, found.against_float, limits, labelled=labelled)
-    agreement = found.against_xnnpack.agreement
+    verdict = check_quantized(REFERENCE_NAME, arithmetic.against_float, limits, labelled=labelled)
+    agreement = arithmetic.against_xnnpack.agreement
     if not agreement >= (limits.min_agreement if labelled else limits.min_agreement_synthetic):
         line = f"{REFERENCE_NAME}: agrees with XNNPACK on {agreement:.1%} of images; train longer with QAT"
         return Verdict((*verdict.failures, line), verdict.remarks)

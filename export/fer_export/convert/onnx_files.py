@@ -62,8 +62,8 @@ def _spell_out_erfc(proto: Any) -> None:
     nodes = list(proto.graph.node)
     if not any(node.op_type == "Erfc" for node in nodes):
         return
-    one = "fer_one"
-    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0, np.float32), one))
+    unit = "fer_one"
+    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0, np.float32), unit))
     del proto.graph.node[:]
     for node in nodes:
         if node.op_type != "Erfc":
@@ -71,7 +71,7 @@ def _spell_out_erfc(proto: Any) -> None:
             continue
         erf = f"{node.output[0]}_erf"
         proto.graph.node.append(helper.make_node("Erf", list(node.input), [erf], name=f"{node.name}_erf"))
-        proto.graph.node.append(helper.make_node("Sub", [one, erf], list(node.output), name=f"{node.name}_sub"))
+        proto.graph.node.append(helper.make_node("Sub", [unit, erf], list(node.output), name=f"{node.name}_sub"))
 
 
 def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:

@@ -114,15 +114,15 @@ class QdqGraph:
         self.add_matches: dict[int, AddMatch] = {}
         self._names = 0
 
-    def _describe(self, written: Any, source: Tensor, sink: Tensor) -> None:
+    def _describe(self, written: Any, input_tensor: Tensor, output_tensor: Tensor) -> None:
         # ONNX has no place for the quantisation of a graph's ends; ours is a fixed contract, and noted here as well.
         self._helper.set_model_props(
             written,
             {
-                "fer.input_scale": repr(source.scale),
-                "fer.input_zero_point": str(source.zero_point),
-                "fer.output_scale": repr(sink.scale),
-                "fer.output_zero_point": str(sink.zero_point),
+                "fer.input_scale": repr(input_tensor.scale),
+                "fer.input_zero_point": str(input_tensor.zero_point),
+                "fer.output_scale": repr(output_tensor.scale),
+                "fer.output_zero_point": str(output_tensor.zero_point),
                 "fer.target": self.onnx_target,
             },
         )

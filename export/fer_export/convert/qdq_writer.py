@@ -77,16 +77,16 @@ class _Writer(MoreOperators):
 
     def write(self) -> Any:
         helper, types = self._helper, self._onnx.TensorProto
-        source, sink = self._end(self.model.inputs, "input"), self._end(self.model.outputs, "output")
-        self._open(source)
+        input_tensor, output_tensor = self._end(self.model.inputs, "input"), self._end(self.model.outputs, "output")
+        self._open(input_tensor)
         for op in self.model.operators:
             self._operator(op)
         end_type = types.INT8 if self.quantized else types.FLOAT
-        outputs = [helper.make_tensor_value_info(OUTPUT_NAME, end_type, list(sink.shape))]
+        outputs = [helper.make_tensor_value_info(OUTPUT_NAME, end_type, list(output_tensor.shape))]
         if self.quantized:
-            self._node("QuantizeLinear", [real_name(sink.index), *self._ends(sink, 0)], OUTPUT_NAME)
+            self._node("QuantizeLinear", [real_name(output_tensor.index), *self._ends(output_tensor, 0)], OUTPUT_NAME)
         else:
-            self._node("Identity", [real_name(sink.index)], OUTPUT_NAME)
+            self._node("Identity", [real_name(output_tensor.index)], OUTPUT_NAME)
             outputs += [
                 helper.make_tensor_value_info(real_name(i), types.FLOAT, None)
                 for op in self.model.operators
@@ -96,14 +96,14 @@ class _Writer(MoreOperators):
         graph = helper.make_graph(
             self.nodes,
             "fer_int8",
-            [helper.make_tensor_value_info(INPUT_NAME, end_type, list(source.shape))],
+            [helper.make_tensor_value_info(INPUT_NAME, end_type, list(input_tensor.shape))],
             outputs,
             list(self.initializers.values()),
         )
         written = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="fer-export")
         written.ir_version = IR_VERSION
         if self.quantized:
-            self._describe(written, source, sink)
+            self._describe(written, input_tensor, output_tensor)
         return written
 
     # -- operators ----------------------------------------------------------------------------------------------

@@ -179,18 +179,18 @@ def _tables(data: ReportData) -> list[_Table]:
     return tables
 
 
-def _arithmetic_table(found: Arithmetic, *, labelled: bool) -> _Table:
-    twin = found.against_xnnpack
+def _arithmetic_table(arithmetic: Arithmetic, *, labelled: bool) -> _Table:
+    twin = arithmetic.against_xnnpack
     note = (
         "The same file where hardware rounds otherwise: TFLite's reference kernels compute as microcontrollers and "
-        f"many NPUs do. Outputs are identical on {found.identical_outputs:.1%} of {twin.other.n_images} images; single "
-        f"probabilities differ by up to {found.largest_difference:.3f}."
+        f"many NPUs do. Outputs are identical on {arithmetic.identical_outputs:.1%} of {twin.other.n_images} images; "
+        f"single probabilities differ by up to {arithmetic.largest_difference:.3f}."
     )
     rows = [["kernels", "accuracy", "images", "drop (95 % interval)", "agreement with float", "agreement with XNNPACK"]]
-    xnnpack = Comparison(found.against_float.reference, twin.reference)
+    xnnpack = Comparison(arithmetic.against_float.reference, twin.reference)
     for name, comparison, agreement in (
         ("XNNPACK", xnnpack, 1.0),
-        ("reference", found.against_float, twin.agreement),
+        ("reference", arithmetic.against_float, twin.agreement),
     ):
         accuracy = f"{comparison.other.accuracy:.2%}" if labelled else "-"
         drop = drop_text(comparison) if labelled else "-"

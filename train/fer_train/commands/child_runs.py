@@ -42,7 +42,7 @@ def run_all(commands: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) ->
                 running[folder] = _start(folder, options)
                 LOG.info(f"{folder}: begun, log in {log_of(folder)}")
             time.sleep(_POLL_S)
-            for folder in [each for each, process in running.items() if process.poll() is not None]:
+            for folder in [run for run, process in running.items() if process.poll() is not None]:
                 code = running.pop(folder).returncode
                 if code:
                     raise CheckFailedError(f"{folder} ended with {code}: {_last_line(log_of(folder))}")

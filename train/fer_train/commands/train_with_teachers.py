@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shared = ["--data", str(options.data)]
         if options.soft_labels:
             shared += ["--soft-labels", str(options.soft_labels), "--translate-votes"]
-        commands = plan(options.runs, shared, [str(each) for each in options.also], options.backbone)
+        commands = plan(options.runs, shared, [str(path) for path in options.also], options.backbone)
         student = commands.pop()
         run_all(commands, options.side_by_side)
         run_all([student])

@@ -115,6 +115,6 @@ def _released(path: Path) -> list[dict[str, Any]]:
         records = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(records, list) or not all(isinstance(each, dict) and "run" in each for each in records):
+    if not isinstance(records, list) or not all(isinstance(record, dict) and "run" in record for record in records):
         raise ModelError(f"{path} is not a list of recipes")
     return records

@@ -37,6 +37,6 @@ def average_runs(runs: Sequence[Path]) -> Any:
     for run in runs:
         load_float_weights(run, network)
         weights = [np.asarray(value, np.float64) for value in network.get_weights()]
-        total = [one + other for one, other in zip(total, weights, strict=True)] if total else weights
+        total = [own + other for own, other in zip(total, weights, strict=True)] if total else weights
     network.set_weights([(value / len(runs)).astype(np.float32) for value in total])
     return network

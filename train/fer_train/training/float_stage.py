@@ -272,7 +272,7 @@ class FloatStage:
         optimizer.build(self.trainer.trainable_variables)
         if former is not None:
             state = {variable.name: to_numpy(variable) for variable in former.variables}
-            assign_all(optimizer.variables, [state[each.name] for each in optimizer.variables], "optimizer")
+            assign_all(optimizer.variables, [state[slot.name] for slot in optimizer.variables], "optimizer")
         self.phase = phase
         self._steps = None
 
@@ -389,6 +389,6 @@ class FloatStage:
                 "epoch_so_far": dataclasses.asdict(self._so_far),
                 "phase": self.phase,
                 "best_accuracy": self.best_score,
-                "history": [dataclasses.asdict(each) for each in self.history],
+                "history": [dataclasses.asdict(epoch) for epoch in self.history],
             },
         )

@@ -274,7 +274,7 @@ class QatStage:
                 "epochs_done": epochs_done,
                 "epoch_so_far": dataclasses.asdict(self._so_far),
                 "best": list(self.best),
-                "history": [dataclasses.asdict(each) for each in self.history],
+                "history": [dataclasses.asdict(epoch) for epoch in self.history],
                 "augment": [to_numpy(variable).tolist() for variable in self.augment.variables],
             },
         )

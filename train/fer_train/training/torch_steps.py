@@ -84,10 +84,10 @@ class TorchSteps:
         decayed = [keras_optimizer.is_decayed(optimizer, variable) for variable in variables]
         groups = [
             {
-                "params": [p for p, yes in zip(self._parameters, decayed, strict=True) if yes is wanted],
-                "weight_decay": float(optimizer.weight_decay or 0.0) if wanted else 0.0,
+                "params": [p for p, yes in zip(self._parameters, decayed, strict=True) if yes is plain],
+                "weight_decay": float(optimizer.weight_decay or 0.0) if plain else 0.0,
             }
-            for wanted in (True, False)
+            for plain in (True, False)
         ]
         adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]],
@@ -188,8 +188,8 @@ class TorchSteps:
         faces, targets, weights, labels = self._inputs
         both = self._objective.both
         answers = one_row_per_face(self._fused.call(views(faces, both=both)[0], training=True), both=both)
-        each = self._each_loss(answers, targets)
-        loss = (each * weights).mean()
+        losses = self._each_loss(answers, targets)
+        loss = (losses * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # fused AdamW takes for granted that it lies as its parameter does

@@ -9,18 +9,18 @@ from fer_edge.outputs.output import STDOUT, OutputSpec
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 
-def open_answers(wanted: Wanted) -> Output | None:
+def open_answers(request: OutputRequest) -> Output | None:
     """Words on standard output, unless they would disturb what stands there or nobody asked for them."""
     from fer_edge.outputs.answers import Answers
 
-    arguments, source = wanted.arguments, wanted.source
+    arguments, source = request.arguments, request.source
     if source.live and _elsewhere(arguments):
         return None
     follow = source.live and not arguments.save
-    return Answers(title=wanted.job.title, continuous=source.continuous, follow=follow)
+    return Answers(title=request.job.title, continuous=source.continuous, follow=follow)
 
 
 def _elsewhere(arguments: argparse.Namespace) -> bool:
