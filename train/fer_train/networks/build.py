@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_BN_MOMENTUM",
+    "IMAGENET_WIDTHS",
     "INPUT_NAME",
     "INPUT_SIZES",
     "LAST_CHANNELS",
@@ -39,6 +40,8 @@ NUM_BLOCKS: Final[int] = 17
 NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
 """The one for devices, and two that only teach it (:mod:`fer_train.networks.teachers`)."""
 STUDENT: Final[str] = NETWORKS[0]
+IMAGENET_WIDTHS: Final[tuple[float, ...]] = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+"""Widths of MobileNetV2 of which Keras has ImageNet weights."""
 LAST_CHANNELS: Final[int] = 1280
 """Of the convolution before pooling, at widths up to 1 (Sandler et al. 2018, table 2)."""
 INPUT_NAME: Final[str] = "face"

@@ -26,6 +26,8 @@ _Matrix = npt.NDArray[np.float64]
 _PREFIXES: Final[tuple[str, ...]] = ("expanded_conv", *(f"block_{i}" for i in range(1, NUM_BLOCKS)))
 _RIDGE: Final[float] = 1e-3
 """Of the mean variance: keeps the least-squares fit from leaning on what only those images show."""
+_LEAST: Final[float] = 1e-6
+"""Variance of channels between 0 and 6 that single precision still tells from none."""
 
 
 def narrow_weights(wide: Any, narrow: Any, batches: Iterable[FloatArray]) -> None:
@@ -106,13 +108,16 @@ def _measure(wide: Any, batches: Iterable[FloatArray]) -> dict[str, _Statistics]
 
     names = [f"{prefix}_depthwise_relu" for prefix in _PREFIXES] + ["out_relu"]
     names += [_end_of(prefix, {layer.name for layer in wide.layers}) for prefix in _PREFIXES]
-    taps = keras.Model(wide.inputs, [wide.get_layer(name).output for name in names])
+    taps = keras.Model(wide.inputs[0], [wide.get_layer(name).output for name in names])
     count = dict.fromkeys(names, 0)
+    about: dict[str, Any] = {}
     total: dict[str, Any] = dict.fromkeys(names, 0.0)
     squares: dict[str, Any] = dict.fromkeys(names, 0.0)
     for batch in batches:
         for name, output in zip(names, taps.predict_on_batch(batch), strict=True):
             values = np.asarray(output, np.float32).reshape(-1, output.shape[-1])
+            # About a mean that is nearly theirs: squares of large means would swallow small variances.
+            values = values - about.setdefault(name, values.mean(0))
             count[name] += len(values)
             total[name] = total[name] + values.sum(0, dtype=np.float64)
             squares[name] = squares[name] + (values.T @ values).astype(np.float64)
@@ -120,7 +125,7 @@ def _measure(wide: Any, batches: Iterable[FloatArray]) -> dict[str, _Statistics]
         raise ModelError("a narrower network is fitted on at least one batch of faces, got none")
     means = {name: total[name] / count[name] for name in names}
     return {
-        name: _Statistics(means[name], squares[name] / count[name] - np.outer(means[name], means[name]))
+        name: _Statistics(about[name] + means[name], squares[name] / count[name] - np.outer(means[name], means[name]))
         for name in names
     }
 
@@ -159,7 +164,7 @@ def _choose_and_fit(
     left = hidden.covariance.copy()
     unexplained = left @ weights
     free = np.diag(left) > -np.inf
-    least = _RIDGE * max(float(np.diag(left).mean()), 1e-12)
+    least = max(_RIDGE * float(np.diag(left).mean()), _LEAST)
     chosen: list[int] = []
     for _ in range(count):
         gain = np.where(free, (unexplained**2).sum(1) / (np.maximum(np.diag(left), 0.0) + least), -1.0)

@@ -270,6 +270,12 @@ class Recipe:
         metavar="SHARE",
         within=SHARE,
     )
+    qat_reference_kernels: bool = option(
+        True,
+        "judge epochs on XNNPACK alone, without TFLite's slow reference kernels, which compute as microcontrollers do",
+        group=QAT,
+        flag="--no-qat-reference-kernels",
+    )
     calibration_images: int = option(1024, "for the ranges of activations", group=QAT, within=AT_LEAST_1)
     temperature_scaling: bool = option(
         True,

@@ -33,7 +33,8 @@ from fer_train.quantization.qat_network import (
     seed_dropout,
     wrap_for_qat,
 )
-from fer_train.quantization.tflite import int8_classifier
+from fer_train.quantization.reference_kernels import reference_classifier
+from fer_train.quantization.tflite import as_file, opened, qat_to_tflite
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
 from fer_train.runs.network_of import network_of
 from fer_train.runs.recipe import Recipe
@@ -57,9 +58,9 @@ class Quality(NamedTuple):
     """What the best epoch is chosen by, the first field first."""
 
     agrees: bool = False
-    """Whether the INT8 model gives the float model's answer often enough (``qat_min_agreement``)."""
+    """Whether the INT8 model gives the float model's answer often enough (``qat_min_agreement``), in both arithmetics."""
     score: float = -1.0
-    """Of the INT8 model (:attr:`fer_train.training.judging.Judged.score`)."""
+    """Of the INT8 model, the mean of both arithmetics (:attr:`fer_train.training.judging.Judged.score`)."""
 
 
 class QatStage:
@@ -229,7 +230,7 @@ class QatStage:
             batch=EVALUATION_BATCH,
         )
         int8 = self._judge_int8()
-        agreement = float((int8.clean.decisions == self.float_answers).mean())
+        agreement = int8.agreement(self.float_answers)
         quality = Quality(agreement >= self.recipe.qat_min_agreement, int8.score)
         if quality > self.best:
             self.best = quality
@@ -280,8 +281,20 @@ class QatStage:
         )
 
     def _judge_int8(self) -> Judged:
-        with int8_classifier(self.network) as classifier:
-            return judge(classifier, self.data, self.disturbed)
+        """The network as the INT8 model that it converts to, in both arithmetics that devices compute it in."""
+        with as_file(qat_to_tflite(self.network)) as path:
+            with opened(path) as classifier:
+                judged = judge(classifier, self.data, self.disturbed)
+            if not self.recipe.qat_reference_kernels:
+                return judged
+            images, labels = self.data.validation_images, self.data.validation_labels
+            try:
+                with reference_classifier(path, workers=len(images)) as classifier:
+                    reference = evaluate_classifier(classifier, images, labels, "validation", batch=EVALUATION_BATCH)
+            except (ModelError, RuntimeError) as error:
+                LOG.warning(f"judged on XNNPACK alone, the reference kernels do not compute this network: {error}")
+                return judged
+            return dataclasses.replace(judged, reference=reference)
 
     def _restore(self) -> int:
         checkpoint = load_checkpoint(self.folder.qat_checkpoint)
