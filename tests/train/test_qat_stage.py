@@ -215,9 +215,7 @@ def test_the_stage_asks_both_arithmetics() -> None:
     equalize_depthwise(network)
     wrapped = wrap_for_qat(network)
     data = training_data()
-    measure_ranges(
-        wrapped, network, [to_float_input(np.stack([resize_gray(image, SIZE) for image in data.images]))]
-    )
+    measure_ranges(wrapped, network, [to_float_input(np.stack([resize_gray(image, SIZE) for image in data.images]))])
     stage: Any = qat.QatStage.__new__(qat.QatStage)
     stage.recipe, stage.data, stage.disturbed, stage.network = RECIPE, data, None, wrapped
     judged = stage._judge_int8()

@@ -15,7 +15,7 @@ from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.inference.tensors import TensorSpec, dequantize
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.loading.model_files import PACKAGED_MODELS
+from fer_edge.loading.model_files import PACKAGED_MODELS, companion
 
 __all__ = ["GOLDEN_FORMAT", "GOLDEN_NAME", "Golden", "find_golden", "own_outputs_name", "read_golden"]
 
@@ -93,7 +93,7 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
     Raises:
         InputError: there are none.
     """
-    beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    beside = [companion(model_path, GOLDEN_NAME), companion(PACKAGED_MODELS / model_path.name, GOLDEN_NAME)]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
         if candidate.is_file():

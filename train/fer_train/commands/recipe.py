@@ -168,7 +168,9 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 def _check_width(recipe: Recipe) -> None:
     own = (recipe.width, recipe.last_channels) != (DEFAULTS.width, DEFAULTS.last_channels)
     if own and recipe.network != STUDENT:
-        raise UsageError(f"--width and --last-channels are of MobileNetV2; leave them out with --network {recipe.network}")
+        raise UsageError(
+            f"--width and --last-channels are of MobileNetV2; leave them out with --network {recipe.network}"
+        )
     if recipe.backbone == "imagenet" and not recipe.start_from and recipe.width not in IMAGENET_WIDTHS:
         known = ", ".join(f"{width:g}" for width in IMAGENET_WIDTHS)
         raise UsageError(
