@@ -97,7 +97,7 @@ def compare_arithmetic(
     steps.begin(f"accuracy of {REFERENCE_NAME}", len(keep))
     try:
         with reference_classifier(path, workers=len(keep)) as several:
-            found = evaluate_classifier(
+            evaluation = evaluate_classifier(
                 several, images[keep], xnnpack.labels[keep], xnnpack.split, on_progress=steps.advance
             )
     except (ModelError, RuntimeError, ValueError) as error:
