@@ -72,5 +72,5 @@ def test_figures_of_another_file_and_unknown_ones_are_refused(checkout: Path) ->
     shutil.copy(ROOT / "models/robustness.json", checkout / "models")
     path = checkout / "models/manifest.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"sha256": "', '"sha256": "0'), encoding="utf-8")
-    with pytest.raises(ModelError, match="measured on another file than fer_int8.tflite"):
+    with pytest.raises(ModelError, match=r"measured on another file than fer_int8\.tflite"):
         read_released(checkout / "models")

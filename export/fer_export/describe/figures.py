@@ -217,16 +217,17 @@ def _interval(released: Released) -> str:
 
 
 def _arithmetic(released: Released) -> str | None:
-    found = released.manifest.get("int8_tflite_on_reference_kernels")
-    if found is None:
+    record = released.manifest.get("int8_tflite_on_reference_kernels")
+    if record is None:
         return None
-    if isinstance(found, str):
-        return _wrapped(f"TFLite's reference kernels do not compute this network ({found}).")
+    if isinstance(record, str):
+        return _wrapped(f"TFLite's reference kernels do not compute this network ({record}).")
+    own, other = _percent(released.int8["accuracy"], 2), _percent(record["accuracy"], 2)
     return _wrapped(
-        f"`{released.int8_name}`, on {found['n_images']:,} images of PublicTest: "
-        f"{_percent(released.int8['accuracy'], 2)} on XNNPACK, {_percent(found['accuracy'], 2)} on the reference kernels, "
-        f"{_percent(found['against_xnnpack']['agreement'])} decided alike, {_percent(found['identical_outputs'])} with "
-        f"identical outputs, single probabilities up to {found['largest_probability_difference']:.2f} apart."
+        f"`{released.int8_name}`, on {record['n_images']:,} images of PublicTest: {own} on XNNPACK, {other} on the "
+        f"reference kernels, {_percent(record['against_xnnpack']['agreement'])} decided alike, "
+        f"{_percent(record['identical_outputs'])} with identical outputs, single probabilities up to "
+        f"{record['largest_probability_difference']:.2f} apart."
     )
 
 
@@ -263,11 +264,12 @@ def _means(released: Released) -> str:
     mean, worst = model["mean"], model["worst"]
     kind = next(kind for kind in report["kinds"] if kind["name"] == worst["kind"])
     amount = f"{kind['amounts'][worst['strength'] - 1]:g} {kind['unit']}"
+    clean = model["clean"]["expected_calibration_error"]
     return _wrapped(
-        f"On average that is {100 * mean['relative_to_clean']:.0f} % of the accuracy on clean faces. Expected calibration "
-        f"error: {model['clean']['expected_calibration_error']:.3f} clean, {mean['expected_calibration_error']:.3f} on "
-        f"average over the {len(model['answers'])} disturbances. Worst: {kind['title']} ({amount}), "
-        f"{_percent(worst['accuracy'])}, calibration error {worst['expected_calibration_error']:.2f}."
+        f"On average that is {100 * mean['relative_to_clean']:.0f} % of the accuracy on clean faces. Expected "
+        f"calibration error: {clean:.3f} clean, {mean['expected_calibration_error']:.3f} on average over the "
+        f"{len(model['answers'])} disturbances. Worst: {kind['title']} ({amount}), {_percent(worst['accuracy'])}, "
+        f"calibration error {worst['expected_calibration_error']:.2f}."
     )
 
 

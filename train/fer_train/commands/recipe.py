@@ -174,8 +174,8 @@ def _check_width(recipe: Recipe) -> None:
     if recipe.backbone == "imagenet" and not recipe.start_from and recipe.width not in IMAGENET_WIDTHS:
         known = ", ".join(f"{width:g}" for width in IMAGENET_WIDTHS)
         raise UsageError(
-            f"there are no ImageNet weights for --width {recipe.width:g}, only for {known}; begin with --start-from RUN "
-            "(fitted to a wider run) or --backbone none"
+            f"there are no ImageNet weights for --width {recipe.width:g}, only for {known}; begin with "
+            "--start-from RUN (fitted to a wider run) or --backbone none"
         )
 
 

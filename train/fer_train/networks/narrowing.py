@@ -184,7 +184,7 @@ def _set_entrance(
     kept: npt.NDArray[np.int64],
     stream: _Stream,
 ) -> None:
-    """A convolution that reads a stream: turned onto its directions; what its mean gives is taken out of BatchNorm's."""
+    """A convolution that reads a stream: turned onto its directions; BatchNorm loses what the mean gives."""
     convolution, norm = names
     kernel = source[convolution].get_weights()[0].astype(np.float64)[..., kept]
     turned = np.einsum("hwct,ck->hwkt", kernel, stream.directions)

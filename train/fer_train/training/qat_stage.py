@@ -58,7 +58,7 @@ class Quality(NamedTuple):
     """What the best epoch is chosen by, the first field first."""
 
     agrees: bool = False
-    """Whether the INT8 model gives the float model's answer often enough (``qat_min_agreement``), in both arithmetics."""
+    """Whether INT8 gives the float model's answer often enough (``qat_min_agreement``), in both arithmetics."""
     score: float = -1.0
     """Of the INT8 model, the mean of both arithmetics (:attr:`fer_train.training.judging.Judged.score`)."""
 
