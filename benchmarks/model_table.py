@@ -3,8 +3,8 @@
 MobileNetV2 at several input sizes and widths: bytes of the INT8 file, latency of one face against the released model
 (by turns, as in ``interleaved_ratios.py``), and the tensor arena that TensorFlow Lite Micro needs. Released models are
 their own files, with their accuracy on clean and on disturbed faces from what was released with them. All others are
-untrained: the architecture alone, random weights, BatchNorm of a few synthetic faces, quantised after training; such rows
-have no accuracy.
+untrained: the architecture alone, random weights, BatchNorm of a few synthetic faces, quantised after training; such
+rows have no accuracy.
 
 The arena is the smallest with which TensorFlow Lite Micro opens the file, to 1 KiB, on this processor; one of 32 bits
 needs a little less. It needs the package tflite-micro, here or in the environment of ``--tflm-python``.

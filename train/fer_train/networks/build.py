@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.logs import LOG
-from fer_train.networks.teachers import resnet_features, vgg_features
+from fer_train.networks.teachers import convnext_features, resnet_features, vgg_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,8 @@ __all__ = [
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
 """Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""
-NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
-"""The one for devices, and two that only teach it (:mod:`fer_train.networks.teachers`)."""
+NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet", "convnext")
+"""The one for devices, and three that only teach it (:mod:`fer_train.networks.teachers`)."""
 STUDENT: Final[str] = NETWORKS[0]
 IMAGENET_WIDTHS: Final[tuple[float, ...]] = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 """Widths of MobileNetV2 of which Keras has ImageNet weights."""
@@ -93,6 +93,8 @@ def build_network(
         features = vgg_features(keras, inputs)
     elif network == "resnet":
         features = resnet_features(keras, inputs)
+    elif network == "convnext":
+        features = convnext_features(keras, inputs)
     else:
         features = _mobilenet_features(keras, inputs, width, last_channels, backbone)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(features)

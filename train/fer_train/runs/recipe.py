@@ -157,6 +157,13 @@ class Recipe:
     learning_rate: float = option(1e-3, "peak in fine-tuning", group=FLOAT, within=ABOVE_0)
     warmup_epochs: float = option(0.5, "in which the rate rises to its peak", group=FLOAT, within=AT_LEAST_0)
     weight_decay: float = option(0.05, "of kernels", group=FLOAT, within=AT_LEAST_0)
+    clip_gradients: float = option(
+        0.0,
+        "largest norm of all gradients together, for example 1 (Pascanu et al. 2013)",
+        group=FLOAT,
+        within=AT_LEAST_0,
+        default_text="off",
+    )
     label_smoothing: float = option(0.05, "share of the target spread over all classes", group=FLOAT, within=BELOW_1)
     class_weighting: float = option(0.0, "0 none to 1 balanced", group=FLOAT, within=SHARE)
     ema_decay: float = option(
@@ -197,6 +204,12 @@ class Recipe:
     )
     checkpoint_seconds: float = option(
         0.0, "least time between two checkpoints; 0 leaves none out", group=FLOAT, within=AT_LEAST_0
+    )
+    half_weights: bool = option(
+        False,
+        "also write the weights in half precision, the best ones to best.npz, and with every checkpoint to latest.npz",
+        group=FLOAT,
+        flag="--half-weights",
     )
     flip: float = option(0.5, "probability of mirroring", group=AUGMENTATION, within=SHARE)
     rotation_degrees: float = option(12.0, "rotation", group=AUGMENTATION, within=Range(low=0, high=180))

@@ -160,6 +160,9 @@ def load_float_weights(path: Path, network: Any) -> None:
     if packed.exists():
         _set_weights(network, read_packed(packed), packed)
         return
+    if not weights.exists() and RunFolder(path).best_half.exists():
+        _set_weights(network, read_packed(RunFolder(path).best_half), RunFolder(path).best_half)
+        return
     if not weights.exists():
         raise ModelError(f"no {weights.name} or {PACKED_FLOAT} in {path}; has its float stage finished an epoch?")
     try:

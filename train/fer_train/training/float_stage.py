@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -26,6 +27,7 @@ from fer_train.networks.engine import choose_precision, on_cpu, runner, to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
 from fer_train.runs.network_of import network_of
+from fer_train.runs.packed_weights import write_packed
 from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
@@ -367,7 +369,15 @@ class FloatStage:
         return done.means()
 
     def _save_best(self) -> None:
-        save_weights(self._on_one_device(), self.folder.float_weights)
+        network = self._on_one_device()
+        save_weights(network, self.folder.float_weights)
+        if self.recipe.half_weights:
+            write_packed(self.folder.best_half, network.get_weights())
+
+    def _save_latest(self) -> None:
+        average = averaged_weights(self.trainer) if self.trainer.optimizer.use_ema else contextlib.nullcontext()
+        with average:
+            write_packed(self.folder.latest_half, self._on_one_device().get_weights())
 
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)
@@ -380,6 +390,8 @@ class FloatStage:
         ):
             return
         self._kept_at = now
+        if self.recipe.half_weights:
+            self._save_latest()
         save_checkpoint(
             self.folder.float_checkpoint,
             [to_numpy(variable) for variable in self._state],
