@@ -61,7 +61,7 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
     last = load_recipe(RunFolder(chain[-1]).config)
     for folder in chain:
         recipe = load_recipe(RunFolder(folder).config)
-        if recipe.average_of or (recipe.width, recipe.last_channels) != (last.width, last.last_channels):
+        if recipe.average_of or recipe.width != last.width:
             continue
         done = len(rows)
         own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]
