@@ -14,7 +14,6 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import to_float_input
 from fer_edge.verification.golden import DOUBLE_ROUNDING_OUTPUTS, GOLDEN_NAME, read_golden
 from fer_edge.verification.replay import verify, verify_classifier
-from fer_export.check.arithmetic import on_reference_kernels
 from fer_export.convert.onnx_files import int8_onnx
 from fer_export.convert.onnx_layout import fold_pads, int8_as_float_nchw, with_nchw_input
 from fer_export.convert.tensor_names import name_ends
@@ -22,6 +21,7 @@ from fer_export.describe.golden_vectors import add_outputs
 from fer_export.file_names import INT8_TFLITE
 from fer_export.targets.job import TargetJob
 from fer_export.tflite_file import read_tflite
+from fer_train.quantization.reference_kernels import on_reference_kernels
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")

@@ -225,7 +225,9 @@ def add_emotion_options(parser: CommandParser, *, opencv_threads: str = "all cor
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
-    group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
+    group.add_argument(
+        "--model", metavar="FILE", help=".tflite or .onnx model, or small (default: the packaged INT8 model)"
+    )
     group.add_argument(
         "--backend",
         default=DEFAULT_BACKEND,

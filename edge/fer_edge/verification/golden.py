@@ -15,7 +15,7 @@ from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.inference.tensors import TensorSpec, dequantize, to_layout
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.loading.model_files import PACKAGED_MODELS
+from fer_edge.loading.model_files import PACKAGED_MODELS, companion
 
 __all__ = [
     "DOUBLE_ROUNDING",
@@ -34,8 +34,8 @@ GOLDEN_NAME: Final[str] = "golden.npz"
 SINGLE_ROUNDING: Final[str] = "single-rounding"
 """XNNPACK, and so LiteRT as it is: an accumulator is scaled and rounded once."""
 DOUBLE_ROUNDING: Final[str] = "double-rounding"
-"""TFLite's reference kernels, TensorFlow Lite Micro, TOSA, Ethos-U: a fixed-point multiplication that rounds, then a shift
-that rounds (Jacob et al. 2018, arXiv:1712.05877, section 2.2)."""
+"""TFLite's reference kernels, TensorFlow Lite Micro, TOSA, Ethos-U: a fixed-point multiplication that rounds, then a
+shift that rounds (Jacob et al. 2018, arXiv:1712.05877, section 2.2)."""
 DOUBLE_ROUNDING_OUTPUTS: Final[str] = "outputs_double_rounding"
 """Name of the array in the file."""
 
@@ -134,7 +134,11 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
     """
     folder = model_path.absolute().parent
     # Files for chips lie in folders of their own, one below the golden vectors.
-    beside = [folder / GOLDEN_NAME, folder.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    beside = [
+        companion(model_path.absolute(), GOLDEN_NAME),
+        folder.parent / GOLDEN_NAME,
+        companion(PACKAGED_MODELS / model_path.name, GOLDEN_NAME),
+    ]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
         if candidate.is_file():

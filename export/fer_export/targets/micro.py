@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from fer_edge.errors import CheckFailedError, DeviceError
 from fer_edge.files import write_text
-from fer_export.check.arithmetic import on_reference_kernels
 from fer_export.check.gate import Verdict
 from fer_export.log import LOG
 from fer_export.targets.c_array import write_c_array, write_golden_arrays
 from fer_export.targets.job import Conversion, TargetJob, TargetResult
 from fer_export.targets.judging import judge_double_rounding
 from fer_export.tflite_file import read_tflite
+from fer_train.quantization.reference_kernels import on_reference_kernels
 
 __all__ = ["SAMPLE_FACES", "check", "convert", "operator_method", "run_micro"]
 
