@@ -127,7 +127,7 @@ def test_the_grid_in_a_browser(grid: Callable[..., Grid], browser: Browser) -> N
     wait_for(lambda: value("document.querySelector('#face7 h2')?.textContent") == "#7 happy")
 
 
-def test_the_day_in_a_browser(grid: Callable[..., Grid], browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_the_day_in_a_browser(grid: Callable[..., Grid], browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "day.db"
     history = History(path)
     history._waiting["hall", int(time.time() // 60) - 300, "happy"] = 500.0
