@@ -133,7 +133,7 @@ def test_several_sources_of_a_command_line() -> None:
         ('[[camera]]\nname = "a"\nsource = 0\n[[camera]]\nname = "A"\nsource = 1', "two cameras of one name, a and A"),
         ('[[camera]]\nname = "a b"\nsource = 0\n[[camera]]\nname = "a_b"\nsource = 1', "two cameras of one name"),
         ("[[camera]]\nsource = 0\n[[camera]]\nsource = 0", "two cameras of one name, camera0"),
-        ("[[camera]]\nsource = 0\nrotat = 90", "unknown option rotat; did you mean rotate?"),
+        ("[[camera]]\nsource = 0\nrotates = 90", "unknown option rotates; did you mean rotate?"),
         ('[[camera]]\nsource = 0\nweb = "8080"', "web is of all cameras; put it above the first [[camera]]"),
         ("[[camera]]\nsource = 0\nrotate = 45", "camera 1: argument --rotate: invalid choice"),
         ('name = "x"\n[[camera]]\nsource = 0', "--name is of one camera"),
