@@ -14,7 +14,7 @@ from fer_bench.report_file import write_report
 from fer_bench.request import BenchRequest, Destinations
 from fer_bench.schema import Report
 from fer_edge.errors import CheckFailedError
-from fer_train.html import require_jinja
+from fer_edge.html import require_jinja
 from fer_train.wording import counted
 
 if TYPE_CHECKING:

@@ -42,8 +42,8 @@ def measure_parser() -> CommandParser:
         "--model",
         action="append",
         metavar="M",
-        help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
-        "runtime; repeat for several (default: the INT8 model that comes with the package)",
+        help="model file, a bare name looked up here, in out/, in models/ and in the package, or small; M@BACKEND "
+        "names the runtime; repeat for several (default: the INT8 model that comes with the package)",
     )
     p.add_argument(
         "--all",

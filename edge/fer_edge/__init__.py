@@ -26,6 +26,7 @@ TYPE_CHECKING = False  # as type checkers know it; typing's own takes longer to 
 if TYPE_CHECKING:
     from typing import Final
 
+    from fer_edge.analysis.read import read_table
     from fer_edge.cameras.group import CameraGroup
     from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "analyze",
     "open_classifier",
+    "read_table",
 ]
 
 _HOMES: Final[dict[str, str]] = {
@@ -57,6 +59,7 @@ _HOMES: Final[dict[str, str]] = {
     "Face": "fer_edge.results",
     "Result": "fer_edge.results",
     "analyze": "fer_edge.stills",
+    "read_table": "fer_edge.analysis.read",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

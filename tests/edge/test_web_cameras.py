@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.edge.test_web import Browser, browser, wait_for  # noqa: F401 - the fixture
+from tests.edge.browser import Browser
+from tests.edge.test_web import wait_for
 from tests.edge.web_page import Pipeline, make_result
 
 from fer_edge.outputs.history import History
@@ -96,7 +97,7 @@ def test_nothing_without_the_token_and_no_pictures_without_video(grid: Callable[
         assert page.get(path, **right)[0] == 404
 
 
-def test_the_grid_in_a_browser(grid: Callable[..., Grid], browser: Browser) -> None:  # noqa: F811
+def test_the_grid_in_a_browser(grid: Callable[..., Grid], browser: Browser) -> None:
     page = grid()
     page.show()
     browser.call("Page.navigate", url=f"http://127.0.0.1:{page.page.port}/")
@@ -126,7 +127,7 @@ def test_the_grid_in_a_browser(grid: Callable[..., Grid], browser: Browser) -> N
     wait_for(lambda: value("document.querySelector('#face7 h2')?.textContent") == "#7 happy")
 
 
-def test_the_day_in_a_browser(grid: Callable[..., Grid], browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_the_day_in_a_browser(grid: Callable[..., Grid], browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "day.db"
     history = History(path)
     history._waiting["hall", int(time.time() // 60) - 300, "happy"] = 500.0

@@ -12,7 +12,7 @@ from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.logs import set_verbosity
 
-__all__ = ["PROG", "main", "parse_arguments"]
+__all__ = ["PROG", "main", "parse_arguments", "use_cores"]
 
 PROG = "fer-camera"
 
@@ -53,7 +53,7 @@ def _run(given: list[str]) -> int:
         keep_secrets(each)
     check_command_line(build_parser(PROG).parse_args(given))
     if arguments.cores is not None:
-        _use_cores(arguments.cores)
+        use_cores(arguments.cores)
     for condition, action in (
         (arguments.print_config, _print_config),
         (arguments.list_cameras, _list_cameras),
@@ -165,7 +165,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _use_cores(cores: list[int]) -> None:
+def use_cores(cores: list[int]) -> None:
+    """Run this process, and those that it starts, on these processor cores only.
+
+    Args:
+        cores: their numbers.
+
+    Raises:
+        UsageError: the system cannot do it, or has no such core.
+    """
     if not hasattr(os, "sched_setaffinity"):
         raise UsageError("--cores works on Linux only")
     try:

@@ -10,7 +10,7 @@ from typing import Final
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
-_OUTPUTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "history", "clips")
+_OUTPUTS: Final = ("jsonl", "csv", "save", "web", "mqtt", "metrics", "history", "clips")
 _TEXTS: Final = (*_OUTPUTS, "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
 _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("jsonl_max_mb", ("jsonl",)),
