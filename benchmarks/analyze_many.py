@@ -6,8 +6,8 @@
 
 * ``scaling``: 200 clips of 100 frames, each cut from another place of CLIP, by one worker and by two in turns; the
   ratio is of whole commands, with everything that they write.
-* ``memory``: 10,000 synthetic images; the memory of all processes together (PSS, so that what they share counts once), each
-  second, from the first tenth of the run to its end.
+* ``memory``: 10,000 synthetic images; the memory of all processes together (PSS, so that what they share counts
+  once), each second, from the first tenth of the run to its end.
 * ``peer``: ``fer-analyze`` on CLIP with all cores against ``fer.Video(CLIP).analyze(FER())``, which writes its table as
   well, without pictures of its own: both as whole commands, and the frames per second of the analysis alone. fer runs
   in the environment of ``benchmarks/peers`` (made on the first run, about 5 GB), or by ``--python``.
