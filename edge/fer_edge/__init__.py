@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from fer_edge.analysis.read import read_table
+    from fer_edge.cameras.group import CameraGroup
     from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
     from fer_edge.loading.open import open_classifier
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMOTIONS",
+    "CameraGroup",
     "Classifier",
     "Face",
     "FacePipeline",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 _HOMES: Final[dict[str, str]] = {
+    "CameraGroup": "fer_edge.cameras.group",
     "Classifier": "fer_edge.inference.classifier",
     "Prediction": "fer_edge.inference.classifier",
     "EMOTIONS": "fer_edge.labels",

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fer_edge import EMOTIONS
-from fer_train.synthetic.faces import draw_scene
+from fer_train.synthetic.faces import draw_face, draw_scene
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -189,3 +189,11 @@ def test_own_keras_model(photo: Path, tmp_path: Path) -> None:
     # The case is a barely trained network, and the gate rightly counts what INT8 costs it.
     run("own_keras_model.py", model, data, photo, "--max-recall-loss", 20, home=tmp_path)
     assert (tmp_path / "out" / "mine" / "fer_int8.tflite").is_file()
+
+
+def test_openvino_int8(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    face = draw_face("happy", np.random.default_rng(3), 96)
+    assert cv2.imwrite(str(tmp_path / "face.png"), face)
+    printed = run("openvino_int8.py", ROOT / "models" / "fer_int8.onnx", tmp_path / "face.png", home=tmp_path)
+    assert printed.startswith("{'angry': ") and "'happy': " in printed

@@ -36,7 +36,8 @@ examples:
   fer-camera face.jpg                 what an image shows
   fer-camera photos/ --save out/      every image and video of a folder, annotated
   fer-camera video.mp4 --headless --jsonl out.jsonl --save out.mp4
-  fer-camera rtsp://camera/live --headless --web 8080"""
+  fer-camera rtsp://camera/live --headless --web 8080
+  fer-camera --source rtsp://cam1/live --source rtsp://cam2/live --web 8080"""
 EPILOG = """\
 keys in the window: q or Escape quits, space pauses, s saves the picture, f fills the screen
 
@@ -120,10 +121,22 @@ def _add_source(parser: CommandParser) -> None:
         help="camera number, picamera, rtsp:// or http:// address, video, image, folder of them, 'pattern*.jpg', or - "
         "for standard input; of files and folders also several (default: 0, the first camera)",
     )
-    group.add_argument("--source", metavar="SOURCE", help="the same as an option, for example for --config")
+    group.add_argument(
+        "--source",
+        action="append",
+        metavar="SOURCE",
+        help="the same as an option, for example for --config; given several times: cameras, streams and videos that "
+        "are watched at the same time",
+    )
     group.add_argument("--size", type=size, metavar="WxH", help="ask the camera for this size, for example 1280x720")
     group.add_argument(
         "--fps", type=number(0.1, 1000), metavar="F", help="ask the camera for this many frames per second"
+    )
+    group.add_argument(
+        "--max-fps",
+        type=number(0.1, 1000),
+        metavar="F",
+        help="look at F frames per second at most, and leave out the others",
     )
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
@@ -188,6 +201,12 @@ def add_face_options(parser: CommandParser) -> None:
         help="search the whole of every Nth frame only, and follow faces in between by their motion (default: 1)",
     )
     group.add_argument(
+        "--motion",
+        action=SWITCH,
+        help="search for new faces only where something has moved, and every 2 s (default: with cameras and streams, "
+        "not with files or --search full)",
+    )
+    group.add_argument(
         "--margin",
         type=number(-0.3, 1),
         default=DEFAULT_MARGIN,
@@ -206,7 +225,9 @@ def add_emotion_options(parser: CommandParser, *, opencv_threads: str = "all cor
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
-    group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
+    group.add_argument(
+        "--model", metavar="FILE", help=".tflite or .onnx model, or small (default: the packaged INT8 model)"
+    )
     group.add_argument(
         "--backend",
         default=DEFAULT_BACKEND,

@@ -24,7 +24,7 @@ def open_answers(request: OutputRequest) -> Output | None:
 
 
 def _elsewhere(arguments: argparse.Namespace) -> bool:
-    return any((arguments.jsonl, arguments.csv, arguments.web, arguments.mqtt, arguments.metrics))
+    return any((arguments.jsonl, arguments.csv, arguments.web, arguments.mqtt, arguments.metrics, arguments.clips))
 
 
 def asked(arguments: argparse.Namespace) -> bool:
