@@ -142,7 +142,7 @@ def test_no_space_no_place_and_another_process(
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another process is installing toy tool"):
             install_environment("toy")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(UsageError, match=r"takes 0\.0 GB, .* free; make room, or set XDG_DATA_HOME"):
         install_environment("toy")
     (tmp_path / "file").touch()

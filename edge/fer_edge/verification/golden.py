@@ -34,8 +34,8 @@ GOLDEN_NAME: Final[str] = "golden.npz"
 SINGLE_ROUNDING: Final[str] = "single-rounding"
 """XNNPACK, and so LiteRT as it is: an accumulator is scaled and rounded once."""
 DOUBLE_ROUNDING: Final[str] = "double-rounding"
-"""TFLite's reference kernels, TensorFlow Lite Micro, TOSA, Ethos-U: a fixed-point multiplication that rounds, then a shift
-that rounds (Jacob et al. 2018, arXiv:1712.05877, section 2.2)."""
+"""TFLite's reference kernels, TensorFlow Lite Micro, TOSA, Ethos-U: a fixed-point multiplication that rounds, then a
+shift that rounds (Jacob et al. 2018, arXiv:1712.05877, section 2.2)."""
 DOUBLE_ROUNDING_OUTPUTS: Final[str] = "outputs_double_rounding"
 """Name of the array in the file."""
 
