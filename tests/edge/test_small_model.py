@@ -44,7 +44,7 @@ def test_the_word_is_looked_up_with_the_package_and_a_missing_file_is_named(
     path.write_bytes(b"x")
     (tmp_path / "small").mkdir()  # a folder of that name is not meant
     assert find_model("small") == path
-    assert choose_contenders(["small"], "auto", 1)[0][1].model_path == path
+    assert choose_contenders(["small"], "auto", 1)[0][1].path == path
 
 
 @released
