@@ -105,7 +105,7 @@ def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, by
 
     Args:
         folder: is made where it does not exist.
-        files: ``(name, content)`` of each file.
+        files: ``(name, content)`` of each file; names may have folders before them.
 
     Returns:
         The paths, in the order of ``files``.
@@ -115,6 +115,7 @@ def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, by
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         for destination, temporary, (_, content) in zip(destinations, temporaries, files, strict=True):
+            destination.parent.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(destination)
             temporary.write_bytes(content)
             _flush(temporary)

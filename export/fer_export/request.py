@@ -47,10 +47,16 @@ class ExportRequest:
     """For a model from elsewhere: what it was trained on, a key of ``keras_model.INPUT_RANGES``."""
     order: tuple[int, ...] = ORDERS[OWN_ORDER]
     """For a model from elsewhere: the emotion (0..6) that each output stands for."""
+    input_size: int | None = None
+    """For a model from elsewhere that leaves it open: side of its input, in pixels."""
     allow_chance: bool = False
     """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1
     """CPU threads of the runtimes."""
+    with_nchw: bool = False
+    """Whether ``fer_float_nchw.onnx`` and faces to calibrate on are written, for tools that quantise by themselves."""
+    targets: tuple[str, ...] = ()
+    """Names of the chips that the INT8 network is exported to as well, see ``fer_export.targets``."""
     weights_name: str | None = None
     """What reports call the weights, instead of their path."""
 
@@ -81,6 +87,8 @@ class ExportResult:
     """One line on the Edge TPU; empty when it was not asked for."""
     evaluations: dict[str, Evaluation]
     """Of every model file on the split that was judged on."""
+    target_rows: list[list[str]] | None = None
+    """Table of the targets, header first; None where none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class GateReport:
     """Table of the Edge TPU's operators, header first; None when it was not asked for."""
     way_on: str = ""
     """What the user can do about it, a sentence."""
+    target_rows: list[list[str]] | None = None
+    """Table of those targets that could be converted, header first; None where none was reached."""
 
 
 class GateFailedError(CheckFailedError):

@@ -29,7 +29,7 @@ def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], o
     Args:
         float_onnx: the file, float32 ``(1, S, S, 3)`` to ``(1, 7)``.
         faces: ``(N, S, S)`` uint8, to measure the ranges of activations on.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` and ``npu`` for signed ones.
 
     Returns:
         The INT8 file.

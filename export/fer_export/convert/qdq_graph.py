@@ -29,8 +29,8 @@ __all__ = [
     "saturation_is_clamp",
 ]
 
-OnnxTarget = Literal["x86", "arm"]
-ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm")
+OnnxTarget = Literal["x86", "arm", "npu"]
+ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm", "npu")
 OPSET: Final[int] = 13
 IR_VERSION: Final[int] = 8
 INPUT_NAME: Final[str] = "input"
@@ -89,7 +89,8 @@ class QdqGraph:
 
     Args:
         model: the TFLite network.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones, ``npu`` for signed ones that are written
+            and read with equal scales.
         quantized: whether activations are rounded to 8 bits; else they stay real numbers.
 
     Raises:

@@ -8,8 +8,10 @@ files hold one mathematical object. ONNX Runtime fuses the result completely (QL
 * padding operators are folded into the convolution after them;
 * one Transpose, at the input, goes from the NHWC of the contract to ONNX's NCHW.
 
-Two flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm`` signed
-ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same.
+Three flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm``
+signed ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same. ``npu`` is
+as ``arm``, without the changes in the seventh digit of scales before additions that ``exact_add`` makes for ONNX
+Runtime: rknn-toolkit2 takes a pair whose two scales differ for float, and refuses the network.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
 
     Args:
         model: the network.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones, ``npu`` for signed ones whose
+            QuantizeLinear and DequantizeLinear have equal scales.
 
     Returns:
         An ``onnx.ModelProto``.
@@ -175,7 +178,8 @@ class _Writer(MoreOperators):
     def _add(self, op: Operator) -> None:
         operands = [self.model.tensors[i] for i in op.inputs]
         result = self.model.tensors[op.outputs[0]]
-        if not self.quantized or any(t.is_constant or t.index in self.pads for t in operands):
+        as_it_is = self.onnx_target == "npu"  # compilers of NPUs take a pair with two scales for float
+        if not self.quantized or as_it_is or any(t.is_constant or t.index in self.pads for t in operands):
             self._elementwise(op)
             return
         a, b = operands

@@ -21,7 +21,7 @@ from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tflite import TFLiteClassifier
 from fer_edge.system import usable_cpus
 
-__all__ = ["reference_classifier"]
+__all__ = ["on_reference_kernels", "reference_classifier"]
 
 _MOST = 16
 """Interpreters at once."""
@@ -60,7 +60,7 @@ def reference_classifier(path: Path, *, workers: int = _MOST) -> Iterator[Any]:
     try:
         try:
             for _ in range(count):
-                opened.append(_on_reference_kernels(path))
+                opened.append(on_reference_kernels(path))
         except (RuntimeError, ValueError) as error:
             raise ModelError(str(error).strip().splitlines()[0]) from error
         with ThreadPoolExecutor(count) as pool:
@@ -70,7 +70,18 @@ def reference_classifier(path: Path, *, workers: int = _MOST) -> Iterator[Any]:
             classifier.close()
 
 
-def _on_reference_kernels(path: Path) -> Classifier:
+def on_reference_kernels(path: Path) -> Classifier:
+    """A TFLite file on TFLite's reference kernels, which round twice.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The open classifier.
+
+    Raises:
+        ModelError: they do not compute this network.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError:  # TensorFlow, which quantisation needs anyway, holds the same kernels
