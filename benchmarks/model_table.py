@@ -71,7 +71,8 @@ def main() -> int:
 def body(arguments: Sequence[str]) -> int:
     """What ``main`` does, errors not yet caught."""
     options = parser().parse_args(arguments)
-    released = [read_released(options.checkout / name) for name in RELEASED if (options.checkout / name).is_dir()]
+    there = [options.checkout / name for name in RELEASED if (options.checkout / name / "summary.json").is_file()]
+    released = [read_released(folder) for folder in there]
     with tempfile.TemporaryDirectory(prefix="fer-table-") as folder:
         files = {row["name"]: (options.checkout / "models" / row["name"], row) for row in map(_trained_row, released)}
         taken = {(row["width"], row["input_size"]) for _, row in files.values()}
