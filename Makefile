@@ -12,7 +12,7 @@ export UV_NATIVE_TLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint prose format types layers pytest slow debian arm reliability clean
+.PHONY: help setup demo test lint prose format types layers pytest slow targets debian arm reliability clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ pytest: setup ## the tests
 
 slow: setup ## the slow tests: kill -9 and resume, a whole QAT stage, installation from both requirements files
 	$(BIN)/python -m pytest -m slow
+
+targets: setup ## every chip that fer-export knows: their makers' tools, those in environments of their own as far as installed
+	$(BIN)/python -m pytest -q tests/export/test_targets.py tests/export/test_ethos_u.py tests/export/test_micro.py tests/export/test_tosa.py tests/export/test_npu_files.py tests/export/test_rockchip.py tests/export/test_sophgo.py tests/export/test_openvino.py -m 'slow or not slow' -rs
 
 debian: setup ## the wheel on a minimal Debian, as root (apt-get install mmdebstrap debian-archive-keyring)
 	$(BIN)/python -m tests.debian.minimal

@@ -97,10 +97,10 @@ def measure(frames: list[Image], width: int, model: Path, n_rounds: int) -> dict
     rounds = [one_pass(calls, len(views), rng) for _ in range(n_rounds)]
     medians: dict[str, dict[str, Any]] = {}
     for name in calls:
-        times = np.array([each[name] for each in rounds])
+        times = np.array([round_[name] for round_ in rounds])
         medians[name] = {"median_ms": float(np.median(times)), "n_faces": n_faces.get(name)}
         if name in engines:
-            theirs = np.array([each[OpenCVEngine.name] for each in rounds])
+            theirs = np.array([round_[OpenCVEngine.name] for round_ in rounds])
             medians[name]["ratio_to_opencv"] = with_interval(times / theirs, rng)
     return medians
 
@@ -127,12 +127,12 @@ def text(report: dict[str, Any]) -> str:
     lines = []
     for width, engines in report["widths"].items():
         lines.append(f"width {width}")
-        for name, one in engines.items():
-            line = f"  {name:13} {one['median_ms']:.3f} ms"
-            if "ratio_to_opencv" in one:
-                ratio = one["ratio_to_opencv"]
+        for name, engine in engines.items():
+            line = f"  {name:13} {engine['median_ms']:.3f} ms"
+            if "ratio_to_opencv" in engine:
+                ratio = engine["ratio_to_opencv"]
                 line += f"  {ratio['median']:.3f} x opencv ({ratio['ci95'][0]:.3f} to {ratio['ci95'][1]:.3f})"
-                line += f"  {one['n_faces']} faces"
+                line += f"  {engine['n_faces']} faces"
             lines.append(line + mark)
     return "\n".join(lines + [f"invalid: {reason}" for reason in report["invalid_reasons"]])
 

@@ -74,8 +74,8 @@ def body(arguments: Sequence[str]) -> int:
     recorder = Recorder()
     n_rounds = options.rounds * (CALLS if options.single else 1)
     rounds = (single_calls if options.single else time_rounds)(classifiers, n_rounds, rng)
-    pairs = [(one, other) for one, other in PAIRS if one in rounds and other in rounds]
-    ratios = {f"{one} / {other}": np.array(rounds[one]) / np.array(rounds[other]) for one, other in pairs}
+    pairs = [(first, other) for first, other in PAIRS if first in rounds and other in rounds]
+    ratios = {f"{first} / {other}": np.array(rounds[first]) / np.array(rounds[other]) for first, other in pairs}
     for name in [name for name in there if name.endswith(".tflite") and not options.single]:
         key = f"Classifier.predict / Interpreter.invoke, {name}"
         ratios[key] = overhead(classifiers[name], options.rounds * CALLS, rng)
@@ -165,10 +165,10 @@ def touched_mib(classifier: Classifier) -> float | None:
     tensor = to_model_input(np.zeros((1, size, size), np.uint8), classifier.input_spec)
     classifier.infer(tensor)
     try:
-        found = [referred(lambda: None), referred(lambda: classifier.infer(tensor))]
+        calls = [referred(lambda: None), referred(lambda: classifier.infer(tensor))]
     except OSError:
         return None
-    return (found[1] - found[0]) / 1024
+    return (calls[1] - calls[0]) / 1024
 
 
 def referred(call: Callable[[], Any]) -> int:
@@ -207,12 +207,12 @@ def text(report: dict[str, Any]) -> str:
     """The report in lines; invalid figures say so."""
     mark = "" if report["valid"] else "  INVALID"
     lines = [
-        f"{name:17} median {one['p50_ms']:.3f} ms, least {one['min_ms']:.3f} ms{mark}"
-        + (f", a call touches {one['touched_mib']:.1f} MiB" if one["touched_mib"] else "")
-        for name, one in report["models"].items()
+        f"{name:17} median {model['p50_ms']:.3f} ms, least {model['min_ms']:.3f} ms{mark}"
+        + (f", a call touches {model['touched_mib']:.1f} MiB" if model["touched_mib"] else "")
+        for name, model in report["models"].items()
     ]
-    for key, one in report["ratios"].items():
-        lines.append(f"{key}: {one['median']:.3f} ({one['ci95'][0]:.3f} to {one['ci95'][1]:.3f}){mark}")
+    for key, ratio in report["ratios"].items():
+        lines.append(f"{key}: {ratio['median']:.3f} ({ratio['ci95'][0]:.3f} to {ratio['ci95'][1]:.3f}){mark}")
     return "\n".join(lines + [f"invalid: {reason}" for reason in report["invalid_reasons"]])
 
 

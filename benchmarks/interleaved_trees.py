@@ -157,20 +157,20 @@ def process(tree: Path, options: Any, cache: str, what: str) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise FerError(f"{tree} does not run: {(done.stderr.strip() or 'no word why').splitlines()[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def turn(tree: Path, options: Any, cache: str) -> dict[str, Any]:
     """Both processes of one checkout."""
     start, rates = process(tree, options, cache, "start"), process(tree, options, cache, "rates")
     passes = rates["passes"]
-    frames = sum(each["frames"] for each in passes)
+    frames = sum(run["frames"] for run in passes)
     return {
-        "frames_per_s": statistics.median(each["frames"] / each["wall_s"] for each in passes),
-        "cpu_ms_per_frame": 1e3 * sum(each["cpu_s"] for each in passes) / frames,
-        "faces": [each["faces"] for each in passes],
-        "searched": [each.get("searched") for each in passes],
+        "frames_per_s": statistics.median(run["frames"] / run["wall_s"] for run in passes),
+        "cpu_ms_per_frame": 1e3 * sum(run["cpu_s"] for run in passes) / frames,
+        "faces": [run["faces"] for run in passes],
+        "searched": [run.get("searched") for run in passes],
         "detect_ms": rates["detect_ms"],
         "large_ms": rates["large_ms"],
         "photos": rates["photos"],
@@ -185,8 +185,10 @@ def summary(turns: dict[str, list[dict[str, Any]]], recorder: Recorder, n_rounds
     reasons = machine_reasons(conditions)
     if n_rounds < MIN_ROUNDS:
         reasons.append(f"too short: {n_rounds} rounds (at least {MIN_ROUNDS})")
-    values = {row.key: {name: [each[row.key] for each in turns[name]] for name in turns} for row in WANTED}
-    known = {key: each for key, each in values.items() if None not in each["old"] + each["new"]}
+    values = {
+        row.key: {name: [process_turn[row.key] for process_turn in turns[name]] for name in turns} for row in WANTED
+    }
+    known = {key: trees for key, trees in values.items() if None not in trees["old"] + trees["new"]}
     return {
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": dataclasses.asdict(read_machine()),
@@ -194,8 +196,8 @@ def summary(turns: dict[str, list[dict[str, Any]]], recorder: Recorder, n_rounds
         "n_rounds": n_rounds,
         "valid": not reasons,
         "invalid_reasons": reasons,
-        "medians": {key: {name: statistics.median(each[name]) for name in each} for key, each in known.items()},
-        "new_to_old": {key: ratio(each["new"], each["old"]) for key, each in known.items()},
+        "medians": {key: {name: statistics.median(trees[name]) for name in trees} for key, trees in known.items()},
+        "new_to_old": {key: ratio(trees["new"], trees["old"]) for key, trees in known.items()},
         "wanted": {row.key: row.wanted() for row in WANTED},
         "turns": turns,
     }
@@ -242,12 +244,12 @@ def text(report: dict[str, Any]) -> str:
     for row in WANTED:
         if row.key not in report["medians"]:
             continue
-        medians, one = report["medians"][row.key], report["new_to_old"][row.key]
-        met = "met" if row.is_met(one["median"], medians["new"]) else "**not met**"
-        low, high = one["ci95"]
+        medians, ratio_ = report["medians"][row.key], report["new_to_old"][row.key]
+        met = "met" if row.is_met(ratio_["median"], medians["new"]) else "**not met**"
+        low, high = ratio_["ci95"]
         lines.append(
             f"| {row.title} | {medians['old']:.3f} | {medians['new']:.3f} | "
-            f"{one['median']:.3f} ({low:.3f} to {high:.3f}) | {row.wanted()} | {met} |"
+            f"{ratio_['median']:.3f} ({low:.3f} to {high:.3f}) | {row.wanted()} | {met} |"
         )
     for title, key in (("faces in a pass of the video", "faces"), ("faces in the photos", "photos")):
         old, new = (counts(report["turns"][name], key) for name in ("old", "new"))
@@ -260,12 +262,12 @@ def text(report: dict[str, Any]) -> str:
 
 def counts(turns: list[dict[str, Any]], key: str) -> str:
     """All different numbers that came up."""
-    found = {
-        ", ".join(map(str, each.values() if isinstance(each, dict) else [each]))
+    faces = {
+        ", ".join(map(str, count.values() if isinstance(count, dict) else [count]))
         for turn in turns
-        for each in (turn[key] if isinstance(turn[key], list) else [turn[key]])
+        for count in (turn[key] if isinstance(turn[key], list) else [turn[key]])
     }
-    return " or ".join(sorted(found)) or "none"
+    return " or ".join(sorted(faces)) or "none"
 
 
 if __name__ == "__main__":

@@ -94,11 +94,11 @@ def body(arguments: Sequence[str]) -> int:
 def table(report: dict[str, Any], first: str) -> str:
     """A Markdown table of the report."""
     lines = [f"| | accuracy, n = {report['n_images']} | latency | against {first} |", "| --- | ---: | ---: | ---: |"]
-    for one in report["models"]:
-        low, high = (100 * value for value in one["accuracy_ci95"])
-        ratio = one[f"latency_ratio_to_{first}"]
+    for model in report["models"]:
+        low, high = (100 * value for value in model["accuracy_ci95"])
+        ratio = model[f"latency_ratio_to_{first}"]
         lines.append(
-            f"| {one['name']} | {100 * one['accuracy']:.1f} % ({low:.1f} to {high:.1f}) | {one['p50_ms']:.2f} ms "
+            f"| {model['name']} | {100 * model['accuracy']:.1f} % ({low:.1f} to {high:.1f}) | {model['p50_ms']:.2f} ms "
             f"| {ratio['median']:.2f} ({ratio['ci95'][0]:.2f} to {ratio['ci95'][1]:.2f}) |"
         )
     return "\n".join(lines + [f"invalid timing: {reason}" for reason in report["invalid_reasons"]])
@@ -107,12 +107,12 @@ def table(report: dict[str, Any], first: str) -> str:
 def draw(report: dict[str, Any], path: Path) -> None:
     """The picture: one point a model, with the interval of its accuracy; hollow where the timing is invalid."""
     figure, axes = new_figure(7.2, 4.2)
-    for index, one in enumerate(report["models"]):
-        accuracy = 100 * one["accuracy"]
-        low, high = (100 * value for value in one["accuracy_ci95"])
+    for index, model in enumerate(report["models"]):
+        accuracy = 100 * model["accuracy"]
+        low, high = (100 * value for value in model["accuracy_ci95"])
         colour = COLOURS[index % len(COLOURS)]
         axes.errorbar(
-            one["p50_ms"],
+            model["p50_ms"],
             accuracy,
             yerr=[[accuracy - low], [high - accuracy]],
             fmt="o",
@@ -122,9 +122,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
             markerfacecolor=colour if report["valid"] else "white",
         )
         axes.annotate(
-            f"{one['name']}\n{accuracy:.1f} %", (one["p50_ms"], accuracy), xytext=(9, 0), textcoords="offset points"
+            f"{model['name']}\n{accuracy:.1f} %", (model["p50_ms"], accuracy), xytext=(9, 0), textcoords="offset points"
         )
-    axes.set_xlim(0, 1.2 * max(one["p50_ms"] for one in report["models"]))
+    axes.set_xlim(0, 1.2 * max(model["p50_ms"] for model in report["models"]))
     axes.set_xlabel("median latency of one face on one thread, ms (left is better)")
     axes.set_ylabel(f"accuracy on {report['split']}, % (n = {report['n_images']})")
     if report["note"]:

@@ -199,14 +199,14 @@ def play(scene: Scene, studio: Studio, detector: YuNetDetector) -> Iterator[tupl
 
 def steady_ways(model: Path) -> dict[str, Find]:
     """Boxes of single candidates and averaged ones, by both engines."""
-    found: dict[str, Find] = {}
+    finds: dict[str, Find] = {}
     for engine in ("opencv", "litert-float", "litert-int8"):
         for average in (False, True) if engine != "opencv" else (False,):
             detector = YuNetDetector(model, engine=engine, average=average)
-            found[f"{engine}{', averaged' if average else ''}"] = lambda view, _, d=detector: d.detect(view)  # type: ignore[misc]
+            finds[f"{engine}{', averaged' if average else ''}"] = lambda view, _, d=detector: d.detect(view)  # type: ignore[misc]
     adaptive = FaceSearch(YuNetDetector(model))
-    found["litert-int8, averaged, adaptive search"] = lambda view, time_s: adaptive.find(view, None, time_s)
-    return found
+    finds["litert-int8, averaged, adaptive search"] = lambda view, time_s: adaptive.find(view, None, time_s)
+    return finds
 
 
 def steadiness(frames: list[Image], find: Find) -> dict[str, float]:
@@ -234,16 +234,16 @@ def text(report: dict[str, Any]) -> str:
         "| scene | heads | detector alone | full | adaptive | false: alone, full, adaptive | unseen: full, adaptive |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, each in report["scenes"].items():
-        alone, full, adaptive = each["detector alone"], each["full"], each["adaptive"]
+    for name, scene in report["scenes"].items():
+        alone, full, adaptive = scene["detector alone"], scene["full"], scene["adaptive"]
         lines.append(
             f"| {name} | {alone['heads']} | {alone['found']} | {full['found']} | {adaptive['found']} | "
             f"{alone['false']}, {full['false']}, {adaptive['false']} | "
             f"{full['unseen_s']:.2f} s, {adaptive['unseen_s']:.2f} s |"
         )
     lines += ["", "| boxes | middle | size | raw label changes |", "| --- | --- | --- | --- |"]
-    for name, each in report["steadiness"].items():
-        lines.append(f"| {name} | {each['middle']:.2f} % | {each['size']:.2f} % | {each['label_changes']} |")
+    for name, scene in report["steadiness"].items():
+        lines.append(f"| {name} | {scene['middle']:.2f} % | {scene['size']:.2f} % | {scene['label_changes']} |")
     return "\n".join(lines)
 
 

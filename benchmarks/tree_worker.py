@@ -45,16 +45,16 @@ def main() -> int:
     for _ in pipeline(asked["video"]):
         if first_s is None:
             first_s = (time.monotonic_ns() - int(asked["started_ns"])) / 1e9
-    found: dict[str, Any] = {"first_result_s": first_s, "peak_mib": peak_mib()}
+    answer: dict[str, Any] = {"first_result_s": first_s, "peak_mib": peak_mib()}
     if asked["what"] == "rates":
-        found["passes"] = [one_pass(lambda: pipeline(asked["video"])) for _ in range(int(asked["passes"]))]
-        found |= alone(detector, asked["video"])
+        answer["passes"] = [one_pass(lambda: pipeline(asked["video"])) for _ in range(int(asked["passes"]))]
+        answer |= alone(detector, asked["video"])
         # With no detector given, photos are searched for small faces, too; its file lies in the cache folder.
-        found["photos"] = {
+        answer["photos"] = {
             Path(photo).name: sum(len(result.faces) for result in pipeline(photo, detector=None))
             for photo in asked["photos"]
         }
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 

@@ -55,7 +55,7 @@ def body(arguments: Sequence[str]) -> int:
     network = FloatNetwork(write_yunet(weights))
     views = list(all_views(options.pictures))
     reached = [network.reach(view) for view in views]
-    top = {name: np.quantile([each[name] for each in reached], options.quantile, axis=0) for name in reached[0]}
+    top = {name: np.quantile([ranges[name] for ranges in reached], options.quantile, axis=0) for name in reached[0]}
     report = {
         "what": "what the activations of YuNet reach: each tensor after a ReLU and each sum (outputs), each channel of "
         "the pointwise convolutions (channels); for edge/fer_edge/faces/yunet_int8.py",
@@ -86,7 +86,7 @@ class FloatNetwork:
             experimental_preserve_all_tensors=True,
         )
         self._network.allocate_tensors()
-        names = {each["name"]: int(each["index"]) for each in self._network.get_tensor_details()}
+        names = {detail["name"]: int(detail["index"]) for detail in self._network.get_tensor_details()}
         self._measured = {name: names[name] for name in names if measured(name)}
 
     def reach(self, view: Image) -> dict[str, npt.NDArray[np.float32]]:

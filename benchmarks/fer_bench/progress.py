@@ -71,7 +71,7 @@ class Plan:
             Takes the progress of the stage.
         """
         names = list(self.seconds)
-        before = sum(self.seconds[each] for each in names[: names.index(name)])
+        before = sum(self.seconds[phase] for phase in names[: names.index(name)])
         return part(on_progress, before / self.total_s, (before + self.seconds[name]) / self.total_s)
 
 

@@ -124,19 +124,26 @@ def judge(
     running: Sequence[Running], faces: Faces, cases: Sequence[Case], seed: int, folder: Path, on_progress: OnFraction
 ) -> list[Judged]:
     """Every package over every case; all get the same file of faces."""
-    found: list[list[Evaluation]] = [[] for _ in running]
+    evaluations_of: list[list[Evaluation]] = [[] for _ in running]
     with ThreadPoolExecutor(len(running)) as pool:
         for number, case in enumerate(cases):
             archive = folder / f"{case.kind}_{case.strength}.npz"
             np.savez(archive, images=disturbed(faces, case, seed))
-            answers = pool.map(lambda one, archive=archive: one.ask(op="classify", faces=str(archive)), running)
-            for evaluations, answer in zip(found, answers, strict=True):
+            answers = pool.map(lambda process, archive=archive: process.ask(op="classify", faces=str(archive)), running)
+            for evaluations, answer in zip(evaluations_of, answers, strict=True):
                 evaluations.append(Evaluation(faces.split, certain(answer["decided"], len(faces.labels)), faces.labels))
             archive.unlink()
             on_progress((number + 1) / len(cases), f"{case.kind} {case.strength}")
     return [
-        Judged(one.contestant.title.partition(", faces by")[0], one.contestant.sha256, "", cases, evaluations, False)
-        for one, evaluations in zip(running, found, strict=True)
+        Judged(
+            process.contestant.title.partition(", faces by")[0],
+            process.contestant.sha256,
+            "",
+            cases,
+            evaluations,
+            False,
+        )
+        for process, evaluations in zip(running, evaluations_of, strict=True)
     ]
 
 

@@ -194,7 +194,7 @@ def body(options: argparse.Namespace) -> int:
         "n_starts": starts,
         "valid": not reasons,
         "invalid_reasons": reasons,
-        "results": [row(one, contestants[0]) for one in contestants],
+        "results": [row(contestant, contestants[0]) for contestant in contestants],
     }
     sys.stdout.write(markdown(report) + "\n")
     if options.json:
@@ -206,18 +206,18 @@ def read_accuracies(path: Path) -> Accuracies:
     """Those in a JSON file of this script."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [one for one in content["results"] if one.get("accuracy") is not None]
-        return {(package_of(one["name"]), one["model_sha256"], content["split"]): one for one in rows}
+        rows = [entry for entry in content["results"] if entry.get("accuracy") is not None]
+        return {(package_of(entry["name"]), entry["model_sha256"], content["split"]): entry for entry in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a JSON file written by this script ({type(error).__name__})") from error
 
 
-def take_accuracy(one: Contestant, known: Accuracies, split: str) -> bool:
+def take_accuracy(contestant: Contestant, known: Accuracies, split: str) -> bool:
     """Whether the accuracy of this version was found before; then it is that."""
-    earlier = known.get((package_of(one.title), one.sha256, split))
+    earlier = known.get((package_of(contestant.title), contestant.sha256, split))
     if earlier is None:
         return False
-    one.n_right, one.n_images = earlier["n_right"], earlier["n_images"]
+    contestant.n_right, contestant.n_images = earlier["n_right"], earlier["n_images"]
     return True
 
 
@@ -332,41 +332,41 @@ def failing(contestant: Contestant, on_progress: Callable[[str], None]) -> Itera
         on_progress(contestant.failed)
 
 
-def _watch(one: Running) -> None:
-    answer, contestant = one.ask(op="watch"), one.contestant
+def _watch(process: Running) -> None:
+    answer, contestant = process.ask(op="watch"), process.contestant
     contestant.pass_s.append(answer["seconds"])
     contestant.n_frames, contestant.n_faces = answer["n_frames"], answer["n_faces"]
 
 
-def _score(one: Running, archive: Path, labels: npt.NDArray[np.str_]) -> None:
-    decided = np.array(one.ask(op="classify", faces=str(archive))["decided"])
-    one.contestant.n_right, one.contestant.n_images = int(np.sum(decided == labels)), len(labels)
+def _score(process: Running, archive: Path, labels: npt.NDArray[np.str_]) -> None:
+    decided = np.array(process.ask(op="classify", faces=str(archive))["decided"])
+    process.contestant.n_right, process.contestant.n_images = int(np.sum(decided == labels)), len(labels)
 
 
-def row(one: Contestant, first: Contestant) -> dict[str, Any]:
+def row(contestant: Contestant, first: Contestant) -> dict[str, Any]:
     """What was measured of a contestant, as in the JSON; times against ``first``, round by round."""
-    record: dict[str, Any] = {"name": one.title, "model_sha256": one.sha256, "failed": one.failed}
-    if one.failed:
+    record: dict[str, Any] = {"name": contestant.title, "model_sha256": contestant.sha256, "failed": contestant.failed}
+    if contestant.failed:
         return record
-    if one.n_right is not None:
+    if contestant.n_right is not None:
         record |= {
-            "accuracy": one.n_right / one.n_images,
-            "accuracy_ci95": list(wilson_interval(one.n_right, one.n_images)),
-            "n_right": one.n_right,
-            "n_images": one.n_images,
+            "accuracy": contestant.n_right / contestant.n_images,
+            "accuracy_ci95": list(wilson_interval(contestant.n_right, contestant.n_images)),
+            "n_right": contestant.n_right,
+            "n_images": contestant.n_images,
         }
-    if one.pass_s:
-        ratio, interval = paired_ratio([one.pass_s], [first.pass_s])
+    if contestant.pass_s:
+        ratio, interval = paired_ratio([contestant.pass_s], [first.pass_s])
         record |= {
-            "n_frames": one.n_frames,
-            "n_faces": one.n_faces,
-            "throughput_fps": one.n_frames / statistics.median(one.pass_s),
-            "throughput_each_fps": [one.n_frames / seconds for seconds in one.pass_s],
+            "n_frames": contestant.n_frames,
+            "n_faces": contestant.n_faces,
+            "throughput_fps": contestant.n_frames / statistics.median(contestant.pass_s),
+            "throughput_each_fps": [contestant.n_frames / seconds for seconds in contestant.pass_s],
             "ratio_of_time_to_first": ratio,
             "ratio_of_time_to_first_ci95": list(interval),
-            "first_result_ms": statistics.median(one.first_result_ms),
-            "first_result_each_ms": one.first_result_ms,
-            "peak_rss_mib": one.peak_rss_mib,
+            "first_result_ms": statistics.median(contestant.first_result_ms),
+            "first_result_each_ms": contestant.first_result_ms,
+            "peak_rss_mib": contestant.peak_rss_mib,
         }
     return record
 

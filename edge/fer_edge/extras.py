@@ -17,24 +17,31 @@ _TRAIN: Final = (
     "rich",
     "jinja2",
 )
+_EXPORT: Final = (*_TRAIN, "onnx", "onnxruntime", "tf2onnx")
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "train": _TRAIN,
     "jax": (*_TRAIN, "jax"),
     "torch": (*_TRAIN, "torch"),
-    "export": (*_TRAIN, "onnx", "onnxruntime", "tf2onnx"),
+    "export": _EXPORT,
     "bench": ("jinja2", "matplotlib", "onnxruntime", "rich"),
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
     "heic": ("pillow-heif",),
+    "table": ("pyarrow", "pandas", "matplotlib", "jinja2"),
+    "cluster": ("dask", "distributed", "fsspec", "s3fs"),
     "audit": ("cleanlab", "scikit-learn", "scipy"),
+    "vela": (*_EXPORT, "ethos-u-vela"),
+    "tflm": (*_EXPORT, "tflite-micro"),
 }
 """Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""
 _MODULES: Final[dict[str, str]] = {
+    "ethos-u-vela": "ethosu.vela",
     "paho-mqtt": "paho.mqtt",
     "pillow-heif": "pillow_heif",
     "scikit-learn": "sklearn",
     "tensorflow-model-optimization": "tensorflow_model_optimization",
     "tf-keras": "tf_keras",
+    "tflite-micro": "tflite_micro",
 }
 """Where the module to import has another name than the package."""
 

@@ -39,16 +39,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields:
         The temporary path to write to.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    temporary = _temporary_name(target)
+    destination = Path(path)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(destination)
+    temporary = _temporary_name(destination)
     try:
         yield temporary
         _flush(temporary)
-        temporary.replace(target)
+        temporary.replace(destination)
     finally:
-        _remove_leftovers(target, of_ours=True)
+        _remove_leftovers(destination, of_ours=True)
 
 
 def ffmpeg_name(path: str | os.PathLike[str]) -> str:
@@ -105,29 +105,30 @@ def write_together(folder: str | os.PathLike[str], files: Sequence[tuple[str, by
 
     Args:
         folder: is made where it does not exist.
-        files: ``(name, content)`` of each file.
+        files: ``(name, content)`` of each file; names may have folders before them.
 
     Returns:
         The paths, in the order of ``files``.
     """
-    targets = [Path(folder) / name for name, _ in files]
-    temporaries = [_temporary_name(target) for target in targets]
+    destinations = [Path(folder) / name for name, _ in files]
+    temporaries = [_temporary_name(destination) for destination in destinations]
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
-        for target, temporary, (_, content) in zip(targets, temporaries, files, strict=True):
-            _remove_leftovers(target)
+        for destination, temporary, (_, content) in zip(destinations, temporaries, files, strict=True):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(destination)
             temporary.write_bytes(content)
             _flush(temporary)
-        for target, temporary in zip(targets, temporaries, strict=True):
-            temporary.replace(target)
+        for destination, temporary in zip(destinations, temporaries, strict=True):
+            temporary.replace(destination)
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
-    return targets
+    return destinations
 
 
-def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+def _temporary_name(destination: Path) -> Path:
+    return destination.with_name(f".{destination.stem}.{os.getpid()}.tmp{destination.suffix}")
 
 
 def _flush(path: Path) -> None:
@@ -135,15 +136,15 @@ def _flush(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def _remove_leftovers(target: Path, *, of_ours: bool = False) -> None:
-    """Remove temporary files of ``target``: ours, or those whose processes were killed, which would stay forever."""
-    start, mark = f".{target.stem}.", ".tmp"
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+def _remove_leftovers(destination: Path, *, of_ours: bool = False) -> None:
+    """Remove temporary files of ``destination``: ours, or of killed processes, which would stay forever."""
+    start, mark = f".{destination.stem}.", ".tmp"
+    with contextlib.suppress(OSError), os.scandir(destination.parent) as entries:
         for entry in entries:
-            number, found, ending = entry.name[len(start) :].partition(mark)
-            # The same stem with another suffix is another target.
-            fits = ending.endswith(target.suffix) if target.suffix else not ending
-            if not (found and fits and entry.name.startswith(start) and number.isdecimal()):
+            number, marked, ending = entry.name[len(start) :].partition(mark)
+            # The same stem with another suffix is another destination.
+            fits = ending.endswith(destination.suffix) if destination.suffix else not ending
+            if not (marked and fits and entry.name.startswith(start) and number.isdecimal()):
                 continue
             with contextlib.suppress(OSError):
                 if int(number) == os.getpid() if of_ours else _is_left_over(int(number), entry):

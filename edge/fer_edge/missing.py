@@ -111,16 +111,16 @@ def explain(error: ImportError) -> MissingDependencyError | None:
     library = _missing_library(chain)
     if library is not None:
         return library
-    for one in chain:
-        name = (one.name or "").partition(".")[0] if isinstance(one, ModuleNotFoundError) else ""
+    for link in chain:
+        name = (link.name or "").partition(".")[0] if isinstance(link, ModuleNotFoundError) else ""
         if name in PIP_NAMES:
             return MissingDependencyError(f"{name} is not installed; install it with: pip install {PIP_NAMES[name]}")
     return None
 
 
 def _missing_library(chain: list[BaseException]) -> MissingDependencyError | None:
-    for one in chain:
-        match = _LIBRARY.search(str(one)) if isinstance(one, ImportError | OSError) else None
+    for link in chain:
+        match = _LIBRARY.search(str(link)) if isinstance(link, ImportError | OSError) else None
         if match:
             return MissingDependencyError(_library_line(match[1], match[2], chain))
     return None

@@ -1,4 +1,5 @@
-"""Records found in a package, one per module: so that a new backend, output or detector is one new file.
+"""Records found in a package, one module each (or one module for a family): a new backend, output, detector or export
+target is one new file.
 
 The modules that hold them are imported for ``--help`` already, so they import neither numpy nor OpenCV nor what they
 are for; all that comes late, inside the function that opens the thing.
@@ -37,7 +38,8 @@ def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
 
     Args:
         package: full name of the package, for example ``fer_edge.inference.backends``.
-        attribute: name of the record in each module, for example ``BACKEND``.
+        attribute: name of the record in each module, for example ``BACKEND``; a module for a family of things holds a
+            tuple of records.
         kind: class of the records.
 
     Returns:
@@ -54,9 +56,11 @@ def find_records(package: str, attribute: str, kind: type[R]) -> dict[str, R]:
             record = getattr(importlib.import_module(module.name), attribute, None)
         except Exception as error:  # whatever a file that somebody else wrote may raise
             raise FerError(f"{module.name} cannot be imported: {type(error).__name__}: {error}") from error
-        if not isinstance(record, kind):
-            raise FerError(f"{module.name}: expected {attribute} = {kind.__name__}(...), got {record!r}")
-        if record.name in records:
-            raise FerError(f"{module.name}: the name {record.name!r} is taken already; choose another")
-        records[record.name] = record
+        family = record if isinstance(record, tuple) and record else (record,)
+        for member in family:
+            if not isinstance(member, kind):
+                raise FerError(f"{module.name}: expected {attribute} = {kind.__name__}(...), got {member!r}")
+            if member.name in records:
+                raise FerError(f"{module.name}: the name {member.name!r} is taken already; choose another")
+            records[member.name] = member
     return dict(sorted(records.items(), key=lambda item: (item[1].rank, item[0])))

@@ -69,16 +69,16 @@ def analyze(
         0.0, [face.box for face in detected], raw
     )
     return [
-        Face(answer.track_id, face.box, face.score, answer.emotion, answer.probabilities, one)
-        for face, answer, one in zip(detected, answers, raw, strict=True)
+        Face(answer.track_id, face.box, face.score, answer.emotion, answer.probabilities, raw_answer)
+        for face, answer, raw_answer in zip(detected, answers, raw, strict=True)
     ]
 
 
-def _classify(picture: Image, found: list[DetectedFace], classifier: Classifier, margin: float) -> FloatArray:
-    if not found:
+def _classify(picture: Image, faces: list[DetectedFace], classifier: Classifier, margin: float) -> FloatArray:
+    if not faces:
         return np.zeros((0, NUM_EMOTIONS), np.float32)
     size = classifier.input_size
-    return classifier.predict(np.stack([preprocess_face(picture, size, face.box, margin) for face in found]))
+    return classifier.predict(np.stack([preprocess_face(picture, size, face.box, margin) for face in faces]))
 
 
 @functools.cache

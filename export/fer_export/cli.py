@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, ModelError, UsageError
+from fer_edge.html import require_jinja
+from fer_edge.loading.model_files import RELEASED_MODELS
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
 from fer_export.log import LOG
 from fer_export.subcommands import SUBCOMMANDS
-from fer_train.html import require_jinja
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from fer_export.request import ExportRequest, ExportResult, Steps
     from fer_train.data.dataset import Split
 
-__all__ = ["PROG", "export", "main", "release"]
+__all__ = ["PROG", "export", "main"]
 
 PROG = "fer-export"
+_TEXT_COLUMNS = ("model", "operator", "Edge TPU", "target", "rounding")
 _CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "models"
 
 
@@ -49,44 +51,6 @@ def export(arguments: Sequence[str]) -> int:
         return run_command(PROG, lambda: _run(_parser().parse_args(arguments)))
 
 
-def release(arguments: Sequence[str]) -> int:
-    """``fer-export release``: pack a run, export it, and fill ``models/``.
-
-    Args:
-        arguments: without the names of program and subcommand.
-
-    Returns:
-        The exit code.
-    """
-
-    def body() -> int:
-        options = _release_parser().parse_args(arguments)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
-        from fer_export.release import release as write_release
-
-        write_release(options.run, options.data, options.split, options.to)
-        return 0
-
-    with quiet_native_libraries():
-        return run_command(f"{PROG} release", body)
-
-
-def _release_parser() -> CommandParser:
-    parser = CommandParser(
-        prog=f"{PROG} release",
-        description="Fill models/ of a checkout from a finished run: packed weights, the models exported from them, "
-        "golden vectors, reports and figures; all or none.",
-    )
-    parser.add_verbosity()
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a finished run of fer-train")
-    parser.add_argument("--data", type=Path, required=True, metavar="D", help="data set to judge on")
-    parser.add_argument("--split", default="validation", help="split of the data to judge on (default: validation)")
-    parser.add_argument(
-        "--to", type=Path, default=Path("models"), metavar="DIR", help="where the files go (default: models)"
-    )
-    return parser
-
-
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROG,
@@ -104,6 +68,9 @@ def _parser() -> CommandParser:
         type=Path,
         metavar="W",
         help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel) (default: models/)",
+    )
+    source.add_argument(
+        "--model", choices=tuple(RELEASED_MODELS), help="the weights of another released model than models/: small"
     )
     parser.add_argument(
         "--input-range",
@@ -137,9 +104,30 @@ def _parser() -> CommandParser:
     _add_limits(parser)
     parser.add_argument(
         "--onnx-target",
-        choices=("x86", "arm"),
+        choices=("x86", "arm", "npu"),
         default="x86",
-        help="unsigned (U8S8) or signed (S8S8) activations (default: %(default)s)",
+        help="activations of the INT8 ONNX file: unsigned (x86), signed (arm), or signed and written and read with "
+        "equal scales, as compilers of NPUs expect (npu) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also export to this chip by its maker's tool, and check the result; may be repeated; "
+        "'list' prints all with their tools",
+    )
+    parser.add_argument(
+        "--install-target",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="install the tool of this target into an environment of its own, and stop; says how large it is",
+    )
+    parser.add_argument(
+        "--nchw",
+        action="store_true",
+        help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
     )
     parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
     parser.add_argument(
@@ -176,6 +164,10 @@ def _add_limits(parser: CommandParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if "list" in args.target:
+        return _list_targets()
+    if args.install_target:
+        return _install_targets(args.install_target)
     if not args.int8:
         raise UsageError("nothing to do: give --int8 to export the float and INT8 models (see fer-export --help)")
     from fer_export.convert.class_order import class_order
@@ -186,6 +178,10 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out {args.out} is a file; expected a folder")
     if args.data is not None and not args.data.exists():
         raise DataError(f"--data {args.data} does not exist; expected a folder, a zip or fer2013.csv")
+    if args.target:
+        from fer_export.targets import chosen_targets
+
+        chosen_targets(args.target)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
     try:
         from rich.console import Console
@@ -204,14 +200,37 @@ def _run(args: argparse.Namespace) -> int:
         _print_table(console, "Models (not written)", error.report.rows)
         if error.report.coral_rows:
             _print_table(console, "Edge TPU", error.report.coral_rows)
+        if error.report.target_rows:
+            _print_table(console, "Targets", error.report.target_rows)
         _report_remarks(error.report.verdict)
         raise
     _print_result(console, request, result)
     return 0
 
 
+def _list_targets() -> int:
+    from fer_export.targets import target_rows
+
+    rows = target_rows()
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _install_targets(names: list[str]) -> int:
+    from fer_export.targets import install_targets
+
+    for line in install_targets(names):
+        print(line)
+    return 0
+
+
 def _weights(args: argparse.Namespace) -> Path:
     given: Path | None = args.run or args.weights
+    if args.model is not None:
+        places = [folder / args.model for folder in (Path("models"), _CHECKOUT_WEIGHTS)]
+        given = next((place for place in places if (place / "config.json").is_file()), places[0])
     if given is not None:
         if not given.exists():
             raise ModelError(f"{given} does not exist; expected a run folder of fer-train, or weights")
@@ -241,12 +260,14 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         "limits": Limits(**limits),
         "onnx_target": args.onnx_target,
         "with_coral": args.coral,
+        "with_nchw": args.nchw,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
         "input_size": args.input_size,
         "order": order,
         "allow_chance": args.allow_chance,
         "threads": args.threads,
+        "targets": tuple(dict.fromkeys(args.target)),
     }
     if args.data is None:
         LOG.warning(
@@ -320,6 +341,12 @@ def _print_result(console: Any, request: ExportRequest, result: ExportResult) ->
     if result.coral_rows:
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
+    if result.target_rows:
+        _print_table(
+            console,
+            "Targets: operators on the accelerator; beside INT8 TFLite; times are estimates",
+            result.target_rows,
+        )
     _report_remarks(result.verdict)
     console.print(
         f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
@@ -332,8 +359,8 @@ def _print_table(console: Any, title: str, rows: list[list[str]]) -> None:
 
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        is_text = name in ("model", "operator", "Edge TPU")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name in ("model", "operator"))
+        is_text = name in _TEXT_COLUMNS
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name in ("model", "operator", "target"))
     for row in rows[1:]:
         table.add_row(*row)
     console.print(table)

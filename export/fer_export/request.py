@@ -53,6 +53,10 @@ class ExportRequest:
     """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1
     """CPU threads of the runtimes."""
+    with_nchw: bool = False
+    """Whether ``fer_float_nchw.onnx`` and faces to calibrate on are written, for tools that quantise by themselves."""
+    targets: tuple[str, ...] = ()
+    """Names of the chips that the INT8 network is exported to as well, see ``fer_export.targets``."""
     weights_name: str | None = None
     """What reports call the weights, instead of their path."""
 
@@ -83,6 +87,8 @@ class ExportResult:
     """One line on the Edge TPU; empty when it was not asked for."""
     evaluations: dict[str, Evaluation]
     """Of every model file on the split that was judged on."""
+    target_rows: list[list[str]] | None = None
+    """Table of the targets, header first; None where none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +103,21 @@ class GateReport:
     """Table of the Edge TPU's operators, header first; None when it was not asked for."""
     way_on: str = ""
     """What the user can do about it, a sentence."""
+    target_rows: list[list[str]] | None = None
+    """Table of those targets that could be converted, header first; None where none was reached."""
 
 
 class GateFailedError(CheckFailedError):
     """The models are not good enough; nothing was written. ``report`` holds table and failures.
 
     Args:
-        found: what failed.
+        report: what failed.
     """
 
-    def __init__(self, found: GateReport) -> None:
-        self.report = found
-        way_on = f". What to do: {found.way_on}" if found.way_on else ""
-        super().__init__(f"the gate failed, no file was written: {'; '.join(found.verdict.failures)}{way_on}")
+    def __init__(self, report: GateReport) -> None:
+        self.report = report
+        way_on = f". What to do: {report.way_on}" if report.way_on else ""
+        super().__init__(f"the gate failed, no file was written: {'; '.join(report.verdict.failures)}{way_on}")
 
 
 class Steps:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from tests.edge.browser import CHROMIUM, Browser
 from tests.edge.http_server import Server, Write
+from tests.edge.mqtt_broker import broker, heard  # noqa: F401 - the fixtures
 from tests.edge.web_page import Page
 
 from fer_train.synthetic.faces import draw_scene

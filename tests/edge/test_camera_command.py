@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -240,6 +241,16 @@ def test_signals_finish_the_files(number: int, live: bool, code: int, long_video
     assert count_frames(saved) >= 5
 
 
+def wait_until_full(pipe: int) -> None:
+    """Until nothing has come into a pipe that nobody reads for half a second."""
+    held, since = -1, time.monotonic()
+    while time.monotonic() - since < 0.5:
+        time.sleep(0.05)
+        now = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+        if now != held:
+            held, since = now, time.monotonic()
+
+
 def test_a_second_signal_waits_for_no_output_but_still_reports(long_video: Path) -> None:
     command = [sys.executable, str(RUN_CAMERA), "--source", str(long_video), *FAKE, "--jsonl", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -248,8 +259,8 @@ def test_a_second_signal_waits_for_no_output_but_still_reports(long_video: Path)
         reading = process.stdout.fileno()
         assert os.read(reading, 1) == b"{"
         if hasattr(fcntl, "F_SETPIPE_SZ"):
-            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)  # full at once: the output then hangs
-        time.sleep(0.5)
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)  # soon full: the output then hangs
+        wait_until_full(reading)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert process.poll() is None, "it waits for the reader"

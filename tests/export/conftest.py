@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.export.committed import committed_job
 from tests.export.tiny import TINY_SIZE, Tiny, tiny_keras_model
 
 from fer_edge.preprocess import resize_gray, to_float_input
+from fer_export.targets.job import TargetJob
 from fer_train.synthetic.faces import synthetic_split
 
 
@@ -23,6 +25,12 @@ def tiny() -> Tiny:
     model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     model.fit(to_float_input(faces), split.labels, batch_size=30, epochs=8, verbose=0)
     return Tiny(model, float_to_tflite(model), ptq_to_tflite(model, faces[:60]), faces)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TargetJob:
+    """What a target starts from: the committed INT8 file and its golden vectors, and a few synthetic faces."""
+    return committed_job(tmp_path)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fer_edge import EMOTIONS
-from fer_train.synthetic.faces import draw_scene
+from fer_train.synthetic.faces import draw_face, draw_scene
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -71,9 +71,9 @@ def video(photo: Path) -> Path:
     return path
 
 
-def test_examples_are_six_short_ones_that_name_their_command() -> None:
+def test_examples_are_seven_short_ones_that_name_their_command() -> None:
     paths = sorted(EXAMPLES.glob("*.py"))
-    assert len(paths) == 6
+    assert len(paths) == 7
     for path in paths:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < 40, path.name
@@ -108,6 +108,19 @@ def test_count_emotions(video: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["second"] for row in rows] == ["0", "1"]
     assert [sum(int(row[name]) for name in (*EMOTIONS, "uncertain")) for row in rows] == [10, 2]
+
+
+def test_plot_emotions(video: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra table is not installed")
+    if not hasattr(cv2, "CascadeClassifier"):
+        pytest.skip("OpenCV 5 has no Haar cascades")
+    (tmp_path / "clips").mkdir()
+    shutil.copy(video, tmp_path / "clips" / "one.avi")
+    shutil.copy(video, tmp_path / "clips" / "two.avi")
+    out = run("plot_emotions.py", "clips", "plot.png", "--detector", "haar", home=tmp_path)
+    assert "clips/one.avi" in out and "clips/two.avi" in out and "seconds_happy" in out
+    plot = cv2.imread(str(tmp_path / "plot.png"))
+    assert plot is not None and len(np.unique(plot.reshape(-1, 3), axis=0)) > 10, "areas in several colours"
 
 
 def test_own_detector(photo: Path, tmp_path: Path) -> None:
@@ -176,3 +189,11 @@ def test_own_keras_model(photo: Path, tmp_path: Path) -> None:
     # The case is a barely trained network, and the gate rightly counts what INT8 costs it.
     run("own_keras_model.py", model, data, photo, "--max-recall-loss", 20, home=tmp_path)
     assert (tmp_path / "out" / "mine" / "fer_int8.tflite").is_file()
+
+
+def test_openvino_int8(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    face = draw_face("happy", np.random.default_rng(3), 96)
+    assert cv2.imwrite(str(tmp_path / "face.png"), face)
+    printed = run("openvino_int8.py", ROOT / "models" / "fer_int8.onnx", tmp_path / "face.png", home=tmp_path)
+    assert printed.startswith("{'angry': ") and "'happy': " in printed

@@ -14,7 +14,7 @@ import fer_edge
 
 HEAVY = (
     "numpy", "cv2", "ai_edge_litert", "tflite_runtime", "onnxruntime", "onnx", "tensorflow", "keras", "tf_keras",
-    "torch", "jax", "rich", "matplotlib", "psutil", "sklearn",
+    "torch", "jax", "rich", "matplotlib", "psutil", "sklearn", "pyarrow", "pandas", "distributed", "fsspec",
 )  # fmt: skip
 COMMANDS = {
     point.name: point.value.replace(":", " import ")
@@ -59,8 +59,8 @@ assert not code, code
 """
 
 
-def test_all_five_commands_are_here() -> None:
-    assert sorted(COMMANDS) == ["fer-bench", "fer-camera", "fer-data", "fer-export", "fer-train"]
+def test_all_six_commands_are_here() -> None:
+    assert sorted(COMMANDS) == ["fer-analyze", "fer-bench", "fer-camera", "fer-data", "fer-export", "fer-train"]
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
@@ -107,21 +107,19 @@ def test_a_usage_error_is_found_before_anything_heavy_is_loaded(name: str) -> No
 
 
 def cpu_seconds(*arguments: str) -> float:
-    """Least processor time of five runs: on a busy machine, wall time says more about the others."""
-    spent = []
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        spent.append(usage.ru_utime + usage.ru_stime)
-    return min(spent)
+    """Processor time of a run: on a busy machine, wall time says more about the others."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="no wait4 on this system")
 def test_the_help_of_fer_camera_comes_at_once() -> None:
-    bare = cpu_seconds("-c", "pass")
-    assert cpu_seconds("-m", "fer_edge", "--help") < max(0.15, 5 * bare)
+    # Python alone and the help in turn: other programs that empty the caches then slow both.
+    pairs = [(cpu_seconds("-c", "pass"), cpu_seconds("-m", "fer_edge", "--help")) for _ in range(7)]
+    assert any(with_help < max(0.15, 5 * bare) for bare, with_help in pairs), pairs
 
 
 def test_every_public_name_resolves_and_is_listed() -> None:
@@ -165,7 +163,8 @@ sys.exit(function())
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_an_interrupt_while_modules_are_imported_is_one_line(name: str, lost: bool) -> None:
     function = name.replace("-", "_")
-    first = {"fer-camera": "fer_edge.app", "fer-data": "fer_train"}.get(name, function)
+    packages = {"fer-analyze": "fer_edge.analysis", "fer-camera": "fer_edge.app", "fer-data": "fer_train"}
+    first = packages.get(name, function)
     for module in (first, "fer_edge.command"):
         code = f"MODULE, LOST, FUNCTION = {module!r}, {lost}, {function!r}" + INTERRUPT
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

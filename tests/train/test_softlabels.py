@@ -50,7 +50,7 @@ def test_microsofts_table_joins_by_row(tmp_path: Path) -> None:
         header="Usage,Image name" + HEADER.removeprefix("image"),
     )
     counts = load_vote_counts(votes, ["PublicTest_row00002", "train/sad/Training_row00000.png", "Training_row00001"])
-    assert counts.found.all()
+    assert counts.known.all()
     happy, neutral = EMOTIONS.index("happy"), EMOTIONS.index("neutral")
     assert counts.emotions[0, happy] == 10
     assert counts.emotions[1, neutral] == 9

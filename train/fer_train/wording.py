@@ -19,7 +19,7 @@ def singular(words: str) -> str:
     Returns:
         The words with the first plural made singular.
     """
-    return re.sub(r"\b(" + "|".join(_SINGULAR) + r")\b", lambda found: _SINGULAR[found[0]], words, count=1)
+    return re.sub(r"\b(" + "|".join(_SINGULAR) + r")\b", lambda match: _SINGULAR[match[0]], words, count=1)
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -129,7 +129,7 @@ def _compare(before: Result, after: Result, reports: tuple[Report, Report] | Non
 
 def _round_ratios(result: Result, report: Report) -> list[list[float]]:
     """Time over that of the float reference, round by round."""
-    reference = next((one for one in report.results if one.name == result.reference), None)
+    reference = next((candidate for candidate in report.results if candidate.name == result.reference), None)
     if reference is None:
         raise InputError(f"{result.reference}, which {result.name} was compared with, is not in the file")
     pairs = zip(result.round_p50_ms, reference.round_p50_ms, strict=False)

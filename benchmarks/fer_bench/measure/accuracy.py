@@ -67,10 +67,10 @@ def warn_where_stuck(contenders: Sequence[Contender], evaluations: Sequence[Eval
         contenders: models on their runtimes.
         evaluations: of each of them.
     """
-    for contender, found in zip(contenders, evaluations, strict=True):
-        labelled = np.bincount(found.labels).max() / found.n_images
-        answers = np.bincount(found.decisions)
-        share = answers.max() / found.n_images
+    for contender, evaluation in zip(contenders, evaluations, strict=True):
+        labelled = np.bincount(evaluation.labels).max() / evaluation.n_images
+        answers = np.bincount(evaluation.decisions)
+        share = answers.max() / evaluation.n_images
         if share >= _ONE_CLASS_SHARE > labelled:
             LOG.warning(
                 "%s answers %s for %.0f %% of the faces: untrained, or fed other pixels than in training? A float "

@@ -82,8 +82,8 @@ def _owns_device(backend: str) -> bool:
 def _ratio(result: Result, reference: Result) -> dict[str, object]:
     ratio, interval = paired_ratio(result.round_p50_ms, reference.round_p50_ms)
     rounds = [
-        [a / b for a, b in zip(one, other, strict=False)]
-        for one, other in zip(result.round_p50_ms, reference.round_p50_ms, strict=False)
+        [a / b for a, b in zip(own, other, strict=False)]
+        for own, other in zip(result.round_p50_ms, reference.round_p50_ms, strict=False)
     ]
     both = [*result.invalid_reasons, *reference.invalid_reasons]
     reasons = ratio_reasons(rounds, ratio=ratio, ratio_ci95=interval, reasons=both)

@@ -122,8 +122,8 @@ def summarise(
     Raises:
         SourceError: there was no frame.
     """
-    fast = [one for one, _ in passes]
-    paced = [one for _, one in passes if one is not None]
+    fast = [seconds for seconds, _ in passes]
+    paced = [pace for _, pace in passes if pace is not None]
     n_frames = sum(figures["n_frames"] for figures in fast)
     if n_frames == 0:
         raise errors.SourceError(f"{scene.source} returned no frame")

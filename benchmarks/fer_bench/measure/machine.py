@@ -137,8 +137,8 @@ def read_pi_throttled(root: Path = ROOT) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    _, found, value = answer.stdout.strip().partition("throttled=")
-    return value if found else None
+    _, separator, value = answer.stdout.strip().partition("throttled=")
+    return value if separator else None
 
 
 def read_throttle_events(root: Path = ROOT) -> int | None:

@@ -87,7 +87,7 @@ def as_profile(
     Returns:
         The profile.
     """
-    operators = [OperatorProfile(**one) for one in content["operators"]]
+    operators = [OperatorProfile(**entry) for entry in content["operators"]]
     reasons = list(invalid_reasons)
     return Profile(model, backend, threads, content["method"], content["whole_us"], operators, not reasons, reasons)
 
@@ -223,7 +223,7 @@ def summarise_onnx(events: list[dict[str, Any]], weights: dict[str, tuple[int, .
             facts.setdefault(name, event["args"])
     operators = []
     for name, values in times.items():
-        shapes = [tuple(next(iter(one.values()))) for one in facts[name]["output_type_shape"]]
+        shapes = [tuple(next(iter(shape.values()))) for shape in facts[name]["output_type_shape"]]
         kind = facts[name]["op_name"]
         operators.append(
             {
@@ -248,7 +248,7 @@ def _onnx_macs(
 ) -> int | None:
     if not any(word in kind for word in ("Conv", "Gemm", "MatMul")):
         return 0
-    shapes = [tuple(next(iter(one.values()))) for one in facts["input_type_shape"]]
+    shapes = [tuple(next(iter(input_shape.values()))) for input_shape in facts["input_type_shape"]]
     shape = weights.get(re.sub(r"(_token_\d+|_nchwc|_nhwc)+$", "", name))
     if shape is None and len(shapes) > 1 and len(shapes[1]) >= 2:
         shape = shapes[1]  # a fused node has another name, but where weights are not packed they show here

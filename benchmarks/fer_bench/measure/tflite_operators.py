@@ -91,11 +91,11 @@ def _model_of(schema: Any, whole: Any, operators: Sequence[Any]) -> bytes:
     import flatbuffers
 
     graph = whole.subgraphs[0]
-    order = list(dict.fromkeys(int(i) for each in operators for i in (*each.inputs, *each.outputs) if i >= 0))
+    order = list(dict.fromkeys(int(i) for member in operators for i in (*member.inputs, *member.outputs) if i >= 0))
     new = {old: i for i, old in enumerate(order)}
     model, sub = schema.ModelT(), schema.SubGraphT()
     model.version, model.subgraphs = whole.version, [sub]
-    model.operatorCodes = [whole.operatorCodes[each.opcodeIndex] for each in operators]
+    model.operatorCodes = [whole.operatorCodes[member.opcodeIndex] for member in operators]
     model.buffers, sub.tensors, sub.operators = [schema.BufferT()], [], []
     for old in order:
         tensor = graph.tensors[old]
@@ -113,8 +113,8 @@ def _model_of(schema: Any, whole: Any, operators: Sequence[Any]) -> bytes:
         copied.inputs = [new[int(i)] if i >= 0 else -1 for i in operator.inputs]
         copied.outputs = [new[int(i)] for i in operator.outputs]
         sub.operators.append(copied)
-    made = {int(i) for each in operators for i in each.outputs}
-    read = dict.fromkeys(int(i) for each in operators for i in each.inputs if i >= 0)
+    made = {int(i) for member in operators for i in member.outputs}
+    read = dict.fromkeys(int(i) for member in operators for i in member.inputs if i >= 0)
     sub.inputs = [new[i] for i in read if i not in made and not _is_constant(whole, graph.tensors[i])]
     sub.outputs = sub.operators[-1].outputs
     builder = flatbuffers.Builder(1024)

@@ -10,7 +10,7 @@ from fer_bench.report.charts import accuracy_against_latency, latency_distributi
 from fer_bench.report.html_tables import cost_table, latency_table
 from fer_bench.schema import Report, Result
 from fer_edge.files import write_text
-from fer_train.html import render
+from fer_edge.html import render
 from fer_train.wording import counted
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ def _banner(everything: Sequence[tuple[str, list[str]]]) -> list[dict[str, Any]]
         for reason in why:
             kinds.setdefault(reason.partition(":")[0], []).append((reason, name))
     entries = []
-    for found in kinds.values():
-        names = list(dict.fromkeys(name for _, name in found))
+    for operators in kinds.values():
+        names = list(dict.fromkeys(name for _, name in operators))
         who = "all" if len(names) == len(everything) else ", ".join(names)
-        alike = len({reason for reason, _ in found}) == 1
-        lines = [] if alike else [f"{name}: {reason}" for reason, name in found]
-        entries.append({"first": found[0][0], "who": who, "each": lines})
+        alike = len({reason for reason, _ in operators}) == 1
+        lines = [] if alike else [f"{name}: {reason}" for reason, name in operators]
+        entries.append({"first": operators[0][0], "who": who, "each": lines})
     return entries
 
 

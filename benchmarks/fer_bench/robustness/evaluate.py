@@ -181,8 +181,8 @@ def report_of(
         n_images=len(faces.labels),
         seed=seed,
         kinds=[KindEntry(k.name, k.title, list(k.amounts), k.unit, k.held_out) for k in table],
-        models=[model_entry(one) for one in judged],
-        pairs=[pair_entry(judged[0], one) for one in judged[1:]],
+        models=[model_entry(model) for model in judged],
+        pairs=[pair_entry(judged[0], model) for model in judged[1:]],
         packages=package_versions(_PACKAGES),
     )
 
@@ -263,7 +263,7 @@ def _run_all(jobs: Sequence[tuple[int, int]], work: Callable[[tuple[int, int]], 
 
 def _names(contenders: Sequence[Contender]) -> list[str]:
     """File names, with the runtime or the folder too where two would be called alike."""
-    for call in (_file_name, lambda one: one.name, lambda one: f"{one.path} on {one.backend}"):
+    for call in (_file_name, lambda model: model.name, lambda model: f"{model.path} on {model.backend}"):
         names = [call(contender) for contender in contenders]
         if len(set(names)) == len(names):
             break

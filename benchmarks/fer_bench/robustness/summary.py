@@ -52,7 +52,7 @@ class Judged:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """``(cases, N)``: which answers are right."""
-        return np.stack([one.decisions == one.labels for one in self.evaluations])
+        return np.stack([evaluation.decisions == evaluation.labels for evaluation in self.evaluations])
 
 
 def model_entry(judged: Judged) -> ModelEntry:

@@ -133,7 +133,7 @@ def _mean_points(mean: MeanDifference) -> str:
 
 
 def _error(answers: Sequence[Answer]) -> str:
-    errors = [one.expected_calibration_error for one in answers if one.expected_calibration_error is not None]
+    errors = [answer.expected_calibration_error for answer in answers if answer.expected_calibration_error is not None]
     return _ece(sum(errors) / len(errors) if errors else None)
 
 

@@ -31,7 +31,7 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.logs import LOG, making_room
 from fer_edge.outputs.base import OutputRunner
 from fer_edge.outputs.open import check_targets, open_outputs
-from fer_edge.outputs.output import STDOUT, Wanted
+from fer_edge.outputs.output import STDOUT, OutputRequest
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.outputs.written import Written, notice
 from fer_edge.pipeline import FacePipeline
@@ -58,7 +58,7 @@ def watch(arguments: argparse.Namespace) -> int:
     if arguments.opencv_threads is not None:
         cv2.setNumThreads(arguments.opencv_threads)
     width, height = arguments.size or (None, None)
-    wanted = CaptureOptions(
+    capture_options = CaptureOptions(
         width,
         height,
         arguments.fps,
@@ -68,7 +68,7 @@ def watch(arguments: argparse.Namespace) -> int:
         asked_orientation(arguments.rotate, arguments.flip),
     )
     tell_pointless(arguments, arguments.inputs)
-    jobs = plan(arguments.inputs, wanted)
+    jobs = plan(arguments.inputs, capture_options)
     check_targets(arguments, jobs)
     with contextlib.ExitStack() as stack:
         stack.enter_context(making_room(progress.clear))
@@ -188,10 +188,12 @@ class Session:
             hysteresis=arguments.hysteresis,
             min_confidence=arguments.min_confidence,
             max_frames=arguments.max_frames,
+            motion=arguments.motion,
+            max_fps=arguments.max_fps,
         )
         if self._board is None:
             self._board = StatusBoard(self._pipeline)
-            self._shared = open_outputs(self._wanted(job, source), of_each_source=False)
+            self._shared = open_outputs(self._request(job, source), of_each_source=False)
             self._scope.callback(self._close_shared)
             if self._no_window:
                 LOG.info(self._no_window)
@@ -201,16 +203,16 @@ class Session:
 
     def _start_progress(self, source: Source, title: str) -> None:
         images = isinstance(source, ImageFiles)
-        if (images or self.arguments.jsonl == STDOUT) and is_terminal(sys.stdout):
+        if (images or STDOUT in (self.arguments.jsonl, self.arguments.csv)) and is_terminal(sys.stdout):
             return  # there the lines are the progress
         total = len(source.paths) if isinstance(source, ImageFiles) else getattr(source, "n_frames", None)
         if self.arguments.max_frames is not None:
             total = min(total or self.arguments.max_frames, self.arguments.max_frames)
         self.progress.start(total, title, "image" if images else "frame")
 
-    def _wanted(self, job: Job, source: Source) -> Wanted:
+    def _request(self, job: Job, source: Source) -> OutputRequest:
         assert self._board is not None
-        return Wanted(self.arguments, source, job, self._board)
+        return OutputRequest(self.arguments, source, job, self._board)
 
     def _run(self, job: Job, source: Source, *, last: bool) -> None:
         """One source, from its first result to the end of its own outputs."""
@@ -219,7 +221,7 @@ class Session:
         assert board is not None
         self._catch_signals()
         with contextlib.closing(pipeline):
-            own = open_outputs(self._wanted(job, source), of_each_source=True)
+            own = open_outputs(self._request(job, source), of_each_source=True)
             board.runners = [*self._shared, *own]
             if not self._reporting:  # ready, now that nothing is left to be opened
                 self._reporting = True
@@ -297,19 +299,19 @@ class Session:
 
         thread = threading.Thread(target=deliver, name="fer-deliver", daemon=True)
         thread.start()
-        wanted = True
+        watching = True
         try:
-            while wanted:
+            while watching:
                 try:
-                    wanted = self._window.show(shown.get(WINDOW_POLL_S))
+                    watching = self._window.show(shown.get(WINDOW_POLL_S))
                 except TimeoutError:
-                    wanted = self._window.idle(pipeline.source.state)
+                    watching = self._window.idle(pipeline.source.state)
         except ChannelClosed:
             if hold:
                 self.progress.stop()
                 self._window.hold(lambda: self.signals)
         finally:
-            self._ended = self._ended or not wanted
+            self._ended = self._ended or not watching
             pipeline.request_stop()
             thread.join()
 

@@ -209,22 +209,22 @@ def _directories(content: bytes) -> list[dict[int, int]]:
     if layout is None:
         return []
     count_size, entry_size, place_size = layout
-    found: list[dict[int, int]] = []
+    frames: list[dict[int, int]] = []
     seen: set[int] = set()
     left = MAX_ENTRIES
     at = number(place_size, place_size)
-    while at and at not in seen and at + count_size <= len(content) and len(found) < MAX_PAGES and left > 0:
+    while at and at not in seen and at + count_size <= len(content) and len(frames) < MAX_PAGES and left > 0:
         seen.add(at)
         behind = at + count_size + entry_size * number(at, count_size)
         entries = range(at + count_size, min(behind, len(content) + 1 - entry_size), entry_size)[:left]
         left -= len(entries)
         # SHORT values stand in the first two of the bytes.
         size = {3: 2, 4: 4}
-        found.append(
+        frames.append(
             {number(e, 2): number(e + entry_size - place_size, size.get(number(e + 2, 2), place_size)) for e in entries}
         )
         at = number(behind, place_size)
-    return found
+    return frames
 
 
 def decode_pages(content: bytes) -> list[Image]:

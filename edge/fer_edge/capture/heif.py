@@ -61,18 +61,18 @@ def heif_header(content: bytes) -> HeifHeader:
     for index in _linked(read_at, links, item):
         if not 1 <= index <= len(properties):
             continue
-        found = properties[index - 1]
-        if found.kind == b"ispe":
-            size = read_at(found.start + 4, 8)
+        property_ = properties[index - 1]
+        if property_.kind == b"ispe":
+            size = read_at(property_.start + 4, 8)
             width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
-        elif found.kind == b"clap":  # what of it is to be seen, in fractions
-            across, across_of, down, down_of = struct.unpack(">4I", read_at(found.start, 16).ljust(16, b"\0"))
+        elif property_.kind == b"clap":  # what of it is to be seen, in fractions
+            across, across_of, down, down_of = struct.unpack(">4I", read_at(property_.start, 16).ljust(16, b"\0"))
             width, height = across // max(1, across_of), down // max(1, down_of)
-        elif found.kind == b"irot":
-            quarters = int.from_bytes(read_at(found.start, 1), "big") & 3
+        elif property_.kind == b"irot":
+            quarters = int.from_bytes(read_at(property_.start, 1), "big") & 3
             orientation = combine(orientation, _COUNTER_CLOCKWISE[quarters])
-        elif found.kind == b"imir":
-            orientation = combine(orientation, _MIRRORS[int.from_bytes(read_at(found.start, 1), "big") & 1])
+        elif property_.kind == b"imir":
+            orientation = combine(orientation, _MIRRORS[int.from_bytes(read_at(property_.start, 1), "big") & 1])
     return HeifHeader(width, height, orientation)
 
 

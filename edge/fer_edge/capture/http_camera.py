@@ -173,24 +173,24 @@ def _understand(response: Any) -> Answer:
         if not more:
             break
         head += more
-    found = sniff(head)
-    if found.kind is Kind.PICTURE:
-        return _picture_or_stream(response, head, found, length)
+    content = sniff(head)
+    if content.kind is Kind.PICTURE:
+        return _picture_or_stream(response, head, content, length)
     if head.lstrip()[:2] == b"--" or b"content-type: image/jp" in head.lower():
         return Answer(stream=MjpegCapture(response.read1, response.close, head))
-    if found.format == "HTML":
+    if content.format == "HTML":
         raise SourceError("answers with a web page; expected the address of a stream, a picture or a video")
-    return Answer(length=length, format=found.format, table_last=table_comes_last(head))
+    return Answer(length=length, format=content.format, table_last=table_comes_last(head))
 
 
-def _picture_or_stream(response: Any, head: bytes, found: Content, length: int | None) -> Answer:
-    if found.format == "JPEG" and length is None:  # one picture whose length is not told, or one after the other
+def _picture_or_stream(response: Any, head: bytes, kind: Content, length: int | None) -> Answer:
+    if kind.format == "JPEG" and length is None:  # one picture whose length is not told, or one after the other
         stream = MjpegCapture(response.read1, response.close, head)
         if stream.goes_on():
             return Answer(stream=stream)
         return Answer(picture=stream.wait_for_one())
     content = head + response.read(MAX_PICTURE_BYTES + 1 - len(head))
-    if found.format == "JPEG":
+    if kind.format == "JPEG":
         pictures = first_pictures(content, 2)
         if len(pictures) == 2 and not has_second_inside(pictures[0]):
             return Answer(is_jpeg_film=True)
@@ -223,8 +223,8 @@ def _only_picture(content: bytes) -> bytes:
     """The picture of an answer; some cameras wrap a single one into a multipart answer."""
     if sniff(content[:HEAD_BYTES]).kind is Kind.PICTURE:
         return content
-    found = first_pictures(content, 1)
-    return found[0] if found else content
+    pictures = first_pictures(content, 1)
+    return pictures[0] if pictures else content
 
 
 class SnapshotCapture:
@@ -285,7 +285,7 @@ def gives_parts(address: str) -> bool:
         return False
 
 
-def download(address: str, target: BinaryIO, length: int | None, most: int) -> None:
+def download(address: str, destination: BinaryIO, length: int | None, most: int) -> None:
     """Copy a file of ``length`` bytes at an address; None where the server does not say how many, then up to ``most``.
 
     Raises:
@@ -295,7 +295,7 @@ def download(address: str, target: BinaryIO, length: int | None, most: int) -> N
     try:
         with _Address(address).open() as response:
             while copied <= most and (data := response.read(1 << 20)):
-                target.write(data)
+                destination.write(data)
                 copied += len(data)
     except _READ_ERRORS as error:
         raise SourceError(f"broke off: {error}") from error

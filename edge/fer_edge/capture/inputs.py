@@ -206,10 +206,10 @@ def _sort(names: Sequence[str]) -> tuple[list[Path], list[Path], dict[Path, str]
 
 
 def _matches(pattern: str) -> list[Path]:
-    found = matching(pattern)
-    if not found:
+    paths = matching(pattern)
+    if not paths:
         raise SourceError(f"no images match {pattern}")
-    return found
+    return paths
 
 
 def is_camera(name: str) -> bool:

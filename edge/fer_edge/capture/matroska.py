@@ -30,8 +30,8 @@ def projection_pose(read_at: ReadAt, size: int) -> tuple[float, float, float] | 
         read_at: reads ``(offset, length)`` of the file, both in bytes.
         size: of the file, in bytes.
     """
-    found = _first(read_at, [(0, size)], _SEGMENT, _TRACKS, _TRACK, _VIDEO)
-    projection = _first(read_at, [found], _PROJECTION) if found else None
+    track = _first(read_at, [(0, size)], _SEGMENT, _TRACKS, _TRACK, _VIDEO)
+    projection = _first(read_at, [track], _PROJECTION) if track else None
     if projection is None:
         return None
     pose = dict.fromkeys((_YAW, _PITCH, _ROLL), 0.0)
@@ -45,7 +45,9 @@ def projection_pose(read_at: ReadAt, size: int) -> tuple[float, float, float] | 
 def _first(read_at: ReadAt, places: list[tuple[int, int]], *path: int) -> tuple[int, int] | None:
     """Where the content of the first element with this path lies; a track without video is skipped."""
     for kind in path:
-        places = [(start, end) for place in places for found, start, end in _elements(read_at, *place) if found == kind]
+        places = [
+            (start, end) for place in places for element, start, end in _elements(read_at, *place) if element == kind
+        ]
     return places[0] if places else None
 
 

@@ -62,14 +62,14 @@ class JpegSplitter:
         return picture
 
     def _find_start(self) -> bool:
-        found = self._buffer.find(_START)
-        if found < 0:
+        start = self._buffer.find(_START)
+        if start < 0:
             surplus = len(self._buffer) - _HEADER_BYTES
             if surplus > 0:
                 del self._buffer[:surplus]
                 self._passed += surplus
             return False
-        self._start, self._at = found, found + 2
+        self._start, self._at = start, start + 2
         return True
 
     def _end_by_length(self) -> int | None:
@@ -83,11 +83,11 @@ class JpegSplitter:
         buffer = self._buffer
         while self._at + 1 < len(buffer):
             if self._in_scan or buffer[self._at] != 0xFF:
-                found = _IN_SCAN.search(buffer, self._at)
-                if found is None:
+                match = _IN_SCAN.search(buffer, self._at)
+                if match is None:
                     self._at = len(buffer) - 1
                     return None
-                self._at, self._in_scan = found.start(), False
+                self._at, self._in_scan = match.start(), False
             marker = buffer[self._at + 1]
             if marker == 0xD9:
                 return self._at + 2
@@ -109,11 +109,11 @@ def first_pictures(content: bytes, number: int) -> list[bytes]:
     """The first whole JPEG pictures in ``content``, at most ``number``."""
     splitter = JpegSplitter()
     splitter.feed(content)
-    found: list[bytes] = []
-    while len(found) < number and (picture := splitter.next()) is not None:
+    pictures: list[bytes] = []
+    while len(pictures) < number and (picture := splitter.next()) is not None:
         if picture:
-            found.append(picture)
-    return found
+            pictures.append(picture)
+    return pictures
 
 
 def has_second_inside(picture: bytes) -> bool:

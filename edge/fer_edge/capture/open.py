@@ -95,14 +95,14 @@ def _open_files(text: str, options: CaptureOptions) -> Source:
 def _open_file(path: Path, options: CaptureOptions) -> Source:
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path} is empty; expected an image or a video")
-    found = sniff_file(path) if path.is_file() else Content(Kind.UNKNOWN, "no plain file")
-    if found.kind is Kind.PICTURE and found.format in ANIMATED_FORMATS:
+    content = sniff_file(path) if path.is_file() else Content(Kind.UNKNOWN, "no plain file")
+    if content.kind is Kind.PICTURE and content.format in ANIMATED_FORMATS:
         animated = _open_animation(path, options)
         if animated is not None:
             return animated
-    if found.kind is Kind.OTHER:
-        raise SourceError(f"{path} is {found.format}, which is not read here; save it as JPEG, PNG or MP4")
-    if found.kind is Kind.PICTURE or (found.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
+    if content.kind is Kind.OTHER:
+        raise SourceError(f"{path} is {content.format}, which is not read here; save it as JPEG, PNG or MP4")
+    if content.kind is Kind.PICTURE or (content.kind is Kind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImageFiles([path], str(path), options.orientation)
     return VideoFile(path, realtime=options.realtime, loop=options.loop, orientation=options.orientation)
 

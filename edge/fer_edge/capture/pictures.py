@@ -58,15 +58,15 @@ def read_pictures(path: Path) -> Iterator[Image]:
         MissingDependencyError: HEIC without a package that reads it.
     """
     content = read_content(path)
-    found = sniff(content[:HEAD_BYTES]).format
-    if found == "GIF" or frames_in(content) > 1:
+    name = sniff(content[:HEAD_BYTES]).format
+    if name == "GIF" or frames_in(content) > 1:
         yield from _animated(path, content)
-    elif found == "HEIC":
+    elif name == "HEIC":
         yield from _heic(content, str(path))
     elif not is_raw_photo(content) and _several(tiff_pages(content)):
         yield from _pages(path, content)
     else:
-        if found == "JPEG" and content.count(_JPEG_AFTER_JPEG) > 1 and b"MPF\0" not in content[: 1 << 17]:
+        if name == "JPEG" and content.count(_JPEG_AFTER_JPEG) > 1 and b"MPF\0" not in content[: 1 << 17]:
             LOG.warning(
                 f"{path} holds JPEG pictures one after the other, the first is read; all are as {path.stem}.mjpeg"
             )
@@ -118,22 +118,22 @@ def decode(content: bytes, name: str) -> Image:
         reason = f"{tiff_pixels(content) // 1_000_000} million pixels, more than {MAX_IMAGE_PIXELS // 1_000_000}"
     if reason is not None:
         raise SourceError(f"{name} cannot be decoded as an image: {reason}")
-    found = sniff(content[:HEAD_BYTES])
-    if found.kind is Kind.OTHER or (found.format == "TIFF" and is_raw_photo(content)):
-        raise SourceError(f"{name} is {_format(found)}, which is not read here; save it as JPEG or PNG")
+    kind = sniff(content[:HEAD_BYTES])
+    if kind.kind is Kind.OTHER or (kind.format == "TIFF" and is_raw_photo(content)):
+        raise SourceError(f"{name} is {_format(kind)}, which is not read here; save it as JPEG or PNG")
     orientation = picture_orientation(content)
-    if found.format == "HEIC":
+    if kind.format == "HEIC":
         return _heic(content, name)[0]
-    if found.format == "AVIF":
+    if kind.format == "AVIF":
         orientation = _checked_header(content, name).orientation
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # for example more pixels than OpenCV is ready to decode
         image = None
     if image is None:
-        if found.kind is Kind.PICTURE:
+        if kind.kind is Kind.PICTURE:
             raise SourceError(
-                f"{name} cannot be decoded as an image; a damaged {found.format}, "
+                f"{name} cannot be decoded as an image; a damaged {kind.format}, "
                 f"or OpenCV {cv2.__version__} is built without it"
             )
         raise SourceError(f"{name} cannot be decoded as an image; damaged, or another kind of file?")
@@ -156,8 +156,8 @@ def _checked_header(content: bytes, name: str) -> HeifHeader:
     return header
 
 
-def _format(found: Content) -> str:
-    return "a camera's raw file" if found.format == "TIFF" else found.format
+def _format(content: Content) -> str:
+    return "a camera's raw file" if content.format == "TIFF" else content.format
 
 
 def _animated(path: Path, content: bytes) -> Iterator[Image]:

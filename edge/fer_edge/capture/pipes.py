@@ -89,10 +89,10 @@ def _handed_on(given: BinaryIO, head: bytes) -> VideoCapture:
     reading, writing = os.pipe()
 
     def copy() -> None:
-        with contextlib.suppress(OSError), given, open(writing, "wb", buffering=0) as target:  # noqa: PTH123
+        with contextlib.suppress(OSError), given, open(writing, "wb", buffering=0) as destination:  # noqa: PTH123
             data = head
             while data:
-                target.write(data)
+                destination.write(data)
                 data = given.read1(_COPY_BYTES)  # type: ignore[attr-defined]
 
     threading.Thread(target=copy, name="fer-pipe", daemon=True).start()
@@ -117,10 +117,10 @@ def _kept(
     descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
     path = Path(name)
     try:
-        with given, os.fdopen(descriptor, "wb") as target:
+        with given, os.fdopen(descriptor, "wb") as destination:
             data, left = head, MAX_KEPT_BYTES
             while data:
-                target.write(data)
+                destination.write(data)
                 left -= len(data)
                 if left < 0:
                     raise SourceError(f"{shown}: more than {MAX_KEPT_BYTES >> 30} GiB; save it as a file first")

@@ -100,15 +100,15 @@ def sniff_file(path: Path) -> Content:
             head = handle.read(HEAD_BYTES)
     except (OSError, ValueError):
         return Content(Kind.UNKNOWN, "unreadable")
-    found = sniff(head)
+    content = sniff(head)
     suffix = path.suffix.lower()
     # By name alone, because the first bytes do not tell: a row of JPEG pictures, and raw files, which are TIFF with
     # a thumbnail in front.
-    if found.format == "JPEG" and suffix in _MJPEG_SUFFIXES:
+    if content.format == "JPEG" and suffix in _MJPEG_SUFFIXES:
         return Content(Kind.VIDEO, "MJPEG")
-    if found.format == "TIFF" and suffix in _RAW_SUFFIXES:
+    if content.format == "TIFF" and suffix in _RAW_SUFFIXES:
         return Content(Kind.OTHER, f"camera raw ({suffix[1:].upper()})")
-    return found
+    return content
 
 
 def sniff(head: bytes) -> Content:  # noqa: PLR0911 - a table of cases

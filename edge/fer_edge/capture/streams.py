@@ -73,11 +73,11 @@ class _Beginning:
         """Take the next picture after the start."""
         if self._next is not None:
             return
-        found = zlib.crc32(np.ascontiguousarray(image).data)
-        if self._first is None or found == self._first:
-            self._first, self._stood = found, self._stood + 1
+        checksum = zlib.crc32(np.ascontiguousarray(image).data)
+        if self._first is None or checksum == self._first:
+            self._first, self._stood = checksum, self._stood + 1
         else:
-            self._next = found
+            self._next = checksum
 
     def rewind(self) -> None:
         """The source was opened again."""
@@ -87,9 +87,9 @@ class _Beginning:
         """Whether the source, opened again, has given nothing new so far, ``image`` being its next picture."""
         if self._next is None:
             return False
-        wanted = self._first if self._again < self._stood else self._next
+        wait_s = self._first if self._again < self._stood else self._next
         self._again += 1
-        return zlib.crc32(np.ascontiguousarray(image).data) == wanted
+        return zlib.crc32(np.ascontiguousarray(image).data) == wait_s
 
     @property
     def whole(self) -> bool:

@@ -152,8 +152,8 @@ def _downloaded(address: str, length: int | None, options: CaptureOptions) -> Vi
     LOG.info(f"{shown}: fetched as a whole first{size}, because its server does not support range requests")
     descriptor, name = tempfile.mkstemp(prefix="fer-edge-")
     try:
-        with os.fdopen(descriptor, "wb") as target:
-            download(address, target, length, MAX_DOWNLOAD_BYTES)
+        with os.fdopen(descriptor, "wb") as destination:
+            download(address, destination, length, MAX_DOWNLOAD_BYTES)
         film = VideoFile(
             name, realtime=options.realtime, loop=options.loop, description=shown, orientation=options.orientation
         )

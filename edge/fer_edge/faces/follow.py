@@ -71,7 +71,7 @@ class BoxFlow:
             return []
         scale = image.shape[1] / after.shape[1]
         starts = np.concatenate([_grid(face) for face in faces]) / np.float32(scale)
-        ends, found, difference = cv2.calcOpticalFlowPyrLK(
+        ends, status, difference = cv2.calcOpticalFlowPyrLK(
             before,
             after,
             starts[:, None],
@@ -80,7 +80,7 @@ class BoxFlow:
             maxLevel=LEVELS,
         )
         ways = (ends[:, 0] - starts).reshape(len(faces), -1, 2) * scale
-        alike = (found.astype(bool) & (difference < MAX_DIFFERENCE)).reshape(len(faces), -1)
+        alike = (status.astype(bool) & (difference < MAX_DIFFERENCE)).reshape(len(faces), -1)
         moved = []
         for face, way, ok in zip(faces, ways, alike, strict=True):
             if np.count_nonzero(ok) < MIN_POINTS:

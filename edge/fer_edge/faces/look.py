@@ -130,10 +130,10 @@ class CloseLook:
         """
         square = _upright(image, where) if where.turn % 360 == 0 else _turned(image, where)
         # The detector reports pixels of the first picture and searches the second one.
-        found = self._detector.detect(_blank(square.side), square.view)
+        faces = self._detector.detect(_blank(square.side), square.view)
         best, most = None, MIN_OVERLAP
-        for each in found:
-            seen = _in_frame(each, square, where.turn, image)
+        for candidate in faces:
+            seen = _in_frame(candidate, square, where.turn, image)
             shared = 0.0 if seen is None else overlap(seen.box, face.box)
             if shared > most:
                 best, most = seen, shared

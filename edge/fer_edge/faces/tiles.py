@@ -64,12 +64,12 @@ class PhotoDetector:
 
     def detect(self, image: Image, small: Image | None = None) -> list[DetectedFace]:
         """See :meth:`fer_edge.faces.detectors.FaceDetector.detect`."""
-        found = self._whole.detect(image, small)
+        faces = self._whole.detect(image, small)
         width = image.shape[1]
         finest = YUNET_MIN_FACE / SMALLEST_FACE
         for scale in scales(min(1.0, self._whole.width / width), finest):
-            found += self._at(image, scale)
-        return sorted(distinct(found), key=lambda face: face.box)
+            faces += self._at(image, scale)
+        return sorted(distinct(faces), key=lambda face: face.box)
 
     def _at(self, image: Image, scale: float) -> Iterator[DetectedFace]:
         height, width = image.shape[:2]
@@ -112,12 +112,12 @@ def scales(first: float, last: float) -> list[float]:
     Returns:
         Growing scales after ``first``, ending with ``last``; empty where ``first`` is not below it.
     """
-    found: list[float] = []
+    heights: list[float] = []
     now = first
     while now < last:
         now = min(last, now * STEP)
-        found.append(now)
-    return found
+        heights.append(now)
+    return heights
 
 
 def tiles(width: int, height: int) -> Iterator[tuple[int, int]]:

@@ -76,11 +76,11 @@ def _places(shapes: tuple[tuple[int, int], ...]) -> npt.NDArray[np.float64]:
 
     Made once for each size of view: what is left to do for a frame is done for all strides together.
     """
-    each = []
+    parts = []
     for (height, width), stride in zip(shapes, STRIDES, strict=True):
         rows, columns = np.divmod(np.arange(height * width), width)
-        each.append(np.stack([columns, rows, np.full_like(rows, stride)], axis=1))
-    return np.concatenate(each).astype(np.float64)
+        parts.append(np.stack([columns, rows, np.full_like(rows, stride)], axis=1))
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _promising(maps: list[npt.NDArray[Any]], least: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
@@ -109,11 +109,11 @@ def _best_first(every: FloatArray, score: float) -> FloatArray:
     return every[np.argsort(-every[:, 14], kind="stable")]
 
 
-def suppress(found: FloatArray, overlap: float, *, average: bool) -> FloatArray:
+def suppress(rows: FloatArray, overlap: float, *, average: bool) -> FloatArray:
     """One row for each face: the best of the candidates that overlap by more than ``overlap``.
 
     Args:
-        found: as :func:`candidates` gives them.
+        rows: as :func:`candidates` gives them.
         overlap: largest intersection over union of two faces, on boxes cut to whole pixels as OpenCV does.
         average: whether box and landmarks are the mean, weighted by the squared score, of all candidates that overlap
             the winner by more than :data:`AVERAGED_OVERLAP`. The winner flips between neighbouring cells from frame to
@@ -122,32 +122,32 @@ def suppress(found: FloatArray, overlap: float, *, average: bool) -> FloatArray:
     Returns:
         ``(faces, 15)``, best first; the score is the winner's.
     """
-    boxes = np.trunc(found[:, :4]).astype(np.float64)
+    boxes = np.trunc(rows[:, :4]).astype(np.float64)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     areas = boxes[:, 2] * boxes[:, 3]
-    left = np.arange(len(found))
+    left = np.arange(len(rows))
     kept = []
     while len(left):
         first = left[0]
         shares = _overlaps(first, corners, areas)
-        row = found[first]
+        row = rows[first]
         if average:
             near = shares > AVERAGED_OVERLAP
             near[first] = True
-            weights = found[near, 14].astype(np.float64) ** 2
+            weights = rows[near, 14].astype(np.float64) ** 2
             row = row.copy()
-            row[:14] = (found[near, :14] * weights[:, None]).sum(axis=0) / math.fsum(weights)
+            row[:14] = (rows[near, :14] * weights[:, None]).sum(axis=0) / math.fsum(weights)
         kept.append(row)
         left = left[1:][shares[left[1:]] <= overlap]
     return np.stack(kept) if kept else _NONE
 
 
-def _overlaps(one: int, corners: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _overlaps(index: int, corners: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Intersection over union of one box with all."""
-    near = np.maximum(corners[:, :2], corners[one, :2])
-    far = np.minimum(corners[:, 2:], corners[one, 2:])
+    near = np.maximum(corners[:, :2], corners[index, :2])
+    far = np.minimum(corners[:, 2:], corners[index, 2:])
     sides = np.maximum(far - near, 0.0)
     both = sides[:, 0] * sides[:, 1]
-    union = areas + areas[one] - both
+    union = areas + areas[index] - both
     shares: npt.NDArray[np.float64] = np.divide(both, union, out=np.zeros(len(areas)), where=union > 0.0)
     return shares

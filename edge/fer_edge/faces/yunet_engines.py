@@ -116,8 +116,8 @@ class OpenCVEngine:
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
         self._net.setInputSize((view.shape[1], view.shape[0]))
-        found = self._net.detect(view)[1]
-        return np.empty((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+        faces = self._net.detect(view)[1]
+        return np.empty((0, 15), np.float32) if faces is None else np.asarray(faces, np.float32)
 
     def again(self, score: float, *, same_size: bool) -> OpenCVEngine:
         """See :meth:`Engine.again`; nothing is shared."""
@@ -147,7 +147,7 @@ class _Network:
         self._content, self._nothing = content, nothing
         self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
         self._input = int(self._interpreter.get_input_details()[0]["index"])
-        self._outputs = [int(each["index"]) for each in self._interpreter.get_output_details()]
+        self._outputs = [int(details["index"]) for details in self._interpreter.get_output_details()]
         self._padded = np.zeros((0, 0, 0, 0), dtype)
         self._size = (0, 0)
         self._lock = threading.Lock()  # engines of several scores share it, perhaps in several threads
@@ -231,8 +231,8 @@ class FloatEngine(_OnLiteRT):
 
     def find(self, view: Image) -> Rows:
         """See :meth:`Engine.find`."""
-        found = candidates(self.maps(view), self._score)[:MAX_CANDIDATES]
-        return suppress(found, OVERLAP, average=self._average)
+        candidates_ = candidates(self.maps(view), self._score)[:MAX_CANDIDATES]
+        return suppress(candidates_, OVERLAP, average=self._average)
 
 
 class Int8Engine(_OnLiteRT):
@@ -270,8 +270,8 @@ class Int8Engine(_OnLiteRT):
         Returns:
             As :meth:`find`.
         """
-        found = self._candidates.find(maps)[:MAX_CANDIDATES]
-        return suppress(found, OVERLAP, average=self._average)
+        candidates_ = self._candidates.find(maps)[:MAX_CANDIDATES]
+        return suppress(candidates_, OVERLAP, average=self._average)
 
     def _fill(self, part: npt.NDArray[Any], view: Image) -> None:
         np.bitwise_xor(view, np.uint8(0x80), out=part.view(np.uint8))
@@ -305,7 +305,7 @@ def open_engine(name: str, path: Path, score: float, *, average: bool = True) ->
     for tried in names:
         options = {} if tried == OpenCVEngine.name else {"average": average}
         try:
-            found = ENGINES[tried](path, score, **options)
+            engine = ENGINES[tried](path, score, **options)
         except FerError as error:
             if tried == names[-1]:
                 raise
@@ -314,7 +314,7 @@ def open_engine(name: str, path: Path, score: float, *, average: bool = True) ->
             continue
         if first is not None and tried == OpenCVEngine.name:
             LOG.warning(f"YuNet runs on OpenCV, which takes three times as long as LiteRT: {first}")
-        return found
+        return engine
     raise AssertionError("unreachable")
 
 

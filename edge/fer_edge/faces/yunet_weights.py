@@ -86,9 +86,9 @@ def _assemble(convolutions: list[tuple[FloatArray, FloatArray]]) -> YuNetWeights
         raise ValueError(f"its first convolution has the shape {stem.shape}")
     joined = [_pair(*convolutions[i], *convolutions[i + 1]) for i in range(1, N_CONVOLUTIONS, 2)]
     pairs, single = joined[: len(_BACKBONE)], joined[len(_BACKBONE) :]
-    for pair, wanted in zip(pairs, _BACKBONE, strict=True):
-        if len(pair.pointwise) != wanted:
-            raise ValueError(f"a stage has {len(pair.pointwise)} channels, expected {wanted}")
+    for pair, layer in zip(pairs, _BACKBONE, strict=True):
+        if len(pair.pointwise) != layer:
+            raise ValueError(f"a stage has {len(pair.pointwise)} channels, expected {layer}")
     heads = []
     for k in range(len(STRIDES)):
         of_stride = {name: single[_HEADS.index(name) * len(STRIDES) + k] for name in _HEADS}
@@ -105,15 +105,15 @@ def _pair(point: FloatArray, point_bias: FloatArray, depth: FloatArray, depth_bi
 
 def _joined(pairs: list[Pair]) -> Pair:
     """Several heads on one input as one: their outputs stand one after another."""
-    found = Pair(
+    joined = Pair(
         np.concatenate([pair.pointwise for pair in pairs]),
         np.concatenate([pair.pointwise_bias for pair in pairs]),
         np.concatenate([pair.depthwise for pair in pairs], axis=2),
         np.concatenate([pair.depthwise_bias for pair in pairs]),
     )
-    if found.pointwise.shape != (16, 64):
-        raise ValueError(f"the heads have {len(found.pointwise)} outputs, expected 16")
-    return found
+    if joined.pointwise.shape != (16, 64):
+        raise ValueError(f"the heads have {len(joined.pointwise)} outputs, expected 16")
+    return joined
 
 
 def _graph(model: memoryview) -> tuple[list[tuple[str, list[str]]], dict[str, FloatArray]]:

@@ -111,9 +111,9 @@ def _try_in_child(path: Path, backend: str) -> None:
     home = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *_python_path()])}
     command = [sys.executable, "-m", "fer_edge.loading.trial", backend, str(path.resolve())]
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
         try:
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=said)
+            child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=messages)
         except OSError:
             return  # no other process can be started here; the runtime itself will tell
         with child:
@@ -123,7 +123,7 @@ def _try_in_child(path: Path, backend: str) -> None:
                 raise ModelError(f"{path}: the runtime {backend} {error}; it is damaged or not meant for it") from None
             finally:
                 child.kill()
-        printed, complaints = _content(output), _content(said)
+        printed, complaints = _content(output), _content(messages)
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         raise ModelError(f"{path} makes the runtime {backend} crash ({name}); it is damaged or not meant for it")

@@ -148,11 +148,11 @@ def _packed(wire: int, value: int | memoryview) -> list[int]:
         return [value]
     if wire != _BYTES:
         _refuse("a shape that is not integers")
-    found, at = [], 0
+    names, at = [], 0
     while at < len(value):
         number, at = _varint(value, at, "shape")
-        found.append(number)
-    return found
+        names.append(number)
+    return names
 
 
 def _message(wire: int, value: int | memoryview, where: str) -> memoryview:

@@ -163,24 +163,24 @@ def _check_tensor(tensor: dict[int, Any], buffers: list[dict[int, Any]], where: 
     _check_quantization(tensor.get(4) or {}, shape, where)
 
 
-def _check_quantization(found: dict[int, Any], shape: list[int], where: str) -> None:
-    scales, zeros = found.get(2), found.get(3)
+def _check_quantization(quantization: dict[int, Any], shape: list[int], where: str) -> None:
+    scales, zeros = quantization.get(2), quantization.get(3)
     if scales is None or not len(scales):
         return
     if not np.all(np.isfinite(scales)) or np.any(scales < 0):
         _refuse(f"{where} has a scale that is negative or not finite")
     if zeros is not None and len(zeros) not in (1, len(scales)):
         _refuse(f"{where} has {len(scales)} scales and {len(zeros)} zero points")
-    axis = found.get(6) or 0
+    axis = quantization.get(6) or 0
     if len(scales) > 1 and (not 0 <= axis < len(shape) or shape[axis] != len(scales)):
         _refuse(f"{where} has {len(scales)} scales along axis {axis} of {shape}")
 
 
 def _check_options(operator: dict[int, Any], code: int, where: str, reader: _Reader) -> None:
-    wanted = _POSITIVE_OPTIONS.get(code)
-    if wanted is None:
+    positive = _POSITIVE_OPTIONS.get(code)
+    if positive is None:
         return
-    kind, fields = wanted
+    kind, fields = positive
     options = operator.get(4)
     if (operator.get(3) or 0) != kind or options is None:
         _refuse(f"{where} has no options, or those of another operator")
@@ -190,8 +190,8 @@ def _check_options(operator: dict[int, Any], code: int, where: str, reader: _Rea
             _refuse(f"{where} has a step or a filter size of {value}")
 
 
-def _numbers(found: npt.NDArray[Any] | None) -> list[int]:
-    return [] if found is None else [int(value) for value in found]
+def _numbers(values: npt.NDArray[Any] | None) -> list[int]:
+    return [] if values is None else [int(value) for value in values]
 
 
 def _check_index(index: int, count: int, what: str) -> None:
@@ -216,12 +216,12 @@ class _Reader:
         if self._n_tables > MAX_TABLES:
             _refuse(f"more than {MAX_TABLES} tables")
         offsets, size = self._fields(at, where)
-        found: dict[Any, Any] = {"at": at}
+        fields: dict[Any, Any] = {"at": at}
         for number, inner in kind.fields.items():
             offset = offsets[number] if number < len(offsets) else 0
             if offset:
-                found[number] = self._value(at + offset, inner, f"{where}.{number}", at + size)
-        return found
+                fields[number] = self._value(at + offset, inner, f"{where}.{number}", at + size)
+        return fields
 
     def number(self, at: int, number: int, default: int) -> int:
         """An int32 field of the table at ``at``."""

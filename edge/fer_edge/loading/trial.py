@@ -95,11 +95,11 @@ def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint
     if not fast:
         return fed
     spread = {}
-    for each in INPUT_RANGES:
-        tensors = to_layout(each.values().astype(np.float32)[faces], classifier.input_spec)
+    for range_ in INPUT_RANGES:
+        tensors = to_layout(range_.values().astype(np.float32)[faces], classifier.input_spec)
         answers = np.concatenate([classifier.infer(tensor[None]) for tensor in tensors])
-        spread[each] = float(answers.astype(np.float64).std(axis=0).max())
-    best = max(spread, key=lambda each: spread[each])
+        spread[range_] = float(answers.astype(np.float64).std(axis=0).max())
+    best = max(spread, key=lambda range_: spread[range_])
     if spread[OURS] < _DULL and spread[best] >= _LIVELY:
         return (
             f"{fed} and gives nearly the same answer to everything, but not when fed {best.formula}: was it trained on "

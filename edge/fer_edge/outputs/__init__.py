@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fer_edge.outputs.available import outputs
     from fer_edge.outputs.base import Output, OutputRunner
     from fer_edge.outputs.open import check_targets, open_outputs
-    from fer_edge.outputs.output import STDOUT, OutputSpec, Wanted, option
+    from fer_edge.outputs.output import STDOUT, OutputRequest, OutputSpec, option
     from fer_edge.outputs.secret import MQTT_PASSWORD, WEB_TOKEN
     from fer_edge.outputs.status import Status, StatusBoard
     from fer_edge.outputs.window import Window
@@ -20,11 +20,11 @@ __all__ = [
     "STDOUT",
     "WEB_TOKEN",
     "Output",
+    "OutputRequest",
     "OutputRunner",
     "OutputSpec",
     "Status",
     "StatusBoard",
-    "Wanted",
     "Window",
     "check_targets",
     "open_outputs",
@@ -40,7 +40,7 @@ _HOMES: Final[dict[str, str]] = {
     "open_outputs": "fer_edge.outputs.open",
     "STDOUT": "fer_edge.outputs.output",
     "OutputSpec": "fer_edge.outputs.output",
-    "Wanted": "fer_edge.outputs.output",
+    "OutputRequest": "fer_edge.outputs.output",
     "option": "fer_edge.outputs.output",
     "MQTT_PASSWORD": "fer_edge.outputs.secret",
     "WEB_TOKEN": "fer_edge.outputs.secret",

@@ -46,8 +46,8 @@ def _is_address(host: str, version: int) -> bool:
 
 
 def _without_scheme(text: str, option: str) -> str:
-    scheme, found, rest = text.strip().partition("://")
-    if not found:
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator:
         return text
     if scheme.lower() != "http":
         reason = (
@@ -77,7 +77,7 @@ def reachable(host: str) -> list[str]:
     if not parsed.is_unspecified:
         return [f"[{host}]" if parsed.version == 6 else host]
     if parsed.version == 6:
-        return ["[::1]", *(f"[{found}]" for found in _outward(socket.AF_INET6, "2001:db8::1"))]
+        return ["[::1]", *(f"[{address}]" for address in _outward(socket.AF_INET6, "2001:db8::1"))]
     return ["127.0.0.1", *_outward(socket.AF_INET, "192.0.2.1")]
 
 
@@ -86,10 +86,10 @@ def _outward(family: socket.AddressFamily, somewhere: str) -> list[str]:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((somewhere, 9))
-            found = str(probe.getsockname()[0])
+            address = str(probe.getsockname()[0])
     except OSError:
         return []
-    return [] if is_loopback(found) else [found]
+    return [] if is_loopback(address) else [address]
 
 
 def is_loopback(host: str) -> bool:

@@ -59,9 +59,9 @@ class ImageFolder:
         if name in self._written:  # a further page of the same file
             name = unlike(name, self._used)
         self._written.add(name)
-        target = self.folder / name
-        self._replaced += target.exists()
-        ImageWriter(target, blur=self._blur).write(result)
+        destination = self.folder / name
+        self._replaced += destination.exists()
+        ImageWriter(destination, blur=self._blur).write(result)
 
     def close(self) -> None:
         """Tell what was replaced."""

@@ -27,18 +27,20 @@ _TAIL: Final[int] = 1 << 16
 class JsonLines:
     """Writes ``Result.as_dict()`` lines, each whole or not at all.
 
-    ``target`` is a path, or ``-`` for standard output. A file is overwritten. With ``keep`` it is continued (after its
-    last whole line, should a power cut have left half of one) with a line ``{"event": "start", "time": "..."}`` (UTC,
-    ISO 8601): what a camera saw cannot be seen again. A file that holds such a line is never overwritten. With
+    ``destination`` is a path, or ``-`` for standard output. A file is overwritten. With ``keep`` it is continued (after
+    its last whole line, should a power cut have left half of one) with a line ``{"event": "start", "time": "..."}``
+    (UTC, ISO 8601): what a camera saw cannot be seen again. A file that holds such a line is never overwritten. With
     ``max_bytes`` it is continued, too, and one that would exceed it is first renamed to ``NAME.1`` (and that to
     ``NAME.2``, up to ``NAME.3``).
     """
 
     lossless = True
 
-    def __init__(self, target: str | os.PathLike[str], *, max_bytes: int | None = None, keep: bool = False) -> None:
+    def __init__(
+        self, destination: str | os.PathLike[str], *, max_bytes: int | None = None, keep: bool = False
+    ) -> None:
         self.name = "JSON lines"
-        self.path = None if os.fspath(target) == STDOUT else Path(target)
+        self.path = None if os.fspath(destination) == STDOUT else Path(destination)
         self._max_bytes = max_bytes
         self._written = 0
         self._lines = 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
     from fer_edge.outputs.status import StatusBoard
 
-__all__ = ["STDOUT", "OutputOption", "OutputSpec", "Wanted", "option"]
+__all__ = ["STDOUT", "OutputOption", "OutputRequest", "OutputSpec", "option"]
 
 STDOUT: Final[str] = "-"
 """The name of standard output in options that name a file."""
@@ -49,7 +49,7 @@ def option(flag: str, **settings: Any) -> OutputOption:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputRequest:
     """What an output may have to know when it is opened."""
 
     arguments: argparse.Namespace
@@ -60,6 +60,8 @@ class Wanted:
     """What of the command line the source stands for."""
     board: StatusBoard
     """How the pipeline fares."""
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras whose results it takes, where several are watched; see :mod:`fer_edge.outputs.shared`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class OutputSpec:
     """For messages."""
     options: tuple[OutputOption, ...]
     """The first one asks for the output, unless :attr:`asked` says otherwise."""
-    open: Callable[[Wanted], Output | None]
+    open: Callable[[OutputRequest], Output | None]
     """Opens it when it is wanted; None where there is nothing for it to do with this source.
 
     Raises :class:`fer_edge.errors.FerError` where that fails.
@@ -81,6 +83,10 @@ class OutputSpec:
     """Whether the first option names a file that is written, or ``-`` for standard output."""
     of_each_source: bool = False
     """Whether it is opened again for each of several sources; others stay open from the first to the last."""
+    of_each_camera: bool = False
+    """Whether each of several cameras has one of its own; else one takes the results of all."""
+    of_one_camera: bool = False
+    """Whether its options may be given for one camera alone; then that camera has one of its own."""
     refuses: Callable[[Path], str | None] | None = None
     """Why a file that is there already must not be written to (it "holds ..."), None where it may; None: any may."""
     holds_one: Callable[[str], bool] | None = None

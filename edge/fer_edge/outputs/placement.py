@@ -52,10 +52,10 @@ def place_labels(
     taken: list[Box] = []
     for number, face in enumerate(faces):
         others = [*faces[:number], *faces[number + 1 :], *taken]
-        found = _first_label(face, texts[number], measure, others, (width, height))
-        placed.append(found)
-        if found is not None:
-            taken.append(found.box)
+        label = _first_label(face, texts[number], measure, others, (width, height))
+        placed.append(label)
+        if label is not None:
+            taken.append(label.box)
     return placed
 
 
@@ -107,15 +107,15 @@ def place_bars(
     taken: list[Box] = [*faces, *(label.box for label in labels if label is not None)]
     placed: list[Placed | None] = []
     for face in faces:
-        found = None
+        place = None
         for scale in SCALES:
             size = measure(scale)
             box = _first_free(_beside(face, size, height), size, taken, (width, height))
             if box is not None:
-                found = Placed(box, scale)
+                place = Placed(box, scale)
                 taken.append(box)
                 break
-        placed.append(found)
+        placed.append(place)
     return placed
 
 

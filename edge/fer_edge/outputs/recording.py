@@ -37,11 +37,11 @@ def can_survive() -> bool:
     return hasattr(os, "mkfifo") and hasattr(cv2, "VIDEOWRITER_PROP_RAW_VIDEO")
 
 
-def recording_path(target: Path) -> Path:
-    """Where a video that will be ``target`` is recorded: beside it as ``NAME.recording.mkv``; a ``.mkv`` in place."""
-    if target.suffix.lower() == SURVIVING_SUFFIX:
-        return target
-    return target.with_name(f"{target.stem}.recording{SURVIVING_SUFFIX}")
+def recording_path(destination: Path) -> Path:
+    """Where a video that will be ``destination`` is recorded: ``NAME.recording.mkv`` beside it; a ``.mkv`` in place."""
+    if destination.suffix.lower() == SURVIVING_SUFFIX:
+        return destination
+    return destination.with_name(f"{destination.stem}.recording{SURVIVING_SUFFIX}")
 
 
 class Recording:
@@ -51,13 +51,13 @@ class Recording:
     :class:`DeviceError` when OpenCV cannot encode.
     """
 
-    def __init__(self, target: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
-        self.target = target
-        self.path = recording_path(target)
+    def __init__(self, destination: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
+        self.destination = destination
+        self.path = recording_path(destination)
         self._codec, self._fps, self._size = cv2.VideoWriter.fourcc(*codec), fps, size
         self.error: OSError | None = None
         """Why nothing more can be written, for example a full disk."""
-        if self.path != target:
+        if self.path != destination:
             _keep(self.path)
         folder = Path(tempfile.mkdtemp(prefix="fer-camera-"))
         try:
@@ -70,7 +70,7 @@ class Recording:
             shutil.rmtree(folder, ignore_errors=True)
         if not self._writer.isOpened():
             os.close(self._reading)
-            raise DeviceError(f"OpenCV cannot write {target} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
+            raise DeviceError(f"OpenCV cannot write {destination} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
         os.set_blocking(self._reading, True)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         self._thread = threading.Thread(target=self._copy, name="fer-recording", daemon=True)
@@ -105,14 +105,14 @@ class Recording:
     def _finish(self) -> None:
         free = shutil.disk_usage(self.path.parent).free
         if free < self.path.stat().st_size + _HEADROOM:
-            if self.path == self.target:
+            if self.path == self.destination:
                 return  # it plays as it is, only jumping to a moment is slow
             raise OSError(
-                errno.ENOSPC, f"no space left to convert {self.path.name}, which also plays, to {self.target.name}"
+                errno.ENOSPC, f"no space left to convert {self.path.name}, which also plays, to {self.destination.name}"
             )
-        with atomic_path(self.target) as temporary:
+        with atomic_path(self.destination) as temporary:
             self._remux(temporary)
-        if self.path != self.target:
+        if self.path != self.destination:
             self.path.unlink()
 
     def _remux(self, temporary: Path) -> None:
@@ -120,19 +120,19 @@ class Recording:
         packets = cv2.VideoCapture(ffmpeg_name(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
         options = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
         writer = cv2.VideoWriter(ffmpeg_name(temporary), cv2.CAP_FFMPEG, self._codec, self._fps, self._size, options)
-        is_mp4 = self.target.suffix.lower() in MP4_SUFFIXES
+        is_mp4 = self.destination.suffix.lower() in MP4_SUFFIXES
         copied = 0
         config = b""
         try:
             if not writer.isOpened():
-                raise DeviceError(f"{self.target.name} cannot be made; the video is in {self.path.name}")
+                raise DeviceError(f"{self.destination.name} cannot be made; the video is in {self.path.name}")
             while True:
                 got, packet = packets.read()
                 if not got:
                     break
                 if copied == 0:
-                    found, extra = packets.retrieve(flag=int(packets.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
-                    config = extra.tobytes() if found and extra is not None else b""
+                    received, extra = packets.retrieve(flag=int(packets.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
+                    config = extra.tobytes() if received and extra is not None else b""
                 key = bool(packets.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME))
                 # OpenCV copies packets, but not the decoder's configuration: where the container is to hold it (MP4)
                 # it is added below, elsewhere it goes before each key frame, which decoders take as well.
@@ -145,12 +145,12 @@ class Recording:
             packets.release()
             writer.release()
         if is_mp4 and config and not add_decoder_config(temporary, config):
-            raise DeviceError(f"{self.target.name} cannot be made; the video is in {self.path.name}")
+            raise DeviceError(f"{self.destination.name} cannot be made; the video is in {self.path.name}")
         check = cv2.VideoCapture(ffmpeg_name(temporary), cv2.CAP_FFMPEG)
         whole = check.isOpened() and round(check.get(cv2.CAP_PROP_FRAME_COUNT)) >= copied > 0 and check.read()[0]
         check.release()
         if not whole:
-            raise OSError(errno.EIO, f"{self.target.name} came out incomplete; the video is in {self.path.name}")
+            raise OSError(errno.EIO, f"{self.destination.name} came out incomplete; the video is in {self.path.name}")
 
 
 def _write_all(file: int, content: bytes) -> None:

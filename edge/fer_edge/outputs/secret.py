@@ -30,9 +30,9 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
         UsageError: the file cannot be read, is empty, or is longer than a secret.
     """
     if file is None:
-        found = os.environ.get(variable) or None
-        keep_secret(found)
-        return found
+        value = os.environ.get(variable) or None
+        keep_secret(value)
+        return value
     try:
         with Path(file).open("rb") as handle:
             content = handle.read(MAX_BYTES + 1)

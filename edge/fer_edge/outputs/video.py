@@ -141,14 +141,14 @@ class VideoRecorder:
 class _WholeFile:
     """A video that appears when it is finished."""
 
-    def __init__(self, target: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
+    def __init__(self, destination: Path, codec: str, fps: float, size: tuple[int, int]) -> None:
         self._scope = contextlib.ExitStack()
-        temporary = self._scope.enter_context(atomic_path(target))
+        temporary = self._scope.enter_context(atomic_path(destination))
         self._writer = cv2.VideoWriter(
             ffmpeg_name(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size
         )
         if not self._writer.isOpened():
-            error = DeviceError(f"OpenCV cannot write {target} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
+            error = DeviceError(f"OpenCV cannot write {destination} ({codec}, {size[0]}x{size[1]}); try a name in .avi")
             self._scope.__exit__(DeviceError, error, None)
             raise error
 
@@ -175,13 +175,13 @@ class ImageWriter:
     def write(self, result: Result) -> None:
         """Write the picture."""
         self._pages += 1
-        target = self.path
+        destination = self.path
         if self._pages > 1:
-            target = target.with_name(f"{target.stem}-{self._pages}{target.suffix}")
+            destination = destination.with_name(f"{destination.stem}-{self._pages}{destination.suffix}")
         done, encoded = cv2.imencode(self.path.suffix.lower(), annotate(result, blur=self._blur))
         if not done:
             raise DeviceError(f"OpenCV cannot write {self.path}; try a name ending in .png")
-        with atomic_path(target) as temporary:
+        with atomic_path(destination) as temporary:
             temporary.write_bytes(encoded.tobytes())
 
     def close(self) -> None:

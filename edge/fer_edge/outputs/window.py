@@ -104,13 +104,13 @@ class Window:
         """The picture as it is shown, into the working folder."""
         if self._picture is None:
             return
-        target = unused_path(Path(f"fer-camera-{time.strftime('%Y%m%d-%H%M%S')}.png"))
+        destination = unused_path(Path(f"fer-camera-{time.strftime('%Y%m%d-%H%M%S')}.png"))
         try:
-            write_bytes(target, cv2.imencode(".png", self._picture)[1].tobytes())
+            write_bytes(destination, cv2.imencode(".png", self._picture)[1].tobytes())
         except OSError as error:
-            LOG.info(f"{target.resolve()} cannot be written: {error.strerror or error}")
+            LOG.info(f"{destination.resolve()} cannot be written: {error.strerror or error}")
         else:
-            LOG.info(f"saved {target.resolve()}")
+            LOG.info(f"saved {destination.resolve()}")
 
     def hold(self, until: Callable[[], object]) -> None:
         """Keep the last picture until the user closes it or ``until`` says so: else it would be gone unseen.

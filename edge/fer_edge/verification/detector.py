@@ -172,12 +172,12 @@ def _holds_known_weights(path: Path) -> bool:
         return False
 
 
-def _compare_float(engine: str, found: list[FloatArray], expected: tuple[FloatArray, ...]) -> StageResult:
-    counts, wanted = [len(rows) for rows in found], [len(rows) for rows in expected]
-    if counts != wanted:
-        detail = f"{counts} faces in {len(counts)} scenes, expected {wanted} ({engine})"
+def _compare_float(engine: str, boxes: list[FloatArray], expected: tuple[FloatArray, ...]) -> StageResult:
+    counts, expected_counts = [len(rows) for rows in boxes], [len(rows) for rows in expected]
+    if counts != expected_counts:
+        detail = f"{counts} faces in {len(counts)} scenes, expected {expected_counts} ({engine})"
         return StageResult(STAGE, False, detail)
-    worst = max(float(np.abs(got - want).max(initial=0.0)) for got, want in zip(found, expected, strict=True))
+    worst = max(float(np.abs(got - want).max(initial=0.0)) for got, want in zip(boxes, expected, strict=True))
     detail = (
         f"{sum(counts)} faces, boxes differ by {worst:.2g} pixels at most ({engine}; allowed: {FLOAT_TOLERANCE_PX})"
     )

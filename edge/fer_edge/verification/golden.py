@@ -15,12 +15,29 @@ from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.inference.tensors import TensorSpec, dequantize, to_layout
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.loading.model_files import PACKAGED_MODELS
+from fer_edge.loading.model_files import PACKAGED_MODELS, companion
 
-__all__ = ["GOLDEN_FORMAT", "GOLDEN_NAME", "Golden", "find_golden", "own_outputs_name", "read_golden"]
+__all__ = [
+    "DOUBLE_ROUNDING",
+    "DOUBLE_ROUNDING_OUTPUTS",
+    "GOLDEN_FORMAT",
+    "GOLDEN_NAME",
+    "SINGLE_ROUNDING",
+    "Golden",
+    "find_golden",
+    "own_outputs_name",
+    "read_golden",
+]
 
 GOLDEN_FORMAT: Final[int] = 1
 GOLDEN_NAME: Final[str] = "golden.npz"
+SINGLE_ROUNDING: Final[str] = "single-rounding"
+"""XNNPACK, and so LiteRT as it is: an accumulator is scaled and rounded once."""
+DOUBLE_ROUNDING: Final[str] = "double-rounding"
+"""TFLite's reference kernels, TensorFlow Lite Micro, TOSA, Ethos-U: a fixed-point multiplication that rounds, then a
+shift that rounds (Jacob et al. 2018, arXiv:1712.05877, section 2.2)."""
+DOUBLE_ROUNDING_OUTPUTS: Final[str] = "outputs_double_rounding"
+"""Name of the array in the file."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Golden:
     tensors: npt.NDArray[np.int8]
     """``(n, S, S, C)``, C equal channels, 1 or 3."""
     outputs: npt.NDArray[np.int8]
-    """``(n, 7)``."""
+    """``(n, 7)`` by XNNPACK, which rounds once."""
     float_outputs: FloatArray
     """``(n, 7)`` probabilities of the float model."""
     labels: tuple[str, ...]
@@ -45,6 +62,9 @@ class Golden:
     """Format, model, scales and zero points, and the order of emotions."""
     own_outputs: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     """``(n, 7)`` of other INT8 files that hold another network, by :func:`own_outputs_name`."""
+    double_rounding: npt.NDArray[np.int8] | None = None
+    """``(n, 7)`` of the same network by kernels that round twice; None in files of earlier versions, and where those
+    kernels do not compute the network."""
 
     @property
     def input_size(self) -> int:
@@ -78,6 +98,14 @@ class Golden:
         """``(n, 7)`` recorded outputs as probabilities."""
         return dequantize(self.outputs, self.output_spec)
 
+    @property
+    def arithmetics(self) -> dict[str, FloatArray]:
+        """``(n, 7)`` probabilities by each arithmetic that was recorded; single rounding first."""
+        recorded = {SINGLE_ROUNDING: self.probabilities}
+        if self.double_rounding is not None:
+            recorded[DOUBLE_ROUNDING] = dequantize(self.double_rounding, self.output_spec)
+        return recorded
+
 
 def own_outputs_name(sha256: str) -> str:
     """Name of the array with the outputs of an INT8 file.
@@ -104,7 +132,13 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
     Raises:
         InputError: there are none.
     """
-    beside = [model_path.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    folder = model_path.absolute().parent
+    # Files for chips lie in folders of their own, one below the golden vectors.
+    beside = [
+        companion(model_path.absolute(), GOLDEN_NAME),
+        folder.parent / GOLDEN_NAME,
+        companion(PACKAGED_MODELS / model_path.name, GOLDEN_NAME),
+    ]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
         if candidate.is_file():
@@ -144,6 +178,7 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
             labels=tuple(str(name) for name in arrays["labels"]),
             info=info,
             own_outputs={name: array for name, array in arrays.items() if name.startswith("own_")},
+            double_rounding=arrays.get(DOUBLE_ROUNDING_OUTPUTS),
         )
     except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
         raise InputError(f"{source} cannot be read as golden vectors, truncated or damaged? {error}") from error
@@ -170,7 +205,10 @@ def _damage(golden: Golden) -> str | None:
         array = getattr(golden, name)
         if array.shape != shape or 0 in shape or not np.issubdtype(array.dtype, kind):
             return f"{name} has shape {array.shape} and type {array.dtype}; expected {shape}"
-    for name, array in golden.own_outputs.items():
+    further = dict(golden.own_outputs)
+    if golden.double_rounding is not None:
+        further[DOUBLE_ROUNDING_OUTPUTS] = golden.double_rounding
+    for name, array in further.items():
         if array.shape != (n, NUM_EMOTIONS) or array.dtype != np.int8:
             return f"{name} has shape {array.shape} and type {array.dtype}; expected {(n, NUM_EMOTIONS)} int8"
     for number, frame in enumerate(golden.frames):

@@ -7,7 +7,6 @@ a rounding shift (Jacob et al. 2018, arXiv:1712.05877, section 2.2). Both are ri
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import ModelError
-from fer_edge.inference.classifier import Classifier
-from fer_edge.inference.tflite import TFLiteClassifier
-from fer_edge.system import usable_cpus
 from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized
 from fer_export.file_names import INT8_TFLITE
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
+from fer_train.quantization.reference_kernels import reference_classifier
 
 __all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic"]
 
@@ -49,14 +46,14 @@ class Arithmetic:
     @property
     def identical_outputs(self) -> float:
         """Fraction of images whose seven probabilities are the same on both, in [0, 1]."""
-        one, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
-        return float(np.mean((one == other).all(axis=1)))
+        own, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
+        return float(np.mean((own == other).all(axis=1)))
 
     @property
     def largest_difference(self) -> float:
         """Largest difference of one probability, in [0, 1]."""
-        one, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
-        return float(np.abs(one - other).max())
+        own, other = self.against_xnnpack.reference.probabilities, self.against_xnnpack.other.probabilities
+        return float(np.abs(own - other).max())
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values; differences in percentage points.
@@ -72,19 +69,6 @@ class Arithmetic:
             "identical_outputs": self.identical_outputs,
             "largest_probability_difference": self.largest_difference,
         }
-
-
-class _Several:
-    """One classifier per core behind the interface of one: the reference kernels know no threads."""
-
-    def __init__(self, classifiers: list[Classifier], pool: ThreadPoolExecutor) -> None:
-        self._classifiers, self._pool = classifiers, pool
-        self.input_size = classifiers[0].input_size
-
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = np.array_split(faces, len(self._classifiers))
-        jobs = zip(self._classifiers, parts, strict=True)
-        return np.concatenate(list(self._pool.map(lambda job: job[0].predict(job[1]), jobs)))
 
 
 def compare_arithmetic(
@@ -111,40 +95,32 @@ def compare_arithmetic(
     n = len(images)
     keep = np.arange(n) if n <= max_images else np.linspace(0, n - 1, max_images).astype(np.int64)
     steps.begin(f"accuracy of {REFERENCE_NAME}", len(keep))
-    workers = max(1, min(usable_cpus(), 16, len(keep)))
-    opened: list[Classifier] = []
     try:
-        for _ in range(workers):
-            opened.append(_on_reference_kernels(path))
-        with ThreadPoolExecutor(workers) as pool:
-            several = _Several(opened, pool)
-            found = evaluate_classifier(
+        with reference_classifier(path, workers=len(keep)) as several:
+            evaluation = evaluate_classifier(
                 several, images[keep], xnnpack.labels[keep], xnnpack.split, on_progress=steps.advance
             )
     except (ModelError, RuntimeError, ValueError) as error:
         return str(error).strip().splitlines()[0]
-    finally:
-        for classifier in opened:
-            classifier.close()
-    return Arithmetic(Comparison(_some(reference, keep), found), Comparison(_some(xnnpack, keep), found))
+    return Arithmetic(Comparison(_some(reference, keep), evaluation), Comparison(_some(xnnpack, keep), evaluation))
 
 
-def check_arithmetic(found: Arithmetic | str, limits: Limits, *, labelled: bool) -> Verdict:
+def check_arithmetic(arithmetic: Arithmetic | str, limits: Limits, *, labelled: bool) -> Verdict:
     """Judge the file on the reference kernels as it is judged on XNNPACK, and how far the two agree.
 
     Args:
-        found: what was compared; a reason why it could not be.
+        arithmetic: what was compared; a reason why it could not be.
         limits: what is demanded.
         labelled: False for faces without a true label, where only agreement counts.
 
     Returns:
         Failures and remarks.
     """
-    if isinstance(found, str):
-        line = f"{REFERENCE_NAME}: not judged, they do not compute this network ({found})"
+    if isinstance(arithmetic, str):
+        line = f"{REFERENCE_NAME}: not judged, they do not compute this network ({arithmetic})"
         return Verdict((), (line,))
-    verdict = check_quantized(REFERENCE_NAME, found.against_float, limits, labelled=labelled)
-    agreement = found.against_xnnpack.agreement
+    verdict = check_quantized(REFERENCE_NAME, arithmetic.against_float, limits, labelled=labelled)
+    agreement = arithmetic.against_xnnpack.agreement
     if not agreement >= (limits.min_agreement if labelled else limits.min_agreement_synthetic):
         line = f"{REFERENCE_NAME}: agrees with XNNPACK on {agreement:.1%} of images; train longer with QAT"
         return Verdict((*verdict.failures, line), verdict.remarks)
@@ -155,23 +131,6 @@ def check_arithmetic(found: Arithmetic | str, limits: Limits, *, labelled: bool)
         )
         return Verdict(verdict.failures, (*verdict.remarks, line))
     return verdict
-
-
-def _on_reference_kernels(path: Path) -> Classifier:
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError:  # TensorFlow, which exports need anyway, holds the same kernels
-        import tensorflow as tf
-
-        Interpreter, OpResolverType = tf.lite.Interpreter, tf.lite.experimental.OpResolverType
-    return TFLiteClassifier(
-        "reference kernels",
-        path,
-        lambda content: Interpreter(
-            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-        ),
-        lambda: "TFLite reference kernels",
-    )
 
 
 def _some(evaluation: Evaluation, keep: npt.NDArray[np.int64]) -> Evaluation:

@@ -214,15 +214,17 @@ def accepting_options(quantized: Sequence[Comparison], limits: Limits, *, labell
     Returns:
         The options; empty where no limit that has an option was missed.
     """
-    verdicts = [check_quantized("", each, limits, labelled=labelled) for each in quantized]
+    verdicts = [check_quantized("", comparison, limits, labelled=labelled) for comparison in quantized]
     failures = " ".join(line for verdict in verdicts for line in verdict.failures)
     options = []
     if "accuracy drops" in failures:
-        options.append(f"--max-drop {_rounded_up(max(each.drop.value for each in quantized))}")
+        options.append(f"--max-drop {_rounded_up(max(comparison.drop.value for comparison in quantized))}")
     if "agrees with float" in failures:
-        options.append(f"--min-agreement {math.floor(100 * min(each.agreement for each in quantized)) / 100}")
+        options.append(
+            f"--min-agreement {math.floor(100 * min(comparison.agreement for comparison in quantized)) / 100}"
+        )
     if "recall of" in failures:
-        losses = [loss.value for each in quantized for loss in each.recall_loss.values() if loss.low > 0.0]
+        losses = [loss.value for comparison in quantized for loss in comparison.recall_loss.values() if loss.low > 0.0]
         options.append(f"--max-recall-loss {_rounded_up(max(losses))}")
     return " ".join(options)
 

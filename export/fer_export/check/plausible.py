@@ -129,7 +129,7 @@ def range_that_wakes(probabilities: Mapping[str, npt.NDArray[np.float32]], chose
         The range with the largest spread of probabilities; None where the network looks at the faces as asked, gives
         more than one answer, or looks at them with no range.
     """
-    spread = {name: float(each.std(axis=0).max()) for name, each in probabilities.items()}
+    spread = {name: float(rows.std(axis=0).max()) for name, rows in probabilities.items()}
     answers = np.bincount(probabilities[chosen].argmax(axis=1), minlength=NUM_EMOTIONS)
     stuck = answers.max() >= ONE_CLASS_SHARE * answers.sum() and spread[chosen] < DULL_SPREAD
     best = max(spread, key=lambda name: spread[name])
@@ -188,17 +188,17 @@ def better_reading(
     """
     as_asked = predict(chosen).argmax(axis=1) == labels
     identity = tuple(range(NUM_EMOTIONS))
-    found: list[Reading] = []
+    readings: list[Reading] = []
     for name in ranges:
         probabilities = predict(name)
         plain = probabilities.argmax(axis=1) == labels
         for order, right in ((identity, plain), best_order(probabilities, labels, asked)):
             outputs = tuple(order[column] for column in asked)
-            found.append(Reading(name, outputs, float(right.mean()), paired_drop(right, as_asked)))
+            readings.append(Reading(name, outputs, float(right.mean()), paired_drop(right, as_asked)))
     # The fewer changes the better: a reading must beat a simpler one by two points.
-    found.sort(key=lambda r: (r.input_range != chosen) + (r.order != asked))
-    best = found[0]
-    for reading in found[1:]:
+    readings.sort(key=lambda r: (r.input_range != chosen) + (r.order != asked))
+    best = readings[0]
+    for reading in readings[1:]:
         if reading.accuracy > best.accuracy + 0.02:
             best = reading
     if not best.is_clearly_better or best.accuracy <= 1.0 / NUM_EMOTIONS + 0.05:

@@ -18,6 +18,7 @@ from fer_export.convert.messages import conversion_of, one_line
 from fer_export.convert.onnx_files import float_onnx, int8_onnx
 from fer_export.convert.onnxruntime_quantizer import quantize_with_onnxruntime
 from fer_export.convert.qdq_graph import OnnxTarget, UnknownOperatorError
+from fer_export.convert.tensor_names import name_ends
 from fer_export.file_names import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, MODEL_FILES
 from fer_export.log import LOG
 from fer_export.tflite_file import read_tflite
@@ -66,7 +67,8 @@ def build_networks(
         trained: weights of ours, or a model from elsewhere.
         representatives: ``representatives(size)`` gives ``(N, size, size)`` uint8 faces to calibrate on; not called
             for QAT of ours.
-        onnx_target: ``x86`` for unsigned activations of the INT8 ONNX file, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations of the INT8 ONNX file, ``arm`` for signed ones, ``npu`` for signed
+            ones with equal scales.
         force_ptq: quantise after training even where there is a QAT network.
         on_step: gets the name of what begins.
 
@@ -81,7 +83,7 @@ def build_networks(
     foreign = trained.path if isinstance(trained, UserModel) else None
     on_step("float TFLite")
     with conversion_of(foreign, "TFLite"):
-        files = {FLOAT_TFLITE: float_to_tflite(floating)}
+        files = {FLOAT_TFLITE: name_ends(float_to_tflite(floating))}
         _refuse_recurrence(files[FLOAT_TFLITE])
     on_step("INT8 TFLite")
     qat = None if force_ptq else trained.qat_model()
@@ -90,6 +92,7 @@ def build_networks(
             files[INT8_TFLITE] = qat_to_tflite(qat)
         else:
             files[INT8_TFLITE] = ptq_to_tflite(floating, representatives(trained.input_size))
+        files[INT8_TFLITE] = name_ends(files[INT8_TFLITE])
     on_step("float ONNX")
     with conversion_of(foreign, "ONNX"):
         files[FLOAT_ONNX] = float_onnx(floating, trained.input_size)

@@ -12,17 +12,19 @@ import numpy as np
 
 from fer_edge.dependencies import set_defaults
 from fer_edge.errors import MissingDependencyError, ModelError
+from fer_export.convert.onnx_layout import fold_pads, int8_as_float_nchw, with_nchw_input
 from fer_export.convert.qdq_graph import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, OnnxTarget
 from fer_export.convert.qdq_writer import tflite_to_onnx
+from fer_export.log import LOG
 from fer_export.tflite_file import read_tflite
 
-__all__ = ["float_onnx", "int8_onnx"]
+__all__ = ["float_nchw_onnx", "float_onnx", "int8_onnx"]
 
 
 def float_onnx(model: Any, input_size: int) -> bytes:
     """Float ONNX file of a ``tf_keras`` model, opset 13, IR 8.
 
-    The batch axis is fixed to 1, as in the TFLite files.
+    The batch axis is fixed to 1, as in the TFLite files; padding is part of the convolutions.
 
     Args:
         model: called with ``(1, S, S, 3)`` float32, NHWC, gives ``(1, 7)``.
@@ -52,6 +54,7 @@ def float_onnx(model: Any, input_size: int) -> bytes:
     proto.ir_version = IR_VERSION
     _rename_ends(proto)
     _spell_out_erfc(proto)
+    fold_pads(proto)
     return _checked(proto, "the float ONNX model")
 
 
@@ -62,8 +65,8 @@ def _spell_out_erfc(proto: Any) -> None:
     nodes = list(proto.graph.node)
     if not any(node.op_type == "Erfc" for node in nodes):
         return
-    one = "fer_one"
-    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0, np.float32), one))
+    unit = "fer_one"
+    proto.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0, np.float32), unit))
     del proto.graph.node[:]
     for node in nodes:
         if node.op_type != "Erfc":
@@ -71,7 +74,7 @@ def _spell_out_erfc(proto: Any) -> None:
             continue
         erf = f"{node.output[0]}_erf"
         proto.graph.node.append(helper.make_node("Erf", list(node.input), [erf], name=f"{node.name}_erf"))
-        proto.graph.node.append(helper.make_node("Sub", [one, erf], list(node.output), name=f"{node.name}_sub"))
+        proto.graph.node.append(helper.make_node("Sub", [unit, erf], list(node.output), name=f"{node.name}_sub"))
 
 
 def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:
@@ -79,7 +82,7 @@ def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:
 
     Args:
         tflite: content of the TFLite file.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` and ``npu`` for signed ones.
 
     Returns:
         The content of the ONNX file.
@@ -89,6 +92,34 @@ def int8_onnx(tflite: bytes, onnx_target: OnnxTarget = "x86") -> bytes:
         MissingDependencyError: onnx is not installed.
     """
     return _checked(tflite_to_onnx(read_tflite(tflite), onnx_target), "the INT8 ONNX model")
+
+
+def float_nchw_onnx(tflite: bytes, float_onnx: bytes) -> bytes:
+    """Float ONNX file for tools that quantise by themselves: NCHW, batch 1, pads folded.
+
+    Its weights are those of the INT8 network (of QAT, where that took place); where that network has operators without
+    a counterpart, those of the float network.
+
+    Args:
+        tflite: content of the INT8 TFLite file.
+        float_onnx: content of the float ONNX file.
+
+    Returns:
+        The content of the ONNX file.
+
+    Raises:
+        ModelError: the result does not pass onnx.checker.
+        MissingDependencyError: onnx is not installed.
+    """
+    try:
+        proto = int8_as_float_nchw(read_tflite(tflite))
+    except ModelError as error:
+        import onnx
+
+        LOG.debug("float NCHW ONNX has the float network's weights: %s", error)
+        proto = onnx.load_from_string(float_onnx)
+        with_nchw_input(proto)
+    return _checked(proto, "the float NCHW ONNX model")
 
 
 def _checked(proto: Any, what: str) -> bytes:

@@ -29,7 +29,7 @@ def quantize_with_onnxruntime(float_onnx: bytes, faces: npt.NDArray[np.uint8], o
     Args:
         float_onnx: the file, float32 ``(1, S, S, 3)`` to ``(1, 7)``.
         faces: ``(N, S, S)`` uint8, to measure the ranges of activations on.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` and ``npu`` for signed ones.
 
     Returns:
         The INT8 file.
@@ -105,10 +105,10 @@ def _int8_ends(proto: Any, onnx_target: OnnxTarget) -> None:
         "fer_output_zero": np.int8(OUTPUT_ZERO_POINT),
     }
     graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in ends.items())
-    source = [INPUT_NAME, "fer_input_scale", "fer_input_zero"]
-    sink = [renamed[OUTPUT_NAME], "fer_output_scale", "fer_output_zero"]
-    graph.node.insert(0, helper.make_node("DequantizeLinear", source, [renamed[INPUT_NAME]], name="fer_input"))
-    graph.node.append(helper.make_node("QuantizeLinear", sink, [OUTPUT_NAME], name="fer_output"))
+    input_edge = [INPUT_NAME, "fer_input_scale", "fer_input_zero"]
+    output_edge = [renamed[OUTPUT_NAME], "fer_output_scale", "fer_output_zero"]
+    graph.node.insert(0, helper.make_node("DequantizeLinear", input_edge, [renamed[INPUT_NAME]], name="fer_input"))
+    graph.node.append(helper.make_node("QuantizeLinear", output_edge, [OUTPUT_NAME], name="fer_output"))
     for end in (graph.input[0], graph.output[0]):
         end.type.tensor_type.elem_type = TensorProto.INT8
     helper.set_model_props(

@@ -29,8 +29,8 @@ __all__ = [
     "saturation_is_clamp",
 ]
 
-OnnxTarget = Literal["x86", "arm"]
-ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm")
+OnnxTarget = Literal["x86", "arm", "npu"]
+ONNX_TARGETS: Final[tuple[OnnxTarget, ...]] = ("x86", "arm", "npu")
 OPSET: Final[int] = 13
 IR_VERSION: Final[int] = 8
 INPUT_NAME: Final[str] = "input"
@@ -89,7 +89,8 @@ class QdqGraph:
 
     Args:
         model: the TFLite network.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones, ``npu`` for signed ones that are written
+            and read with equal scales.
         quantized: whether activations are rounded to 8 bits; else they stay real numbers.
 
     Raises:
@@ -114,15 +115,15 @@ class QdqGraph:
         self.add_matches: dict[int, AddMatch] = {}
         self._names = 0
 
-    def _describe(self, written: Any, source: Tensor, sink: Tensor) -> None:
+    def _describe(self, written: Any, input_tensor: Tensor, output_tensor: Tensor) -> None:
         # ONNX has no place for the quantisation of a graph's ends; ours is a fixed contract, and noted here as well.
         self._helper.set_model_props(
             written,
             {
-                "fer.input_scale": repr(source.scale),
-                "fer.input_zero_point": str(source.zero_point),
-                "fer.output_scale": repr(sink.scale),
-                "fer.output_zero_point": str(sink.zero_point),
+                "fer.input_scale": repr(input_tensor.scale),
+                "fer.input_zero_point": str(input_tensor.zero_point),
+                "fer.output_scale": repr(output_tensor.scale),
+                "fer.output_zero_point": str(output_tensor.zero_point),
                 "fer.target": self.onnx_target,
             },
         )

@@ -8,8 +8,10 @@ files hold one mathematical object. ONNX Runtime fuses the result completely (QL
 * padding operators are folded into the convolution after them;
 * one Transpose, at the input, goes from the NHWC of the contract to ONNX's NCHW.
 
-Two flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm`` signed
-ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same.
+Three flavours of activations: ``x86`` has unsigned ones (U8S8, which MLAS computes by VNNI instructions), ``arm``
+signed ones (S8S8, for SDOT). Stored values differ by 128, so do zero points; the real numbers are the same. ``npu`` is
+as ``arm``, without the changes in the seventh digit of scales before additions that ``exact_add`` makes for ONNX
+Runtime: rknn-toolkit2 takes a pair whose two scales differ for float, and refuses the network.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def tflite_to_onnx(model: TFLiteModel, onnx_target: OnnxTarget = "x86") -> Any:
 
     Args:
         model: the network.
-        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones.
+        onnx_target: ``x86`` for unsigned activations, ``arm`` for signed ones, ``npu`` for signed ones whose
+            QuantizeLinear and DequantizeLinear have equal scales.
 
     Returns:
         An ``onnx.ModelProto``.
@@ -77,16 +80,16 @@ class _Writer(MoreOperators):
 
     def write(self) -> Any:
         helper, types = self._helper, self._onnx.TensorProto
-        source, sink = self._end(self.model.inputs, "input"), self._end(self.model.outputs, "output")
-        self._open(source)
+        input_tensor, output_tensor = self._end(self.model.inputs, "input"), self._end(self.model.outputs, "output")
+        self._open(input_tensor)
         for op in self.model.operators:
             self._operator(op)
         end_type = types.INT8 if self.quantized else types.FLOAT
-        outputs = [helper.make_tensor_value_info(OUTPUT_NAME, end_type, list(sink.shape))]
+        outputs = [helper.make_tensor_value_info(OUTPUT_NAME, end_type, list(output_tensor.shape))]
         if self.quantized:
-            self._node("QuantizeLinear", [real_name(sink.index), *self._ends(sink, 0)], OUTPUT_NAME)
+            self._node("QuantizeLinear", [real_name(output_tensor.index), *self._ends(output_tensor, 0)], OUTPUT_NAME)
         else:
-            self._node("Identity", [real_name(sink.index)], OUTPUT_NAME)
+            self._node("Identity", [real_name(output_tensor.index)], OUTPUT_NAME)
             outputs += [
                 helper.make_tensor_value_info(real_name(i), types.FLOAT, None)
                 for op in self.model.operators
@@ -96,14 +99,14 @@ class _Writer(MoreOperators):
         graph = helper.make_graph(
             self.nodes,
             "fer_int8",
-            [helper.make_tensor_value_info(INPUT_NAME, end_type, list(source.shape))],
+            [helper.make_tensor_value_info(INPUT_NAME, end_type, list(input_tensor.shape))],
             outputs,
             list(self.initializers.values()),
         )
         written = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="fer-export")
         written.ir_version = IR_VERSION
         if self.quantized:
-            self._describe(written, source, sink)
+            self._describe(written, input_tensor, output_tensor)
         return written
 
     # -- operators ----------------------------------------------------------------------------------------------
@@ -175,7 +178,8 @@ class _Writer(MoreOperators):
     def _add(self, op: Operator) -> None:
         operands = [self.model.tensors[i] for i in op.inputs]
         result = self.model.tensors[op.outputs[0]]
-        if not self.quantized or any(t.is_constant or t.index in self.pads for t in operands):
+        as_it_is = self.onnx_target == "npu"  # compilers of NPUs take a pair with two scales for float
+        if not self.quantized or as_it_is or any(t.is_constant or t.index in self.pads for t in operands):
             self._elementwise(op)
             return
         a, b = operands

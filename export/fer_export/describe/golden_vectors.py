@@ -22,10 +22,10 @@ from fer_edge.inference.classifier import Classifier
 from fer_edge.inference.tensors import to_model_input
 from fer_edge.labels import EMOTIONS
 from fer_edge.preprocess import preprocess_face
-from fer_edge.verification.golden import GOLDEN_FORMAT, own_outputs_name
+from fer_edge.verification.golden import DOUBLE_ROUNDING_OUTPUTS, GOLDEN_FORMAT, own_outputs_name
 from fer_train.synthetic.faces import draw_scene
 
-__all__ = ["N_FRAMES", "SEED", "draw_frames", "write_golden"]
+__all__ = ["N_FRAMES", "SEED", "add_outputs", "draw_frames", "write_golden"]
 
 N_FRAMES: Final[int] = 64
 SEED: Final[int] = 20_13
@@ -77,11 +77,13 @@ def write_golden(
     floating: Classifier,
     versions: dict[str, Any],
     others: Sequence[Classifier] = (),
+    double_rounding: Classifier | None = None,
 ) -> None:
     """Compute and write ``golden.npz`` for an INT8 TFLite model (run by LiteRT) and its float counterpart.
 
     Arrays: ``frame_00``.. (H, W, 3) BGR, ``boxes`` (n, 4), ``tensors`` int8 (n, S, S, 3) after preprocessing and
-    quantisation, ``outputs`` int8 (n, 7), ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
+    quantisation, ``outputs`` int8 (n, 7) by XNNPACK, ``outputs_double_rounding`` the same by kernels that round twice,
+    ``float_outputs`` float32 (n, 7), ``labels`` the names decided,
     ``drawn`` the names drawn, ``own_<sha256>`` int8 (n, 7) for each of ``others``, ``info`` JSON with format,
     emotions, scales, model checksum, runtime and versions.
 
@@ -91,6 +93,7 @@ def write_golden(
         floating: the float model.
         versions: of the packages that took part.
         others: INT8 files of another network, which get outputs of their own.
+        double_rounding: the INT8 TFLite model on kernels that round twice; None where they do not compute it.
 
     Raises:
         ModelError: ``int8`` is not quantised.
@@ -124,9 +127,27 @@ def write_golden(
         "drawn": np.asarray(emotions),
         "info": np.asarray(json.dumps(info, sort_keys=True)),
     }
+    if double_rounding is not None:
+        twice = [double_rounding.infer(tensors[i : i + 1]) for i in range(len(tensors))]
+        arrays[DOUBLE_ROUNDING_OUTPUTS] = np.concatenate(twice)
     for other in others:
         own = to_model_input(faces, other.input_spec)
         answers = np.concatenate([other.infer(own[i : i + 1]) for i in range(len(own))])
         arrays[own_outputs_name(sha256_of(other.model_path))] = answers
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def add_outputs(path: str | os.PathLike[str], outputs: dict[str, npt.NDArray[np.int8]]) -> None:
+    """Add outputs of further files to a ``golden.npz``.
+
+    Args:
+        path: of the file; rewritten atomically.
+        outputs: int8 ``(n, 7)`` by name, see ``fer_edge.verification.golden.own_outputs_name``.
+    """
+    if not outputs:
+        return
+    with np.load(path, allow_pickle=False) as stored:
+        arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **(arrays | outputs))

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fer_edge.html import render
 from fer_edge.labels import EMOTIONS
 from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.gate import Comparison, Verdict
 from fer_export.check.layer_error import LayerError
 from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.tflite_file import TFLiteModel
-from fer_train.html import render
 from fer_train.wording import counted, megabytes
 
 __all__ = ["WORST_LAYERS", "ReportData", "drop_text", "markdown", "model_rows", "page"]
 
 WORST_LAYERS: Final[int] = 12
+_TARGETS_NOTE: Final[str] = (
+    "The INT8 network as the makers' own tools converted it, compared with the INT8 TFLite file by XNNPACK. Times are "
+    "estimates of those tools, not measurements on a device; the manifest names tool, clock and memory of each. "
+    "Rounding tells which golden vectors the device must repeat: single as XNNPACK, double as TFLite's reference "
+    "kernels, or its own. The same integers rounded otherwise give other last bits, which add up: a device that rounds "
+    "twice is right, though it does not give what this computer gives."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class ReportData:
     """Rows of the Edge TPU table, header first; None when it was not asked for."""
     coral_summary: str = ""
     """One line on the Edge TPU; empty when it was not asked for."""
+    targets: Sequence[Sequence[str]] | None = None
+    """Rows of the table of targets, header first; None when none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -176,21 +185,23 @@ def _tables(data: ReportData) -> list[_Table]:
     tables.append(_Table("INT8 ONNX as ONNX Runtime executes it", "After graph optimisation on this machine.", rows))
     if data.coral is not None:
         tables.append(_Table("Edge TPU", data.coral_summary, [list(row) for row in data.coral]))
+    if data.targets is not None:
+        tables.append(_Table("Targets", _TARGETS_NOTE, [list(row) for row in data.targets]))
     return tables
 
 
-def _arithmetic_table(found: Arithmetic, *, labelled: bool) -> _Table:
-    twin = found.against_xnnpack
+def _arithmetic_table(arithmetic: Arithmetic, *, labelled: bool) -> _Table:
+    twin = arithmetic.against_xnnpack
     note = (
         "The same file where hardware rounds otherwise: TFLite's reference kernels compute as microcontrollers and "
-        f"many NPUs do. Outputs are identical on {found.identical_outputs:.1%} of {twin.other.n_images} images; single "
-        f"probabilities differ by up to {found.largest_difference:.3f}."
+        f"many NPUs do. Outputs are identical on {arithmetic.identical_outputs:.1%} of {twin.other.n_images} images; "
+        f"single probabilities differ by up to {arithmetic.largest_difference:.3f}."
     )
     rows = [["kernels", "accuracy", "images", "drop (95 % interval)", "agreement with float", "agreement with XNNPACK"]]
-    xnnpack = Comparison(found.against_float.reference, twin.reference)
+    xnnpack = Comparison(arithmetic.against_float.reference, twin.reference)
     for name, comparison, agreement in (
         ("XNNPACK", xnnpack, 1.0),
-        ("reference", found.against_float, twin.agreement),
+        ("reference", arithmetic.against_float, twin.agreement),
     ):
         accuracy = f"{comparison.other.accuracy:.2%}" if labelled else "-"
         drop = drop_text(comparison) if labelled else "-"

@@ -281,15 +281,19 @@ def _crowd(votes: VoteAudit) -> Finding:
     )
 
 
-def _label_errors(found: Any) -> Finding:
+def _label_errors(issues: Any) -> Finding:
     return Finding(
         "likely_label_errors",
         "Likely label errors",
-        f"Confident learning (cleanlab) on out-of-fold predictions of {found.model}, which are right for "
-        f"{found.accuracy:.1%} of {found.n_images} images. Suspicions, the strongest first.",
-        {"images": len(found.indices), "share": len(found.indices) / found.n_images, "model_accuracy": found.accuracy},
-        [np.array([i], dtype=np.int64) for i in found.indices],
-        found.notes,
+        f"Confident learning (cleanlab) on out-of-fold predictions of {issues.model}, which are right for "
+        f"{issues.accuracy:.1%} of {issues.n_images} images. Suspicions, the strongest first.",
+        {
+            "images": len(issues.indices),
+            "share": len(issues.indices) / issues.n_images,
+            "model_accuracy": issues.accuracy,
+        },
+        [np.array([i], dtype=np.int64) for i in issues.indices],
+        issues.notes,
     )
 
 

@@ -65,7 +65,7 @@ def audit_votes(votes_csv: str | os.PathLike[str], splits: Sequence[Split]) -> V
     votes = load_vote_counts(votes_csv, names)
     answers = np.concatenate([votes.emotions, votes.others], axis=1)
     totals = answers.sum(axis=1)
-    voted = votes.found & (totals > 0)
+    voted = votes.known & (totals > 0)
     answer = answers.argmax(axis=1)
     confusion = np.zeros((NUM_EMOTIONS, answers.shape[1]), dtype=np.int64)
     np.add.at(confusion, (labels[voted], answer[voted]), 1)
@@ -87,7 +87,7 @@ def audit_votes(votes_csv: str | os.PathLike[str], splits: Sequence[Split]) -> V
         agreement_of_voted=float(np.trace(emotions) / max(1, int(voted.sum()))),
         agreement_per_class=per_class,
         confusion=confusion,
-        not_a_face=int((~votes.found).sum() + (voted & (answer == NUM_EMOTIONS + 2)).sum()),
+        not_a_face=int((~votes.known).sum() + (voted & (answer == NUM_EMOTIONS + 2)).sum()),
         disputed=disputed.astype(np.int64),
         disputed_notes=notes,
     )

@@ -91,7 +91,7 @@ def near_pairs(
     rng = np.random.default_rng(seed)
     # Three bits more than the images need to be told apart keep the buckets small at any size of the set.
     bits = min(48, max(4, math.ceil(math.log2(len(rows))) + 3))
-    found: dict[int, float] = {}
+    distances: dict[int, float] = {}
     for _ in range(TABLES):
         projected = white @ rng.standard_normal((white.shape[1], bits), dtype=np.float32)
         keys = (projected > np.median(projected, axis=0)) @ (np.int64(1) << np.arange(bits, dtype=np.int64))
@@ -108,9 +108,9 @@ def near_pairs(
                 close = correlation >= min_correlation
                 low, high = np.minimum(a[close], b[close]), np.maximum(a[close], b[close])
                 codes = low.astype(np.int64) * len(rows) + high
-                found.update(zip(codes.tolist(), correlation[close].tolist(), strict=True))
-    codes = np.array(sorted(found), dtype=np.int64)
-    correlations = np.array([found[code] for code in codes.tolist()], dtype=np.float32)
+                distances.update(zip(codes.tolist(), correlation[close].tolist(), strict=True))
+    codes = np.array(sorted(distances), dtype=np.int64)
+    correlations = np.array([distances[code] for code in codes.tolist()], dtype=np.float32)
     pairs = np.stack([rows[codes // len(rows)], rows[codes % len(rows)]], axis=1) if len(codes) else codes.reshape(0, 2)
     return pairs.astype(np.int64), correlations
 

@@ -93,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
             fixed = ["--data", options.data, "--qat-epochs", "0"]
             run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
-            effects = [measure(each, variants[each], folders[each], folders[BASE]) for each in folders]
-            write_text(options.run / "effects.json", json.dumps([_as_json(each) for each in effects], indent=2) + "\n")
+            effects = [measure(variant, variants[variant], folders[variant], folders[BASE]) for variant in folders]
+            write_text(
+                options.run / "effects.json", json.dumps([_as_json(effect) for effect in effects], indent=2) + "\n"
+            )
             write_text(options.run / "effects.md", markdown(effects))
         sys.stdout.write(markdown(effects))
         return 0
@@ -110,7 +112,7 @@ def measure(name: str, options: list[str], runs: list[Path], base: list[Path]) -
     drops = [paired_drop(_right(other), mine) for mine, other in zip(right, base, strict=True)]
     gain = -statistics.fmean(drop.value for drop in drops)
     half = statistics.fmean(drop.half_width for drop in drops) / len(drops) ** 0.5
-    accuracies = [float(each.mean()) for each in right]
+    accuracies = [float(answers.mean()) for answers in right]
     return Effect(name, options, accuracies, Interval(gain, gain - half, gain + half), len(right[0]))
 
 
@@ -121,11 +123,11 @@ def markdown(effects: list[Effect]) -> str:
         "| --- | --- | ---: | ---: |",
     ]
     base, *others = effects
-    for each in [base, *sorted(others, key=lambda effect: -effect.gain.value)]:
-        accuracy = " ".join(f"{100 * value:.1f} %" for value in each.accuracies)
-        gain = f"{each.gain.value:+.1f} ({each.gain.low:+.1f} to {each.gain.high:+.1f})" if each is not base else ""
-        text = f"`{' '.join(each.options)}`" if each.options else ""
-        lines.append(f"| {each.name} | {text} | {accuracy} | {gain} |")
+    for row in [base, *sorted(others, key=lambda effect: -effect.gain.value)]:
+        accuracy = " ".join(f"{100 * value:.1f} %" for value in row.accuracies)
+        gain = f"{row.gain.value:+.1f} ({row.gain.low:+.1f} to {row.gain.high:+.1f})" if row is not base else ""
+        text = f"`{' '.join(row.options)}`" if row.options else ""
+        lines.append(f"| {row.name} | {text} | {accuracy} | {gain} |")
     return "\n".join(lines) + f"\n\nn = {base.n_images} validation images.\n"
 
 

@@ -90,8 +90,8 @@ def _parser() -> CommandParser:
     synth.add_argument("--seed", type=whole(), default=0, metavar="N", help="another seed, other faces (default: 0)")
     synth.add_argument("--force", action="store_true", help="replace DIR if this command made it")
     parser.add_verbosity()
-    for each in (importing, auditing, synth):
-        each.add_verbosity(again=True)
+    for subparser in (importing, auditing, synth):
+        subparser.add_verbosity(again=True)
     return parser
 
 
@@ -111,7 +111,7 @@ def _import(options: argparse.Namespace) -> int:
             on_progress=on_progress,
         )
     write = sys.stdout.write
-    what = f"{counted(report.n_images, 'image')} in {report.target}"
+    what = f"{counted(report.n_images, 'image')} in {report.destination}"
     write(f"{'already imported' if report.already_there else 'imported'}: {what}\n")
     for split, classes in report.counts.items():
         write(f"  {split:10} {sum(classes.values()):6}  {', '.join(f'{k} {v}' for k, v in classes.items())}\n")
@@ -134,15 +134,15 @@ def _say_what_is_missing(report: ImportReport) -> None:
         LOG.warning(f"skipped {counted(len(report.skipped), 'file')} without a readable image: {'; '.join(shown)}")
         if len(report.skipped) > _SHOWN:
             more = len(report.skipped) - _SHOWN
-            LOG.warning(f"skipped {more} more, listed in {Path(report.target) / 'manifest.json'}")
+            LOG.warning(f"skipped {more} more, listed in {Path(report.destination) / 'manifest.json'}")
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from fer_edge.html import require_jinja
     from fer_train.audit.checks import audit
     from fer_train.audit.html_report import write_report
     from fer_train.audit.terminal_report import print_summary
     from fer_train.data.dataset import load_dataset
-    from fer_train.html import require_jinja
 
     for path in filter(None, (options.json, options.html)):
         if Path(path).is_dir():

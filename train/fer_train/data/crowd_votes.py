@@ -45,7 +45,7 @@ class Votes:
     """``(N, 7)`` counts in the order of :data:`fer_edge.labels.EMOTIONS`; zeros where there is no row."""
     others: npt.NDArray[np.float32]
     """``(N, 3)`` counts of contempt, unknown, not a face."""
-    found: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.bool_]
     """``(N,)`` whether the file has a row for the image."""
 
 
@@ -72,7 +72,7 @@ def load_votes(
     votes = load_vote_counts(csv_path, names)
     total = votes.emotions.sum(axis=1)
     everything = total + votes.others.sum(axis=1)
-    mask: npt.NDArray[np.bool_] = votes.found & (total > 0) & (total >= min_share * everything)
+    mask: npt.NDArray[np.bool_] = votes.known & (total > 0) & (total >= min_share * everything)
     soft = np.zeros_like(votes.emotions)
     soft[mask] = votes.emotions[mask] / total[mask, None]
     return soft, mask
@@ -94,7 +94,7 @@ def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> 
     table = _read_table(Path(csv_path))
     emotions = np.zeros((len(names), NUM_EMOTIONS), dtype=np.float32)
     others = np.zeros((len(names), len(OTHER_COLUMNS)), dtype=np.float32)
-    found = np.zeros(len(names), dtype=bool)
+    known = np.zeros(len(names), dtype=bool)
     for i, name in enumerate(names):
         stem = PurePosixPath(name).stem
         row_name = _ROW_NAME.match(stem)
@@ -102,10 +102,10 @@ def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> 
         if row is None and row_name:
             row = table.get(stem)
         if row is not None:
-            emotions[i], others[i], found[i] = row[:NUM_EMOTIONS], row[NUM_EMOTIONS:], True
-    if len(names) and not found.any():
+            emotions[i], others[i], known[i] = row[:NUM_EMOTIONS], row[NUM_EMOTIONS:], True
+    if len(names) and not known.any():
         raise DataError(f"{csv_path} has votes for none of the {len(names)} images (the first is {names[0]})")
-    return Votes(emotions, others, found)
+    return Votes(emotions, others, known)
 
 
 def _read_table(path: Path) -> dict[str, tuple[float, ...]]:

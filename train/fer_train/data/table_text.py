@@ -55,15 +55,15 @@ class TableText:
         lines = _LINE_END.split(text, maxsplit=_MOST_BLANK_LINES)
         blank = next((i for i, line in enumerate(lines) if line.strip("\ufeff \t")), 0)
         lines = lines[blank:]
-        said = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
-        line = lines[1] if said else lines[0]
-        delimiter = said[1] if said else max(_DELIMITERS, key=line.count)
+        separator = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
+        line = lines[1] if separator else lines[0]
+        delimiter = separator[1] if separator else max(_DELIMITERS, key=line.count)
         try:
             header = tuple(next(csv.reader([line], delimiter=delimiter), []))
         except csv.Error:  # NUL bytes, a field without end
             header = ()
         plain = encoding == "utf-8-sig" and not ("\r" in text and "\n" not in text)
-        return cls(path, header, line, delimiter, encoding, blank + (2 if said else 1), plain)
+        return cls(path, header, line, delimiter, encoding, blank + (2 if separator else 1), plain)
 
     def lines(self) -> Iterator[tuple[bytes, int]]:
         """The lines after the header.

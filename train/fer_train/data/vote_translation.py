@@ -45,7 +45,7 @@ def translated_votes(
         MissingDependencyError: scikit-learn is not installed.
     """
     votes = load_vote_counts(csv_path, names)
-    known = votes.found & (votes.emotions.sum(axis=1) + votes.others.sum(axis=1) > 0)
+    known = votes.known & (votes.emotions.sum(axis=1) + votes.others.sum(axis=1) > 0)
     fewest = np.bincount(labels[known], minlength=NUM_EMOTIONS).min()
     if fewest < _FOLDS:
         raise DataError(

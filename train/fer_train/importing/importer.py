@@ -51,7 +51,7 @@ VOTES_FILE: Final[str] = "ferplus_votes.csv"
 class ImportReport:
     """What an import did."""
 
-    target: Path
+    destination: Path
     """The new folder."""
     counts: dict[str, dict[str, int]]
     """Split -> class -> images written."""
@@ -90,7 +90,7 @@ class _Written:
 
 def import_dataset(
     source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
     *,
     clean: bool = False,
     votes: str | os.PathLike[str] | None = None,
@@ -100,16 +100,16 @@ def import_dataset(
     force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Copy the images of a folder, a zip, a tar or a ``fer2013.csv`` to ``target/<split>/<class>/``, checking each.
+    """Copy the images of a folder, zip, tar or ``fer2013.csv`` to ``destination/<split>/<class>/``, checking each.
 
     Image files are copied byte for byte, rows of a CSV become PNG files. Beside them: ``manifest.json`` (counts, what
     was skipped, dropped and cleaned, checksum of the source), ``SHA256SUMS`` (for ``sha256sum -c``) and, with
-    ``votes``, ``ferplus_votes.csv`` joined to the new names. ``target`` appears when everything is done; an import
+    ``votes``, ``ferplus_votes.csv`` joined to the new names. ``destination`` appears when everything is done; an import
     that was killed goes on where it stopped when it is started again.
 
     Args:
         source: a folder, a zip, a tar (as downloaded) or a ``fer2013.csv``.
-        target: the new folder.
+        destination: the new folder.
         clean: leave out of train what :func:`fer_train.data.cleaning.clean_train` removes.
         votes: a FER+ table that names the images or follows the rows of ``fer2013.csv``.
         vote_pixels: that ``fer2013.csv``, to join votes by pixel content where images have other names.
@@ -122,11 +122,11 @@ def import_dataset(
         What was written, and what was left out and why.
 
     Raises:
-        DataError: the source cannot be used, unpacks to too much, or holds links or paths that climb out; or ``target``
-            is not empty and ``force`` is not given.
+        DataError: the source cannot be used, unpacks to too much, or holds links or paths that climb out; or
+            ``destination`` is not empty and ``force`` is not given.
         UsageError: an unknown numbering, or one that does not fit the source.
     """
-    source_path, target_path = Path(source), Path(target)
+    source_path, target_path = Path(source), Path(destination)
     _check_apart(source_path, target_path)
     with contextlib.ExitStack() as stack:
         opened = _open_for_import(source_path, target_path, import_rule(numbering), max_bytes, stack, numbering)
@@ -151,10 +151,10 @@ def import_dataset(
 
 
 def _report(
-    target: Path, reader: ImageReader, written: list[_Written], cleaned: CleanReport | None, n_votes: int | None
+    destination: Path, reader: ImageReader, written: list[_Written], cleaned: CleanReport | None, n_votes: int | None
 ) -> ImportReport:
     return ImportReport(
-        target=target,
+        destination=destination,
         counts=_counts([item for item in written if not item.problem]),
         skipped=(*reader.skipped, *((i.entry.name, i.problem) for i in written if i.problem and not i.digest)),
         dropped=reader.dropped,
@@ -186,11 +186,16 @@ def _write_records(staging: Path, good: list[_Written], report: ImportReport, or
 
 
 def _open_for_import(
-    source: Path, target: Path, rule: LayoutRule, max_bytes: int, stack: contextlib.ExitStack, numbering: str | None
+    source: Path,
+    destination: Path,
+    rule: LayoutRule,
+    max_bytes: int,
+    stack: contextlib.ExitStack,
+    numbering: str | None,
 ) -> ImageReader:
     if source.is_dir():
         _refuse_links(source)
-    plain, labels = unwrap(source, target.resolve(), max_bytes, stack)
+    plain, labels = unwrap(source, destination.resolve(), max_bytes, stack)
     LOG.debug(f"images come from {plain}{', labels from a list beside them' * (labels is not None)}")
     if labels is not None:
         rule = list_rule(labels, numbering)
@@ -199,10 +204,10 @@ def _open_for_import(
     return stack.enter_context(contextlib.closing(open_reader(plain, rule)))
 
 
-def _check_apart(source: Path, target: Path) -> None:
-    inner, outer = source.resolve(), target.resolve()
+def _check_apart(source: Path, destination: Path) -> None:
+    inner, outer = source.resolve(), destination.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
-        raise DataError(f"{source} and {target} overlap; give another folder with --to")
+        raise DataError(f"{source} and {destination} overlap; give another folder with --to")
 
 
 def _refuse_links(folder: Path) -> None:
@@ -221,13 +226,13 @@ def _digest_or_none(path: str | os.PathLike[str] | None) -> str | None:
     return sha256_of(path)
 
 
-def _already_imported(target: Path, job: dict[str, Any]) -> ImportReport | None:
+def _already_imported(destination: Path, job: dict[str, Any]) -> ImportReport | None:
     try:
-        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((destination / MANIFEST).read_text(encoding="utf-8"))
         if manifest["job"] != job:
             return None
         return ImportReport(
-            target,
+            destination,
             manifest["counts"],
             tuple((str(name), str(reason)) for name, reason in manifest["skipped"]),
             manifest["dropped"],
@@ -337,11 +342,11 @@ def _join_votes(items: list[_Written], staging: Path, votes: Path, vote_pixels: 
     order = sorted(range(NUM_EMOTIONS), key=lambda i: list(_FERPLUS_ORDER).index(VOTE_COLUMNS[EMOTIONS[i]]))
     writer.writerow(["image", *(VOTE_COLUMNS[EMOTIONS[i]] for i in order), *OTHER_COLUMNS])
     for i, item in enumerate(items):
-        if counts.found[i]:
+        if counts.known[i]:
             numbers = [*(counts.emotions[i][j] for j in order), *counts.others[i]]
             writer.writerow([PurePosixPath(item.file).name, *(f"{value:g}" for value in numbers)])
     write_text(staging / VOTES_FILE, text.getvalue())
-    return int(counts.found.sum())
+    return int(counts.known.sum())
 
 
 _FERPLUS_ORDER: Final[tuple[str, ...]] = (

@@ -85,11 +85,11 @@ def _read_file(path: Path) -> bytes:
 
 
 def _rule(
-    found: list[PurePosixPath], read: Callable[[PurePosixPath], bytes], where: str, numbering: str | None
+    members: list[PurePosixPath], read: Callable[[PurePosixPath], bytes], where: str, numbering: str | None
 ) -> LayoutRule | None:
-    found = [path for path in found if not is_clutter(path)]
-    arrays = [p for p in found if p.name.endswith(_EXPRESSION) and p.parent.name.lower() == "annotations"]
-    tables = [p for p in found if p.name.lower() == "label.csv" and _FERPLUS_FOLDER.fullmatch(p.parent.name)]
+    members = [path for path in members if not is_clutter(path)]
+    arrays = [p for p in members if p.name.endswith(_EXPRESSION) and p.parent.name.lower() == "annotations"]
+    tables = [p for p in members if p.name.lower() == "label.csv" and _FERPLUS_FOLDER.fullmatch(p.parent.name)]
     labels: LabelsByPath = {}
     if arrays:
         kind, allowed = "AffectNet with annotations/N_exp.npy", "affectnet"

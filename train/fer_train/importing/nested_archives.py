@@ -23,11 +23,14 @@ _HEAD_BYTES: Final[int] = 4096
 _MOST_LAYERS: Final[int] = 4
 
 
-def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitStack) -> tuple[Path, LabelList | None]:
+def unwrap(
+    source: Path, destination: Path, max_bytes: int, stack: contextlib.ExitStack
+) -> tuple[Path, LabelList | None]:
     """The folder, zip or CSV that holds the images of ``source``, and the list of labels met on the way to it.
 
-    Inner archives are unpacked beside ``target``, to files that ``stack`` removes. Raises :class:`DataError` for an
-    archive that is damaged, holds links or climbing paths, unpacks to more than ``max_bytes``, or is wrapped too often.
+    Inner archives are unpacked beside ``destination``, to files that ``stack`` removes. Raises :class:`DataError` for
+    an archive that is damaged, holds links or climbing paths, unpacks to more than ``max_bytes``, or is wrapped too
+    often.
     """
     labels = _list_in_folder(source) if source.is_dir() else None
     plain = source
@@ -35,11 +38,11 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
         if not plain.is_file() or plain.suffix.lower() in TABLE_SUFFIXES:
             return plain, labels
         if is_packed_text(plain):
-            unpacked = _beside(target, f"{layer}.csv", stack)
+            unpacked = _beside(destination, f"{layer}.csv", stack)
             unpack_text(plain, unpacked, str(source), max_bytes)
             return unpacked, labels
         if tar_opener(plain) is not None:
-            unpacked = _beside(target, f"{layer}.zip", stack)
+            unpacked = _beside(destination, f"{layer}.zip", stack)
             repack_as_zip(plain, unpacked, str(source), max_bytes)
             plain = unpacked
         if not zipfile.is_zipfile(plain):
@@ -48,20 +51,20 @@ def unwrap(source: Path, target: Path, max_bytes: int, stack: contextlib.ExitSta
             infos = [info for info in archive.infolist() if not info.is_dir()]
             check_members(infos, source)
             check_size(infos, source, max_bytes)
-            found = _list_in_zip(archive, infos, source)
-            labels = labels if found is None else found
+            list_ = _list_in_zip(archive, infos, source)
+            labels = labels if list_ is None else list_
             inner = _wrapped_file(archive, infos, source)
             if inner is None:
                 return plain, labels
             # Not its own name: that may be anything. The suffix says what it is.
-            unpacked = _beside(target, f"{layer}.inner{PurePosixPath(inner.filename).suffix.lower()}", stack)
+            unpacked = _beside(destination, f"{layer}.inner{PurePosixPath(inner.filename).suffix.lower()}", stack)
             extract_member(archive, inner, unpacked, source)
             plain = unpacked
     raise DataError(f"{source}: archives within archives, more than {_MOST_LAYERS} deep; unpack it by hand")
 
 
-def _beside(target: Path, ending: str, stack: contextlib.ExitStack) -> Path:
-    path = target.with_name(f".{target.name}.unpacked{ending}")
+def _beside(destination: Path, ending: str, stack: contextlib.ExitStack) -> Path:
+    path = destination.with_name(f".{destination.name}.unpacked{ending}")
     path.parent.mkdir(parents=True, exist_ok=True)
     stack.callback(path.unlink, missing_ok=True)
     return path

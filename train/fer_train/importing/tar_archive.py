@@ -118,17 +118,17 @@ def _copy_members(archive: tarfile.TarFile, output: zipfile.ZipFile, where: str,
         source = archive.extractfile(member)
         assert source is not None  # only members that are no files have none
         name = member.name.encode("utf-8", "replace").decode()
-        with output.open(zipfile.ZipInfo(name), "w", force_zip64=member.size > zipfile.ZIP64_LIMIT // 2) as target:
-            _copy(source, target, member.size)
+        with output.open(zipfile.ZipInfo(name), "w", force_zip64=member.size > zipfile.ZIP64_LIMIT // 2) as destination:
+            _copy(source, destination, member.size)
         archive.members = []  # type: ignore[attr-defined]  # tarfile would remember every member
 
 
-def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
+def _copy(source: IO[bytes], destination: IO[bytes], size: int) -> None:
     while size > 0:
         piece = source.read(min(size, _PIECE))
         if not piece:
             raise EOFError("a file in it is shorter than declared")
-        target.write(piece)
+        destination.write(piece)
         size -= len(piece)
 
 

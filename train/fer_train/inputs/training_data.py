@@ -95,12 +95,12 @@ def _crowd_labels(
     return votes, known
 
 
-def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArray[np.int64]:
+def share_of_each_class(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     """A part of the images, every class by its share and with at least one image.
 
     Args:
         labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
-        wanted: about how many images.
+        most: about how many images.
 
     Returns:
         Indices, ascending, always the same ones.
@@ -109,6 +109,6 @@ def share_of_each_class(labels: npt.NDArray[np.int64], wanted: int) -> npt.NDArr
     parts = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        count = max(1, round(len(rows) * wanted / len(labels)))
+        count = max(1, round(len(rows) * most / len(labels)))
         parts.append(rng.permutation(rows)[:count])
     return np.sort(np.concatenate(parts))

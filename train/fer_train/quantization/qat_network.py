@@ -161,7 +161,7 @@ def snap_kernels(qat: Any) -> None:
             if pair is None:
                 continue
             # tfmot's rule for kernels: 8 bits, symmetric; depthwise and dense ones have one range for all channels.
-            low, high = (np.atleast_1d(each.numpy()) for each in pair)
+            low, high = (np.atleast_1d(bound.numpy()) for bound in pair)
             snap, bounds = tf.quantization.fake_quant_with_min_max_vars_per_channel, (low, high)
             if len(low) == 1:
                 snap, bounds = tf.quantization.fake_quant_with_min_max_vars, (low[0], high[0])

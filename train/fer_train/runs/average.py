@@ -28,15 +28,15 @@ def average_runs(runs: Sequence[Path]) -> Any:
     """
     import keras
 
-    from fer_train.networks.build import build_network
+    from fer_train.runs.network_of import network_of
     from fer_train.runs.trained import load_float_weights
 
     recipe = load_recipe(RunFolder(runs[-1]).config)
-    network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
+    network = network_of(recipe, keras)
     total: list[Any] = []
     for run in runs:
         load_float_weights(run, network)
         weights = [np.asarray(value, np.float64) for value in network.get_weights()]
-        total = [one + other for one, other in zip(total, weights, strict=True)] if total else weights
+        total = [own + other for own, other in zip(total, weights, strict=True)] if total else weights
     network.set_weights([(value / len(runs)).astype(np.float32) for value in total])
     return network

@@ -31,7 +31,7 @@ _WORTH_PROCESSES: Final[int] = 500
 
 
 def write_synthetic(
-    target: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
     counts: dict[str, int],
     *,
     size: int = 48,
@@ -39,12 +39,12 @@ def write_synthetic(
     force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write synthetic faces to ``target/<split>/<class>/Synthetic_<number>.png``.
+    """Write synthetic faces to ``destination/<split>/<class>/Synthetic_<number>.png``.
 
     The same arguments give the same pictures, whatever the number of processors.
 
     Args:
-        target: the new folder.
+        destination: the new folder.
         counts: split -> faces of each class.
         size: side in pixels.
         seed: the same seed gives the same result.
@@ -56,7 +56,7 @@ def write_synthetic(
 
     Raises:
         UsageError: counts or a size that make no sense.
-        DataError: ``target`` is in use.
+        DataError: ``destination`` is in use.
     """
     if size < MIN_SIZE:
         raise UsageError(f"synthetic faces need a size of at least {MIN_SIZE} pixels, got {size}")
@@ -69,7 +69,7 @@ def write_synthetic(
         for start in range(0, count * NUM_EMOTIONS, _CHUNK)
     ]
     total = sum(counts.values()) * NUM_EMOTIONS
-    with staged_folder(Path(target), job, force=force) as staging:
+    with staged_folder(Path(destination), job, force=force) as staging:
         for split, count in counts.items():
             for emotion in EMOTIONS if count else ():
                 (staging / split / emotion).mkdir(parents=True, exist_ok=True)

@@ -160,11 +160,11 @@ def _jax() -> Any:
         raise MissingDependencyError.for_extra(error.name or "jax", "jax") from error
 
 
-def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
+def open_devices(choice: str | None, hosts: Hosts) -> Devices:
     """Choose devices, and connect the hosts.
 
     Args:
-        wanted: ``all``, a number, or None for what Keras does by itself.
+        choice: ``all``, a number, or None for what Keras does by itself.
         hosts: the hosts.
 
     Returns:
@@ -173,12 +173,12 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
     Raises:
         UsageError: there are not that many, the hosts do not find each other, or Keras does not run on JAX.
     """
-    if wanted is None and hosts.count == 1:
+    if choice is None and hosts.count == 1:
         return Devices()
-    wanted = wanted or ALL
-    if wanted != ALL and (not wanted.isdecimal() or int(wanted) < 1):
-        raise UsageError(f"--devices is 'all' or a number, got {wanted!r}")
-    if hosts.count > 1 and wanted != ALL:
+    choice = choice or ALL
+    if choice != ALL and (not choice.isdecimal() or int(choice) < 1):
+        raise UsageError(f"--devices is 'all' or a number, got {choice!r}")
+    if hosts.count > 1 and choice != ALL:
         raise UsageError("several hosts train on all their devices; hide some with CUDA_VISIBLE_DEVICES")
     if (os.environ.get("KERAS_BACKEND") or _configured_backend()) != "jax":
         raise UsageError("several devices need Keras on JAX: set KERAS_BACKEND=jax in the environment")
@@ -194,7 +194,7 @@ def open_devices(wanted: str | None, hosts: Hosts) -> Devices:
         except RuntimeError as error:
             raise UsageError(f"the hosts did not find each other at {hosts.address}: {error}") from error
     names = keras.distribution.list_devices()
-    number = len(names) if wanted == ALL else int(wanted)
+    number = len(names) if choice == ALL else int(choice)
     if number > len(names):
         raise UsageError(f"--devices {number}: there are {len(names)} ({', '.join(names)})")
     # Each process cuts its own piece out of every batch; Keras need not (and can only do so for tf.data).

@@ -67,10 +67,10 @@ def rate_at(optimizer: Any, step: int) -> float:
 
 
 def _one_for_each(optimizer: Any, name: str) -> list[Any]:
-    found, variables = list(_private(optimizer, name)), trained_variables(optimizer)
-    if [tuple(each.shape) for each in found] != [tuple(each.shape) for each in variables]:
+    privates, variables = list(_private(optimizer, name)), trained_variables(optimizer)
+    if [tuple(private.shape) for private in privates] != [tuple(variable.shape) for variable in variables]:
         raise _another_keras(f"{name} of its {type(optimizer).__name__} does not match the trained variables")
-    return found
+    return privates
 
 
 def _private(optimizer: Any, name: str) -> Any:

@@ -50,7 +50,7 @@ def one_row_per_face(answers: Any, *, both: bool) -> Any:
     return answers.reshape((-1, 2 * NUM_EMOTIONS)) if both else answers
 
 
-def divergence(one: Any, other: Any, log: Callable[[Any], Any], total: Callable[[Any], Any]) -> Any:
+def divergence(first: Any, other: Any, log: Callable[[Any], Any], total: Callable[[Any], Any]) -> Any:
     """Jensen-Shannon divergence (Lin 1991, equation 4.1, equal weights) in nats, 0 to ``log(2)``.
 
     As a loss between views of one image: Hendrycks et al. 2020, "AugMix" (arXiv:1912.02781), with a disturbed and a
@@ -58,7 +58,7 @@ def divergence(one: Any, other: Any, log: Callable[[Any], Any], total: Callable[
     (arXiv:1604.04326).
 
     Args:
-        one: ``(B, 7)`` probabilities, of any engine.
+        first: ``(B, 7)`` probabilities, of any engine.
         other: ``(B, 7)`` probabilities.
         log: the engine's natural logarithm.
         total: the engine's sum over the last axis.
@@ -66,9 +66,9 @@ def divergence(one: Any, other: Any, log: Callable[[Any], Any], total: Callable[
     Returns:
         ``(B,)``.
     """
-    one, other = (1.0 - _LEAST) * one + _LEAST, (1.0 - _LEAST) * other + _LEAST
-    mean = log(0.5 * (one + other))
-    return 0.5 * total(one * (log(one) - mean) + other * (log(other) - mean))
+    first, other = (1.0 - _LEAST) * first + _LEAST, (1.0 - _LEAST) * other + _LEAST
+    mean = log(0.5 * (first + other))
+    return 0.5 * total(first * (log(first) - mean) + other * (log(other) - mean))
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,13 @@ def _tell_how_it_was_read(dataset: Dataset) -> None:
         LOG.warning(f"skipped: {len(dataset.skipped)}, the first: {dataset.skipped[0][0]}: {dataset.skipped[0][1]}")
 
 
-def _say_what_is_next(recipe: Recipe, folder: RunFolder, found: dict[str, Evaluation], steps: int) -> None:
+def _say_what_is_next(recipe: Recipe, folder: RunFolder, evaluations: dict[str, Evaluation], steps: int) -> None:
     following = (
         f"fer-export --int8 --run {folder.root} --data {recipe.data}"
         if recipe.network == STUDENT
         else f"fer-train --teacher {folder.root} --data {recipe.data} --run runs/NAME"
     )
-    if recipe.network == STUDENT and (warning := outlook(found, steps)):
+    if recipe.network == STUDENT and (warning := outlook(evaluations, steps)):
         LOG.warning(warning)
     LOG.info(f"plots in {folder.plots}, next: {following}")
 
@@ -123,15 +123,15 @@ def _finish(
     qat_network: Any,
 ) -> dict[str, Evaluation]:
     """Temperatures, then the results; returns the evaluations with temperatures folded."""
-    evaluations = {name: each.clean for name, each in judged.items()}
+    evaluations = {name: model.clean for name, model in judged.items()}
     summary = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
     if recipe.temperature_scaling:
         evaluations = fit_temperatures(folder.root, data.validation_images, evaluations, qat_network)
         record = json.loads((folder.root / RECORD).read_text(encoding="utf-8"))
         summary = summarize(evaluations, record)
         LOG.info(f"temperature: {describe(record)}")
-    for name, each in judged.items():
-        summary[name] |= each.as_dict()
+    for name, model in judged.items():
+        summary[name] |= model.as_dict()
     _write_results(folder, history, evaluations, data, summary)
     return evaluations
 

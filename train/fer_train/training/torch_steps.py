@@ -8,7 +8,7 @@ with one call. Variables and optimizer state stay Keras' own tensors, so that ch
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -84,10 +84,10 @@ class TorchSteps:
         decayed = [keras_optimizer.is_decayed(optimizer, variable) for variable in variables]
         groups = [
             {
-                "params": [p for p, yes in zip(self._parameters, decayed, strict=True) if yes is wanted],
-                "weight_decay": float(optimizer.weight_decay or 0.0) if wanted else 0.0,
+                "params": [p for p, yes in zip(self._parameters, decayed, strict=True) if yes is plain],
+                "weight_decay": float(optimizer.weight_decay or 0.0) if plain else 0.0,
             }
-            for wanted in (True, False)
+            for plain in (True, False)
         ]
         adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]],
@@ -188,9 +188,11 @@ class TorchSteps:
         faces, targets, weights, labels = self._inputs
         both = self._objective.both
         answers = one_row_per_face(self._fused.call(views(faces, both=both)[0], training=True), both=both)
-        each = self._each_loss(answers, targets)
-        loss = (each * weights).mean()
+        losses = self._each_loss(answers, targets)
+        loss = (losses * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
+        if self._optimizer.global_clipnorm:
+            gradients = _clipped(gradients, float(self._optimizer.global_clipnorm))
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # fused AdamW takes for granted that it lies as its parameter does
         self._adamw.step()
@@ -255,6 +257,13 @@ class TorchSteps:
         if event is not None:
             event.synchronize()
         return float(sums[0]) / done
+
+
+def _clipped(gradients: Sequence[Any], most: float) -> list[Any]:
+    """Gradients scaled so that the norm of all together is at most ``most``; no value is read, so that it records."""
+    total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    scaled: list[Any] = torch._foreach_mul(gradients, (most / (total + 1e-6)).clamp(max=1.0))
+    return scaled
 
 
 def _chunks(batches: BatchList, longest: int) -> Iterator[Chunk]:

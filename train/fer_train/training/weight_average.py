@@ -56,7 +56,7 @@ def averaged_weights(trainer: Any) -> Iterator[None]:
     variables = trainer.trainable_variables
     # Copies: on JAX variable and average would share a buffer that is given away later.
     plain = [np.array(to_numpy(variable)) for variable in variables]
-    averages = [np.array(to_numpy(each)) for each in keras_optimizer.averages(trainer.optimizer)]
+    averages = [np.array(to_numpy(average)) for average in keras_optimizer.averages(trainer.optimizer)]
     _assign(variables, averages)
     try:
         yield

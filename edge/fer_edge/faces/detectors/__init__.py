@@ -103,7 +103,7 @@ def _open_first(model: str | os.PathLike[str] | None, width: int) -> FaceDetecto
     first: FerError | None = None
     for spec in automatic:
         try:
-            found = spec.open(None, width=width)
+            detector = spec.open(None, width=width)
         except FerError as error:
             if first is not None and not isinstance(error, MissingDependencyError):
                 raise
@@ -112,5 +112,5 @@ def _open_first(model: str | os.PathLike[str] | None, width: int) -> FaceDetecto
         if first is not None:
             drawback = f", {spec.drawback}" if spec.drawback else ""
             LOG.warning(f"faces are found by {spec.title or spec.name}{drawback}: {first}")
-        return found
+        return detector
     raise first or MissingDependencyError("there is no face detector")

@@ -47,11 +47,11 @@ class HaarDetector:
         view = shrink(image if small is None else small, self.width)
         scale_x, scale_y = width / view.shape[1], height / view.shape[0]
         gray = cv2.cvtColor(view, cv2.COLOR_BGR2GRAY)
-        found = self._cascade.detectMultiScale(
+        boxes = self._cascade.detectMultiScale(
             gray, scaleFactor=HAAR_SCALE_STEP, minNeighbors=HAAR_NEIGHBOURS, minSize=(HAAR_MIN_FACE, HAAR_MIN_FACE)
         )
         faces = []
-        for x, y, w, h in found:
+        for x, y, w, h in boxes:
             box = clip_box((x * scale_x, y * scale_y, w * scale_x, h * scale_y), width, height)
             if box is not None:
                 faces.append(DetectedFace(box, 1.0))

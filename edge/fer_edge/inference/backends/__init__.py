@@ -174,8 +174,8 @@ def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
 
 
 def _installed(specs: list[BackendSpec], kind: str) -> BackendSpec:
-    found = next((spec for spec in specs if spec.is_installed()), None)
-    if found is None:
+    first = next((spec for spec in specs if spec.is_installed()), None)
+    if first is None:
         advice = specs[0].install_hint or specs[0].package or specs[0].name
         raise MissingDependencyError(f"no {kind} runtime is installed; install one with: pip install {advice}")
-    return found
+    return first

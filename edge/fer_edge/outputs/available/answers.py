@@ -9,27 +9,27 @@ from fer_edge.outputs.output import STDOUT, OutputSpec
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 
-def open_answers(wanted: Wanted) -> Output | None:
+def open_answers(request: OutputRequest) -> Output | None:
     """Words on standard output, unless they would disturb what stands there or nobody asked for them."""
     from fer_edge.outputs.answers import Answers
 
-    arguments, source = wanted.arguments, wanted.source
+    arguments, source = request.arguments, request.source
     if source.live and _elsewhere(arguments):
         return None
     follow = source.live and not arguments.save
-    return Answers(title=wanted.job.title, continuous=source.continuous, follow=follow)
+    return Answers(title=request.job.title, continuous=source.continuous, follow=follow)
 
 
 def _elsewhere(arguments: argparse.Namespace) -> bool:
-    return any((arguments.jsonl, arguments.web, arguments.mqtt, arguments.metrics))
+    return any((arguments.jsonl, arguments.csv, arguments.web, arguments.mqtt, arguments.metrics, arguments.clips))
 
 
 def asked(arguments: argparse.Namespace) -> bool:
-    """Always, but where JSON lines stand on standard output, and with ``--quiet`` where others get the answers."""
-    if arguments.jsonl == STDOUT:
+    """Always, but where standard output is another output's, and with ``--quiet`` where others get the answers."""
+    if STDOUT in (arguments.jsonl, arguments.csv):
         return False
     return not (arguments.quiet and (_elsewhere(arguments) or arguments.save))
 

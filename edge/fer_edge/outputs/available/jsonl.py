@@ -10,16 +10,16 @@ from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 
-def open_jsonl(wanted: Wanted) -> Output:
+def open_jsonl(request: OutputRequest) -> Output:
     """A file, or standard output; a live source's lines are added to those of its earlier runs."""
     from fer_edge.outputs.jsonl import JsonLines
 
-    limit_mb = wanted.arguments.jsonl_max_mb
+    limit_mb = request.arguments.jsonl_max_mb
     limit = None if limit_mb is None else int(limit_mb * 1e6)
-    return JsonLines(wanted.arguments.jsonl, max_bytes=limit, keep=wanted.source.live)
+    return JsonLines(request.arguments.jsonl, max_bytes=limit, keep=request.source.live)
 
 
 def holds_something_else(path: Path) -> str | None:
@@ -49,5 +49,6 @@ OUTPUT = OutputSpec(
     open=open_jsonl,
     writes_file=True,
     refuses=holds_something_else,
+    of_one_camera=True,
     rank=40,
 )

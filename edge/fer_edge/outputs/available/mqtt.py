@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 
 def camera_name(text: str) -> str:
@@ -18,16 +19,19 @@ def camera_name(text: str) -> str:
     return checked(text)
 
 
-def open_mqtt(wanted: Wanted) -> Output:
+def open_mqtt(request: OutputRequest) -> Output:
     """The connection; it comes back by itself when it is lost."""
-    from fer_edge.outputs.camera_name import default_name
+    from fer_edge.outputs.camera_name import default_name, plain
     from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
     from fer_edge.outputs.secret import MQTT_PASSWORD, secret
 
-    arguments = wanted.arguments
+    arguments = request.arguments
     password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
     broker = parse_broker(arguments.mqtt, password, name=arguments.name or default_name(arguments.source))
-    return MqttPublisher(broker, wanted.board, ca_file=arguments.mqtt_ca)
+    if request.cameras and broker.own_topic:
+        # A topic of its own for each of several cameras.
+        broker = replace(broker, base=f"{broker.base}/{plain(arguments.name)}")
+    return MqttPublisher(broker, request.board, ca_file=arguments.mqtt_ca)
 
 
 OUTPUT = OutputSpec(
@@ -50,5 +54,6 @@ OUTPUT = OutputSpec(
         ),
     ),
     open=open_mqtt,
+    of_each_camera=True,
     rank=30,
 )

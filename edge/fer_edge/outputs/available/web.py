@@ -11,7 +11,7 @@ from fer_edge.outputs.output import OutputSpec, option
 
 if TYPE_CHECKING:
     from fer_edge.outputs.base import Output
-    from fer_edge.outputs.output import Wanted
+    from fer_edge.outputs.output import OutputRequest
 
 
 def host_name(text: str) -> str:
@@ -29,16 +29,18 @@ def web_token(arguments: argparse.Namespace) -> str | None:
     return arguments.web_token or secret("--web-token-file", arguments.web_token_file, WEB_TOKEN)
 
 
-def open_web(wanted: Wanted) -> Output:
+def open_web(request: OutputRequest) -> Output:
     """The server; its address is logged."""
     from fer_edge.outputs.address import parse_address, reachable
-    from fer_edge.outputs.web import WebOptions, WebPage
+    from fer_edge.outputs.web import WebPage
+    from fer_edge.outputs.web_state import WebOptions
 
-    arguments = wanted.arguments
+    arguments = request.arguments
     host, port = parse_address(arguments.web, "--web")
     token = web_token(arguments)
     proxies = tuple(arguments.web_host or ())
-    page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur, proxies), wanted.board)
+    options = WebOptions(host, port, token, arguments.video, arguments.blur, history=arguments.history, proxies=proxies)
+    page = WebPage(options, request.board, several=bool(request.cameras))
     if proxies and not token:
         LOG.info("--web-host without a token: whom the proxy lets in may watch")
     ending = "?token=..." if token else ""
