@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.edge.mqtt_broker import Broker
 
 from fer_edge.app.cli import main, parse_arguments
 from fer_edge.app.reload import changes_between
@@ -133,7 +134,7 @@ def test_several_sources_of_a_command_line() -> None:
         ('[[camera]]\nname = "a"\nsource = 0\n[[camera]]\nname = "A"\nsource = 1', "two cameras of one name, a and A"),
         ('[[camera]]\nname = "a b"\nsource = 0\n[[camera]]\nname = "a_b"\nsource = 1', "two cameras of one name"),
         ("[[camera]]\nsource = 0\n[[camera]]\nsource = 0", "two cameras of one name, camera0"),
-        ("[[camera]]\nsource = 0\nrotat = 90", "unknown option rotat; did you mean rotate?"),
+        ("[[camera]]\nsource = 0\nrotates = 90", "unknown option rotates; did you mean rotate?"),
         ('[[camera]]\nsource = 0\nweb = "8080"', "web is of all cameras; put it above the first [[camera]]"),
         ("[[camera]]\nsource = 0\nrotate = 45", "camera 1: argument --rotate: invalid choice"),
         ('name = "x"\n[[camera]]\nsource = 0', "--name is of one camera"),
@@ -328,3 +329,43 @@ def test_figures_and_page_of_each_camera(
     code, err = running.end()
     assert (code, "Traceback" in err) == (0, False)
     assert ((tmp_path / "day.db").stat().st_mode & 0o777) == 0o600
+
+
+def test_brokers_topics_and_a_page_that_moves(
+    start: Callable[..., Running],
+    video: Path,
+    config: Path,
+    broker: Broker,
+    heard: dict[str, list[bytes]],
+) -> None:
+    """Each camera has topics of its own; one that is taken out is taken back; an output of all may change its port."""
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    ports = []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports.append(free.getsockname()[1])
+    common = COMMON + f'mqtt = "mqtt://127.0.0.1:{broker.port}/home"\n'
+    write(config, {"a b": looped(video), "c": looped(video)}, f'{common}web = "{ports[0]}"\n')
+    running = start("--config", config)
+    announced = {f"homeassistant/device/home_{name}/config" for name in ("a_b", "c")}
+    wait_for(lambda: {*heard} >= {"home/a_b/state", "home/c/state", "home/a_b/availability", *announced})
+    assert json.loads(heard["home/c/faces"][-1])["camera"] == "c"
+    assert json.loads(heard["homeassistant/device/home_a_b/config"][0])["device"]["name"] == "a b"
+    write(config, {"a b": looped(video)}, f'{common}web = "{ports[1]}"\n')
+    running.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: heard["homeassistant/device/home_c/config"][-1] == b"")
+    assert heard["home/c/availability"][-2:] == [b"offline", b""]
+
+    def cameras(port: int) -> list[str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/cameras", timeout=5) as answer:
+                return [each["camera"] for each in json.loads(answer.read())]
+        except OSError:
+            return []
+
+    wait_for(lambda: cameras(ports[1]) == ["a b"])
+    assert cameras(ports[0]) == []
+    assert heard["home/a_b/availability"] == [b"online"]  # it was left alone
+    code, err = running.end()
+    assert (code, "Traceback" in err) == (0, False)
+    assert "removed c; opened again web" in err

@@ -105,18 +105,17 @@ def measure_cameras(request: BenchRequest, command: Sequence[str] = ()) -> Camer
     together: dict[str | None, list[Figures]] = {kind: [] for kind in kinds}
     apart: list[Figures] = []
     recorder = Recorder()
-    with progress_bar() as progress:
+    with progress_bar() as progress, _sources(request, scene, n_cameras, seconds) as sources:
+        setting = Setting(contender, scene, tuple(sources), seconds, request.motion)
         n_steps = request.processes * (len(kinds) + 1)
         for step in range(n_steps):
             turn = step % (len(kinds) + 1)
             progress(step / n_steps, f"{n_cameras} cameras, run {step + 1} of {n_steps}")
-            with _sources(request, scene, n_cameras, seconds) as sources:
-                setting = Setting(contender, scene, tuple(sources), seconds, request.motion)
-                if turn == 1:
-                    apart.append(measure_apart(setting, python))
-                else:
-                    kind = kinds[max(0, turn - 1)]
-                    together[kind].append(measure_together(setting, kind))
+            if turn == 1:
+                apart.append(measure_apart(setting, python))
+            else:
+                kind = kinds[max(0, turn - 1)]
+                together[kind].append(measure_together(setting, kind))
     runs = [
         summarise_runs("one process", together[None]),
         summarise_runs(f"{n_cameras} processes", apart),

@@ -59,7 +59,7 @@ if len(sys.argv) > 3:
 
 @contextlib.contextmanager
 def served(video: Path, n_cameras: int, seconds: float) -> Iterator[list[str]]:
-    """Serve a video as H.264 at ``n_cameras`` addresses, each at its own pace from its beginning.
+    """Serve a video as H.264 at ``n_cameras`` addresses, to each that connects at its own pace from its beginning.
 
     Args:
         video: the file; repeated until it is long enough.

@@ -50,7 +50,8 @@ class Released:
     @property
     def int8_name(self) -> str:
         """Name of the INT8 TFLite file."""
-        return next(name for name in self.manifest["models"] if name.endswith("_int8.tflite"))
+        names: list[str] = list(self.manifest["models"])
+        return next(name for name in names if name.endswith("_int8.tflite"))
 
     @property
     def int8(self) -> dict[str, Any]:
