@@ -288,6 +288,12 @@ class FacePipeline:
             del detected
 
 
+def _wait_for_end_of(picture: weakref.ref[Image], at_most_s: float) -> None:
+    end = time.monotonic() + at_most_s
+    while picture() is not None and time.monotonic() < end:
+        time.sleep(_LET_GO_POLL_S)
+
+
 class Recogniser:
     """From the faces of a frame to their emotions: crop, network, average over time.
 
@@ -342,12 +348,6 @@ def motion_by_default(source: Source, search: str = DEFAULT_SEARCH) -> bool:
         True where the scene of a camera may be still for hours.
     """
     return source.live and source.continuous and not hasattr(source, "n_frames") and search != "full"
-
-
-def _wait_for_end_of(picture: weakref.ref[Image], at_most_s: float) -> None:
-    end = time.monotonic() + at_most_s
-    while picture() is not None and time.monotonic() < end:
-        time.sleep(_LET_GO_POLL_S)
 
 
 def _face(detected: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:
