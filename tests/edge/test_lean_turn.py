@@ -45,12 +45,13 @@ def resident_kib() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc is Linux's")
 def test_nothing_stays_of_what_was_turned() -> None:
+    """But the result, whose memory the C library may keep, and not the picture and its tiles besides."""
     lean = LeanTurn(2160, 3840)
     before = resident_kib()
     for _ in range(3):
         lean.picture[:] = 7
-        lean.transposed(lean.picture)
-    assert resident_kib() - before < 4096
+        turned = lean.transposed(lean.picture)
+    assert turned.any() and resident_kib() - before < 1.4 * lean.picture.nbytes / 1024
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
