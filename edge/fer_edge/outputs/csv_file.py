@@ -38,7 +38,9 @@ class CsvFile:
         text = io.StringIO(newline="")
         if not self._began:
             text.write(csv_header())
-        file = self._source if result.frame.path is None else name_in_tables(result.frame.path)
+        file = result.camera or self._source
+        if result.frame.path is not None:
+            file = name_in_tables(result.frame.path)
         write_csv_rows(text, face_rows(file, result))
         if self.path is None:
             _print(text.getvalue())
