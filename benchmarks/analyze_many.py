@@ -6,8 +6,8 @@
 
 * ``scaling``: 200 clips of 100 frames, each cut from another place of CLIP, by one worker and by two in turns; the
   ratio is of whole commands, with everything that they write.
-* ``memory``: 10,000 drawn images; the memory of all processes together (PSS, so that what they share counts once), each
-  second, from the first tenth of the run to its end.
+* ``memory``: 10,000 synthetic images; the memory of all processes together (PSS, so that what they share counts
+  once), each second, from the first tenth of the run to its end.
 * ``peer``: ``fer-analyze`` on CLIP with all cores against ``fer.Video(CLIP).analyze(FER())``, which writes its table as
   well, without pictures of its own: both as whole commands, and the frames per second of the analysis alone. fer runs
   in the environment of ``benchmarks/peers`` (made on the first run, about 5 GB), or by ``--python``.
@@ -147,12 +147,12 @@ def cut(clip: Path, inputs: Path, n_clips: int, n_frames: int) -> None:
 
 
 def draw(inputs: Path, n_images: int) -> None:
-    """Drawn scenes of 320x240 with one face, no two alike."""
+    """Synthetic scenes of 320x240 with one face, no two alike."""
     from fer_edge.labels import EMOTIONS
     from fer_train.synthetic.faces import draw_scene
 
     rng = np.random.default_rng(0)
-    base = [draw_scene(EMOTIONS[n % len(EMOTIONS)], rng, 320, 240)[0] for n in range(min(n_images, 210))]
+    base = [draw_scene(EMOTIONS[n % len(EMOTIONS)], rng, 320, 240)[0] for n in range(min(n_images, 42))]
     for number in range(n_images):
         image = np.roll(base[number % len(base)], 3 * (number // len(base)), axis=1)
         image[:2, :2] = number % 251, number // 251 % 251, number % 7

@@ -26,7 +26,7 @@ from fer_bench.measure.validity import Recorder
 from fer_bench.report.charts import COLOURS, new_figure
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import ModelError
-from fer_edge.files import atomic_path, sha256_of, write_text
+from fer_edge.files import atomic_path, sha256_of, write_bytes, write_text
 from fer_edge.inference.classifier import Classifier
 from fer_edge.loading.open import open_classifier
 from fer_edge.option_types import number, whole
@@ -55,6 +55,7 @@ def parser() -> CommandParser:
     p.add_argument("--widths", nargs="+", type=number(0.1), default=list(WIDTHS), metavar="W", help="(0.35 0.5 1)")
     p.add_argument("--rounds", type=whole(1), default=300, metavar="N", help="turns of ten calls each (300)")
     p.add_argument("--checkout", type=Path, default=Path(__file__).parents[1], metavar="DIR", help="(this one)")
+    p.add_argument("--keep", type=Path, metavar="DIR", help="keep untrained files here, and take those that are there")
     p.add_argument("--tflm-python", default=sys.executable, metavar="PYTHON", help="an interpreter with tflite-micro")
     p.add_argument("--json", type=Path, metavar="F", help="write the result as JSON")
     p.add_argument("--markdown", type=Path, metavar="F", help="write the table as Markdown")
@@ -70,7 +71,8 @@ def main() -> int:
 def body(arguments: Sequence[str]) -> int:
     """What ``main`` does, errors not yet caught."""
     options = parser().parse_args(arguments)
-    released = [read_released(options.checkout / name) for name in RELEASED if (options.checkout / name).is_dir()]
+    there = [options.checkout / name for name in RELEASED if (options.checkout / name / "summary.json").is_file()]
+    released = [read_released(folder) for folder in there]
     with tempfile.TemporaryDirectory(prefix="fer-table-") as folder:
         files = {row["name"]: (options.checkout / "models" / row["name"], row) for row in map(_trained_row, released)}
         taken = {(row["width"], row["input_size"]) for _, row in files.values()}
@@ -78,8 +80,9 @@ def body(arguments: Sequence[str]) -> int:
             for width in options.widths:
                 if (width, size) in taken:
                     continue
-                path = Path(folder) / f"untrained_{width:g}_{size}.tflite"
-                path.write_bytes(untrained(width, size))
+                path = (options.keep or Path(folder)) / f"untrained_{width:g}_{size}.tflite"
+                if not path.is_file():
+                    write_bytes(path, untrained(width, size))
                 files[path.stem] = (path, _untrained_row(path.stem, width, size))
         classifiers = {name: open_classifier(path, threads=1, trusted=True) for name, (path, _) in files.items()}
         recorder, rng = Recorder(), np.random.default_rng(0)

@@ -18,6 +18,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fer_edge.arrays import FloatArray
+from fer_edge.arrays import FloatArray, Image
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
 from fer_edge.capture.rate import limit_rate
@@ -66,6 +67,7 @@ FRAME_BYTES: Final[int] = 40 << 20
 Six of 1920x1080, one of 3840x2160.
 """
 POLL_S: Final[float] = 0.2
+_LET_GO_POLL_S: Final[float] = 0.002
 JOIN_S: Final[float] = 12.0  # longer than the longest wait of a driver for a frame
 
 
@@ -153,11 +155,13 @@ class FacePipeline:
         finally:
             self.close()
 
-    def poll(self, timeout_s: float) -> Iterator[Result | None]:
+    def poll(self, timeout_s: float, *, let_go_s: float = 0.0) -> Iterator[Result | None]:
         """The results, and None whenever none came for ``timeout_s`` seconds: for loops that have other duties too.
 
         Args:
             timeout_s: longest wait for a result, in seconds.
+            let_go_s: of a file with large pictures, the longest wait in seconds until nobody holds the last one, before
+                another one is read: for loops that keep none.
 
         Returns:
             An iterator that ends with the source; it raises what the source or the model raised.
@@ -182,8 +186,11 @@ class FacePipeline:
                 self.stats.done_at.append(result.done_at)
                 self.stats.dropped = self._frames.dropped
                 n_bytes = result.image.nbytes
+                picture = weakref.ref(result.image)
                 yield result
                 del result  # or it would stay while the next one is waited for
+                if 2 * n_bytes > FRAME_BYTES and not self.source.live:
+                    _wait_for_end_of(picture, let_go_s)
                 self._room.give_back(n_bytes)
         finally:
             self.stats.ended_at = time.monotonic()
@@ -279,6 +286,12 @@ class FacePipeline:
             faces = recogniser.faces(detected.frame, detected.faces, self._tracker, self.stats)
             self._results.put(Result(detected.frame, faces, time.monotonic()))
             del detected
+
+
+def _wait_for_end_of(picture: weakref.ref[Image], at_most_s: float) -> None:
+    end = time.monotonic() + at_most_s
+    while picture() is not None and time.monotonic() < end:
+        time.sleep(_LET_GO_POLL_S)
 
 
 class Recogniser:

@@ -91,3 +91,29 @@ def test_two_trees_by_turns_and_what_was_wanted(tmp_path: Path) -> None:
     [turn] = report["turns"]["new"]
     assert turn["searched"][0]["whole"] < 115
     assert turn["detect_ms"] < turn["large_ms"]
+
+
+@pytest.mark.slow
+def test_table_of_models_marks_what_is_not_trained(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    record, table, picture = tmp_path / "t.json", tmp_path / "t.md", tmp_path / "t.png"
+    command = [sys.executable, str(CHECKOUT / "benchmarks/model_table.py"), "--sizes", "64", "--widths", "0.35"]
+    command += ["--rounds", "2", "--json", str(record), "--markdown", str(table), "--png", str(picture)]
+    command += ["--keep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    models = {model["name"]: model for model in json.loads(record.read_text())["models"]}
+    architecture, ours = models["untrained_0.35_64"], models["fer_int8.tflite"]
+    assert architecture["bytes"] == (tmp_path / "untrained_0.35_64.tflite").stat().st_size < 700_000 < ours["bytes"]
+    assert (architecture["trained"], architecture["accuracy"], architecture["accuracy_disturbed"]) == (
+        False,
+        None,
+        None,
+    )
+    assert ours["trained"] and 0.6 < ours["accuracy"] < 0.8 and 0.5 < ours["accuracy_disturbed"] < ours["accuracy"]
+    assert architecture["latency_ratio_of_least"] < ours["latency_ratio_of_least"] == 1.0
+    text = table.read_text(encoding="utf-8")
+    assert "architecture only, untrained* | 64 px | 0.35 | - | - |" in text and "**Not valid**" in text
+    for model in models.values():  # where tflite-micro is installed, and no number where it is not
+        assert model["arena_bytes"] is None or 50_000 < model["arena_bytes"] < 1_000_000
+    assert cv2.imread(str(picture)).std() > 5

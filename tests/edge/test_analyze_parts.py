@@ -266,6 +266,24 @@ def test_csv_of_a_live_source_keeps_an_earlier_one(video: Path, tmp_path: Path, 
     assert (tmp_path / "live-1.csv").is_file() and own.read_text().count("file,frame") == 1
 
 
+def test_csv_names_the_camera_where_there_are_several(tmp_path: Path, scene: Image) -> None:
+    from fer_edge.capture.frames import Frame
+    from fer_edge.outputs.csv_file import CsvFile
+    from fer_edge.outputs.written import Written
+    from fer_edge.results import Face, Result
+
+    likely = np.full(7, 1 / 7, np.float32)
+    face = Face(1, (1, 2, 30, 40), 0.9, "happy", likely, likely)
+    output = CsvFile(str(tmp_path / "all.csv"), "0")
+    for camera_name in ("door", None):
+        output.write(Result(Frame(scene, 5, 1.25, 0.0), (face,), 0.0, camera_name))
+    output.close()
+    assert output.written() == Written(2, "row", tmp_path / "all.csv")
+    assert [line.split(",")[:4] for line in (tmp_path / "all.csv").read_text().splitlines()[1:]] == [
+        ["door", "5", "1.25", "1"], ["0", "5", "1.25", "1"]
+    ]  # fmt: skip
+
+
 def test_no_videos_and_no_images(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing to analyze"):
         list_inputs([str(tmp_path)], tmp_path / "out")

@@ -13,16 +13,16 @@ import pytest
 
 from fer_edge.errors import FerError, MissingDependencyError, UsageError
 from fer_export.cli import main
-from fer_export.targets import environments
+from fer_export.targets import environments, installation
 from fer_export.targets.available import rockchip
 from fer_export.targets.environments import (
     ENVIRONMENTS,
     ToolEnvironment,
     environment_python,
-    find_python,
-    install_environment,
+    folder_of,
     why_not_installed,
 )
+from fer_export.targets.installation import find_python, install_environment
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the tools are for Linux")
@@ -52,7 +52,7 @@ def with_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pip: str = ":") -> 
     uv, log = tmp_path / "uv", tmp_path / "uv.log"
     uv.write_text(UV.format(log=log, python=sys.executable, pip=pip))
     uv.chmod(0o755)
-    monkeypatch.setattr(environments, "find_uv", lambda: str(uv))
+    monkeypatch.setattr(installation, "find_uv", lambda: str(uv))
     return log
 
 
@@ -92,7 +92,7 @@ def test_other_pins_are_another_environment(
 
 
 def test_by_venv_where_there_is_no_uv(toy: ToolEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments, "find_uv", lambda: None)
+    monkeypatch.setattr(installation, "find_uv", lambda: None)
     folder = install_environment("toy")
     assert (folder / "bin" / "pip").exists() and (folder / "installed.json").is_file()
 
@@ -136,13 +136,13 @@ def test_no_space_no_place_and_another_process(
     toy: ToolEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_uv(tmp_path, monkeypatch)
-    lock = environments._folder(toy).with_name(f"{toy.folder_name}.lock")
+    lock = folder_of(toy).with_name(f"{toy.folder_name}.lock")
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another process is installing toy tool"):
             install_environment("toy")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(UsageError, match=r"takes 0\.0 GB, .* free; make room, or set XDG_DATA_HOME"):
         install_environment("toy")
     (tmp_path / "file").touch()
@@ -155,8 +155,8 @@ def test_a_python_that_is_not_here_is_fetched_by_uv_or_named(
     toy: ToolEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find_python(HERE) is not None
-    monkeypatch.setattr(environments, "find_python", lambda _: None)
-    monkeypatch.setattr(environments, "find_uv", lambda: None)
+    monkeypatch.setattr(installation, "find_python", lambda _: None)
+    monkeypatch.setattr(installation, "find_uv", lambda: None)
     with pytest.raises(MissingDependencyError, match=f"needs Python {HERE}, which is not here; install uv"):
         install_environment("toy")
     log = with_uv(tmp_path, monkeypatch)

@@ -151,9 +151,14 @@ def test_disturbed_faces_are_measured_and_documents_written_after_it(
             Path(command[command.index(option) + 1]).write_text(f"of {option}")
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(module.subprocess, "run", fer_bench)
+    monkeypatch.setattr("fer_export.release.subprocess.run", fer_bench)
     written: list[Path] = []
-    monkeypatch.setattr("fer_export.describe.figures.update_documents", lambda root: written.append(root) or [])
+
+    def update_documents(root: Path) -> list[Path]:
+        written.append(root)
+        return []
+
+    monkeypatch.setattr("fer_export.describe.figures.update_documents", update_documents)
     assert stage.release("--split", "validation") == 0
     (command,) = commands
     assert command[1:4] == ["-m", "fer_bench", "robustness"]
@@ -165,7 +170,7 @@ def test_disturbed_faces_are_measured_and_documents_written_after_it(
     # Another model's measurement does not stay.
     assert stage.release() == 0
     assert "robustness.json" not in stage.content()
-    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    monkeypatch.setattr("fer_export.release.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=1))
     assert stage.release("--split", "validation") == 1
     assert "--figures-only" in capsys.readouterr().err
     assert main(["release", "--data", str(stage.data)]) == 2

@@ -101,7 +101,9 @@ def test_wheel_holds_packages_and_model_and_nothing_else(wheel: Path) -> None:
     assert len(templates) >= 8
     for path in (*templates, ROOT / "edge/fer_edge/html/style.css"):
         assert "/".join(path.relative_to(ROOT).parts[1:]) in names, path
-    for name in ("fer_int8.tflite", "golden.npz", "manifest.json"):
+    models = ("fer_int8.tflite", "golden.npz", "manifest.json")
+    small = ("fer_small_int8.tflite", "fer_small_golden.npz", "fer_small_manifest.json")
+    for name in (*models, *small):
         assert f"fer_edge/models/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 10_000_000

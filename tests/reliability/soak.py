@@ -65,9 +65,11 @@ def main(settings_path: str) -> int:
     began = time.monotonic()
     original = pipeline.FacePipeline.poll
 
-    def poll(self: pipeline.FacePipeline, timeout_s: float) -> Iterator[results.Result | None]:
+    def poll(
+        self: pipeline.FacePipeline, timeout_s: float, *, let_go_s: float = 0.0
+    ) -> Iterator[results.Result | None]:
         before = time.perf_counter()
-        for result in original(self, timeout_s):
+        for result in original(self, timeout_s, let_go_s=let_go_s):
             if result is not None:
                 number = self.stats.frames - 1
                 ages[number] = result.age_s

@@ -154,7 +154,9 @@ def test_command_trains_teachers_before_the_student(
     assert best.main([*command, "--side-by-side", "0"]) == 2
 
 
-def test_time_is_up_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_time_is_up_for_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(child_runs, "_POLL_S", 0.01)
     codes = dict.fromkeys([*best.TEACHERS, "student"], 0) | {"convnext": 99, "resnet": 99}  # 99: takes half a minute
     start = Started(codes)
@@ -169,9 +171,8 @@ def test_time_is_up_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         return start(folder, options)
 
     monkeypatch.setattr(child_runs, "_start", noted)
-    with caplog.at_level(logging.INFO, "fer_train"):
-        assert best.main(["--data", "d.zip", "--runs", str(tmp_path), "--minutes", "0.1"]) == 0
-    assert "time is up for" in caplog.text
+    assert best.main(["--data", "d.zip", "--runs", str(tmp_path), "--minutes", "0.1"]) == 0
+    assert "time is up for" in capsys.readouterr().err
     assert start.processes["convnext"].poll() is not None and start.processes["resnet"].poll() is not None
     assert taught_by == [str(tmp_path / name) for name in best.TEACHERS if name != "resnet"]
     monkeypatch.setattr(child_runs, "_start", lambda *_: start(tmp_path / "vgg", []))

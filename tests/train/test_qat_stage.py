@@ -209,6 +209,7 @@ def test_the_stage_asks_both_arithmetics(monkeypatch: pytest.MonkeyPatch) -> Non
 
     from fer_edge.preprocess import resize_gray, to_float_input
     from fer_train.quantization.qat_network import equalize_depthwise, measure_ranges, wrap_for_qat
+    from fer_train.quantization.reference_kernels import reference_classifier as original
     from fer_train.training import qat_stage as qat
 
     network = first_blocks(tf_keras, SIZE)
@@ -219,7 +220,6 @@ def test_the_stage_asks_both_arithmetics(monkeypatch: pytest.MonkeyPatch) -> Non
     stage: Any = qat.QatStage.__new__(qat.QatStage)
     stage.recipe, stage.data, stage.disturbed, stage.network = RECIPE, data, None, wrapped
     asked: list[int] = []
-    original = qat.reference_classifier
 
     def reference_classifier(path: Path, *, workers: int) -> Any:
         asked.append(workers)

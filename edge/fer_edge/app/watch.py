@@ -38,6 +38,8 @@ from fer_edge.pipeline import FacePipeline
 from fer_edge.results import Result
 
 POLL_S: Final[float] = 0.2
+LET_GO_S: Final[float] = 0.1
+"""Longest wait until the outputs have done with a large picture: drawing on a copy takes a tenth of that."""
 WINDOW_POLL_S: Final[float] = 0.03
 PAUSE_POLL_S: Final[float] = 0.05
 
@@ -268,7 +270,7 @@ class Session:
         self, pipeline: FacePipeline, runners: list[OutputRunner], shown: Channel[Result] | None = None
     ) -> None:
         """Every result to every output, and the newest to ``shown``."""
-        for result in pipeline.poll(POLL_S):
+        for result in pipeline.poll(POLL_S, let_go_s=LET_GO_S if shown is None else 0.0):  # a window keeps the last one
             if result is not None:
                 for runner in runners:
                     runner.put(result)

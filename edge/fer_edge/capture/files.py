@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientati
 from fer_edge.errors import MissingDependencyError, SourceError
 from fer_edge.files import ffmpeg_name
 from fer_edge.logs import LOG
+
+if TYPE_CHECKING:
+    from fer_edge.capture.lean_turn import LeanTurn
 
 __all__ = [
     "DECODER_THREADS",
@@ -192,6 +195,7 @@ class VideoFile:
         self._capture = self._open()
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
+        self._lean = self._lean_turn()
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -203,9 +207,10 @@ class VideoFile:
         first_ms, start_s, last_s = 0.0, 0.0, -1.0
         index = 0
         starts_anew = True
+        pictures: list[Image] = []
         try:
             while not self._stopped.is_set():
-                got, image = self._capture.read()
+                got, image = self._read()
                 if not got:
                     # The second condition: a loop over a file that gives nothing would never end.
                     if self._loop and not starts_anew and self._again():
@@ -226,9 +231,15 @@ class VideoFile:
                         began -= wait_s
                     elif self._stopped.wait(max(0.0, wait_s)):
                         break
-                image = turn(np.asarray(image, dtype=np.uint8), self._orientation, own=True)
-                yield Frame(image, index, last_s, time.monotonic())
-                del image  # or it would stay while the next one is read
+                held = turn(
+                    np.asarray(image, dtype=np.uint8),
+                    self._orientation,
+                    own=True,
+                    transpose=cv2.transpose if self._lean is None else self._lean.transposed,
+                )
+                pictures.append(held)
+                del image, held  # or they would stay while the next one is read
+                yield Frame(pictures.pop(), index, last_s, time.monotonic())
                 index += 1
         finally:
             self._capture.release()
@@ -236,6 +247,22 @@ class VideoFile:
             raise SourceError(
                 f"{self.description} holds no readable video frame; truncated, or a codec that this OpenCV lacks?"
             )
+
+    def _read(self) -> tuple[bool, Any]:
+        if self._lean is None:
+            return self._capture.read()
+        return self._capture.read(self._lean.picture)  # type: ignore[call-arg]  # of cv2, see _lean_turn
+
+    def _lean_turn(self) -> LeanTurn | None:
+        """For large pictures that are to lie on their sides; a capture of somebody's own takes no picture to fill."""
+        if self._orientation < 5 or not isinstance(self._capture, cv2.VideoCapture):
+            return None
+        height, width = (round(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        if height * width <= _LARGE_PIXELS:
+            return None
+        from fer_edge.capture.lean_turn import LeanTurn  # late: most films are smaller
+
+        return LeanTurn(height, width) if LeanTurn.works() else None
 
     def _again(self) -> bool:
         """Open it again: not every container can be searched (transport streams, raw H.264, motion JPEG)."""

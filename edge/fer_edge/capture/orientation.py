@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -55,13 +56,16 @@ MAX_TRACKS: Final[int] = 32
 """Of a film that are looked at: a damaged one may claim any number."""
 
 
-def turn(image: Image, orientation: int, *, own: bool = False) -> Image:
+def turn(
+    image: Image, orientation: int, *, own: bool = False, transpose: Callable[[Image], Any] = cv2.transpose
+) -> Image:
     """``image`` ``(H, W, 3)`` as it is to be seen; for 5 to 8 the result is ``(W, H, 3)``.
 
     Args:
         image: as stored.
         orientation: 1 to 8, how it is stored.
         own: whether ``image`` may be written over: at 4K each copy is 25 MB.
+        transpose: exchanges rows and columns.
 
     Returns:
         The image itself for 1, and with ``own`` for 2 to 4; else a contiguous copy.
@@ -73,7 +77,7 @@ def turn(image: Image, orientation: int, *, own: bool = False) -> Image:
     code = -1 if across and down else (1 if across else 0)
     if xx:
         return np.asarray(cv2.flip(image, code, dst=image if own else None), dtype=np.uint8)
-    turned = cv2.transpose(image)
+    turned = transpose(image)
     if across or down:
         cv2.flip(turned, code, dst=turned)
     return np.asarray(turned, dtype=np.uint8)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_edge.command import Nowhere, let_go_of_stdout
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.output import STDOUT
+from fer_edge.outputs.written import Written
 from fer_edge.results import Result
 from fer_edge.rows import csv_header, face_rows, name_in_tables, write_csv_rows
 
@@ -18,8 +19,8 @@ from fer_edge.rows import csv_header, face_rows, name_in_tables, write_csv_rows
 class CsvFile:
     """Writes the rows of each frame whole or not at all; the file begins with the first frame.
 
-    ``destination`` is a path, or ``-`` for standard output; a file is overwritten. ``source`` names, in the first
-    column, what has no file of its own.
+    ``destination`` is a path, or ``-`` for standard output; a file is overwritten. The first column holds the name of
+    the camera, where there are several, else the file, else ``source``.
     """
 
     name = "CSV"
@@ -30,6 +31,7 @@ class CsvFile:
         self._source = name_in_tables(source)
         self._file: FileIO | None = None
         self._began = False
+        self._n_rows = 0
         if self.path is not None:
             make_folder(self.path)
 
@@ -38,15 +40,20 @@ class CsvFile:
         text = io.StringIO(newline="")
         if not self._began:
             text.write(csv_header())
-        file = result.camera or self._source
-        if result.frame.path is not None:
-            file = name_in_tables(result.frame.path)
-        write_csv_rows(text, face_rows(file, result))
+        place = result.camera or result.frame.path
+        file = self._source if place is None else name_in_tables(place)
+        rows = face_rows(file, result)
+        write_csv_rows(text, rows)
         if self.path is None:
             _print(text.getvalue())
         else:
             self._append(self.path, text.getvalue().encode("utf-8"))
         self._began = True
+        self._n_rows += len(rows)
+
+    def written(self) -> Written | None:
+        """The rows in the file, for the notice at the end; None where there is no file."""
+        return None if self.path is None else Written(self._n_rows, "row", self.path)
 
     def _append(self, path: Path, content: bytes) -> None:
         if self._file is None:

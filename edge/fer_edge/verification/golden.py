@@ -99,7 +99,7 @@ class Golden:
         return dequantize(self.outputs, self.output_spec)
 
     @property
-    def arithmetics(self) -> dict[str, FloatArray]:
+    def by_arithmetic(self) -> dict[str, FloatArray]:
         """``(n, 7)`` probabilities by each arithmetic that was recorded; single rounding first."""
         recorded = {SINGLE_ROUNDING: self.probabilities}
         if self.double_rounding is not None:

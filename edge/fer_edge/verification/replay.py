@@ -7,7 +7,7 @@ the *recorded* result of the one before, so that the first that differs is the o
 1. preprocessing: frame and box to grey face, identical to the last bit on every processor;
 2. quantisation: grey face to the model's input tensor, likewise;
 3. network: input tensor to output tensor; identical on LiteRT on x86, within a stated tolerance elsewhere. Outputs are
-   recorded by both arithmetics of INT8, and the runtime is held to the one that it follows, which is named;
+   recorded by both ways of INT8 rounding, and the runtime is held to the one that it follows, which is named;
 4. dequantisation: output tensor to probabilities and the emotion's name.
 """
 
@@ -300,7 +300,7 @@ def _recorded(classifier: Classifier, golden: Golden, got: FloatArray) -> tuple[
         own = golden.own_outputs.get(own_outputs_name(sha256_of(classifier.model_path)))
         if own is not None:
             return dequantize(own, golden.output_spec), "against outputs of this very file"
-    recorded = golden.arithmetics
+    recorded = golden.by_arithmetic
     if len(recorded) == 1:
         return golden.probabilities, ""
     distance = {name: float(np.abs(got - values).mean()) for name, values in recorded.items()}

@@ -93,7 +93,8 @@ def install_targets(names: Sequence[str]) -> list[str]:
         UsageError: there is none of a name, or no room for its tool.
         MissingDependencyError: the tool does not exist for this machine, or cannot be had.
     """
-    from fer_export.targets.environments import ENVIRONMENTS, install_environment  # late: not for --target list
+    from fer_export.targets.environments import ENVIRONMENTS  # late: not for --target list
+    from fer_export.targets.installation import install_environment
 
     helpers = [name for name in names if name in ENVIRONMENTS and name not in targets()]
     chosen = _by_name([name for name in names if name not in helpers])

@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 from fer_edge.errors import CheckFailedError
 from fer_export.log import LOG
 
-__all__ = ["SCRIPTS", "Finished", "Limits", "run_script", "run_tool"]
+__all__ = ["SCRIPTS", "Finished", "Limits", "reason", "run_script", "run_tool"]
 
 SCRIPTS: Final[Path] = Path(__file__).with_name("scripts")
 _POLL_S: Final[float] = 0.1

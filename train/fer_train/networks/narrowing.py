@@ -174,7 +174,8 @@ def _choose_and_fit(hidden: _Statistics, weights: _Matrix, count: int) -> tuple[
         left = left - np.outer(column, left[best])
     kept = np.sort(np.asarray(chosen, np.int64))
     among = hidden.covariance[np.ix_(kept, kept)] + least * np.eye(count)
-    return kept, np.linalg.solve(among, hidden.covariance[kept] @ weights)
+    fitted = np.linalg.solve(among, hidden.covariance[kept] @ weights)
+    return kept, np.asarray(fitted, np.float64)
 
 
 def _set_entrance(

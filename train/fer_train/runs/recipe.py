@@ -309,13 +309,21 @@ class Recipe:
         return tuple(Path(name) for name in self.teacher if not Path(name).is_dir())
 
     def without_paths(self) -> Recipe:
-        """The recipe for others to read: data and backbone left out, votes by name.
+        """The recipe for others to read: data and backbone left out, votes, teachers and earlier runs by name.
 
         Returns:
             The copy.
         """
         votes = Path(self.soft_labels).name if self.soft_labels else None
-        return dataclasses.replace(self, data="", backbone=None, soft_labels=votes)
+        return dataclasses.replace(
+            self,
+            data="",
+            backbone=None,
+            soft_labels=votes,
+            teacher=tuple(Path(name).name for name in self.teacher),
+            start_from=Path(self.start_from).name if self.start_from else None,
+            qat_start_from=Path(self.qat_start_from).name if self.qat_start_from else None,
+        )
 
     def as_json(self) -> str:
         """The record as JSON text, with what is needed to rebuild the network.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -43,7 +42,7 @@ from fer_train.training.objective import Objective
 from fer_train.training.optimizer import make_optimizer
 from fer_train.training.phases import FINE_TUNE, LATE, free_blocks, peak_and_epochs, phase_at, size_at
 from fer_train.training.stage_progress import StageProgress, stage_progress
-from fer_train.training.weight_average import averaged_weights
+from fer_train.training.weight_average import averaged_weights, write_averaged
 
 __all__ = ["FloatStage"]
 
@@ -128,7 +127,8 @@ class FloatStage:
                 self.history.append(row)
                 if log is None:
                     continue
-                self._keep(row)
+                write_metrics(self.folder.metrics, self.history)
+                self._save_checkpoint(row.epoch)
                 log.add(row)
                 progress.say(
                     f"float {epoch + 1:3d}/{self.recipe.epochs} {row.phase:9s} loss {row.loss:.3f} "
@@ -344,7 +344,7 @@ class FloatStage:
                 self._save_best()
 
     def fit_epoch(self, epoch: int, progress: StageProgress) -> tuple[float, float]:
-        """Train on all batches of an epoch that are left. Evaluation and the checkpoint after it are for the caller.
+        """Train on what is left of an epoch. Evaluation and the checkpoint after it are for the caller.
 
         Args:
             epoch: counted from 0.
@@ -374,15 +374,6 @@ class FloatStage:
         if self.recipe.half_weights:
             write_packed(self.folder.best_half, network.get_weights())
 
-    def _save_latest(self) -> None:
-        average = averaged_weights(self.trainer) if self.trainer.optimizer.use_ema else contextlib.nullcontext()
-        with average:
-            write_packed(self.folder.latest_half, self._on_one_device().get_weights())
-
-    def _keep(self, row: EpochMetrics) -> None:
-        write_metrics(self.folder.metrics, self.history)
-        self._save_checkpoint(row.epoch)
-
     def _save_checkpoint(self, epochs_done: int) -> None:
         now = time.monotonic()
         if not self.devices.hosts.is_first or (
@@ -391,7 +382,7 @@ class FloatStage:
             return
         self._kept_at = now
         if self.recipe.half_weights:
-            self._save_latest()
+            write_averaged(self.trainer, self._on_one_device, self.folder.latest_half)
         save_checkpoint(
             self.folder.float_checkpoint,
             [to_numpy(variable) for variable in self._state],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fer_train.runs.packed_weights import write_packed
 from fer_train.training import keras_optimizer
 
 
@@ -62,6 +64,18 @@ def averaged_weights(trainer: Any) -> Iterator[None]:
         yield
     finally:
         _assign(variables, plain)
+
+
+def write_averaged(trainer: Any, network: Callable[[], Any], path: Path) -> None:
+    """Write a network's weights in half precision, averaged where its optimizer averages.
+
+    Args:
+        trainer: The compiled Keras model.
+        network: Gives the network, on one device, with the weights that the trainer then has.
+        path: The ``.npz`` file.
+    """
+    with averaged_weights(trainer) if trainer.optimizer.use_ema else contextlib.nullcontext():
+        write_packed(path, network().get_weights())
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:
