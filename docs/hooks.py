@@ -27,6 +27,7 @@ PAGES: Final[dict[str, str]] = {
 """File of the repository -> page of the site. A page that docs/ has itself is left as it is."""
 COMMANDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "fer-camera": ("fer_edge.app.cli", ("",)),
+    "fer-analyze": ("fer_edge.analysis.cli", ("",)),
     "fer-data": ("fer_train.commands.data", ("import", "audit", "synth")),
     "fer-train": ("fer_train.commands.subcommands", ("", "teach", "ablation", "average", "calibrate", "speed")),
     "fer-export": ("fer_export.cli", ("", "release")),

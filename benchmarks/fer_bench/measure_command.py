@@ -14,7 +14,7 @@ from fer_bench.report_file import write_report
 from fer_bench.request import BenchRequest, Destinations
 from fer_bench.schema import Report
 from fer_edge.errors import CheckFailedError
-from fer_train.html import require_jinja
+from fer_edge.html import require_jinja
 from fer_train.wording import counted
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def measure_main(
         UsageError: options that do not go together, or a file that could not be written.
         MissingDependencyError: a package for the tables or the page is not installed.
     """
+    if request.cameras is not None:
+        from fer_bench.cameras.command import cameras_main
+
+        return cameras_main(request, destinations, require_valid=require_valid, command=command)
     contenders = contenders_of(request)
     check_writable(destinations.html)
     check_writable(destinations.json, may_be_folder=True)

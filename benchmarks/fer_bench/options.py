@@ -42,8 +42,8 @@ def measure_parser() -> CommandParser:
         "--model",
         action="append",
         metavar="M",
-        help="model file, or a bare name looked up here, in out/, in models/ and in the package; M@BACKEND names the "
-        "runtime; repeat for several (default: the INT8 model that comes with the package)",
+        help="model file, a bare name looked up here, in out/, in models/ and in the package, or small; M@BACKEND "
+        "names the runtime; repeat for several (default: the INT8 model that comes with the package)",
     )
     p.add_argument(
         "--all",
@@ -108,6 +108,34 @@ def _add_profile_and_pipeline(p: CommandParser) -> None:
     p.add_argument("--detector-model", metavar="PATH", help="YuNet's .onnx file")
     p.add_argument(
         "--minutes", type=number(above=0), metavar="M", help="soak: run --end-to-end for M minutes, and plot it"
+    )
+    _add_cameras(p)
+
+
+def _add_cameras(p: CommandParser) -> None:
+    p.add_argument(
+        "--cameras",
+        type=whole(1, 64),
+        metavar="N",
+        help="with --end-to-end: play --source as N cameras at once, in one process and in N processes in turns, and "
+        "compare CPU time, memory, rates and delays (--minutes sets the length of a run, default half a minute; "
+        "--processes how often)",
+    )
+    p.add_argument("--rtsp", action="store_true", help="with --cameras: serve the video by RTSP on this machine")
+    p.add_argument(
+        "--no-motion", action="store_true", help="with --cameras: search for faces also where nothing has moved"
+    )
+    p.add_argument(
+        "--disturb",
+        action="append",
+        choices=("stall", "garbage", "flap"),
+        default=[],
+        help="with --cameras: also with one more camera that stalls, sends garbage, or comes and goes; may be repeated",
+    )
+    p.add_argument(
+        "--baseline-python",
+        metavar="PYTHON",
+        help="with --cameras: interpreter of another installation, such as an earlier version, for the N processes",
     )
 
 
@@ -265,7 +293,24 @@ def bench_request(options: argparse.Namespace) -> BenchRequest:
         detector=options.detector,
         detector_model=options.detector_model,
         minutes=options.minutes,
+        cameras=_cameras(options),
+        rtsp=options.rtsp,
+        motion=not options.no_motion,
+        disturbances=tuple(dict.fromkeys(options.disturb)),
+        baseline_python=options.baseline_python,
     )
+
+
+def _cameras(options: argparse.Namespace) -> int | None:
+    number: int | None = options.cameras
+    given = {"--rtsp": options.rtsp, "--no-motion": options.no_motion, "--disturb": options.disturb}
+    given["--baseline-python"] = options.baseline_python
+    names = [name for name, value in given.items() if value]
+    if number is None and names:
+        raise UsageError(f"{names[0]} has no effect without --cameras")
+    if number is not None and not options.end_to_end:
+        raise UsageError("--cameras belongs to --end-to-end")
+    return number
 
 
 def destinations(options: argparse.Namespace) -> Destinations:

@@ -51,6 +51,16 @@ class BenchRequest:
     """Face detector: a key of :func:`fer_edge.faces.detectors.detectors`, or ``auto``."""
     detector_model: str | None = None
     """The detector's file, where it has one."""
+    cameras: int | None = None
+    """Play the source as this many cameras at once, in one process and in as many; None: one pipeline."""
+    rtsp: bool = False
+    """Serve the cameras by RTSP on this machine instead of playing files."""
+    motion: bool = True
+    """Whether the motion test is on in the process with several cameras."""
+    disturbances: tuple[str, ...] = ()
+    """Ways in which one more camera misbehaves: keys of :data:`fer_bench.cameras.disturb.DISTURBANCES`."""
+    baseline_python: str | None = None
+    """Interpreter of the installation that runs a process for each camera; None: this one."""
     minutes: float | None = None
     """Run the pipeline for this long, and sample it (a soak); None: repeat the source in ``processes`` processes."""
 

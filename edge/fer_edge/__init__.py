@@ -26,6 +26,8 @@ TYPE_CHECKING = False  # as type checkers know it; typing's own takes longer to 
 if TYPE_CHECKING:
     from typing import Final
 
+    from fer_edge.analysis.read import read_table
+    from fer_edge.cameras.group import CameraGroup
     from fer_edge.inference.classifier import Classifier, Prediction
     from fer_edge.labels import EMOTIONS
     from fer_edge.loading.open import open_classifier
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMOTIONS",
+    "CameraGroup",
     "Classifier",
     "Face",
     "FacePipeline",
@@ -43,9 +46,11 @@ __all__ = [
     "__version__",
     "analyze",
     "open_classifier",
+    "read_table",
 ]
 
 _HOMES: Final[dict[str, str]] = {
+    "CameraGroup": "fer_edge.cameras.group",
     "Classifier": "fer_edge.inference.classifier",
     "Prediction": "fer_edge.inference.classifier",
     "EMOTIONS": "fer_edge.labels",
@@ -54,6 +59,7 @@ _HOMES: Final[dict[str, str]] = {
     "Face": "fer_edge.results",
     "Result": "fer_edge.results",
     "analyze": "fer_edge.stills",
+    "read_table": "fer_edge.analysis.read",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -27,6 +27,8 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "web": ("starlette", "uvicorn"),
     "mqtt": ("paho-mqtt",),
     "heic": ("pillow-heif",),
+    "table": ("pyarrow", "pandas", "matplotlib", "jinja2"),
+    "cluster": ("dask", "distributed", "fsspec", "s3fs"),
     "audit": ("cleanlab", "scikit-learn", "scipy"),
     "vela": (*_EXPORT, "ethos-u-vela"),
     "tflm": (*_EXPORT, "tflite-micro"),

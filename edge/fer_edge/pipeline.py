@@ -28,6 +28,7 @@ import numpy as np
 from fer_edge.arrays import FloatArray
 from fer_edge.capture.frames import Frame, Source
 from fer_edge.capture.open import open_source
+from fer_edge.capture.rate import limit_rate
 from fer_edge.channel import Channel, ChannelClosed, Room
 from fer_edge.defaults import (
     DEFAULT_DETECT_EVERY,
@@ -39,7 +40,8 @@ from fer_edge.defaults import (
 )
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.detectors import open_detector
-from fer_edge.faces.search import FaceSearch, Searched, check_search
+from fer_edge.faces.search import FaceSearch, check_search
+from fer_edge.faces.searched import Searched
 from fer_edge.faces.tracks import TrackedAnswer, Tracker
 from fer_edge.inference.classifier import Classifier
 from fer_edge.labels import NUM_EMOTIONS
@@ -47,7 +49,15 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import preprocess_face
 from fer_edge.results import Face, PipelineStats, Result
 
-__all__ = ["FRAME_BYTES", "JOIN_S", "POLL_S", "QUEUE_FRAMES", "FacePipeline"]
+__all__ = [
+    "FRAME_BYTES",
+    "JOIN_S",
+    "POLL_S",
+    "QUEUE_FRAMES",
+    "FacePipeline",
+    "Recogniser",
+    "motion_by_default",
+]
 
 QUEUE_FRAMES: Final[int] = 2
 FRAME_BYTES: Final[int] = 40 << 20
@@ -82,6 +92,9 @@ class FacePipeline:
         hysteresis: lead in probability that a new label needs.
         min_confidence: below it the emotion is None.
         max_frames: stop after this many results.
+        motion: search for new faces only where something has moved (:mod:`fer_edge.faces.motion`). None: of cameras and
+            streams unless ``search`` is ``full``, not of files.
+        max_fps: at most this many frames per second by the source's clock; None: all.
     """
 
     def __init__(
@@ -97,9 +110,12 @@ class FacePipeline:
         hysteresis: float = DEFAULT_HYSTERESIS,
         min_confidence: float = DEFAULT_MIN_CONFIDENCE,
         max_frames: int | None = None,
+        motion: bool | None = None,
+        max_fps: float | None = None,
     ) -> None:
         check_search(search, detect_every)
-        self.source = open_source(source) if isinstance(source, str | int | os.PathLike) else source
+        opened = open_source(source) if isinstance(source, str | int | os.PathLike) else source
+        self.source = opened if max_fps is None else limit_rate(opened, max_fps)
         self.classifier = classifier if classifier is not None else open_classifier()
         if detector is None:
             detector = open_detector()
@@ -109,7 +125,8 @@ class FacePipeline:
                 detector = for_photos(detector)
         self.detector = detector
         self.detect_every = detect_every if self.source.continuous else 1
-        self._search = FaceSearch(self.detector, mode=search, every=detect_every)
+        tests_motion = motion_by_default(self.source, search) if motion is None else motion
+        self._search = FaceSearch(self.detector, mode=search, every=detect_every, motion=tests_motion)
         self.margin = margin
         self.max_frames = max_frames
         self.stats = PipelineStats()
@@ -256,26 +273,68 @@ class FacePipeline:
                 self._room.take(n_bytes)
 
     def _classify(self) -> None:
-        busy = self.stats.busy_s
-        size = self.classifier.input_size
-        empty = np.zeros((0, NUM_EMOTIONS), np.float32)
+        recogniser = Recogniser(self.classifier, self.margin)
         while True:
             detected = self._found.get()
-            image = detected.frame.image
-            began = time.perf_counter()
-            raw = empty
-            network_s = 0.0
-            if detected.faces:
-                crops = np.stack([preprocess_face(image, size, face.box, self.margin) for face in detected.faces])
-                network_began = time.perf_counter()
-                raw = self.classifier.predict(crops)
-                network_s = time.perf_counter() - network_began
-            answers = self._tracker.update(detected.frame.time_s, [face.box for face in detected.faces], raw)
-            faces = tuple(map(_face, detected.faces, answers, raw))
-            busy["classify"] += network_s
-            busy["rest"] += time.perf_counter() - began - network_s
+            faces = recogniser.faces(detected.frame, detected.faces, self._tracker, self.stats)
             self._results.put(Result(detected.frame, faces, time.monotonic()))
-            del detected, image
+            del detected
+
+
+class Recogniser:
+    """From the faces of a frame to their emotions: crop, network, average over time.
+
+    Args:
+        classifier: the network.
+        margin: extra space around a face, as a fraction of its box.
+    """
+
+    def __init__(self, classifier: Classifier, margin: float) -> None:
+        self._classifier = classifier
+        self._size = classifier.input_size
+        self._margin = margin
+        self._nobody = np.zeros((0, NUM_EMOTIONS), np.float32)
+
+    def faces(
+        self, frame: Frame, detected: list[DetectedFace], tracker: Tracker, stats: PipelineStats
+    ) -> tuple[Face, ...]:
+        """The faces of the next frame of a source.
+
+        Args:
+            frame: the frame.
+            detected: the faces in it.
+            tracker: of this source.
+            stats: of this source; the time spent is added.
+
+        Returns:
+            The faces in the order of ``detected``.
+        """
+        began = time.perf_counter()
+        raw = self._nobody
+        network_s = 0.0
+        if detected:
+            crops = np.stack([preprocess_face(frame.image, self._size, face.box, self._margin) for face in detected])
+            network_began = time.perf_counter()
+            raw = self._classifier.predict(crops)
+            network_s = time.perf_counter() - network_began
+        answers = tracker.update(frame.time_s, [face.box for face in detected], raw)
+        faces = tuple(map(_face, detected, answers, raw))
+        stats.busy_s["classify"] += network_s
+        stats.busy_s["rest"] += time.perf_counter() - began - network_s
+        return faces
+
+
+def motion_by_default(source: Source, search: str = DEFAULT_SEARCH) -> bool:
+    """Whether the motion test is on where nobody says: for cameras and streams, not for files.
+
+    Args:
+        source: the source.
+        search: as for :class:`FacePipeline`; ``full`` means that every frame is searched.
+
+    Returns:
+        True where the scene of a camera may be still for hours.
+    """
+    return source.live and source.continuous and not hasattr(source, "n_frames") and search != "full"
 
 
 def _face(detected: DetectedFace, answer: TrackedAnswer, raw: FloatArray) -> Face:

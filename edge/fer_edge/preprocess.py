@@ -10,7 +10,7 @@ The steps are integer arithmetic and bit-identical on every processor:
 4. resize with ``INTER_LINEAR_EXACT`` (:func:`resize_gray`): plain ``INTER_LINEAR`` differs by up to 4 grey levels
    between x86 and Arm, this one by none;
 5. ``x = (p - 128) / 128`` in three equal channels (:func:`to_float_input`), which for the quantised models, with
-   scale 1/128 and zero point 0, is exactly ``p - 128`` (:func:`to_int8_input`).
+   scale 1/128 and zero point 0, is exactly ``p - 128`` (:func:`to_int8_input`). Models of one channel get one plane.
 """
 
 from __future__ import annotations
@@ -212,31 +212,36 @@ def preprocess_face(
     return resize_gray(reduce_detail(to_gray(crop), size), size)
 
 
-def to_float_input(faces: Image) -> FloatArray:
-    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128].
+def to_float_input(faces: Image, channels: int = 3) -> FloatArray:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, C)`` float32, ``x = (p - 128) / 128`` in [-1, 127/128].
 
     Args:
         faces: ``(N, S, S)`` uint8 grey.
+        channels: C, 1 or 3; three are equal.
 
     Returns:
-        ``(N, S, S, 3)`` float32.
+        ``(N, S, S, C)`` float32.
     """
     # By a table: after a network has run, code and memory are not in the cache, and this touches least of either.
-    return _three_channels(cv2.LUT(_tall(faces), _FLOAT_VALUES), faces.shape) if faces.size else _empty(faces, "f4")
+    if not faces.size:
+        return np.empty((*faces.shape, channels), np.float32)
+    return _with_channels(cv2.LUT(_tall(faces), _FLOAT_VALUES), faces.shape, channels)
 
 
-def to_int8_input(faces: Image) -> Int8Tensor:
-    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, 3)`` int8, exactly ``p - 128``.
+def to_int8_input(faces: Image, channels: int = 3) -> Int8Tensor:
+    """``(N, S, S)`` uint8 grey faces to ``(N, S, S, C)`` int8, exactly ``p - 128``.
 
     Args:
         faces: ``(N, S, S)`` uint8 grey.
+        channels: C, 1 or 3; three are equal.
 
     Returns:
-        ``(N, S, S, 3)`` int8.
+        ``(N, S, S, C)`` int8.
     """
+    if not faces.size:
+        return np.empty((*faces.shape, channels), np.int8)
     # Flipping the top bit of a byte is the subtraction of 128 in two's complement.
-    values = _three_channels(_tall(faces) ^ _TOP_BIT, faces.shape) if faces.size else _empty(faces, "u1")
-    return values.view(np.int8)
+    return _with_channels(_tall(faces) ^ _TOP_BIT, faces.shape, channels).view(np.int8)
 
 
 _FLOAT_VALUES: Final = ((np.arange(256) - PIXEL_ZERO) * INPUT_SCALE).astype(np.float32)
@@ -249,12 +254,7 @@ def _tall(faces: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return faces.reshape(n * height, width)
 
 
-def _three_channels(tall: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A tall image to ``(N, S, S, 3)``, the values repeated; three to five times as fast as ``np.repeat``."""
-    repeated: npt.NDArray[Any] = cv2.cvtColor(tall, cv2.COLOR_GRAY2BGR).reshape(*shape, 3)
-    return repeated
-
-
-def _empty(faces: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    """What becomes of no faces."""
-    return np.empty((*faces.shape, 3), dtype)
+def _with_channels(tall: Any, shape: tuple[int, ...], channels: int) -> npt.NDArray[Any]:
+    """A tall image to ``(N, S, S, C)``, the values repeated; three to five times as fast as ``np.repeat``."""
+    values: npt.NDArray[Any] = tall if channels == 1 else cv2.cvtColor(tall, cv2.COLOR_GRAY2BGR)
+    return values.reshape(*shape, channels)

@@ -66,6 +66,8 @@ class Result:
     """Empty where there is none."""
     done_at: float
     """``time.monotonic()`` when the result was complete."""
+    camera: str | None = None
+    """Name of the camera, where there are several; see :class:`fer_edge.cameras.group.CameraGroup`."""
 
     @property
     def index(self) -> int:
@@ -88,12 +90,15 @@ class Result:
         return self.done_at - self.frame.captured_at
 
     def as_dict(self) -> dict[str, Any]:
-        """As in a JSON line; ``file`` only where the source is a folder of images.
+        """As in a JSON line.
+
+        ``file`` is in it only where the source is a folder of images, ``camera`` only where there are several.
 
         Returns:
             Plain JSON values; ``frame`` is :attr:`index`, ``time_s`` is in seconds.
         """
-        line: dict[str, Any] = {"frame": self.index, "time_s": round(self.time_s, 4)}
+        line: dict[str, Any] = {} if self.camera is None else {"camera": self.camera}
+        line |= {"frame": self.index, "time_s": round(self.time_s, 4)}
         if self.frame.path is not None:
             line["file"] = str(self.frame.path)
         line["faces"] = [face.as_dict() for face in self.faces]

@@ -1,4 +1,4 @@
-"""Where the five commands start: Ctrl-C is one line from the first moment on, also while their modules are imported.
+"""Where the six commands start: Ctrl-C is one line from the first moment on, also while their modules are imported.
 
 Nothing but ``sys`` is imported outside the ``try``: the less there is, the shorter the moment in which Python itself
 answers an interrupt, with a traceback.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["fer_bench", "fer_camera", "fer_data", "fer_export", "fer_train", "was_interrupted"]
+__all__ = ["fer_analyze", "fer_bench", "fer_camera", "fer_data", "fer_export", "fer_train", "was_interrupted"]
 
 _INTERRUPTED = 130  # fer_edge.command.EXIT_INTERRUPTED, without importing what comes with it
 _INTERRUPTS: list[str] = []  # one entry for each that came
@@ -33,6 +33,15 @@ def fer_camera() -> int:
         The exit code.
     """
     return _start("fer-camera", "fer_edge.app.cli")
+
+
+def fer_analyze() -> int:
+    """Run ``fer-analyze`` with the arguments of the process.
+
+    Returns:
+        The exit code.
+    """
+    return _start("fer-analyze", "fer_edge.analysis.cli")
 
 
 def fer_data() -> int:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, ModelError, UsageError
+from fer_edge.html import require_jinja
+from fer_edge.loading.model_files import RELEASED_MODELS
 from fer_edge.native import quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_edge.system import usable_cpus
 from fer_export.log import LOG
 from fer_export.subcommands import SUBCOMMANDS
-from fer_train.html import require_jinja
 from fer_train.terminal import progress_bar
 from fer_train.wording import counted
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fer_export.request import ExportRequest, ExportResult, Steps
     from fer_train.data.dataset import Split
 
-__all__ = ["PROG", "export", "main", "release"]
+__all__ = ["PROG", "export", "main"]
 
 PROG = "fer-export"
 _TEXT_COLUMNS = ("model", "operator", "Edge TPU", "target", "rounding")
@@ -50,44 +51,6 @@ def export(arguments: Sequence[str]) -> int:
         return run_command(PROG, lambda: _run(_parser().parse_args(arguments)))
 
 
-def release(arguments: Sequence[str]) -> int:
-    """``fer-export release``: pack a run, export it, and fill ``models/``.
-
-    Args:
-        arguments: without the names of program and subcommand.
-
-    Returns:
-        The exit code.
-    """
-
-    def body() -> int:
-        options = _release_parser().parse_args(arguments)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
-        from fer_export.release import release as write_release
-
-        write_release(options.run, options.data, options.split, options.to)
-        return 0
-
-    with quiet_native_libraries():
-        return run_command(f"{PROG} release", body)
-
-
-def _release_parser() -> CommandParser:
-    parser = CommandParser(
-        prog=f"{PROG} release",
-        description="Fill models/ of a checkout from a finished run: packed weights, the models exported from them, "
-        "golden vectors, reports and figures; all or none.",
-    )
-    parser.add_verbosity()
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a finished run of fer-train")
-    parser.add_argument("--data", type=Path, required=True, metavar="D", help="data set to judge on")
-    parser.add_argument("--split", default="validation", help="split of the data to judge on (default: validation)")
-    parser.add_argument(
-        "--to", type=Path, default=Path("models"), metavar="DIR", help="where the files go (default: models)"
-    )
-    return parser
-
-
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROG,
@@ -106,6 +69,9 @@ def _parser() -> CommandParser:
         metavar="W",
         help="a folder with config.json and weights, or a Keras model (.keras, .h5, SavedModel) (default: models/)",
     )
+    source.add_argument(
+        "--model", choices=tuple(RELEASED_MODELS), help="the weights of another released model than models/: small"
+    )
     parser.add_argument(
         "--input-range",
         choices=("ours", "keras", "unit", "pixels"),
@@ -120,6 +86,12 @@ def _parser() -> CommandParser:
         "affectnet, rafdb, ferplus, or the emotions separated by commas; ours is alphabetical",
     )
     parser.add_argument(
+        "--input-size",
+        type=whole(8),
+        metavar="S",
+        help="side of the input in pixels, for a Keras model from elsewhere that leaves it open (None, None, None, 3)",
+    )
+    parser.add_argument(
         "--allow-chance",
         action="store_true",
         help="export even a network that is no better than chance, to try the tools with untrained weights",
@@ -130,6 +102,22 @@ def _parser() -> CommandParser:
         "--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go (default: %(default)s)"
     )
     _add_limits(parser)
+    _add_targets(parser)
+    parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
+    parser.add_argument(
+        "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole(1),
+        default=min(4, usable_cpus()),
+        metavar="N",
+        help="CPU threads (default: %(default)s)",
+    )
+    return parser
+
+
+def _add_targets(parser: CommandParser) -> None:
     parser.add_argument(
         "--onnx-target",
         choices=("x86", "arm", "npu"),
@@ -157,18 +145,6 @@ def _parser() -> CommandParser:
         action="store_true",
         help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
     )
-    parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
-    parser.add_argument(
-        "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
-    )
-    parser.add_argument(
-        "--threads",
-        type=whole(1),
-        default=min(4, usable_cpus()),
-        metavar="N",
-        help="CPU threads (default: %(default)s)",
-    )
-    return parser
 
 
 def _add_limits(parser: CommandParser) -> None:
@@ -256,6 +232,9 @@ def _install_targets(names: list[str]) -> int:
 
 def _weights(args: argparse.Namespace) -> Path:
     given: Path | None = args.run or args.weights
+    if args.model is not None:
+        places = [folder / args.model for folder in (Path("models"), _CHECKOUT_WEIGHTS)]
+        given = next((place for place in places if (place / "config.json").is_file()), places[0])
     if given is not None:
         if not given.exists():
             raise ModelError(f"{given} does not exist; expected a run folder of fer-train, or weights")
@@ -288,6 +267,7 @@ def _request(args: argparse.Namespace, weights: Path, order: tuple[int, ...]) ->
         "with_nchw": args.nchw,
         "force_ptq": args.ptq,
         "input_range": args.input_range,
+        "input_size": args.input_size,
         "order": order,
         "allow_chance": args.allow_chance,
         "threads": args.threads,
@@ -366,7 +346,11 @@ def _print_result(console: Any, request: ExportRequest, result: ExportResult) ->
         _print_table(console, "Edge TPU", result.coral_rows)
         console.print(result.coral_summary)
     if result.target_rows:
-        _print_table(console, "Targets (times as the makers' tools estimate them)", result.target_rows)
+        _print_table(
+            console,
+            "Targets: operators on the accelerator; beside INT8 TFLite; times are estimates",
+            result.target_rows,
+        )
     _report_remarks(result.verdict)
     console.print(
         f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True

@@ -18,7 +18,7 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.verification.golden import GOLDEN_NAME, read_golden
 from fer_edge.verification.replay import verify
 from fer_export.check import edgetpu_compiler
-from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic, on_reference_kernels
+from fer_export.check.arithmetic import Arithmetic, check_arithmetic, compare_arithmetic
 from fer_export.check.contract import check_contract
 from fer_export.check.edgetpu_rules import CoralReport, check_edgetpu_rules
 from fer_export.check.gate import Comparison, Verdict, merge
@@ -40,6 +40,7 @@ from fer_export.targets.job import TargetJob, TargetResult
 from fer_export.targets.run import manifest_entry, own_golden_outputs, result_rows, run_targets
 from fer_export.tflite_file import read_tflite
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
+from fer_train.quantization.reference_kernels import on_reference_kernels
 from fer_train.runs.trained import Trained
 
 __all__ = ["export_models"]
@@ -63,7 +64,7 @@ def export_models(request: ExportRequest, steps: Steps | None = None) -> ExportR
     """
     steps = steps or Steps()
     steps.begin("loading weights")
-    trained = load_weights(request.weights, request.input_range, request.order)
+    trained = load_weights(request.weights, request.input_range, request.order, request.input_size)
     LOG.debug("%s: %s, input %d pixels", request.origin, type(trained).__name__, trained.input_size)
     networks = build_networks(
         trained,

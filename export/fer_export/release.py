@@ -1,5 +1,9 @@
 """Fill ``models/`` from a finished run: ``fer-export release --run runs/NAME --data fer2013.zip``.
 
+After the files, accuracy on disturbed faces is measured (``fer-bench robustness``), and the figures in the documents
+are written anew. A second model has a name of its own, such as ``small``: its device files lie beside those of the
+first as ``fer_small_int8.tflite`` and so on, all others in ``models/small/``.
+
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
 ``fer-export --int8`` on the committed weights makes the network that is committed (the same answers; TensorFlow's
 converter does not always write the same bytes). All files are made elsewhere and then written together: a release that
@@ -9,16 +13,20 @@ fails leaves the earlier one as it was.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 import cv2
 
-from fer_edge.errors import ModelError
+from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.files import write_together
 from fer_edge.system import usable_cpus
 from fer_edge.verification.golden import GOLDEN_NAME
+from fer_export.describe.family import family_name, rename_family
+from fer_export.describe.figures import ROBUSTNESS
 from fer_export.describe.manifest import MANIFEST_NAME
 from fer_export.export import export_models
 from fer_export.file_names import FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
@@ -33,13 +41,14 @@ from fer_train.runs.plots import draw_confusion, draw_curves
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import PACKED_FLOAT, PACKED_QAT, load_trained
 
-__all__ = ["CONFUSION", "OPTIONAL", "WEIGHTS_NAME", "draw_overview", "release"]
+__all__ = ["CONFUSION", "OPTIONAL", "WEIGHTS_NAME", "draw_overview", "measure_robustness", "release"]
 
 CONFUSION: Final[str] = "confusion_int8.png"
 OPTIONAL: Final[tuple[str, ...]] = (PACKED_QAT, RECORD)
 """Not every run has them; those of an earlier release are removed then."""
 WEIGHTS_NAME: Final[str] = "models"
 """What the reports call the weights, which lie in a temporary folder while they are exported."""
+_ROBUSTNESS_FILES: Final[dict[str, str]] = {"--json": "json", "--markdown": "md", "--picture": "png"}
 
 
 class _Announced(Steps):
@@ -49,7 +58,7 @@ class _Announced(Steps):
         LOG.info(name)
 
 
-def release(run: Path, data: Path, split: str, destination: Path) -> None:
+def release(run: Path, data: Path, split: str, destination: Path, name: str | None = None) -> Path:
     """Write weights, INT8 models, golden vectors, manifest, report and figures of a run, all or none.
 
     Args:
@@ -57,31 +66,78 @@ def release(run: Path, data: Path, split: str, destination: Path) -> None:
         data: data set to judge on; ranges are measured on its train split where the run has no QAT network.
         split: the split to judge on.
         destination: folder that is filled; other files in it stay.
+        name: of a second model beside the first, such as ``small``; None is the first.
+
+    Returns:
+        The folder of the weights: ``destination``, or for a second model the one of its name below it.
 
     Raises:
         GateFailedError: the exported models are not good enough.
         ModelError: a run that cannot be packed or drawn.
     """
     chain = ancestry(run)  # may begin with what is in the destination
+    home = destination / name if name else destination
     with tempfile.TemporaryDirectory(prefix="fer-release-") as folder:
-        packed, exported, records = (Path(folder) / name for name in ("packed", "exported", "records"))
+        packed, exported, records = (Path(folder) / part for part in ("packed", "exported", "records"))
         pack(load_trained(run), packed)
-        _write_records(chain, _export(packed, exported, data, split), records)
-        paths = [packed / name for name in ("config.json", PACKED_FLOAT, PACKED_QAT, RECORD)]
-        paths += sorted(records.iterdir())
-        paths += [exported / name for name in (INT8_TFLITE, INT8_ONNX, GOLDEN_NAME, "report.md", MANIFEST_NAME)]
-        files = [(path.name, path.read_bytes()) for path in paths if path.name not in OPTIONAL or path.exists()]
-    write_together(destination, files)
-    for name in set(OPTIONAL) - dict(files).keys():
-        (destination / name).unlink(missing_ok=True)
+        _write_records(chain, _export(packed, exported, data, split, name), records)
+        if name:
+            rename_family(exported, name)
+        weights = [packed / part for part in ("config.json", PACKED_FLOAT, PACKED_QAT, RECORD)]
+        weights += [*sorted(records.iterdir()), exported / "report.md"]
+        device = [exported / family_name(part, name) for part in (INT8_TFLITE, INT8_ONNX, GOLDEN_NAME, MANIFEST_NAME)]
+        # The manifest is the last of all: whoever finds it finds what it names.
+        groups = [(home, weights), (destination, device)] if name else [(home, [*weights, *device])]
+        contents = [
+            (place, [(path.name, path.read_bytes()) for path in paths if _is_there(path)]) for place, paths in groups
+        ]
+    for place, files in contents:
+        write_together(place, files)
+    for optional in set(OPTIONAL) - dict(contents[0][1]).keys():
+        (home / optional).unlink(missing_ok=True)
+    for suffix in ("json", "md", "png"):  # of an earlier model
+        (home / f"{ROBUSTNESS}.{suffix}").unlink(missing_ok=True)
+    return home
 
 
-def _export(packed: Path, out: Path, data: Path, split: str) -> ExportResult:
+def measure_robustness(model: Path, data: Path, split: str, home: Path) -> None:
+    """Accuracy of a released model on disturbed faces: JSON, table and picture beside its weights.
+
+    Args:
+        model: the INT8 TFLite file.
+        data: data set to judge on.
+        split: the split to judge on.
+        home: folder that the files go to.
+
+    Raises:
+        CheckFailedError: ``fer-bench`` failed; its own words are on standard error.
+    """
+    files = {option: home / f"{ROBUSTNESS}.{suffix}" for option, suffix in _ROBUSTNESS_FILES.items()}
+    with tempfile.TemporaryDirectory(prefix="fer-robustness-") as folder:
+        made = {option: Path(folder) / path.name for option, path in files.items()}
+        # A process of its own: fer_export and fer_bench never import each other.
+        command = [sys.executable, "-m", "fer_bench", "robustness", "--model", str(model)]
+        command += ["--data", str(data), "--split", split]
+        for option, path in made.items():
+            command += [option, str(path)]
+        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise CheckFailedError(
+                f"accuracy on disturbed faces of {model} could not be measured; the models are written, repeat it with "
+                "fer-export release --figures-only"
+            )
+        write_together(home, [(path.name, path.read_bytes()) for path in made.values()])
+
+
+def _is_there(path: Path) -> bool:
+    return path.name not in OPTIONAL or path.exists()
+
+
+def _export(packed: Path, out: Path, data: Path, split: str, name: str | None) -> ExportResult:
     dataset = load_dataset(data)
     judged = dataset.split(split)
     request = ExportRequest(
         weights=packed,
-        weights_name=WEIGHTS_NAME,
+        weights_name=f"{WEIGHTS_NAME}/{name}" if name else WEIGHTS_NAME,
         out=out,
         split=judged,
         representatives=dataset.splits.get("train", judged),

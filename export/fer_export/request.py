@@ -47,6 +47,8 @@ class ExportRequest:
     """For a model from elsewhere: what it was trained on, a key of ``keras_model.INPUT_RANGES``."""
     order: tuple[int, ...] = ORDERS[OWN_ORDER]
     """For a model from elsewhere: the emotion (0..6) that each output stands for."""
+    input_size: int | None = None
+    """For a model from elsewhere that leaves it open: side of its input, in pixels."""
     allow_chance: bool = False
     """Whether a network that is no better than chance may be exported, to try the tools with untrained weights."""
     threads: int = 1

@@ -11,5 +11,5 @@ __all__ = ["SUBCOMMANDS"]
 SUBCOMMANDS: Final = Subcommands(
     "fer-export",
     "fer_export.cli:export",
-    {"release": Subcommand("fer_export.cli:release", "fill models/ of a checkout from a finished run")},
+    {"release": Subcommand("fer_export.release_command:release", "fill models/ of a checkout from a finished run")},
 )

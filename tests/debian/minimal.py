@@ -197,11 +197,12 @@ def index_settings() -> tuple[dict[str, str], Path | None]:
 
 def check_told(here: Userland, promised: Sequence[str]) -> None:
     """Without the libraries: one line with the package to install, by every command; help and versions as ever."""
-    for command in ("fer-camera", "fer-data", "fer-train", "fer-export", "fer-bench"):
+    for command in ("fer-analyze", "fer-camera", "fer-data", "fer-train", "fer-export", "fer-bench"):
         for option in ("--help", "--version"):
             answer = here.run(f"{BIN}/{command}", option)
             expect(answer.code == 0, f"{command} {option} without OpenCV's libraries", answer)
     usages = {
+        "fer-analyze": ["/video.avi", "--out", "/tmp/never"],
         "fer-camera": ["--source", "/video.avi", "--headless"],
         "fer-data": ["synth", "--to", "/tmp/never"],
         "fer-train": ["--run", "/tmp/never", "--data", "/tmp/none"],

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.edge.browser import CHROMIUM, Browser
 from tests.edge.http_server import Server, Write
+from tests.edge.mqtt_broker import broker, heard  # noqa: F401 - the fixtures
 from tests.edge.web_page import Page
 
 from fer_train.synthetic.faces import draw_scene
@@ -103,3 +105,12 @@ def served() -> Iterator[Callable[[Callable[[bytes, Write], None]], Server]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    made = Browser(tmp_path / "profile")
+    yield made
+    made.close()

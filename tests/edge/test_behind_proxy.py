@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
+from tests.edge.browser import Browser
 from tests.edge.web_page import Page, make_result
 
 from fer_edge.app.cli import main
@@ -32,21 +33,21 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Callable[[Page], int]]:
-    """``proxy(page)``: the port of an nginx with the guide's first location in front of the page."""
+def proxy(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """``proxy(page)``: the port of an nginx with the guide's first location in front of the page, or with another."""
     if NGINX is None:
         pytest.skip("nginx is not installed (apt-get install nginx-light)")
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(page: Page) -> int:
-        location = re.search(r"    location /cam1/ \{.*?\n    \}\n", GUIDE.read_text(), re.DOTALL)
-        assert location is not None
+    def start(page: Page, location: str | None = None) -> int:
+        if location is None:
+            location = re.search(r"    location /cam1/ \{.*?\n    \}\n", GUIDE.read_text(), re.DOTALL)[0]  # type: ignore[index]
         port = free_port()
         kept = "\n".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi"))
         config = (
             f"daemon off; worker_processes 1; pid {tmp_path}/pid; error_log {tmp_path}/log;\n"
             f"events {{}}\nhttp {{ access_log off; {kept} uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n"
-            f"server {{ listen 127.0.0.1:{port};\n{location.group().replace('8081', str(page.sink.port))} }} }}\n"
+            f"server {{ listen 127.0.0.1:{port};\n{location.replace('8081', str(page.sink.port))} }} }}\n"
         )
         (tmp_path / "nginx.conf").write_text(config)
         command = [NGINX or "", "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path), "-e", str(tmp_path / "log")]
@@ -99,7 +100,7 @@ def beginning(port: int, path: str, wanted: bytes, show: Callable[[], object], *
         return content
 
 
-def test_under_a_path_with_a_token(serve: Callable[..., Page], proxy: Callable[[Page], int]) -> None:
+def test_under_a_path_with_a_token(serve: Callable[..., Page], proxy: Callable[..., int]) -> None:
     page = serve(token=TOKEN, proxies=("cams.example",))
     port = proxy(page)
     page.show(make_result())
@@ -123,7 +124,53 @@ def test_under_a_path_with_a_token(serve: Callable[..., Page], proxy: Callable[[
     assert b"\xff\xd8" in beginning(port, "/cam1/video", b"\xff\xd8", lambda: page.show(make_result()), **known)
 
 
-def test_the_name_of_the_proxy_must_be_allowed(serve: Callable[..., Page], proxy: Callable[[Page], int]) -> None:
+LEFT_IN_FRONT = """location {at} {{ proxy_pass http://127.0.0.1:8081; proxy_http_version 1.1;
+    proxy_set_header Host $host; proxy_set_header X-Forwarded-Prefix {prefix}; }}"""
+PLACES: dict[str, tuple[str | None, str, str]] = {
+    "the guide's location, to whose slash nginx redirects": (None, "/cam1", "/cam1/"),
+    "a location of this name alone": (LEFT_IN_FRONT.format(at="/cam1", prefix="/cam1"), "/cam1", "/cam1/"),
+    "a deep one, with a question": (LEFT_IN_FRONT.format(at="/a/b.c", prefix="/a/b.c"), "/a/b.c?x=1", "/a/b.c/?x=1"),
+    "already with its slash": (LEFT_IN_FRONT.format(at="/cam1", prefix="/cam1"), "/cam1/", "/cam1/"),
+}
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_browser_ends_at_the_path_with_its_slash(
+    serve: Callable[..., Page], proxy: Callable[..., int], browser: Browser, place: str, token: str | None
+) -> None:
+    """All addresses of the page are relative: without the slash they would point beside it."""
+    location, asked, reached = PLACES[place]
+    page = serve(token=token, proxies=("cams.example",))
+    address = f"http://127.0.0.1:{proxy(page, location)}"
+    if token is not None:  # the first visit, which leaves the cookie
+        browser.call("Page.navigate", url=f"{address}{asked.partition('?')[0]}?token={token}")
+        _wait_until(lambda: browser.value("location.search") == "" and browser.value("location.pathname[0]") == "/")
+        _wait_until(lambda: browser.value("typeof showFaces") == "function")
+    browser.call("Page.navigate", url=f"{address}{asked}")
+    _wait_until(lambda: browser.value("location.pathname + location.search") == reached)
+
+    def shown(expression: str, expected: object) -> Callable[[], bool]:
+        def check() -> bool:
+            page.show(make_result())
+            time.sleep(0.05)
+            return bool(browser.value(expression) == expected)
+
+        return check
+
+    _wait_until(shown("document.querySelector('#face7 h2')?.textContent", "#7 happy"))
+    _wait_until(shown("document.getElementById('video').naturalWidth", 160))
+    assert browser.value("document.getElementById('state').textContent") == "running"
+
+
+def _wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_name_of_the_proxy_must_be_allowed(serve: Callable[..., Page], proxy: Callable[..., int]) -> None:
     page = serve()
     assert get(proxy(page), "/cam1/")[0] == 403
     allowed = serve(proxies=("cams.example", "other.example"))

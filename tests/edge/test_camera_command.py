@@ -49,8 +49,9 @@ def test_video_to_json_lines_and_video(video: Path, tmp_path: Path) -> None:
     done = run(["--source", video, *FAKE, "--jsonl", lines, "--save", saved])
     assert done.returncode == 0, done.stderr
     assert done.stdout == "face 1 in 12 frames: happy 100%\n"
-    assert done.stderr.count("\n") == 1
-    assert "12 frames" in done.stderr
+    assert done.stderr.splitlines()[0] == f"fer-camera: wrote 12 frames to {saved}, 12 lines to {lines}"
+    assert done.stderr.count("\n") == 2
+    assert "12 frames, " in done.stderr
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [row["frame"] for row in rows] == list(range(12))
     assert any(row["faces"] for row in rows)
@@ -196,7 +197,8 @@ def test_a_full_disk_is_told_once_and_the_rest_goes_on(video: Path, tmp_path: Pa
     done = run(["--source", video, *FAKE, "--jsonl", "/dev/full", "--save", tmp_path / "t.avi"])
     assert done.returncode == 2
     assert "output JSON lines stopped: No space left on device" in done.stderr
-    assert done.stderr.count("\n") == 2
+    assert "wrote 12 frames to " in done.stderr and "lines to" not in done.stderr
+    assert done.stderr.count("\n") == 3
     assert count_frames(tmp_path / "t.avi") == 12
 
 

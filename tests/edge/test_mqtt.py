@@ -10,42 +10,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
+from tests.edge.mqtt_broker import MOSQUITTO, Broker, board, result, wait_for
 
 from fer_edge.app.cli import main
-from fer_edge.capture.frames import Frame
 from fer_edge.errors import MissingDependencyError, UsageError
 from fer_edge.outputs import mqtt
 from fer_edge.outputs.camera_name import default_name
-from fer_edge.outputs.mqtt import MqttPublisher, client_id, discovery_messages, parse_broker, state_of
-from fer_edge.outputs.status import StatusBoard
-from fer_edge.results import Face, PipelineStats, Result
-
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-
-
-def board() -> StatusBoard:
-    pipeline: Any = SimpleNamespace(
-        stats=PipelineStats(), source=SimpleNamespace(state="running", description="camera 0")
-    )
-    return StatusBoard(pipeline)
-
-
-def result(emotion: str | None = "happy", n_faces: int = 1) -> Result:
-    probabilities = np.full(7, 0.05, np.float32)
-    probabilities[3] = 0.7
-    sizes = [20 + 10 * number for number in range(n_faces)]
-    faces = tuple(
-        Face(number, (0, 0, size, size), 0.9, emotion if size == max(sizes) else "sad", probabilities, probabilities)
-        for number, size in enumerate(sizes)
-    )
-    return Result(Frame(np.zeros((99, 99, 3), np.uint8), 0, 0.0, 0.0), faces, 0.0)
+from fer_edge.outputs.home_assistant import device_message
+from fer_edge.outputs.mqtt import MqttPublisher, client_id, parse_broker, state_of
 
 
 def test_broker_addresses() -> None:
@@ -74,23 +51,6 @@ def test_state_is_of_the_largest_face() -> None:
     assert state_of(result(n_faces=0), 0.0) == {"emotion": "nobody", "confidence": 0.0, "faces": 0, "fps": 0.0}
 
 
-def test_discovery_as_home_assistant_wants_it() -> None:
-    messages = discovery_messages("fer-camera/door cam")
-    assert len(messages) == 4
-    assert len({payload["unique_id"] for payload in messages.values()}) == 4
-    for topic, payload in messages.items():
-        prefix, kind, node, key, end = topic.split("/")
-        assert (prefix, kind, end) == ("homeassistant", "sensor", "config")
-        assert node.replace("_", "").replace("-", "").isalnum()
-        assert payload["state_topic"] == "fer-camera/door cam/state"
-        assert payload["value_template"] == f"{{{{ value_json.{key} }}}}"
-        assert key in state_of(result(), 0.0)
-        assert payload["device"]["identifiers"] == [node]
-        assert payload["expire_after"] == 30  # a lost camera must not look like a steady emotion
-    emotion = next(payload for topic, payload in messages.items() if "/emotion/" in topic)
-    assert set(emotion["options"]) >= {"happy", "uncertain", "nobody"}
-
-
 def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("paho.mqtt", "paho.mqtt.client"):  # the second may be loaded already
         monkeypatch.setitem(sys.modules, name, None)
@@ -98,78 +58,10 @@ def test_without_paho(monkeypatch: pytest.MonkeyPatch) -> None:
         MqttPublisher(parse_broker("mqtt://127.0.0.1"), board())
 
 
-class Broker:
-    """A mosquitto on loopback that can be stopped and started again on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        (folder / "users").write_text("")
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        assert MOSQUITTO is not None
-        self.process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
-    if MOSQUITTO is None:
-        pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
-    made = Broker(tmp_path)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def heard(broker: Broker) -> Iterator[dict[str, list[bytes]]]:
-    """What another client of the broker hears, by topic."""
-    from paho.mqtt import client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    messages: dict[str, list[bytes]] = {}
-    listener = mqtt.Client(CallbackAPIVersion.VERSION2)
-    listener.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-    listener.on_message = lambda _c, _u, message: messages.setdefault(message.topic, []).append(bytes(message.payload))
-    listener.reconnect_delay_set(1, 1)
-    listener.connect("127.0.0.1", broker.port)
-    listener.loop_start()
-    yield messages
-    listener.disconnect()
-    listener.loop_stop()
-
-
 def test_publishes_announces_and_says_goodbye(broker: Broker, heard: dict[str, list[bytes]]) -> None:
     sink = MqttPublisher(parse_broker(f"mqtt://127.0.0.1:{broker.port}/cam"), board())
     wait_for(lambda: heard.get("cam/availability") == [b"online"])
-    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 4)
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 1)
     for _ in range(50):
         sink.write(result())
     wait_for(lambda: "cam/faces" in heard and "cam/state" in heard)
@@ -233,9 +125,9 @@ def test_two_cameras_of_one_host_live_side_by_side(
     broker: Broker, heard: dict[str, list[bytes]], notices: list[str]
 ) -> None:
     one, other = two(broker, "0", "rtsp://me:s3cret@cam.local/live")
-    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 8)
+    wait_for(lambda: len([topic for topic in heard if topic.startswith("homeassistant/")]) == 2)
     devices = [json.loads(heard[topic][0]) for topic in heard if topic.startswith("homeassistant/")]
-    assert len({payload["unique_id"] for payload in devices}) == 8
+    assert len({c["unique_id"] for payload in devices for c in payload["components"].values()}) == 8
     assert len({payload["device"]["identifiers"][0] for payload in devices}) == 2
     assert len({payload["device"]["name"] for payload in devices}) == 2
     one.write(result("happy"))
@@ -303,10 +195,10 @@ def test_names_of_cameras() -> None:
     first, second = (parse_broker("mqtt://h", name=default_name(source)) for source in "01")
     assert client_id(first.base) != client_id(second.base)
     assert len(client_id(first.base)) == 23
-    devices = [next(iter(discovery_messages(base).values()))["device"] for base in ("a b", "a/b", "a.b")]
+    devices = [device_message(base)["device"] for base in ("a b", "a/b", "a.b")]
     assert len({device["identifiers"][0] for device in devices}) == 3
     assert parse_broker("mqtt://h", name="Front door").base == "fer-camera/Front_door"
-    assert next(iter(discovery_messages("b", "Front door").values()))["device"]["name"] == "Front door"
+    assert device_message("b", "Front door")["device"]["name"] == "Front door"
     assert parse_broker("mqtt://me:a/b@c@h/t").password == "a/b@c"
 
 

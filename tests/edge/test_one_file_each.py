@@ -233,7 +233,7 @@ def test_records_are_read_without_numpy_and_opencv(edge: Path, folder: Path) -> 
         "from fer_edge.inference.backends import backends\n"
         "from fer_edge.faces.detectors import detectors\n"
         "from fer_edge.outputs.available import outputs\n"
-        "assert len(backends()) == 7 and len(detectors()) == 5 and len(outputs()) == 7\n"
+        "assert len(backends()) == 7 and len(detectors()) == 5 and len(outputs()) == 9\n"
         "heavy = ('numpy', 'cv2', 'asyncio', 'ssl', 'ai_edge_litert', 'onnxruntime', 'paho')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )

@@ -42,7 +42,8 @@ class Page:
     """A served page and plain requests to it."""
 
     def __init__(self, **options: Any) -> None:
-        from fer_edge.outputs.web import WebOptions, WebPage
+        from fer_edge.outputs.web import WebPage
+        from fer_edge.outputs.web_state import WebOptions
 
         self.pipeline = Pipeline()
         pipeline: Any = self.pipeline

@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge.loading.open import open_classifier
 from fer_edge.verification.golden import DOUBLE_ROUNDING_OUTPUTS, GOLDEN_NAME, read_golden
-from fer_export.check.arithmetic import compare_arithmetic, on_reference_kernels
+from fer_export.check.arithmetic import compare_arithmetic
 from fer_export.check.gate import Limits
 from fer_export.convert.tensor_names import name_ends
 from fer_export.describe.golden_vectors import add_outputs
@@ -19,6 +19,7 @@ from fer_export.file_names import INT8_TFLITE
 from fer_export.request import Steps
 from fer_export.targets.job import TargetJob
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
+from fer_train.quantization.reference_kernels import on_reference_kernels
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT, synthetic_split
 
 MODELS = Path(__file__).parents[2] / "models"

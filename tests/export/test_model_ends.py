@@ -179,12 +179,12 @@ def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCa
 
 
 OTHER_ENDS: dict[str, tuple[str, Callable[[Any, Any], Any], tuple[int, ...] | None]] = {
-    "one channel": (
-        r"\(1, S, S, 3\), the model has \(1, 24, 24, 1\)",
-        lambda m, x: m(tf_repeat(x)),
-        (1, SIDE, SIDE, 1),
+    "two channels": (
+        r"\(1, 1, S, S\), the model has \(1, 24, 24, 2\)",
+        lambda m, x: m(tf_repeat(x[..., :1])),
+        (1, SIDE, SIDE, 2),
     ),
-    "channels first": (r"the model has \(1, 3, 24, 24\)", lambda m, x: m(tf_last(x)), (1, 3, SIDE, SIDE)),
+    "four channels first": (r"has \(1, 4, 24, 24\)", lambda m, x: m(tf_last(x)[..., :3]), (1, 4, SIDE, SIDE)),
     "two outputs": ("one input and one output, the model has 1 and 2", lambda m, x: (m(x), x[:, 0, 0]), None),
     "eight classes": (r"\(1, 7\), one value an emotion, the model has \(1, 8\)", lambda m, x: pad(m(x)), None),
 }

@@ -1,4 +1,4 @@
-"""What compilers of other chips ask of our files: short names, equal scales, pads folded, NCHW, both arithmetics."""
+"""What compilers of other chips ask of our files: short names, equal scales, pads folded, NCHW, both roundings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from fer_edge.loading.open import open_classifier
 from fer_edge.preprocess import to_float_input
 from fer_edge.verification.golden import DOUBLE_ROUNDING_OUTPUTS, GOLDEN_NAME, read_golden
 from fer_edge.verification.replay import verify, verify_classifier
-from fer_export.check.arithmetic import on_reference_kernels
 from fer_export.convert.onnx_files import int8_onnx
 from fer_export.convert.onnx_layout import fold_pads, int8_as_float_nchw, with_nchw_input
 from fer_export.convert.tensor_names import name_ends
@@ -22,6 +21,7 @@ from fer_export.describe.golden_vectors import add_outputs
 from fer_export.file_names import INT8_TFLITE
 from fer_export.targets.job import TargetJob
 from fer_export.tflite_file import read_tflite
+from fer_train.quantization.reference_kernels import on_reference_kernels
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")
@@ -73,7 +73,7 @@ def test_an_inner_tensor_of_that_name_is_refused(committed: bytes) -> None:
         name_ends(taken)
 
 
-# -- both arithmetics -----------------------------------------------------------------------------------------------
+# -- both ways of rounding ------------------------------------------------------------------------------------------
 
 
 def network_stage(classifier: Classifier, golden: Path) -> str:
@@ -96,7 +96,7 @@ def test_files_of_earlier_versions_are_read_as_before(job: TargetJob, tmp_path: 
         arrays = {name: stored[name] for name in stored.files if name != DOUBLE_ROUNDING_OUTPUTS}
     np.savez_compressed(tmp_path / "old.npz", **arrays)
     golden = read_golden(tmp_path / "old.npz")
-    assert golden.double_rounding is None and list(golden.arithmetics) == ["single-rounding"]
+    assert golden.double_rounding is None and list(golden.by_arithmetic) == ["single-rounding"]
     litert = open_classifier(job.int8_tflite, trusted=True)
     assert "rounding" not in network_stage(litert, tmp_path / "old.npz")
     reference = on_reference_kernels(job.int8_tflite)
@@ -105,7 +105,7 @@ def test_files_of_earlier_versions_are_read_as_before(job: TargetJob, tmp_path: 
     assert report.first_difference is not None and report.first_difference.name == "network"
 
 
-def test_the_two_arithmetics_differ_as_the_report_says(job: TargetJob) -> None:
+def test_the_two_ways_of_rounding_differ_as_the_report_says(job: TargetJob) -> None:
     differing = np.count_nonzero(double_rounding() != job.golden.outputs)
     assert 0.1 < differing / job.golden.outputs.size < 0.9
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,9 @@ class Stage:
         found = Evaluation(request.split.name, np.eye(7, dtype=np.float32)[labels], labels)
         return ExportResult((), [], Verdict((), ()), None, "", {FLOAT_TFLITE: found, INT8_TFLITE: found})
 
-    def release(self) -> int:
+    def release(self, *more: str) -> int:
         arguments = ["release", "--run", str(self.run), "--data", str(self.data), "--to", str(self.target)]
-        return main(arguments)
+        return main([*arguments, *(more or ("--no-robustness",))])
 
     def content(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.target.iterdir()}
@@ -137,3 +138,65 @@ def test_a_full_disk_at_the_last_file_changes_nothing(stage: Stage, monkeypatch:
     monkeypatch.setattr(Path, "write_bytes", until_the_manifest)
     assert stage.release() == 2
     assert stage.content() == before
+
+
+def test_disturbed_faces_are_measured_and_documents_written_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[list[str]] = []
+
+    def fer_bench(command: list[str], **_: Any) -> Any:
+        commands.append(command)
+        for option in ("--json", "--markdown", "--picture"):
+            Path(command[command.index(option) + 1]).write_text(f"of {option}")
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(module.subprocess, "run", fer_bench)
+    written: list[Path] = []
+    monkeypatch.setattr("fer_export.describe.figures.update_documents", lambda root: written.append(root) or [])
+    assert stage.release("--split", "validation") == 0
+    (command,) = commands
+    assert command[1:4] == ["-m", "fer_bench", "robustness"]
+    assert command[command.index("--model") + 1] == str(stage.target / INT8_TFLITE)
+    assert {stage.content()[f"robustness.{suffix}"] for suffix in ("json", "md", "png")} == {
+        b"of --json", b"of --markdown", b"of --picture",
+    }  # fmt: skip
+    assert written == [stage.target.resolve().parent]
+    # Another model's measurement does not stay.
+    assert stage.release() == 0
+    assert "robustness.json" not in stage.content()
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    assert stage.release("--split", "validation") == 1
+    assert "--figures-only" in capsys.readouterr().err
+    assert main(["release", "--data", str(stage.data)]) == 2
+
+
+def test_a_second_model_has_names_of_its_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stage.content()
+    plain = stage._export
+
+    def export(request: ExportRequest, steps: Steps) -> ExportResult:
+        result = plain(request, steps)
+        info = {"model": INT8_TFLITE, "format": 1}
+        np.savez(request.out / GOLDEN_NAME, info=np.asarray(json.dumps(info)), boxes=np.zeros((2, 4)))
+        manifest = {"models": {INT8_TFLITE: {"bytes": 3}, FLOAT_TFLITE: {}}, "weights": request.origin}
+        (request.out / MANIFEST_NAME).write_text(json.dumps(manifest))
+        (request.out / "report.md").write_text(f"| {INT8_TFLITE} | 3 |")
+        return result
+
+    monkeypatch.setattr(module, "export_models", export)
+    assert stage.release("--name", "small", "--no-robustness") == 0
+    after = {path.name: path.read_bytes() for path in stage.target.iterdir() if path.is_file()}
+    assert {name: after[name] for name in before} == before  # the first model is as it was
+    assert set(after) - set(before) == {
+        "fer_small_int8.tflite", "fer_small_int8.onnx", "fer_small_golden.npz", "fer_small_manifest.json",
+    }  # fmt: skip
+    manifest = json.loads(after["fer_small_manifest.json"])
+    assert list(manifest["models"]) == ["fer_small_int8.tflite", "fer_small_float.tflite"]
+    assert manifest["weights"] == "models/small"
+    with np.load(stage.target / "fer_small_golden.npz") as golden:
+        assert json.loads(str(golden["info"]))["model"] == "fer_small_int8.tflite"
+        assert golden["boxes"].shape == (2, 4)
+    home = {path.name for path in (stage.target / "small").iterdir()}
+    assert home == (ALWAYS - {INT8_TFLITE, INT8_ONNX, GOLDEN_NAME, MANIFEST_NAME})
+    assert "fer_small_int8.tflite" in (stage.target / "small" / "report.md").read_text(encoding="utf-8")

@@ -112,7 +112,7 @@ def test_one_new_file_is_a_target(toy: Any, weights: Path, tmp_path: Path, capsy
     assert entry["estimated_time_ms"] == 1.5 and entry["time_source"] == "estimate of a toy"
     assert entry["top1_agreement_with_int8"] == entry["identical_values"] == 1.0
     shown = capsys.readouterr().out
-    assert "63 of 63" in shown
+    assert "63/63" in shown and "100.0%" in shown
     for text in ((out / "report.md").read_text(), (out / "report.html").read_text()):
         assert "63 of 63" in text and "toy" in text
     golden = read_golden(out / "golden.npz")

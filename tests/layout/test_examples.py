@@ -110,6 +110,19 @@ def test_count_emotions(video: Path, tmp_path: Path) -> None:
     assert [sum(int(row[name]) for name in (*EMOTIONS, "uncertain")) for row in rows] == [10, 2]
 
 
+def test_plot_emotions(video: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra table is not installed")
+    if not hasattr(cv2, "CascadeClassifier"):
+        pytest.skip("OpenCV 5 has no Haar cascades")
+    (tmp_path / "clips").mkdir()
+    shutil.copy(video, tmp_path / "clips" / "one.avi")
+    shutil.copy(video, tmp_path / "clips" / "two.avi")
+    out = run("plot_emotions.py", "clips", "plot.png", "--detector", "haar", home=tmp_path)
+    assert "clips/one.avi" in out and "clips/two.avi" in out and "seconds_happy" in out
+    plot = cv2.imread(str(tmp_path / "plot.png"))
+    assert plot is not None and len(np.unique(plot.reshape(-1, 3), axis=0)) > 10, "areas in several colours"
+
+
 def test_own_detector(photo: Path, tmp_path: Path) -> None:
     if not hasattr(cv2, "CascadeClassifier"):
         pytest.skip("OpenCV 5 has no Haar cascades")

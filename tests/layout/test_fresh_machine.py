@@ -1,4 +1,4 @@
-"""All five commands on poorer machines than this one: no home folder, no network, no extra packages.
+"""All six commands on poorer machines than this one: no home folder, no network, no extra packages.
 
 Each runs in a process of its own, in an empty folder, with the environment of a new user; ``guard/sitecustomize.py``
 takes the network and the packages away.
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 GUARD = Path(__file__).parent / "guard"
 ONNX_MODEL = ROOT / "models" / "fer_int8.onnx"
 MODULES = {
+    "fer-analyze": "fer_edge.analysis.cli",
     "fer-camera": "fer_edge.app.cli",
     "fer-data": "fer_train.commands.data",
     "fer-train": "fer_train.commands.train",
@@ -37,7 +38,8 @@ MODULES = {
 }
 EXTRA_MODULES = (
     "tensorflow keras tf_keras tensorflow_model_optimization tensorboard matplotlib rich jinja2 onnx onnxruntime "
-    "tf2onnx psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy"
+    "tf2onnx psutil starlette uvicorn paho cleanlab sklearn torch jax absl pandas scipy pyarrow dask distributed "
+    "fsspec s3fs"
 )
 BASE_ONLY = {"FER_TEST_HIDE": EXTRA_MODULES}
 
@@ -323,6 +325,7 @@ def test_the_base_installation_runs_camera_and_data(data: Path, video: Path, tmp
         (("fer-bench", "compare", "RESULT", "RESULT"), "bench"),
         (("fer-bench", "--end-to-end", "--source", "VIDEO"), "bench"),
         (("fer-data", "audit", "--data", "DATA", "--label-errors"), "audit"),
+        (("fer-analyze", "VIDEO", "--out", "results", *HAAR), "table"),
         (("fer-camera", "--source", "VIDEO", "--headless", *HAAR, "--web", "127.0.0.1:0"), "web"),
         (("fer-camera", "--source", "VIDEO", "--headless", *HAAR, "--mqtt", "mqtt://127.0.0.1"), "mqtt"),
     ],

@@ -14,7 +14,7 @@ import fer_edge
 
 HEAVY = (
     "numpy", "cv2", "ai_edge_litert", "tflite_runtime", "onnxruntime", "onnx", "tensorflow", "keras", "tf_keras",
-    "torch", "jax", "rich", "matplotlib", "psutil", "sklearn",
+    "torch", "jax", "rich", "matplotlib", "psutil", "sklearn", "pyarrow", "pandas", "distributed", "fsspec",
 )  # fmt: skip
 COMMANDS = {
     point.name: point.value.replace(":", " import ")
@@ -59,8 +59,8 @@ assert not code, code
 """
 
 
-def test_all_five_commands_are_here() -> None:
-    assert sorted(COMMANDS) == ["fer-bench", "fer-camera", "fer-data", "fer-export", "fer-train"]
+def test_all_six_commands_are_here() -> None:
+    assert sorted(COMMANDS) == ["fer-analyze", "fer-bench", "fer-camera", "fer-data", "fer-export", "fer-train"]
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
@@ -163,7 +163,8 @@ sys.exit(function())
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_an_interrupt_while_modules_are_imported_is_one_line(name: str, lost: bool) -> None:
     function = name.replace("-", "_")
-    first = {"fer-camera": "fer_edge.app", "fer-data": "fer_train"}.get(name, function)
+    packages = {"fer-analyze": "fer_edge.analysis", "fer-camera": "fer_edge.app", "fer-data": "fer_train"}
+    first = packages.get(name, function)
     for module in (first, "fer_edge.command"):
         code = f"MODULE, LOST, FUNCTION = {module!r}, {lost}, {function!r}" + INTERRUPT
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

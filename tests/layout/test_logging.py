@@ -25,6 +25,7 @@ PRINTS_RESULTS = {
     "fer_edge/app/watch.py": "nothing: it asks whether standard output is a terminal",
     "fer_edge/loading/trial.py": "the answer of the child process that tries a model",
     "fer_edge/outputs/answers.py": "the answers",
+    "fer_edge/outputs/csv_file.py": "--csv -",
     "fer_edge/outputs/jsonl.py": "--jsonl -",
     "fer_bench/report/demo_page.py": "the path of the page",
     "fer_bench/robustness/command.py": "the kinds of disturbance",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.layout.page_examples import EVIL, audit_page, bench_page, demo_page, export_page
 
-from fer_train.html import render
+from fer_edge.html import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = (390, 844)
@@ -44,7 +44,7 @@ def test_a_page_stands_alone_and_has_the_common_style(pages: dict[str, str], nam
     text = pages[name]
     assert text.startswith("<!doctype html>")
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
-    style = Path(__file__).parents[2] / "train/fer_train/html/style.css"
+    style = Path(__file__).parents[2] / "edge/fer_edge/html/style.css"
     assert style.read_text(encoding="utf-8").strip() in text
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S))
 
@@ -91,7 +91,7 @@ def test_a_template_that_is_not_given_a_value_fails(tmp_path: Path) -> None:
     from jinja2 import UndefinedError
 
     with pytest.raises(UndefinedError):
-        render("fer_train.html", "base.html")
+        render("fer_edge.html", "base.html")
 
 
 def test_the_demo_shows_faces_answers_models_and_says_once_why_times_are_rough(pages: dict[str, str]) -> None:

@@ -97,9 +97,9 @@ def test_wheel_holds_packages_and_model_and_nothing_else(wheel: Path) -> None:
     }
     for package in ("fer_edge", "fer_train", "fer_export", "fer_bench"):
         assert f"{package}/py.typed" in names
-    templates = [path for room in ("train", "export", "benchmarks") for path in (ROOT / room).rglob("*.html")]
+    templates = [path for room in ("edge", "train", "export", "benchmarks") for path in (ROOT / room).rglob("*.html")]
     assert len(templates) >= 8
-    for path in (*templates, ROOT / "train/fer_train/html/style.css"):
+    for path in (*templates, ROOT / "edge/fer_edge/html/style.css"):
         assert "/".join(path.relative_to(ROOT).parts[1:]) in names, path
     for name in ("fer_int8.tflite", "golden.npz", "manifest.json"):
         assert f"fer_edge/models/{name}" in names

@@ -138,7 +138,7 @@ class Config(Target):
         from fer_edge.app.options import build_parser
 
         made = build_parser()
-        made.parse_args(config_arguments(self.put("c.toml", content), made))
+        made.parse_args(config_arguments(self.put("c.toml", content), made)[0])
 
 
 class Golden(Target):
@@ -262,7 +262,8 @@ class Web(Target):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         from fer_edge.outputs.status import StatusBoard
-        from fer_edge.outputs.web import WebOptions, WebPage
+        from fer_edge.outputs.web import WebPage
+        from fer_edge.outputs.web_state import WebOptions
 
         board: Any = StatusBoard(_idle_pipeline())
         self._page = WebPage(WebOptions(port=0, token="secret"), board)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.edge.test_mqtt import Broker, broker, heard  # noqa: F401 - the fixtures
+from tests.edge.mqtt_broker import Broker, broker, heard  # noqa: F401 - the fixtures
 from tests.reliability.campaign import (
     Camera,
     Campaign,

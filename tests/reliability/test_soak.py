@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.edge.test_mqtt import Broker, broker, heard  # noqa: F401 - the fixtures
+from tests.edge.mqtt_broker import Broker, broker, heard  # noqa: F401 - the fixtures
 from tests.reliability.campaign import CHECKOUT, Campaign, playable_frames
 from tests.reliability.test_outputs import free_port
 

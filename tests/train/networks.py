@@ -27,11 +27,7 @@ def first_blocks(keras: Any, input_size: int, **options: Any) -> Any:
 
 def use_first_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Students and live teachers become :func:`first_blocks`."""
-    from fer_train.training import float_stage as fit
-    from fer_train.training import live_teachers
-
-    for module in (fit, live_teachers):
-        monkeypatch.setattr(module, "build_network", first_blocks)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", first_blocks)
 
 
 def run_with_weights(root: Path, recipe: Recipe, seed: int) -> Path:

@@ -86,7 +86,8 @@ opened = open_devices(devices or None, Hosts(address or None, int(count), int(nu
 from fer_train.training import float_stage as fit
 from fer_train.runs.run_folder import RunFolder
 from tests.train.test_stages import RECIPE, small_network, training_data
-fit.build_network = small_network
+from fer_train.runs import network_of
+network_of.build_network = small_network
 folder = RunFolder(Path(run))
 folder.root.mkdir(exist_ok=True)
 recipe = dataclasses.replace(RECIPE, epochs=3, head_epochs=0, mixup=0.2)

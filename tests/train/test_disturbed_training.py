@@ -202,10 +202,10 @@ def crash_within(stage: Any, epoch: int) -> None:
 def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fer_train.training import float_stage, live_teachers
+    from fer_train.training import float_stage
 
-    for place, name in ((networks, "first_blocks"), (float_stage, "build_network"), (live_teachers, "build_network")):
-        monkeypatch.setattr(place, name, small_network)
+    monkeypatch.setattr(networks, "first_blocks", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=7)
     recipe = dataclasses.replace(ROBUST, teacher=(str(teacher),), teacher_weight=0.8)
 
@@ -250,7 +250,7 @@ def test_a_qat_stage_killed_within_an_epoch_equals_an_uninterrupted_one(
     from fer_train.networks.keras_classifier import KerasClassifier
     from fer_train.training import qat_stage as qat
 
-    monkeypatch.setattr(qat, "build_network", networks.first_blocks)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", networks.first_blocks)
     monkeypatch.setattr(  # conversion is for other tests
         qat.QatStage,
         "_judge_int8",

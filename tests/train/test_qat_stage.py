@@ -173,3 +173,63 @@ def test_the_best_qat_epoch_agrees_with_the_float_model(tmp_path: Path, monkeypa
     again.network, again.augment, again.folder = stage.network, stage.augment, stage.folder
     assert again._restore() == 4
     assert again.best == stage.best
+
+
+def test_the_best_qat_epoch_is_good_in_both_arithmetics() -> None:
+    from fer_train.evaluation.evaluate import Evaluation
+    from fer_train.training.judging import Judged
+
+    labels = np.arange(100) % 7
+
+    def right_on(count: int) -> Evaluation:
+        decisions = np.where(np.arange(100) < count, labels, (labels + 1) % 7)
+        return Evaluation("validation", np.eye(7, dtype=np.float32)[decisions], labels)
+
+    lopsided = Judged(right_on(75), reference=right_on(65))
+    even = Judged(right_on(72), reference=right_on(71))
+    assert lopsided.clean.accuracy > even.clean.accuracy  # XNNPACK alone would have chosen the other one
+    assert even.score == pytest.approx(0.715) and lopsided.score == pytest.approx(0.70)
+    assert lopsided.agreement(right_on(75).decisions) == pytest.approx(0.9)  # that of the worse one
+    assert Judged(right_on(75)).agreement(right_on(75).decisions) == 1.0
+    assert even.accuracies["val_accuracy_int8_reference"] == pytest.approx(0.71)
+    assert even.accuracies["val_agreement_reference"] == pytest.approx(0.99)
+    assert Judged(right_on(75)).accuracies["val_accuracy_int8_reference"] is None
+    assert "71.00%" in even.words
+    disturbed = Judged(right_on(72), right_on(50), right_on(40), reference=right_on(70))
+    assert disturbed.score == pytest.approx(0.5 * (0.71 + 0.5))
+    assert disturbed.as_dict()["reference_kernels"] == {
+        "n_images": 100,
+        "accuracy": pytest.approx(0.70),
+        "top1_agreement_with_xnnpack": pytest.approx(0.98),
+    }
+
+
+def test_the_stage_asks_both_arithmetics(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tf_keras
+
+    from fer_edge.preprocess import resize_gray, to_float_input
+    from fer_train.quantization.qat_network import equalize_depthwise, measure_ranges, wrap_for_qat
+    from fer_train.training import qat_stage as qat
+
+    network = first_blocks(tf_keras, SIZE)
+    equalize_depthwise(network)
+    wrapped = wrap_for_qat(network)
+    data = training_data()
+    measure_ranges(wrapped, network, [to_float_input(np.stack([resize_gray(image, SIZE) for image in data.images]))])
+    stage: Any = qat.QatStage.__new__(qat.QatStage)
+    stage.recipe, stage.data, stage.disturbed, stage.network = RECIPE, data, None, wrapped
+    asked: list[int] = []
+    original = qat.reference_classifier
+
+    def reference_classifier(path: Path, *, workers: int) -> Any:
+        asked.append(workers)
+        return original(path, workers=workers)
+
+    monkeypatch.setattr(qat, "reference_classifier", reference_classifier)
+    judged = stage._judge_int8()
+    assert judged.reference is not None
+    assert judged.reference.n_images == judged.clean.n_images
+    assert np.abs(judged.reference.probabilities - judged.clean.probabilities).max() < 0.1  # the same network
+    assert asked == [len(data.validation_images)]
+    stage.recipe = dataclasses.replace(RECIPE, qat_reference_kernels=False)
+    assert stage._judge_int8().reference is None

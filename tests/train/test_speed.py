@@ -21,7 +21,7 @@ def test_loop_and_bare_step_train_the_same_number_of_steps(monkeypatch: pytest.M
     pytest.importorskip("tensorflow", reason="the [train] extra is not installed")
     from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     stages: list[Any] = []
     get_ready = fit.FloatStage.get_ready
 

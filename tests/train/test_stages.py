@@ -62,9 +62,8 @@ def arrays(stage: Any) -> list[npt.NDArray[Any]]:
 
 
 def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     trained = float_stage(RunFolder(tmp_path / "whole"))
     halves = RunFolder(tmp_path / "halves")
     float_stage(halves, stop_after=2)
@@ -78,7 +77,7 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
 def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     written: list[int] = []
     monkeypatch.setattr(fit, "save_checkpoint", lambda *parts: written.append(parts[-1]["epochs_done"]))
     for seconds, expected in ((0.0, [1, 2, 3]), (1000.0, [1, 3])):
@@ -93,9 +92,8 @@ def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fer_train.networks.build import block_of
-    from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", first_blocks)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", first_blocks)
     recipe = dataclasses.replace(
         RECIPE, epochs=4, input_size=64, progressive_size=32, progressive_fraction=0.5, late_blocks=15
     )
@@ -127,7 +125,7 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: p
 
     from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     first = RunFolder(tmp_path / "first")
     float_stage(first, stop_after=1)
     recipe = dataclasses.replace(RECIPE, start_from=str(first.root), epochs=0, head_epochs=0, seed=9)
@@ -149,10 +147,9 @@ def test_the_mean_of_two_runs_is_a_run(tmp_path: Path, monkeypatch: pytest.Monke
     import keras
 
     from fer_train.commands import average
-    from fer_train.networks import build as model
     from fer_train.runs import weights
 
-    monkeypatch.setattr(model, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     runs, parts = [], []
     for seed in (1, 2):
         folder = RunFolder(tmp_path / f"run{seed}")
@@ -181,11 +178,10 @@ def test_one_run_alone_gets_batchnorm_statistics_anew(
 
     from fer_train.commands import average
     from fer_train.data.dataset import load_dataset
-    from fer_train.networks import build as model
     from fer_train.networks.batchnorm_statistics import reestimate_batchnorm
     from fer_train.runs import weights
 
-    monkeypatch.setattr(model, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source = write_folder(tmp_path / "faces", small_files(per_class=2))
     folder, renewed = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "renewed")

@@ -30,7 +30,7 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     use_first_blocks(monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "millions"), [("vgg", 7.68), ("resnet", 11.2)])
+@pytest.mark.parametrize(("name", "millions"), [("vgg", 7.68), ("resnet", 11.2), ("convnext", 7.49)])
 def test_networks_that_teach_answer_like_the_student(name: str, millions: float) -> None:
     import keras
 
@@ -58,7 +58,7 @@ def test_teachers_answer_is_the_mean_softened_one() -> None:
     for network in networks:
         rooted = np.sqrt(network.predict_on_batch(faces).astype(np.float64))
         expected += rooted / rooted.sum(axis=1, keepdims=True) / 2
-    teachers = LiveTeachers(networks, 2.0)
+    teachers = LiveTeachers(networks, 2.0, SIZE)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(teachers(faces)), expected, atol=1e-5)
     assert not teachers.trainable_variables
 
@@ -120,13 +120,16 @@ def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("small_networks")
-def test_a_teacher_must_see_what_the_student_sees(tmp_path: Path) -> None:
+def test_a_teacher_sees_the_students_face_in_its_own_size(tmp_path: Path) -> None:
     from fer_train.networks.engine import runner
     from fer_train.training.live_teachers import load_teachers
 
     teacher = run_with_weights(tmp_path / "teacher", RECIPE, seed=1)
-    with pytest.raises(UsageError, match=r"32x32 pixels, the student 64x64"):
-        load_teachers([teacher], 64, 1.0, runner)
+    own, smaller = (load_teachers([teacher], size, 1.0, runner) for size in (SIZE, 2 * SIZE))
+    faces = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE), dtype=np.uint8)
+    twice = faces.repeat(2, axis=1).repeat(2, axis=2)  # bilinear reduction by two gives the same faces again
+    assert smaller.input_size == 2 * SIZE
+    np.testing.assert_allclose(smaller.predict(twice), own.predict(faces), atol=1e-5)
     RunFolder(teacher).float_weights.unlink()
     with pytest.raises(ModelError, match=r"float\.weights"):
         load_teachers([teacher], SIZE, 1.0, runner)

@@ -108,9 +108,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from fer_edge.preprocess import to_float_input
     from fer_train.quantization.qat_network import measure_ranges as set_ranges
     from fer_train.quantization.qat_network import wrap_for_qat
-    from fer_train.runs import trained as artifacts
 
-    monkeypatch.setattr(artifacts, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     folder = tmp_path / "run"
     folder.mkdir()
     Recipe(input_size=96).save(folder / "config.json")

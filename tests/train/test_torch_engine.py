@@ -98,7 +98,7 @@ def test_answers_gradients_and_statistics_are_those_of_keras_layers() -> None:
 
 
 @on_torch
-@pytest.mark.parametrize("name", ["vgg", "resnet"])
+@pytest.mark.parametrize("name", ["vgg", "resnet", "convnext"])
 def test_networks_that_teach_answer_as_keras_layers_do(name: str) -> None:
     import keras
 
@@ -242,10 +242,9 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path, monkeypatch: pyt
 def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fer_train.training import float_stage as fit
     from fer_train.training.float_stage import FloatStage
 
-    monkeypatch.setattr(fit, "build_network", first_blocks)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", first_blocks)
     data = drawn_training_data(4, 1)
     recipe = Recipe(
         input_size=SIZE, backbone=None, epochs=2, head_epochs=0, batch_size=14, ema_decay=0.9, erase=0.3, mixup=0.2
@@ -271,3 +270,16 @@ def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
                 continue
         histories.append(np.array([(row.epoch, row.loss, row.val_loss) for row in stage.history], np.float64))
     np.testing.assert_allclose(histories[1], histories[0], rtol=2e-3)
+
+
+@on_torch
+def test_gradients_are_clipped_by_the_norm_of_all_together() -> None:
+    import torch
+
+    from fer_train.training.torch_steps import _clipped
+
+    gradients = [torch.full((2, 2), 3.0), torch.full((4,), -2.0)]  # of norm sqrt(4 * 9 + 4 * 4)
+    norm = float(np.sqrt(52.0))
+    for most, factor in ((1.0, 1.0 / norm), (100.0, 1.0)):
+        for one, scaled in zip(gradients, _clipped(gradients, most), strict=True):
+            np.testing.assert_allclose(scaled.numpy(), factor * one.numpy(), rtol=1e-4)

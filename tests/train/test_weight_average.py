@@ -30,7 +30,7 @@ def float_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -
     """One epoch of a hundred steps, with the default averaging."""
     from fer_train.training import float_stage as fit
 
-    monkeypatch.setattr(fit, "build_network", small_network)
+    monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     recipe = dataclasses.replace(
         RECIPE, epochs=1, head_epochs=0, batch_size=2, ema_decay=DEFAULT_DECAY, warmup_epochs=0.0, **changes
     )

@@ -24,6 +24,7 @@ KNOWN_MODELS: Final[tuple[str, ...]] = (
     "fer_float.onnx",
     "fer_int8.onnx",
     "fer_int8_edgetpu.tflite",
+    "fer_small_int8.tflite",
 )
 
 

@@ -194,7 +194,8 @@ def _profile_onnx(path: Path, threads: int, seconds: float) -> dict[str, Any]:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         entry = session.get_inputs()[0]
-        face = {entry.name: _any_values(entry.shape, dtypes[entry.type])}
+        shape = [size if isinstance(size, int) else 1 for size in entry.shape]  # a batch left open has a name
+        face = {entry.name: _any_values(shape, dtypes[entry.type])}
         deadline, runs = time.monotonic() + seconds, 0
         while time.monotonic() < deadline or runs < 20:
             session.run(None, face)

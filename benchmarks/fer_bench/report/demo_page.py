@@ -23,10 +23,10 @@ from fer_bench.schema import Report, Result
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
 from fer_edge.files import write_text
+from fer_edge.html import render
 from fer_edge.labels import EMOTIONS
 from fer_edge.native import quiet_native_libraries
 from fer_train.data.dataset import Split
-from fer_train.html import render
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 from fer_train.wording import megabytes
 

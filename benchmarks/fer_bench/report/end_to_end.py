@@ -15,7 +15,7 @@ from fer_bench.report.charts import lines
 from fer_bench.report.terminal import is_mixed
 from fer_bench.report.trust import untrusted_sentence
 from fer_bench.schema import EndToEnd
-from fer_train.html import render
+from fer_edge.html import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup

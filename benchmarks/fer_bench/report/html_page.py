@@ -10,7 +10,7 @@ from fer_bench.report.charts import accuracy_against_latency, latency_distributi
 from fer_bench.report.html_tables import cost_table, latency_table
 from fer_bench.schema import Report, Result
 from fer_edge.files import write_text
-from fer_train.html import render
+from fer_edge.html import render
 from fer_train.wording import counted
 
 if TYPE_CHECKING:

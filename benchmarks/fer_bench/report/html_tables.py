@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fer_bench.schema import Bounds, Result
-from fer_train.html import render
+from fer_edge.html import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup

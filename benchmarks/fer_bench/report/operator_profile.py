@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fer_bench.report.charts import bars
 from fer_bench.schema import OperatorProfile, Profile
-from fer_train.html import render
+from fer_edge.html import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -12,7 +12,7 @@ from fer_edge.command import run_command, say
 from fer_edge.errors import CheckFailedError, UsageError
 from fer_edge.logs import set_verbosity
 
-__all__ = ["PROG", "main", "parse_arguments"]
+__all__ = ["PROG", "main", "parse_arguments", "use_cores"]
 
 PROG = "fer-camera"
 
@@ -49,10 +49,11 @@ def _run(given: list[str]) -> int:
     check_given_once(given)
     check_texts(arguments)
     set_verbosity(quiet=arguments.quiet, verbose=arguments.verbose)
-    keep_secrets(arguments)
+    for each in (arguments, *(camera.arguments for camera in arguments.cameras)):
+        keep_secrets(each)
     check_command_line(build_parser(PROG).parse_args(given))
     if arguments.cores is not None:
-        _use_cores(arguments.cores)
+        use_cores(arguments.cores)
     for condition, action in (
         (arguments.print_config, _print_config),
         (arguments.list_cameras, _list_cameras),
@@ -64,6 +65,10 @@ def _run(given: list[str]) -> int:
     from fer_edge.native import give_memory_back
 
     give_memory_back()  # before the libraries that take it
+    if arguments.cameras:
+        from fer_edge.app.watch_cameras import watch_cameras
+
+        return watch_cameras(arguments, lambda: parse_arguments(given))
     from fer_edge.app.watch import watch
 
     return watch(arguments)
@@ -76,7 +81,8 @@ def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
         given: arguments without the program's name.
 
     Returns:
-        The options; ``inputs`` holds the sources, at least one, and ``source`` the first of them.
+        The options; ``inputs`` holds the sources, at least one, ``source`` the first of them, and ``cameras`` those
+        that are watched at the same time (:class:`fer_edge.app.camera_tables.CameraSetup`), if there are several.
 
     Raises:
         UsageError: an unknown option, a bad value, or options that exclude each other.
@@ -86,13 +92,25 @@ def parse_arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(PROG)
     typed = arguments = parser.parse_args(given)
     if typed.inputs and typed.source is not None:
-        raise UsageError(f"two sources, {typed.inputs[0]} and --source {typed.source}; give one of them")
+        raise UsageError(f"two sources, {typed.inputs[0]} and --source {typed.source[0]}; give one of them")
+    tables: list[tuple[str, list[str]]] = []
+    from_file: list[str] = []
     if arguments.config is not None:
         from fer_edge.app.config_file import config_arguments
 
-        arguments = parser.parse_args([*config_arguments(arguments.config, parser), *given])
-    if not arguments.inputs:
-        arguments.inputs = ["0" if arguments.source is None else arguments.source]
+        from_file, tables = config_arguments(arguments.config, parser)
+        arguments = parser.parse_args([*from_file, *given])
+    sources = [*typed.inputs] or typed.source or arguments.source or []
+    arguments.cameras = []
+    if tables or (len(sources) > 1 and not typed.inputs):
+        from fer_edge.app.camera_tables import cameras_of_sources, cameras_of_tables
+
+        if tables:
+            arguments.cameras = cameras_of_tables(tables, from_file, given, sources)
+        else:
+            arguments.cameras = cameras_of_sources(sources, arguments)
+        sources = [camera.arguments.source for camera in arguments.cameras]
+    arguments.inputs = sources or ["0"]
     arguments.source = arguments.inputs[0]
     return arguments
 
@@ -101,7 +119,7 @@ def _print_config(arguments: argparse.Namespace) -> int:
     from fer_edge.app.config_file import config_text
     from fer_edge.app.options import build_parser
 
-    if len(arguments.inputs) > 1:
+    if len(arguments.inputs) > 1 and not arguments.cameras:
         raise UsageError(
             f"a configuration file takes one source, not {len(arguments.inputs)}; name a folder or one file"
         )
@@ -147,7 +165,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _use_cores(cores: list[int]) -> None:
+def use_cores(cores: list[int]) -> None:
+    """Run this process, and those that it starts, on these processor cores only.
+
+    Args:
+        cores: their numbers.
+
+    Raises:
+        UsageError: the system cannot do it, or has no such core.
+    """
     if not hasattr(os, "sched_setaffinity"):
         raise UsageError("--cores works on Linux only")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,59 @@ from fer_edge.redact import HIDDEN, redact_address
 _NOT_IN_A_FILE = frozenset({"help", "version", "config", "print_config", "list_cameras", "fetch", "verify"})
 
 
-def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
+def config_arguments(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The options in a TOML file, as command-line arguments: so that every value passes the same checks.
 
-    Keys are the long options without their dashes (``detect-every = 3``, ``headless = true``). Raises
-    :class:`UsageError` for a file that is missing or not TOML, and for keys that are not options.
+    Keys are the long options without their dashes (``detect-every = 3``, ``headless = true``); each ``[[camera]]``
+    table holds those of one camera. Raises :class:`UsageError` for a file that is missing or not TOML, and for keys
+    that are not options.
+
+    Returns:
+        The arguments for all, and ``(place, arguments)`` of each table, the place being for messages.
     """
+    table = _read_toml(path)
+    cameras = table.pop("camera", [])
+    if not isinstance(cameras, list) or not all(isinstance(camera, dict) for camera in cameras):
+        raise UsageError(f"--config {path}: unknown option camera; expected one table [[camera]] for each camera")
+    options = file_options(parser)
+    tables = []
+    if cameras:
+        from fer_edge.app.camera_tables import camera_options
+
+        own = camera_options(options)
+        for number, camera in enumerate(cameras, 1):
+            place = f"{path}, camera {camera.get('name', number)}"
+            for key in camera:
+                name = key.replace("_", "-")
+                if name in options and name not in own:
+                    raise UsageError(f"--config {place}: {key} is of all cameras; put it above the first [[camera]]")
+            tables.append((place, _arguments(place, camera, own)))
+    return _arguments(str(path), table, options), tables
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     if sys.version_info < (3, 11):
         raise UsageError(f"--config needs Python 3.11 or newer, this is {sys.version.split()[0]}; give options instead")
     import tomllib  # new in 3.11
 
     try:
         # Editors on Windows write a byte order mark, which TOML does not know.
-        table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
-    options = file_options(parser)
+
+
+def _arguments(place: str, table: dict[str, Any], options: dict[str, argparse.Action]) -> list[str]:
     arguments: list[str] = []
     for key, value in table.items():
         action = options.get(key.replace("_", "-"))
         if action is None:
             hint = did_you_mean(key.replace("_", "-"), options)
-            raise UsageError(f"--config {path}: unknown option {key}{hint} (see fer-camera --print-config)")
+            raise UsageError(f"--config {place}: unknown option {key}{hint} (see fer-camera --print-config)")
         several = value if isinstance(action, argparse._AppendAction) and isinstance(value, list) else [value]
-        arguments.extend(_argument(path, key, action, element) for element in several)
+        arguments.extend(_argument(place, key, action, element) for element in several)
     return arguments
 
 
@@ -53,7 +81,7 @@ def file_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     }
 
 
-def _argument(path: Path, key: str, action: argparse.Action, value: Any) -> str:
+def _argument(path: str, key: str, action: argparse.Action, value: Any) -> str:
     option = f"--{key.replace('_', '-')}"
     is_switch = isinstance(action, argparse.BooleanOptionalAction)
     if isinstance(value, bool):
@@ -79,7 +107,10 @@ def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
         "# The command line takes precedence over this file.",
         "",
     ]
+    cameras = getattr(arguments, "cameras", [])
     for name, action in file_options(parser).items():
+        if cameras and name == "source":
+            continue  # each camera has its own
         text = " ".join((action.help or "").split()).replace("%%", "%")
         lines.append(f"# {text}")
         value = getattr(arguments, action.dest)
@@ -88,7 +119,21 @@ def config_text(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
             lines.append(f"# The password is left out: put it in for {HIDDEN}, in a file that nobody else can read.")
         lines.append(f"# {name} = ..." if value is None else f"{name} = {_toml(value)}")
         lines.append("")
+    for camera in cameras:
+        lines.extend(["[[camera]]", *_camera_lines(parser, arguments, camera.arguments), ""])
     return "\n".join(lines)
+
+
+def _camera_lines(
+    parser: argparse.ArgumentParser, shared: argparse.Namespace, own: argparse.Namespace
+) -> Iterator[str]:
+    """What one camera has otherwise than all."""
+    from fer_edge.app.camera_tables import camera_options
+
+    for name, action in camera_options(file_options(parser)).items():
+        value = getattr(own, action.dest)
+        if value is not None and (name in ("name", "source") or value != getattr(shared, action.dest)):
+            yield f"{name} = {_toml(_shown(name, value) if isinstance(value, str) else value)}"
 
 
 def _shown(name: str, value: str) -> str:

@@ -25,7 +25,7 @@ def check_command_line(given: argparse.Namespace) -> None:
     advice = "every user of this machine can read it there"
     if given.web_token:
         LOG.warning(f"--web-token is on the command line, {advice}; better: {WEB_TOKEN} or --web-token-file")
-    if any(redact_address(address) != address for address in (str(given.source), *given.inputs)):
+    if any(redact_address(address) != address for address in (*(given.source or ()), *given.inputs)):
         LOG.warning(f"the password of the source is on the command line, {advice}; better: source in a --config file")
 
 

@@ -10,8 +10,8 @@ from typing import Final
 from fer_edge.errors import UsageError
 from fer_edge.logs import LOG
 
-_TEXTS: Final = ("jsonl", "save", "web", "mqtt", "metrics", "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
-_OUTPUTS: Final = ("jsonl", "save", "web", "mqtt", "metrics")
+_OUTPUTS: Final = ("jsonl", "csv", "save", "web", "mqtt", "metrics", "history", "clips")
+_TEXTS: Final = (*_OUTPUTS, "model", "web_token_file", "mqtt_password_file", "mqtt_ca")
 _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("jsonl_max_mb", ("jsonl",)),
     ("web_token", ("web", "metrics")),
@@ -19,7 +19,8 @@ _BELONG: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("web_host", ("web",)),
     ("mqtt_password_file", ("mqtt",)),
     ("mqtt_ca", ("mqtt",)),
-    ("name", ("mqtt",)),
+    ("name", ("mqtt", "clips")),
+    ("clip_emotion", ("clips",)),
 )
 """What counts only with one of the others."""
 _OF_CAMERAS: Final = ("size", "fps", "mjpg")
@@ -85,6 +86,30 @@ def tell_pointless(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     polled = any(name.lower().startswith(("http://", "https://")) for name in names)
     for line in pointless(arguments, camera=camera, video=video, polled=polled):
         LOG.info(line)
+
+
+def pointless_lines(arguments: argparse.Namespace) -> list[str]:
+    """What :func:`pointless` finds for several cameras, each line once.
+
+    Args:
+        arguments: the options for all, with ``cameras``.
+
+    Returns:
+        Lines for notices.
+    """
+    from fer_edge.cameras.group import is_endless
+    from fer_edge.capture.inputs import is_camera
+
+    lines: dict[str, None] = {}
+    for setup in arguments.cameras:
+        own = argparse.Namespace(**vars(setup.arguments))
+        own.name = None  # each of several cameras has one
+        source = own.source
+        is_file = not is_endless(source)
+        polled = source.lower().startswith(("http://", "https://"))
+        for line in pointless(own, camera=is_camera(source), video=is_file or polled, polled=polled):
+            lines[line.replace("the source is", f"camera {setup.name} is")] = None
+    return list(lines)
 
 
 def _option(name: str) -> str:

@@ -22,6 +22,11 @@ from fer_edge.defaults import (
 )
 from fer_edge.option_types import number, whole
 
+__all__ = [
+    "DESCRIPTION", "EPILOG", "SWITCH", "add_emotion_options", "add_face_options", "add_orientation_options",
+    "build_parser", "cores", "size",
+]  # fmt: skip
+
 SWITCH = argparse.BooleanOptionalAction
 DESCRIPTION = """\
 Recognise facial emotions on a camera, a stream, videos or images, and print the answers.
@@ -31,7 +36,8 @@ examples:
   fer-camera face.jpg                 what an image shows
   fer-camera photos/ --save out/      every image and video of a folder, annotated
   fer-camera video.mp4 --headless --jsonl out.jsonl --save out.mp4
-  fer-camera rtsp://camera/live --headless --web 8080"""
+  fer-camera rtsp://camera/live --headless --web 8080
+  fer-camera --source rtsp://cam1/live --source rtsp://cam2/live --web 8080"""
 EPILOG = """\
 keys in the window: q or Escape quits, space pauses, s saves the picture, f fills the screen
 
@@ -41,7 +47,17 @@ as is the TFLite network that is made from it."""
 
 
 def size(text: str) -> tuple[int, int]:
-    """A type for argparse: ``WIDTHxHEIGHT``."""
+    """A type for argparse: ``WIDTHxHEIGHT``.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        ``(width, height)`` in pixels.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, for example 1280x720, got {text!r}")
@@ -49,7 +65,17 @@ def size(text: str) -> tuple[int, int]:
 
 
 def cores(text: str) -> list[int]:
-    """A type for argparse: ``0,1,3``."""
+    """A type for argparse: ``0,1,3``.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        Numbers of cores.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"expected core numbers such as 0,1, got {text!r}")
@@ -57,7 +83,14 @@ def cores(text: str) -> list[int]:
 
 
 def build_parser(prog: str = "fer-camera") -> CommandParser:
-    """The parser; option groups follow the way of a frame."""
+    """The parser of ``fer-camera``; option groups follow the way of a frame.
+
+    Args:
+        prog: name of the command.
+
+    Returns:
+        The parser.
+    """
     parser = CommandParser(
         prog=prog,
         allow_abbrev=False,
@@ -73,8 +106,8 @@ def build_parser(prog: str = "fer-camera") -> CommandParser:
     parser.add_argument("--verify", action="store_true", help="check that this device computes correctly, and exit")
     parser.add_version()
     _add_source(parser)
-    _add_faces(parser)
-    _add_emotions(parser)
+    add_face_options(parser)
+    add_emotion_options(parser)
     _add_outputs(parser)
     return parser
 
@@ -88,14 +121,36 @@ def _add_source(parser: CommandParser) -> None:
         help="camera number, picamera, rtsp:// or http:// address, video, image, folder of them, 'pattern*.jpg', or - "
         "for standard input; of files and folders also several (default: 0, the first camera)",
     )
-    group.add_argument("--source", metavar="SOURCE", help="the same as an option, for example for --config")
+    group.add_argument(
+        "--source",
+        action="append",
+        metavar="SOURCE",
+        help="the same as an option, for example for --config; given several times: cameras, streams and videos that "
+        "are watched at the same time",
+    )
     group.add_argument("--size", type=size, metavar="WxH", help="ask the camera for this size, for example 1280x720")
     group.add_argument(
         "--fps", type=number(0.1, 1000), metavar="F", help="ask the camera for this many frames per second"
     )
+    group.add_argument(
+        "--max-fps",
+        type=number(0.1, 1000),
+        metavar="F",
+        help="look at F frames per second at most, and leave out the others",
+    )
     group.add_argument("--mjpg", action=SWITCH, default=False, help="ask a USB camera for compressed frames")
     group.add_argument("--realtime", action=SWITCH, default=False, help="play a video file at its own pace")
     group.add_argument("--loop", action=SWITCH, default=False, help="play a video file in a loop")
+    add_orientation_options(group)
+    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop after N frames (of each video)")
+
+
+def add_orientation_options(group: argparse._ArgumentGroup) -> None:
+    """Add how pictures are turned.
+
+    Args:
+        group: of a parser.
+    """
     group.add_argument(
         "--rotate",
         type=int,
@@ -107,10 +162,14 @@ def _add_source(parser: CommandParser) -> None:
     group.add_argument(
         "--flip", action=SWITCH, default=False, help="mirror left and right, after --rotate (front camera)"
     )
-    group.add_argument("--max-frames", type=whole(1), metavar="N", help="stop after N frames (of each video)")
 
 
-def _add_faces(parser: CommandParser) -> None:
+def add_face_options(parser: CommandParser) -> None:
+    """Add detector and search.
+
+    Args:
+        parser: of a command.
+    """
     from fer_edge.faces.detectors import detector_names
 
     group = parser.add_argument_group("faces")
@@ -142,6 +201,12 @@ def _add_faces(parser: CommandParser) -> None:
         help="search the whole of every Nth frame only, and follow faces in between by their motion (default: 1)",
     )
     group.add_argument(
+        "--motion",
+        action=SWITCH,
+        help="search for new faces only where something has moved, and every 2 s (default: with cameras and streams, "
+        "not with files or --search full)",
+    )
+    group.add_argument(
         "--margin",
         type=number(-0.3, 1),
         default=DEFAULT_MARGIN,
@@ -150,11 +215,19 @@ def _add_faces(parser: CommandParser) -> None:
     )
 
 
-def _add_emotions(parser: CommandParser) -> None:
+def add_emotion_options(parser: CommandParser, *, opencv_threads: str = "all cores") -> None:
+    """Add network, processor and smoothing.
+
+    Args:
+        parser: of a command.
+        opencv_threads: the default of ``--opencv-threads``, in words.
+    """
     from fer_edge.inference.backends import offered_backends
 
     group = parser.add_argument_group("emotions")
-    group.add_argument("--model", metavar="FILE", help=".tflite or .onnx model (default: the packaged INT8 model)")
+    group.add_argument(
+        "--model", metavar="FILE", help=".tflite or .onnx model, or small (default: the packaged INT8 model)"
+    )
     group.add_argument(
         "--backend",
         default=DEFAULT_BACKEND,
@@ -165,7 +238,10 @@ def _add_emotions(parser: CommandParser) -> None:
         "--threads", type=whole(1, 64), default=DEFAULT_THREADS, metavar="N", help="threads of the network (default: 1)"
     )
     group.add_argument(
-        "--opencv-threads", type=whole(1, 64), metavar="N", help="threads of the face detector (default: all cores)"
+        "--opencv-threads",
+        type=whole(1, 64),
+        metavar="N",
+        help=f"threads of the face detector (default: {opencv_threads})",
     )
     group.add_argument("--cores", type=cores, metavar="0,1", help="run on these processor cores only")
     group.add_argument(

@@ -33,6 +33,7 @@ from fer_edge.outputs.base import OutputRunner
 from fer_edge.outputs.open import check_targets, open_outputs
 from fer_edge.outputs.output import STDOUT, OutputRequest
 from fer_edge.outputs.status import StatusBoard
+from fer_edge.outputs.written import Written, notice
 from fer_edge.pipeline import FacePipeline
 from fer_edge.results import Result
 
@@ -80,9 +81,9 @@ def watch(arguments: argparse.Namespace) -> int:
             session.close()
         except KeyboardInterrupt:  # a second signal: outputs are not waited for any longer
             if session.signals:
-                LOG.info(session.summary(time.monotonic() - began))
+                session.tell(time.monotonic() - began)
             raise
-        LOG.info(session.summary(time.monotonic() - began))
+        session.tell(time.monotonic() - began)
     if session.failed:
         return UsageError.exit_code
     return EXIT_INTERRUPTED if session.signals and not session.live else 0
@@ -107,6 +108,7 @@ class Session:
         self._pipeline: FacePipeline | None = None
         self._shared: list[OutputRunner] = []
         self._late: dict[str, int] = {}
+        self._written: list[Written] = []
         self._ended = self._reporting = False
         self._hurried = False
         """Whether a second signal came: an output that hangs is not waited for."""
@@ -184,6 +186,8 @@ class Session:
             hysteresis=arguments.hysteresis,
             min_confidence=arguments.min_confidence,
             max_frames=arguments.max_frames,
+            motion=arguments.motion,
+            max_fps=arguments.max_fps,
         )
         if self._board is None:
             self._board = StatusBoard(self._pipeline)
@@ -197,7 +201,7 @@ class Session:
 
     def _start_progress(self, source: Source, title: str) -> None:
         images = isinstance(source, ImageFiles)
-        if (images or self.arguments.jsonl == STDOUT) and is_terminal(sys.stdout):
+        if (images or STDOUT in (self.arguments.jsonl, self.arguments.csv)) and is_terminal(sys.stdout):
             return  # there the lines are the progress
         total = len(source.paths) if isinstance(source, ImageFiles) else getattr(source, "n_frames", None)
         if self.arguments.max_frames is not None:
@@ -245,6 +249,9 @@ class Session:
             self.failed = self.failed or runner.failed
             if runner.dropped:
                 self._late[runner.output.name] = self._late.get(runner.output.name, 0) + runner.dropped
+            written = getattr(runner.output, "written", None)  # of an output of somebody's own there need be none
+            if written is not None and runner.error is None and runner.done and (item := written()) is not None:
+                self._written.append(item)
 
     def _close_shared(self) -> None:
         for runner in self._shared:
@@ -327,6 +334,12 @@ class Session:
         if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
             numbers.append(hangup)
         self._handlers = {number: signal.signal(number, stop) for number in numbers}
+
+    def tell(self, total_s: float) -> None:
+        """What was written where, and the summary; ``total_s`` seconds since the command began."""
+        if line := notice(self._written):
+            LOG.info(line)
+        LOG.info(self.summary(total_s))
 
     def summary(self, total_s: float) -> str:
         """The line at the end; ``total_s`` seconds since the command began."""

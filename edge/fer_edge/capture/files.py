@@ -226,7 +226,7 @@ class VideoFile:
                         began -= wait_s
                     elif self._stopped.wait(max(0.0, wait_s)):
                         break
-                image = turn(np.asarray(image, dtype=np.uint8), self._orientation)
+                image = turn(np.asarray(image, dtype=np.uint8), self._orientation, own=True)
                 yield Frame(image, index, last_s, time.monotonic())
                 del image  # or it would stay while the next one is read
                 index += 1

@@ -9,6 +9,8 @@ from typing import Final
 from fer_edge.capture.sniff import IMAGE_SUFFIXES, Kind, sniff_file
 from fer_edge.logs import LOG
 
+__all__ = ["MAX_SHOWN", "images_among", "matching", "what_else"]
+
 MAX_SHOWN: Final[int] = 8
 """Files that are named; of more only the number."""
 
@@ -17,6 +19,12 @@ def matching(pattern: str) -> list[Path]:
     """The files that a pattern such as ``'shots/*.jpg'`` names, sorted.
 
     Folders that exist under just this name are taken as they stand, even if they hold brackets.
+
+    Args:
+        pattern: as for :func:`glob.glob`, ``**`` included.
+
+    Returns:
+        Paths of files and folders.
     """
     parts = Path(pattern).parts
     literal = Path()
@@ -33,7 +41,14 @@ def matching(pattern: str) -> list[Path]:
 
 
 def images_among(paths: list[Path]) -> list[Path]:
-    """Those that are pictures by their content; one notice names the others and why they are left out."""
+    """Those that are pictures by their content; one notice names the others and why they are left out.
+
+    Args:
+        paths: files and folders.
+
+    Returns:
+        The pictures, in the same order.
+    """
     images, left_out = [], []
     for path in paths:
         if path.is_dir() or path.name.startswith("."):
@@ -54,7 +69,14 @@ def images_among(paths: list[Path]) -> list[Path]:
 
 
 def what_else(folder: Path) -> str:
-    """What to say of a folder without a single picture."""
+    """What to say of a folder without a single picture.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The end of a message.
+    """
     n_folders = sum(1 for path in folder.iterdir() if path.is_dir())
     if n_folders:
         return f"it holds {n_folders} folders: give one of them, or '{folder}/**/*'"

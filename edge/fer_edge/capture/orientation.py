@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import zlib
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from fer_edge.arrays import Image
 from fer_edge.capture.iso_boxes import ReadAt, boxes, find
-from fer_edge.image_bytes import MAX_PARTS
+from fer_edge.capture.picture_notes import noted_orientation
 
 __all__ = [
     "MAX_TRACKS",
@@ -49,26 +48,23 @@ _MATRICES: Final[dict[int, tuple[int, int, int, int]]] = {
 _NUMBERS: Final = {matrix: number for number, matrix in _MATRICES.items()}
 _ROTATIONS: Final[dict[int, int]] = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise
 _MIRRORED: Final[int] = 2
-_TAG: Final[int] = 0x0112
 _PICTURES: Final = (b"vide", b"pict")
 """Handlers of tracks: of films, and of HEIC sequences."""
 _EBML: Final[bytes] = b"\x1a\x45\xdf\xa3"
-_RAW_PROFILES: Final = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_MAX_PROFILE_BYTES: Final[int] = 1 << 18
-"""EXIF itself fits into 64 KiB, as JPEG allows no more; hexadecimal digits double it."""
 MAX_TRACKS: Final[int] = 32
 """Of a film that are looked at: a damaged one may claim any number."""
 
 
-def turn(image: Image, orientation: int) -> Image:
+def turn(image: Image, orientation: int, *, own: bool = False) -> Image:
     """``image`` ``(H, W, 3)`` as it is to be seen; for 5 to 8 the result is ``(W, H, 3)``.
 
     Args:
         image: as stored.
         orientation: 1 to 8, how it is stored.
+        own: whether ``image`` may be written over: at 4K each copy is 25 MB.
 
     Returns:
-        The image itself for 1, else a contiguous copy.
+        The image itself for 1, and with ``own`` for 2 to 4; else a contiguous copy.
     """
     if orientation == UPRIGHT:
         return image
@@ -76,10 +72,10 @@ def turn(image: Image, orientation: int) -> Image:
     across, down = (xx or xy) < 0, (yy or yx) < 0
     code = -1 if across and down else (1 if across else 0)
     if xx:
-        return np.asarray(cv2.flip(image, code), dtype=np.uint8)
+        return np.asarray(cv2.flip(image, code, dst=image if own else None), dtype=np.uint8)
     turned = cv2.transpose(image)
     if across or down:
-        cv2.flip(turned, code, dst=turned)  # in place: at 4K every copy is 25 MB
+        cv2.flip(turned, code, dst=turned)
     return np.asarray(turned, dtype=np.uint8)
 
 
@@ -112,9 +108,9 @@ def combine(first: int, then: int) -> int:
 
 
 def picture_orientation(content: bytes) -> int:
-    """What the EXIF data of a JPEG, PNG or WebP file says; 1 where it says nothing.
+    """What the EXIF data of a JPEG, PNG or WebP file says, else its XMP data (of TIFF, too); 1 where it says nothing.
 
-    Other formats: TIFF is turned by OpenCV itself, HEIC and AVIF have :func:`item_orientation`.
+    Other formats: TIFF's own tag is applied by OpenCV itself, HEIC and AVIF have :func:`item_orientation`.
 
     Args:
         content: the encoded picture.
@@ -122,90 +118,7 @@ def picture_orientation(content: bytes) -> int:
     Returns:
         Orientation 1 to 8; 1 where the file names none.
     """
-    if content[:2] == b"\xff\xd8":
-        return _exif_of_jpeg(content)
-    if content[:4] == b"\x89PNG":
-        return _exif_of_png(content)
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return _exif_of_webp(content)
-    return UPRIGHT
-
-
-def _exif_of_jpeg(content: bytes) -> int:
-    at = 2
-    for _ in range(MAX_PARTS):
-        if at + 4 > len(content) or content[at] != 0xFF:
-            break
-        marker = content[at + 1]
-        if marker == 0xFF:  # a filling byte
-            at += 1
-            continue
-        if marker in (0xDA, 0xD9):
-            break
-        size = int.from_bytes(content[at + 2 : at + 4], "big")
-        if marker == 0xE1 and content[at + 4 : at + 10] == b"Exif\0\0":
-            return _exif(content[at + 10 : at + 2 + size])
-        at += 2 + size
-    return UPRIGHT
-
-
-def _exif_of_png(content: bytes) -> int:
-    at = 8
-    for _ in range(MAX_PARTS):
-        if at + 12 > len(content):
-            break
-        size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
-        data = content[at + 8 : at + 8 + size]
-        if kind == b"eXIf":
-            return _exif(data.removeprefix(b"Exif\0\0"))  # which some programs copy from JPEG
-        if kind in (b"zTXt", b"tEXt") and data.startswith(_RAW_PROFILES):
-            return _exif(_raw_profile(data, packed=kind == b"zTXt"))
-        if kind == b"IEND":
-            break
-        at += 12 + size
-    return UPRIGHT
-
-
-def _raw_profile(data: bytes, *, packed: bool) -> bytes:
-    """EXIF as ImageMagick and ExifTool write it into PNG without ``eXIf``: name, length, hexadecimal digits."""
-    text = data.partition(b"\0")[2]
-    try:
-        if packed:  # one byte before it names the compression, of which there is one
-            text = zlib.decompressobj().decompress(text[1:], _MAX_PROFILE_BYTES)
-        block = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
-    except (zlib.error, ValueError):
-        return b""
-    return block[block.find(b"Exif\0\0") + 6 :] if b"Exif\0\0" in block[:16] else block
-
-
-def _exif_of_webp(content: bytes) -> int:
-    at = 12
-    for _ in range(MAX_PARTS):
-        if at + 8 > len(content):
-            break
-        kind, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
-        if kind == b"EXIF":
-            return _exif(content[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
-        at += 8 + size + size % 2
-    return UPRIGHT
-
-
-def _exif(block: bytes) -> int:
-    """Tag 0x0112 of the first directory of a TIFF block; 1 if it is missing or makes no sense."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(block[:4])
-    if order is None:
-        return UPRIGHT
-
-    def number(at: int, n_bytes: int) -> int:
-        return int.from_bytes(block[at : at + n_bytes], order)  # type: ignore[arg-type]
-
-    at = number(4, 4)
-    for entry in range(at + 2, min(at + 2 + 12 * number(at, 2), len(block) - 11), 12):
-        if number(entry, 2) == _TAG:
-            # SHORT as it should be; some programs write LONG.
-            value = number(entry + 8, 4 if number(entry + 2, 2) == 4 else 2)
-            return value if value in _MATRICES else UPRIGHT
-    return UPRIGHT
+    return noted_orientation(content) or UPRIGHT
 
 
 def video_orientation(path: str | os.PathLike[str]) -> int | None:

@@ -4,6 +4,8 @@ The whole frame is searched at least every :data:`WHOLE_EVERY_S` seconds of the 
 sight gets a close look (:mod:`fer_edge.faces.look`); where none is in sight, the frame is searched at half the width.
 When a look does not find its face again, or half the width shows one, the whole frame is searched at once. What is
 done depends on the frames and their times alone, never on the clock: a file gives the same answers every time.
+With a motion test (:mod:`fer_edge.faces.motion`) the whole frame is searched only where something but the known faces
+has moved since, and every two seconds; faces in sight are followed in any case.
 
 A face begins with the detector's own score (0.7), in the whole frame or in a look, or with less if it stays; it is kept
 down to :data:`KEEP_SCORE`: turned and tilted heads have scores between.
@@ -21,9 +23,11 @@ from fer_edge.defaults import DEFAULT_DETECT_EVERY, DEFAULT_SEARCH, SEARCHES
 from fer_edge.faces.detection import DetectedFace, FaceDetector
 from fer_edge.faces.follow import BoxFlow
 from fer_edge.faces.look import LOOK_SIDE, TURN_STEP, Aim, CloseLook, ScalableDetector, aim
+from fer_edge.faces.motion import STILL_S, MotionGate
+from fer_edge.faces.searched import Searched
 from fer_edge.faces.tracks import FORGET_AFTER_S, match_boxes, overlap
 
-__all__ = ["BEGIN_AFTER_S", "KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "Searched", "check_search"]
+__all__ = ["BEGIN_AFTER_S", "KEEP_SCORE", "WHOLE_EVERY_S", "FaceSearch", "check_search"]
 
 WHOLE_EVERY_S: Final[float] = 0.2
 """Longest time between two searches of the whole frame, in seconds: so long a new face may remain unseen."""
@@ -44,20 +48,6 @@ _SAME_FACE: Final[float] = 0.4
 """Two boxes with more than this intersection over union are one face; YuNet itself gives no two with more than 0.3."""
 _LOOKS_WORTH: Final[float] = 0.5
 """Share of the pixels of a whole search up to which looks cost less, with what each costs besides its pixels."""
-
-
-@dataclass
-class Searched:
-    """What was searched so far."""
-
-    whole: int = 0
-    """Whole frames at full width."""
-    half: int = 0
-    """Whole frames at half the width."""
-    looks: int = 0
-    """Close looks."""
-    pixels: int = 0
-    """Pixels that the detector was given."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +92,8 @@ class _Sight:
     """From the frames before; those of the last one first."""
     n_in_sight: int
     """How many of them were in the last one."""
+    grey: Image | None = None
+    """The small picture of the motion test, where it has been made."""
     looked: dict[int, _Claim | None] = field(default_factory=dict)
     """What looks at known faces found, by their place in :attr:`known`."""
 
@@ -114,15 +106,22 @@ class FaceSearch:
             :class:`fer_edge.faces.look.ScalableDetector` such as YuNet; any other one searches every frame.
         mode: ``adaptive``, or ``full``: the whole of every frame at full width.
         every: search every N-th frame only, the whole of it, and move the boxes by optical flow in between.
+        motion: search for new faces only where something has moved.
 
     Raises:
         ValueError: an unknown mode, or ``every`` below 1.
     """
 
     def __init__(
-        self, detector: FaceDetector, *, mode: str = DEFAULT_SEARCH, every: int = DEFAULT_DETECT_EVERY
+        self,
+        detector: FaceDetector,
+        *,
+        mode: str = DEFAULT_SEARCH,
+        every: int = DEFAULT_DETECT_EVERY,
+        motion: bool = False,
     ) -> None:
         check_search(mode, every)
+        self._motion = MotionGate() if motion else None
         self.searched = Searched()
         self._plain = detector
         self._scaled = _Scaled(detector, self.searched) if isinstance(detector, ScalableDetector) else None
@@ -158,8 +157,7 @@ class FaceSearch:
             moved = self._flow.follow([known.face for known in present if known.begun], image, small)
             self._followed = [*_told(moved, sight), *lost]
         elif self._scaled is None:
-            self._followed = _told(self._plain.detect(image, small), sight)
-            self.searched.whole += 1
+            self._followed = [] if not present and self._is_still(sight) else self._search_plainly(sight)
         else:
             self._followed = self._search(self._scaled, sight)
         if is_searched and self._every > 1:
@@ -168,18 +166,43 @@ class FaceSearch:
         reported = [known.face for known in self._followed if known.begun and known.frame == frame]
         return sorted(reported, key=lambda face: face.box)
 
+    def _search_plainly(self, sight: _Sight) -> list[_Followed]:
+        self._begin_whole(sight)
+        self.searched.whole += 1
+        return _told(self._plain.detect(sight.image, sight.small), sight)
+
     def _search(self, scaled: _Scaled, sight: _Sight) -> list[_Followed]:
         """Those in sight, then those remembered."""
         n_looks = scaled.looks_worth(sight.image) if self._adaptive else 0
-        if self._adaptive and not self._is_due(sight):
+        is_due = not self._adaptive or self._is_due(sight)
+        is_still = (is_due or not sight.known) and self._is_still(sight)
+        if is_still and not sight.known:
+            return []
+        if self._adaptive and (not is_due or (is_still and self._every == 1)):
             if sight.known and len(sight.known) <= n_looks:
                 claims = _distinct(_found(scaled.again(sight, n) for n in range(len(sight.known))))
                 if not _is_missing(claims, sight):
                     return _settled(claims, sight)
             elif not sight.known and not scaled.glance(sight):
                 return []
-        self._whole_s, self._whole_frame = sight.time_s, sight.frame
+        self._begin_whole(sight)
         return _settled(_distinct(_search_whole(scaled, sight, n_looks)), sight)
+
+    def _begin_whole(self, sight: _Sight) -> None:
+        self._whole_s, self._whole_frame = sight.time_s, sight.frame
+        if self._motion is not None:
+            self._motion.remember(self._motion.view(sight.image, sight.small) if sight.grey is None else sight.grey)
+
+    def _is_still(self, sight: _Sight) -> bool:
+        """Whether nothing but known faces has moved since the whole frame was searched, not long ago."""
+        step_s = sight.time_s - self._last_s
+        if self._motion is None or step_s <= 0.0 or sight.time_s + step_s > self._whole_s + STILL_S + _TICK_S:
+            return False
+        sight.grey = self._motion.view(sight.image, sight.small)
+        known = (each.face.box for each in sight.known)
+        is_still = not self._motion.moved(sight.grey, sight.image.shape[1], known)
+        self.searched.still += is_still
+        return is_still
 
     def _is_due(self, sight: _Sight) -> bool:
         """Whether to search the whole frame: it would be too late at the next one, if that takes as long to come."""

@@ -54,7 +54,7 @@ class Classifier(Protocol):
     model_path: Path
     """The file that was opened."""
     input_spec: TensorSpec
-    """Of the input ``(1, S, S, 3)``."""
+    """Of the input: ``(1, S, S, 3)``, or of one channel, or with the channels first."""
     output_spec: TensorSpec
     """Of the output ``(1, 7)``."""
 
@@ -69,12 +69,12 @@ class Classifier(Protocol):
         ...
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Bare network: ``(1, S, S, 3)`` of the input's dtype to ``(1, 7)`` of the output's dtype.
+        """Bare network: a tensor as :attr:`input_spec` says to ``(1, 7)`` of the output's dtype.
 
         The result is the caller's own: it does not change with the next call.
 
         Args:
-            tensor: ``(1, S, S, 3)`` of :attr:`input_spec`'s dtype.
+            tensor: of :attr:`input_spec`'s shape and dtype (see ``to_model_input``).
 
         Returns:
             ``(1, 7)`` of :attr:`output_spec`'s dtype.
@@ -105,7 +105,7 @@ class ClassifierBase:
 
     Args:
         model_path: the file that was opened.
-        input_spec: of the input ``(1, S, S, 3)``.
+        input_spec: of the input, see :attr:`Classifier.input_spec`.
         output_spec: of the output ``(1, 7)``.
         runtime_version: package and version that computes, or what finds it out when it is asked for.
 
@@ -139,7 +139,7 @@ class ClassifierBase:
     @property
     def input_size(self) -> int:
         """Side of the square input in pixels."""
-        return self.input_spec.shape[1]
+        return self.input_spec.shape[2]  # with the channels first or last
 
     def infer(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Bare network. See :meth:`Classifier.infer`."""
@@ -179,7 +179,7 @@ class FunctionClassifier(ClassifierBase):
     Args:
         backend: name of the backend.
         model_path: the file that was opened.
-        input_spec: of the input ``(1, S, S, 3)``.
+        input_spec: of the input, see :attr:`Classifier.input_spec`.
         output_spec: of the output ``(1, 7)``.
         runtime_version: package and version that computes.
         compute: from a tensor of ``input_spec`` to a new one of ``output_spec``, see :meth:`Classifier.infer`.

@@ -16,7 +16,20 @@ from fer_edge.inference.input_range import OURS, described, find_input_range, re
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import INPUT_SCALE, to_float_input, to_int8_input
 
-__all__ = ["TensorSpec", "check_probabilities", "check_specs", "dequantize", "quantize", "to_model_input"]
+__all__ = [
+    "INPUT_SHAPES",
+    "TensorSpec",
+    "check_probabilities",
+    "check_specs",
+    "dequantize",
+    "input_layout",
+    "quantize",
+    "to_layout",
+    "to_model_input",
+]
+
+INPUT_SHAPES: Final[str] = "(1, S, S, 3), (1, S, S, 1), (1, 3, S, S) or (1, 1, S, S)"
+"""What models may take, for messages."""
 
 _UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
 _MAX_PROBABILITY: Final[float] = 1.05
@@ -81,28 +94,76 @@ def dequantize(stored: npt.NDArray[Any], spec: TensorSpec) -> FloatArray:
     return (stored.astype(np.int32) - spec.zero_point).astype(np.float32) * np.float32(spec.scale)
 
 
+@functools.lru_cache(maxsize=32)
+def input_layout(shape: tuple[int, ...]) -> tuple[int, int, bool] | None:
+    """Which axes of a model's input are the picture's, and which its channels.
+
+    Args:
+        shape: of the input, batch first.
+
+    Returns:
+        Side S in pixels, channels C (1 or 3), and whether they stand first, ``(1, C, S, S)``; None for a shape that is
+        no square picture in one or three channels, or that leaves open which axis is which, as ``(1, 3, 3, 1)`` does.
+    """
+    if len(shape) != 4 or shape[0] != 1:
+        return None
+    last = shape[1] == shape[2] and shape[3] in (1, 3)
+    first = shape[2] == shape[3] and shape[1] in (1, 3)
+    side = shape[2]
+    if last == first or side <= 3:  # 3 x 3 pixels could as well be channels
+        return None
+    return side, shape[1] if first else shape[3], first
+
+
 def to_model_input(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
-    """Grey faces ``(N, S, S)`` uint8 to the tensor ``(N, S, S, 3)`` that a model with input ``spec`` takes.
+    """Grey faces ``(N, S, S)`` uint8 to the tensor that a model with input ``spec`` takes.
 
     Args:
         faces: ``(N, S, S)`` uint8 grey.
-        spec: of the model's input ``(1, S, S, 3)``.
+        spec: of the model's input, of a shape that :func:`input_layout` knows.
 
     Returns:
-        ``(N, S, S, 3)`` of ``spec.dtype``.
+        ``(N, *spec.shape[1:])`` of ``spec.dtype``: the same plane in each channel.
 
     Raises:
-        ModelError: ``faces`` has another shape or dtype.
+        ModelError: ``faces`` has another shape or dtype, or ``spec`` is of no picture.
     """
-    size = spec.shape[1]
+    layout = input_layout(spec.shape)
+    if layout is None:
+        raise ModelError(f"expected an input of shape {INPUT_SHAPES}, the model has {spec.shape}")
+    size, channels, is_first = layout
     if faces.ndim != 3 or faces.shape[1:] != (size, size) or faces.dtype != _UINT8:
         raise ModelError(f"expected faces of shape (N, {size}, {size}) uint8, got {faces.shape} {faces.dtype}")
+    if is_first:
+        return to_layout(_planes(faces, spec), spec)
     if spec.dtype == _INT8 and spec.scale == INPUT_SCALE and spec.zero_point == 0:
-        return to_int8_input(faces)
+        return to_int8_input(faces, channels)
     if not spec.is_quantized:
-        return to_float_input(faces)
-    stored: npt.NDArray[Any] = np.repeat(_stored_levels(spec)[faces][..., None], 3, axis=-1)
-    return stored
+        return to_float_input(faces, channels)
+    return to_layout(_planes(faces, spec), spec)
+
+
+def to_layout(planes: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
+    """Values of one plane, in each channel of a model's input.
+
+    Args:
+        planes: ``(N, S, S)``, as the network takes them.
+        spec: of the model's input, of a shape that :func:`input_layout` knows.
+
+    Returns:
+        ``(N, *spec.shape[1:])``, C-contiguous.
+    """
+    axis = 1 if (input_layout(spec.shape) or (0, 0, False))[2] else -1
+    shape = (len(planes), *spec.shape[1:])
+    return np.ascontiguousarray(np.broadcast_to(np.expand_dims(planes, axis), shape))
+
+
+def _planes(faces: Image, spec: TensorSpec) -> npt.NDArray[Any]:
+    """``(N, S, S)`` values of ``spec`` for grey faces."""
+    if not spec.is_quantized:
+        return to_float_input(faces, 1)[..., 0]
+    values: npt.NDArray[Any] = _stored_levels(spec)[faces]
+    return values
 
 
 @functools.lru_cache(maxsize=8)
@@ -124,11 +185,11 @@ def check_specs(model_path: Path, input_spec: TensorSpec, output_spec: TensorSpe
         output_spec: of the model's output.
 
     Raises:
-        ModelError: it does not take ``(1, S, S, 3)`` and give ``(1, 7)`` in float32, int8 or uint8.
+        ModelError: it does not take a square picture in one or three channels and give ``(1, 7)`` in float32, int8 or
+            uint8.
     """
-    shape = input_spec.shape
-    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3 or shape[1] < 1:
-        raise ModelError(f"{model_path}: expected an input of shape (1, S, S, 3), the model has {shape}")
+    if input_layout(input_spec.shape) is None:
+        raise ModelError(f"{model_path}: expected an input of shape {INPUT_SHAPES}, the model has {input_spec.shape}")
     if output_spec.shape != (1, NUM_EMOTIONS):
         raise ModelError(
             f"{model_path}: expected an output of shape (1, {NUM_EMOTIONS}), one value an emotion, "

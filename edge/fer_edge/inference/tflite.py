@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fer_edge.errors import ModelError
 from fer_edge.inference.classifier import ClassifierBase
-from fer_edge.inference.tensors import TensorSpec
+from fer_edge.inference.tensors import INPUT_SHAPES, TensorSpec
 
 __all__ = ["EDGE_TPU_CUSTOM_OP", "TFLiteClassifier", "tensor_spec"]
 
@@ -38,7 +38,7 @@ def _check_fixed_size(model_path: Path, inputs: list[dict[str, Any]]) -> None:
         signature = tuple(int(n) for n in details.get("shape_signature", ()))
         if any(n < 0 for n in signature[1:]):
             raise ModelError(
-                f"{model_path}: expected an input of shape (1, S, S, 3), the model leaves its size open {signature}; "
+                f"{model_path}: expected an input of shape {INPUT_SHAPES}, the model leaves its size open {signature}; "
                 "fix the size of the network's input and convert it again"
             )
 
@@ -94,7 +94,7 @@ class TFLiteClassifier(ClassifierBase):
         """The bare network.
 
         Args:
-            tensor: ``(1, S, S, 3)`` in the model's own dtype.
+            tensor: of the model's own shape and dtype.
 
         Returns:
             ``(1, 7)`` in the model's own dtype.

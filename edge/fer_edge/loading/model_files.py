@@ -11,9 +11,19 @@ from fer_edge.errors import ModelError
 from fer_edge.inference.backends import model_suffixes
 from fer_edge.labels import EMOTIONS
 
-__all__ = ["DEFAULT_MODEL", "PACKAGED_MODELS", "find_model", "read_manifest", "search_path"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "PACKAGED_MODELS",
+    "RELEASED_MODELS",
+    "companion",
+    "find_model",
+    "read_manifest",
+    "search_path",
+]
 
 DEFAULT_MODEL: Final[str] = "fer_int8.tflite"
+RELEASED_MODELS: Final[dict[str, str]] = {"small": "fer_small_int8.tflite"}
+"""Other models that come with the package, by the word that stands for them wherever a model is chosen."""
 PACKAGED_MODELS: Final[Path] = Path(__file__).parents[1] / "models"
 _CHECKOUT_MODELS: Final[Path] = Path(__file__).parents[3] / "models"  # an editable install or a git checkout
 
@@ -27,11 +37,26 @@ def search_path() -> list[Path]:
     return [Path(), Path("out"), Path("models"), PACKAGED_MODELS, _CHECKOUT_MODELS]
 
 
+def companion(model_path: Path, name: str) -> Path:
+    """Where a file of a model lies that is called ``name`` beside most models, such as ``manifest.json``.
+
+    Args:
+        model_path: the model file, such as ``fer_small_int8.tflite``.
+        name: of the file.
+
+    Returns:
+        ``fer_small_manifest.json`` where such a file is beside the model, else ``manifest.json``; it may not exist.
+    """
+    family, separator, _ = model_path.name.rpartition("_int8")
+    own = model_path.parent / f"{family}_{name}"
+    return own if separator and own.is_file() else model_path.parent / name
+
+
 def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     """The file that ``model`` means; None is the INT8 model that comes with the package.
 
     Args:
-        model: a path, or a bare name that is looked up in :func:`search_path`.
+        model: a path, a bare name that is looked up in :func:`search_path`, or a word of :data:`RELEASED_MODELS`.
 
     Returns:
         Path of a file that is there and not empty.
@@ -40,9 +65,10 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
         ModelError: there is none, it is empty, or it is not a file of a known kind.
     """
     suffixes = model_suffixes()
-    path = Path(model) if model is not None else None
-    if path is None:
-        candidates = [PACKAGED_MODELS / DEFAULT_MODEL, _CHECKOUT_MODELS / DEFAULT_MODEL, Path(DEFAULT_MODEL)]
+    path = Path(model if model is not None else DEFAULT_MODEL)
+    released = DEFAULT_MODEL if model is None else RELEASED_MODELS.get(str(model))
+    if released is not None:
+        candidates = [PACKAGED_MODELS / released, _CHECKOUT_MODELS / released, Path(released)]
     elif path.name == str(model):
         candidates = [folder / path for folder in search_path()]
     else:
@@ -50,7 +76,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     file = next((candidate for candidate in candidates if candidate.exists()), None)
     if file is None:
         places = ", ".join(dict.fromkeys(str(candidate.parent) for candidate in candidates))
-        raise ModelError(f"no model file {model or DEFAULT_MODEL} in {places}")
+        raise ModelError(f"no model file {released or model} in {places}")
     if not file.is_file():
         raise ModelError(f"{file} is not a file; expected a model file ({', '.join(suffixes)})")
     if not file.name.endswith(suffixes):
@@ -61,7 +87,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
 
 
 def read_manifest(model_path: Path) -> dict[str, Any] | None:
-    """What ``manifest.json`` beside ``model_path`` says of it (sha256, labels, accuracy), or None without one.
+    """What the manifest beside ``model_path`` says of it (sha256, labels, accuracy), or None without one.
 
     Args:
         model_path: the model file.
@@ -72,7 +98,7 @@ def read_manifest(model_path: Path) -> dict[str, Any] | None:
     Raises:
         ModelError: the manifest cannot be read, or its labels are not ours in our order.
     """
-    manifest_path = model_path.parent / "manifest.json"
+    manifest_path = companion(model_path, "manifest.json")
     if not manifest_path.is_file():
         return None
     try:

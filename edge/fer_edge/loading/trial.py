@@ -87,6 +87,7 @@ def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint
     import numpy as np
 
     from fer_edge.inference.input_range import INPUT_RANGES, OURS
+    from fer_edge.inference.tensors import to_layout
 
     if classifier.input_spec.is_quantized:
         return None
@@ -95,7 +96,7 @@ def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint
         return fed
     spread = {}
     for range_ in INPUT_RANGES:
-        tensors = np.repeat(range_.values().astype(np.float32)[faces][..., None], 3, axis=-1)
+        tensors = to_layout(range_.values().astype(np.float32)[faces], classifier.input_spec)
         answers = np.concatenate([classifier.infer(tensor[None]) for tensor in tensors])
         spread[range_] = float(answers.astype(np.float64).std(axis=0).max())
     best = max(spread, key=lambda range_: spread[range_])

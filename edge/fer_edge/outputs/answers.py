@@ -112,7 +112,7 @@ class Answers:
         if self._follow:
             changed = [face for face in result.faces if self._last.get(face.track_id, "") != face.emotion]
             self._last = {face.track_id: face.emotion for face in result.faces}
-            self._print(f"{result.time_s:.1f} s", [face_line(face) for face in changed])
+            self._print(f"{self._title} {result.time_s:.1f} s".lstrip(), [face_line(face) for face in changed])
 
     def close(self) -> None:
         """Print the shares of a video."""

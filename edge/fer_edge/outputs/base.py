@@ -22,7 +22,10 @@ HURRIED_S: Final[float] = 0.5
 
 
 class Output(Protocol):
-    """Takes results one after the other, on a thread of its own."""
+    """Takes results one after the other, on a thread of its own.
+
+    One that writes a file may also have ``written()``, which gives :class:`fer_edge.outputs.written.Written`.
+    """
 
     name: str
     """For messages and counters."""
@@ -74,6 +77,11 @@ class OutputRunner:
     def ended(self) -> bool:
         """Whether the output takes nothing more."""
         return self.error is not None
+
+    @property
+    def done(self) -> bool:
+        """Whether it is closed: False also after a hurried end that left it behind."""
+        return not self._thread.is_alive()
 
     @property
     def failed(self) -> bool:

@@ -13,6 +13,7 @@ from fer_edge.errors import UsageError
 from fer_edge.files import why_read_only
 from fer_edge.logs import LOG
 from fer_edge.outputs.video import ImageWriter
+from fer_edge.outputs.written import Written
 from fer_edge.results import Result
 
 WRITTEN_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -66,6 +67,10 @@ class ImageFolder:
         """Tell what was replaced."""
         if self._replaced:
             LOG.info(f"{counted(self._replaced, 'image')} of an earlier run replaced in {self.folder}")
+
+    def written(self) -> Written:
+        """The images."""
+        return Written(len(self._written), "image", self.folder, is_folder=True)
 
 
 def output_names(sources: Sequence[Path], used: set[str]) -> dict[Path, str]:

@@ -15,6 +15,7 @@ from typing import Final
 from fer_edge.command import Nowhere, let_go_of_stdout
 from fer_edge.errors import UsageError
 from fer_edge.files import why_read_only
+from fer_edge.outputs.written import Written
 from fer_edge.results import Result
 
 STDOUT: Final[str] = "-"
@@ -42,6 +43,7 @@ class JsonLines:
         self.path = None if os.fspath(destination) == STDOUT else Path(destination)
         self._max_bytes = max_bytes
         self._written = 0
+        self._lines = 0
         # A file is opened for its first line: a source that gives nothing then leaves the old file alone.
         self._file: FileIO | None = None
         self._keep = keep
@@ -80,6 +82,7 @@ class JsonLines:
             if self._keep and self._file.seekable():
                 self._file = self._put(self.path, self._file, self._started)
         self._file = self._put(self.path, self._file, line)
+        self._lines += 1
 
     def _put(self, path: Path, file: FileIO, line: str) -> FileIO:
         """Write a line; the result is the file that is open then."""
@@ -110,6 +113,10 @@ class JsonLines:
         """Close the file; standard output stays open."""
         if self._file is not None:
             self._file.close()
+
+    def written(self) -> Written | None:
+        """The lines of this run; None for standard output."""
+        return Written(self._lines, "line", self.path) if self.path is not None else None
 
 
 def start_line(when_s: float | None = None) -> str:

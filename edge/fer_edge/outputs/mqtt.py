@@ -24,20 +24,17 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from fer_edge.errors import MissingDependencyError, UsageError
-from fer_edge.labels import EMOTIONS
 from fer_edge.logs import LOG
 from fer_edge.outputs.address import is_loopback
 from fer_edge.outputs.camera_name import plain
 from fer_edge.outputs.draw import UNCERTAIN
+from fer_edge.outputs.home_assistant import NOBODY, device_message, device_topic, migration, old_topics
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.redact import split_userinfo
 from fer_edge.results import Result
 
-NOBODY: Final[str] = "nobody"
 FACES_EVERY_S: Final[float] = 0.5
 STATE_EVERY_S: Final[float] = 1.0
-EXPIRE_S: Final[int] = 30
-"""Sensors without news for longer than this are shown as unavailable: the camera is lost, though we are here."""
 RETRY_S: Final = (1, 60)
 TAKEN_OVER: Final[int] = 0x8E
 """Reason code "Session taken over" (MQTT 5, 4.13): another client connected under our id."""
@@ -47,7 +44,6 @@ MQTT_3_1_1: Final[int] = 4
 CLASH_S: Final[float] = 5.0
 CLASHES: Final[int] = 3
 """MQTT 3 gives no reason: this many losses in a row, each within :data:`CLASH_S` of connecting, mean the same."""
-DISCOVERY: Final[str] = "homeassistant"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -129,6 +125,10 @@ class MqttPublisher:
         self._state_due = 0.0
         self._state: dict[str, Any] | None = None
         self._was_refused = ""
+        self._online: int | None = None
+        """Number of the message that says we are here, until the broker has it."""
+        self._announced_before: set[str] = set()
+        self._is_forgotten = False
         self._connected = threading.Event()
         self._connected_at = 0.0
         self._thrown_out = 0
@@ -154,6 +154,8 @@ class MqttPublisher:
         client.will_set(f"{broker.base}/availability", "offline", qos=1, retain=True)
         client.reconnect_delay_set(*RETRY_S)
         client.on_connect = self._when_connected
+        client.on_message = self._when_heard
+        client.on_publish = self._when_published
         client.on_connect_fail = self._when_unreachable
         client.on_disconnect = self._when_lost
         client.connect_async(broker.host, broker.port, keepalive=30)
@@ -170,13 +172,37 @@ class MqttPublisher:
                 LOG.warning("MQTT broker %s refuses us: %s", self.broker.host, reason)
             self._was_refused = str(reason)
             return
-        for topic, payload in discovery_messages(self.broker.base, self.broker.name).items():
-            client.publish(topic, json.dumps(payload), qos=1, retain=True)
-        client.publish(f"{self.broker.base}/availability", "online", qos=1, retain=True)
+        # What a broker keeps of earlier versions comes before it confirms the message after the subscription.
+        client.subscribe([(topic, 1) for topic in old_topics(self.broker.base)])
+        self._online = client.publish(f"{self.broker.base}/availability", "online", qos=1, retain=True).mid
         self._state = None  # publish it again: the broker may have lost it
         self._was_refused = ""
         self._connected_at = time.monotonic()
         self._connected.set()
+
+    def _when_heard(self, client: Any, userdata: Any, message: Any) -> None:
+        """An earlier version has announced a sensor by itself."""
+        del client, userdata
+        if message.retain and message.payload:
+            self._announced_before.add(message.topic)
+            if self._online is None:  # a broker that confirms first, and then tells what it keeps
+                self._announce()
+
+    def _when_published(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
+        """Announce the device, once it is known what earlier versions have announced."""
+        del client, userdata, reason, properties
+        if mid == self._online:
+            self._online = None
+            self._announce()
+
+    def _announce(self) -> None:
+        client, base = self._client, self.broker.base
+        for topic in sorted(self._announced_before):
+            client.publish(topic, migration(), qos=1)
+        client.publish(device_topic(base), json.dumps(device_message(base, self.broker.name)), qos=1, retain=True)
+        for topic in sorted(self._announced_before):
+            client.publish(topic, b"", qos=1, retain=True)
+        self._announced_before.clear()
 
     def _when_unreachable(self, client: Any, userdata: Any) -> None:
         """Called by paho while it handles an error that it does not report: no such host, an untrusted certificate."""
@@ -226,12 +252,18 @@ class MqttPublisher:
             self._state = state
             self._client.publish(f"{self.broker.base}/state", json.dumps(state), retain=True)
 
+    def forget(self) -> None:
+        """The camera is gone for good: take its announcement back at the end."""
+        self._is_forgotten = True
+
     def close(self) -> None:
         """Disconnect; a clean end triggers no last will, so ``offline`` is published first."""
         if self._connected.is_set():
-            self._client.publish(f"{self.broker.base}/availability", "offline", qos=1, retain=True).wait_for_publish(
-                2.0
-            )
+            base = self.broker.base
+            self._client.publish(f"{base}/availability", "offline", qos=1, retain=True).wait_for_publish(2.0)
+            if self._is_forgotten:
+                for topic in (device_topic(base), f"{base}/state", f"{base}/availability"):
+                    self._client.publish(topic, b"", qos=1, retain=True).wait_for_publish(2.0)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -260,44 +292,3 @@ def client_id(base: str) -> str:
     23 letters and digits, which every broker takes (MQTT 3.1.1, 3.1.3.1).
     """
     return f"fer{hashlib.sha256(base.encode()).hexdigest()[:20]}"
-
-
-def discovery_messages(base: str, name: str = "") -> dict[str, dict[str, Any]]:
-    """``{topic: payload}`` that announce the sensors (home-assistant.io/integrations/mqtt, "MQTT Discovery").
-
-    Args:
-        base: where our topics begin; decides the identity of the device.
-        name: of the device, as people read it.
-    """
-    node = plain(base)
-    if node != base.replace("/", "_"):  # two bases may come out the same
-        node = f"{node}_{hashlib.sha256(base.encode()).hexdigest()[:6]}"
-    device = {
-        "identifiers": [node],
-        "name": name or base.replace("/", " "),
-        "model": "fer-camera",
-        "manufacturer": "fer-edge",
-    }
-    sensors: dict[str, dict[str, Any]] = {
-        "emotion": {"name": "Emotion", "device_class": "enum", "options": [*EMOTIONS, UNCERTAIN, NOBODY]},
-        "confidence": {"name": "Confidence", "unit_of_measurement": "%", "state_class": "measurement"},
-        "faces": {"name": "Faces", "state_class": "measurement"},
-        "fps": {
-            "name": "Frames per second",
-            "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
-        },
-    }
-    return {
-        f"{DISCOVERY}/sensor/{node}/{key}/config": {
-            **sensor,
-            "unique_id": f"{node}_{key}",
-            "state_topic": f"{base}/state",
-            "value_template": f"{{{{ value_json.{key} }}}}",
-            "availability_topic": f"{base}/availability",
-            "expire_after": EXPIRE_S,
-            "device": device,
-        }
-        for key, sensor in sensors.items()
-    }

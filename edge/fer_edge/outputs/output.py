@@ -60,6 +60,8 @@ class OutputRequest:
     """What of the command line the source stands for."""
     board: StatusBoard
     """How the pipeline fares."""
+    cameras: tuple[str, ...] = ()
+    """Names of the cameras whose results it takes, where several are watched; see :mod:`fer_edge.outputs.shared`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,10 @@ class OutputSpec:
     """Whether the first option names a file that is written, or ``-`` for standard output."""
     of_each_source: bool = False
     """Whether it is opened again for each of several sources; others stay open from the first to the last."""
+    of_each_camera: bool = False
+    """Whether each of several cameras has one of its own; else one takes the results of all."""
+    of_one_camera: bool = False
+    """Whether its options may be given for one camera alone; then that camera has one of its own."""
     refuses: Callable[[Path], str | None] | None = None
     """Why a file that is there already must not be written to (it "holds ..."), None where it may; None: any may."""
     holds_one: Callable[[str], bool] | None = None

@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
@@ -18,6 +19,9 @@ from fer_edge.outputs.draw import UNCERTAIN
 from fer_edge.outputs.status import Status, StatusBoard
 from fer_edge.outputs.token_guesses import GuessLimit
 from fer_edge.results import Result
+
+if TYPE_CHECKING:
+    from fer_edge.outputs.base import Output
 
 CONTENT_TYPE: Final[str] = "text/plain; version=0.0.4; charset=utf-8"
 MAX_CONNECTIONS: Final[int] = 16
@@ -38,35 +42,66 @@ class EmotionCounter:
 
 def metrics_text(status: Status, emotions: Counter[str]) -> str:
     """All figures as Prometheus reads them."""
-    lines: list[str] = []
+    return cameras_text([(None, status, emotions)])
 
-    def metric(name: str, kind: str, text: str, *values: tuple[str, float | None]) -> None:
-        known = [(labels, value) for labels, value in values if value is not None]
-        if known:
-            lines.extend([f"# HELP fer_{name} {text}", f"# TYPE fer_{name} {kind}"])
-            lines.extend(f"fer_{name}{labels} {value:.10g}" for labels, value in known)
 
-    metric("up", "gauge", "1 when results come, and came lately.", ("", float(status.healthy)))
-    metric("uptime_seconds", "gauge", "Since the start.", ("", status.uptime_s))
-    metric("frames_total", "counter", "Frames with a result.", ("", status.frames))
-    metric("frames_dropped_total", "counter", "Frames dropped for newer ones.", ("", status.dropped))
-    metric("faces_total", "counter", "Faces, over all frames.", ("", status.faces))
-    by_emotion = [(f'{{emotion="{name}"}}', float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
-    metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
-    metric("frames_per_second", "gauge", "Results per second, recent average.", ("", status.fps))
-    ages = [('{quantile="0.5"}', status.age_p50_ms), ('{quantile="0.99"}', status.age_p99_ms)]
+def cameras_text(cameras: Sequence[tuple[str | None, Status, Counter[str]]]) -> str:
+    """The figures of several cameras, each with the label ``camera``.
+
+    Args:
+        cameras: name, state and faces by emotion of each; no label for the name None.
+
+    Returns:
+        The text; empty where there is no camera.
+    """
+    values: dict[str, list[str]] = {}
+    heads: dict[str, str] = {}
+    for name, status, emotions in cameras:
+        for metric, kind, text, own, value in _figures(status, emotions):
+            labels = [] if name is None else [f'camera="{_escaped(name)}"']
+            labels += [f'{key}="{_escaped(label)}"' for key, label in own.items()]
+            heads[metric] = f"# HELP fer_{metric} {text}\n# TYPE fer_{metric} {kind}"
+            shown = f"{{{','.join(labels)}}}" if labels else ""
+            values.setdefault(metric, []).append(f"fer_{metric}{shown} {value:.10g}")
+    return "".join(f"{heads[metric]}\n" + "\n".join(lines) + "\n" for metric, lines in values.items())
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+Figure = tuple[str, str, str, dict[str, str], float]
+"""Name, kind, help, labels, value."""
+
+
+def _figures(status: Status, emotions: Counter[str]) -> Iterator[Figure]:
+    """Those of one camera, as far as they are known: no figure rather than a wrong one."""
+
+    def metric(name: str, kind: str, text: str, *values: tuple[dict[str, str], float | None]) -> Iterator[Figure]:
+        for labels, value in values:
+            if value is not None:
+                yield name, kind, text, labels, value
+
+    yield from metric("up", "gauge", "1 when results come, and came lately.", ({}, float(status.healthy)))
+    yield from metric("uptime_seconds", "gauge", "Since the start.", ({}, status.uptime_s))
+    yield from metric("frames_total", "counter", "Frames with a result.", ({}, status.frames))
+    yield from metric("frames_dropped_total", "counter", "Frames dropped for newer ones.", ({}, status.dropped))
+    yield from metric("faces_total", "counter", "Faces, over all frames.", ({}, status.faces))
+    by_emotion = [({"emotion": name}, float(emotions[name])) for name in (*EMOTIONS, UNCERTAIN)]
+    yield from metric("emotions_total", "counter", "Faces by emotion, over all frames.", *by_emotion)
+    yield from metric("frames_per_second", "gauge", "Results per second, recent average.", ({}, status.fps))
+    ages = [({"quantile": "0.5"}, status.age_p50_ms), ({"quantile": "0.99"}, status.age_p99_ms)]
     in_seconds = [(labels, None if age is None else age / 1e3) for labels, age in ages]
-    metric("capture_to_result_seconds", "gauge", "Age of recent results.", *in_seconds)
-    stages = [(f'{{stage="{name}"}}', seconds) for name, seconds in status.busy_s.items()]
-    metric("stage_busy_seconds_total", "counter", "Time that a stage was busy.", *stages)
-    outputs = [(f'{{output="{name}"}}', float(count)) for name, count in status.outputs_dropped.items()]
-    metric("output_dropped_total", "counter", "Results dropped because an output was too slow.", *outputs)
-    failed = [
-        (f'{{output="{name}"}}', float(name in status.outputs_failed)) for name, _ in status.outputs_dropped.items()
-    ]
-    metric("output_failed", "gauge", "1 when an output has stopped, for example because the disk is full.", *failed)
-    metric("temperature_celsius", "gauge", "Of the processor.", ("", status.temperature_c))
-    return "\n".join(lines) + "\n"
+    yield from metric("capture_to_result_seconds", "gauge", "Age of recent results.", *in_seconds)
+    stages = [({"stage": name}, seconds) for name, seconds in status.busy_s.items()]
+    yield from metric("stage_busy_seconds_total", "counter", "Time that a stage was busy.", *stages)
+    dropped = [({"output": name}, float(count)) for name, count in status.outputs_dropped.items()]
+    text = "Results dropped because an output was too slow."
+    yield from metric("output_dropped_total", "counter", text, *dropped)
+    failed = [({"output": name}, float(name in status.outputs_failed)) for name in status.outputs_dropped]
+    text = "1 when an output has stopped, for example because the disk is full."
+    yield from metric("output_failed", "gauge", text, *failed)
+    yield from metric("temperature_celsius", "gauge", "Of the processor.", ({}, status.temperature_c))
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -127,6 +162,9 @@ class MetricsServer:
             )
         counter = EmotionCounter()
         self._counter = counter
+        self._cameras: dict[str, tuple[StatusBoard, EmotionCounter]] = {}
+        figures = self._figures
+        self._board = board
         guesses = GuessLimit()
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -143,7 +181,7 @@ class MetricsServer:
                         guesses.wrong(self.client_address[0], given)
                     self._answer(401, b"a token is needed\n")
                 elif self.path.split("?")[0] in ("/metrics", "/"):
-                    self._answer(200, metrics_text(board.now(), counter.counts).encode())
+                    self._answer(200, figures().encode())
                 else:
                     self._answer(404, b"see /metrics\n")
 
@@ -169,6 +207,18 @@ class MetricsServer:
         )
         self._thread.start()
 
+    def _figures(self) -> str:
+        if not self._cameras:
+            return metrics_text(self._board.now(), self._counter.counts)
+        return cameras_text(
+            [(name, board.now(), counter.counts) for name, (board, counter) in self._cameras.copy().items()]
+        )
+
+    def of_camera(self, name: str, board: StatusBoard, *, blur: bool) -> Output:
+        """See :meth:`fer_edge.outputs.shared.OfCameras.of_camera`."""
+        del blur
+        return _CameraFigures(self._cameras, name, board)
+
     def write(self, result: Result) -> None:
         """Count."""
         self._counter.add(result)
@@ -178,3 +228,26 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _CameraFigures:
+    """One camera's share of the figures."""
+
+    name = "metrics"
+    lossless = False
+
+    def __init__(self, cameras: dict[str, tuple[StatusBoard, EmotionCounter]], name: str, board: StatusBoard) -> None:
+        self._cameras = cameras
+        self._camera = name
+        self._counter = EmotionCounter()
+        cameras[name] = (board, self._counter)
+
+    def write(self, result: Result) -> None:
+        self._counter.add(result)
+
+    def forget(self) -> None:
+        """The camera is gone for good."""
+        self._cameras.pop(self._camera, None)
+
+    def close(self) -> None:
+        """The last figures stay, with ``fer_up`` at 0."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fer_edge.redact import redact_address
 
 if TYPE_CHECKING:
+    from fer_edge.capture.frames import Source
     from fer_edge.outputs.base import OutputRunner
-    from fer_edge.pipeline import FacePipeline
+    from fer_edge.results import PipelineStats
 
-__all__ = ["STALE_S", "THERMAL_ZONE", "Status", "StatusBoard", "recent_rate"]
+__all__ = ["STALE_S", "THERMAL_ZONE", "GroupBoard", "Reported", "Status", "StatusBoard", "recent_rate", "together"]
 
 THERMAL_ZONE: Final[Path] = Path("/sys/class/thermal/thermal_zone0/temp")
 STALE_S: Final[float] = 10.0
@@ -86,22 +87,40 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
+class Reported(Protocol):
+    """What is reported on: a :class:`fer_edge.pipeline.FacePipeline`, or a camera of several."""
+
+    source: Source
+    """What it reads."""
+    stats: PipelineStats
+    """Its counts and times so far."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs.
+
+        Returns:
+            False before the start and after the end.
+        """
+        ...
+
+
 class StatusBoard:
-    """Asks a pipeline how it fares, from any thread.
+    """Asks a pipeline, or a camera of several, how it fares, from any thread.
 
     Args:
         pipeline: the pipeline to report on.
         thermal_zone: file with the processor's temperature in thousandths of a degree Celsius.
     """
 
-    def __init__(self, pipeline: FacePipeline, thermal_zone: Path = THERMAL_ZONE) -> None:
+    def __init__(self, pipeline: Reported, thermal_zone: Path = THERMAL_ZONE) -> None:
         self._pipeline = pipeline
         self._thermal_zone = thermal_zone
         self._began = time.monotonic()
         self.runners: Sequence[OutputRunner] = ()
         """The outputs whose losses are reported; set once they are open."""
 
-    def watch(self, pipeline: FacePipeline) -> None:
+    def watch(self, pipeline: Reported) -> None:
         """Tell of this pipeline from now on: the next one of several videos.
 
         Args:
@@ -151,6 +170,54 @@ class StatusBoard:
             return int(self._thermal_zone.read_text()) / 1000.0  # the kernel counts in thousandths of a degree
         except (OSError, ValueError):
             return None
+
+
+class GroupBoard(StatusBoard):
+    """Says how all cameras fare together.
+
+    Args:
+        status: of all of them.
+    """
+
+    def __init__(self, status: Callable[[], Status]) -> None:
+        self._status = status
+        self.runners = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether any camera is running."""
+        return self._status().healthy
+
+    def now(self) -> Status:
+        """See :meth:`StatusBoard.now`."""
+        return self._status()
+
+
+def together(statuses: Sequence[Status]) -> Status:
+    """Several cameras as one: running as long as one of them runs, sums of what is counted.
+
+    Args:
+        statuses: of each camera, at least one.
+
+    Returns:
+        Their state; ages are those of the slowest.
+    """
+    running = [status for status in statuses if status.healthy] or list(statuses)
+    lasts = [status.since_last_s for status in statuses if status.since_last_s is not None]
+    medians = [status.age_p50_ms for status in statuses if status.age_p50_ms is not None]
+    slowest = [status.age_p99_ms for status in statuses if status.age_p99_ms is not None]
+    return replace(
+        running[0],
+        source=f"{len(statuses)} cameras",
+        frames=sum(status.frames for status in statuses),
+        faces=sum(status.faces for status in statuses),
+        dropped=sum(status.dropped for status in statuses),
+        fps=sum(status.fps for status in statuses),
+        age_p50_ms=max(medians, default=None),
+        age_p99_ms=max(slowest, default=None),
+        since_last_s=min(lasts, default=None),
+        uptime_s=max(status.uptime_s for status in statuses),
+    )
 
 
 def recent_rate(moments: Sequence[float], now: float, window_s: float = 5.0) -> float:

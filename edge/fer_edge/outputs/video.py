@@ -20,6 +20,7 @@ from fer_edge.outputs.draw import annotate, shrunk
 from fer_edge.outputs.encoder import exact_fps, room_behind, sustained_fps
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
+from fer_edge.outputs.written import Written
 from fer_edge.results import Result
 
 CODECS: Final[dict[str, str]] = {".mp4": "mp4v", ".m4v": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
@@ -132,6 +133,10 @@ class VideoRecorder:
             writer, self._writer = self._writer, None
             writer.close()
 
+    def written(self) -> Written:
+        """The frames of the video."""
+        return Written(self._written, "frame", self.path)
+
 
 class _WholeFile:
     """A video that appears when it is finished."""
@@ -181,6 +186,10 @@ class ImageWriter:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def written(self) -> Written:
+        """The pages; further ones lie beside the first."""
+        return Written(self._pages, "image", self.path)
 
 
 def open_recorder(

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from fer_edge.arrays import FloatArray, Image
 from fer_edge.errors import InputError
-from fer_edge.inference.tensors import TensorSpec, dequantize
+from fer_edge.inference.tensors import TensorSpec, dequantize, to_layout
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.loading.model_files import PACKAGED_MODELS
+from fer_edge.loading.model_files import PACKAGED_MODELS, companion
 
 __all__ = [
     "DOUBLE_ROUNDING",
@@ -51,7 +51,7 @@ class Golden:
     boxes: npt.NDArray[np.int32]
     """``(n, 4)`` as ``(x, y, w, h)`` in pixels of the frame."""
     tensors: npt.NDArray[np.int8]
-    """``(n, S, S, 3)``."""
+    """``(n, S, S, C)``, C equal channels, 1 or 3."""
     outputs: npt.NDArray[np.int8]
     """``(n, 7)`` by XNNPACK, which rounds once."""
     float_outputs: FloatArray
@@ -76,6 +76,17 @@ class Golden:
         """``(n, S, S)`` grey faces, as preprocessing must give them: the tensor plus 128."""
         return self.tensors[..., 0].view(np.uint8) ^ np.uint8(0x80)
 
+    def tensors_for(self, spec: TensorSpec) -> npt.NDArray[np.int8]:
+        """The recorded tensors as a model with other channels takes them.
+
+        Args:
+            spec: of the model's input.
+
+        Returns:
+            ``(n, *spec.shape[1:])`` int8.
+        """
+        return self.tensors if self.tensors.shape[1:] == spec.shape[1:] else to_layout(self.tensors[..., 0], spec)
+
     @property
     def output_spec(self) -> TensorSpec:
         """Quantisation of the recorded outputs."""
@@ -88,7 +99,7 @@ class Golden:
         return dequantize(self.outputs, self.output_spec)
 
     @property
-    def arithmetics(self) -> dict[str, FloatArray]:
+    def by_arithmetic(self) -> dict[str, FloatArray]:
         """``(n, 7)`` probabilities by each arithmetic that was recorded; single rounding first."""
         recorded = {SINGLE_ROUNDING: self.probabilities}
         if self.double_rounding is not None:
@@ -123,7 +134,11 @@ def find_golden(model_path: Path, golden: str | os.PathLike[str] | None = None) 
     """
     folder = model_path.absolute().parent
     # Files for chips lie in folders of their own, one below the golden vectors.
-    beside = [folder / GOLDEN_NAME, folder.parent / GOLDEN_NAME, PACKAGED_MODELS / GOLDEN_NAME]
+    beside = [
+        companion(model_path.absolute(), GOLDEN_NAME),
+        folder.parent / GOLDEN_NAME,
+        companion(PACKAGED_MODELS / model_path.name, GOLDEN_NAME),
+    ]
     candidates = beside if golden is None else [Path(golden)]
     for candidate in candidates:
         if candidate.is_file():
@@ -179,9 +194,10 @@ def read_golden(path: str | os.PathLike[str]) -> Golden:
 def _damage(golden: Golden) -> str | None:
     """What cannot be right in golden vectors, None when all is as :class:`Golden` says."""
     n, size = len(golden.frames), golden.tensors.shape[1] if golden.tensors.ndim == 4 else 0
+    channels = 1 if golden.tensors.shape[3:] == (1,) else 3
     expected: dict[str, tuple[tuple[int, ...], type]] = {
         "boxes": ((n, 4), np.integer),
-        "tensors": ((n, size, size, 3), np.int8),
+        "tensors": ((n, size, size, channels), np.int8),
         "outputs": ((n, NUM_EMOTIONS), np.int8),
         "float_outputs": ((n, NUM_EMOTIONS), np.floating),
     }

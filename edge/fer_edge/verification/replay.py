@@ -7,7 +7,7 @@ the *recorded* result of the one before, so that the first that differs is the o
 1. preprocessing: frame and box to grey face, identical to the last bit on every processor;
 2. quantisation: grey face to the model's input tensor, likewise;
 3. network: input tensor to output tensor; identical on LiteRT on x86, within a stated tolerance elsewhere. Outputs are
-   recorded by both arithmetics of INT8, and the runtime is held to the one that it follows, which is named;
+   recorded by both ways of INT8 rounding, and the runtime is held to the one that it follows, which is named;
 4. dequantisation: output tensor to probabilities and the emotion's name.
 """
 
@@ -241,7 +241,7 @@ def _quantisation(classifier: Classifier, golden: Golden) -> StageResult:
         return StageResult(name, True, "not applicable: the model takes float32")
     tensor = to_model_input(golden.faces, spec)
     offset = 128 if spec.dtype == np.uint8 else 0
-    difference = np.abs(tensor.astype(int) - offset - golden.tensors.astype(int))
+    difference = np.abs(tensor.astype(int) - offset - golden.tensors_for(spec).astype(int))
     scale, zero = float(golden.info["input_scale"]), int(golden.info["input_zero_point"])
     detail = (
         f"{len(tensor)} tensors identical"
@@ -300,7 +300,7 @@ def _recorded(classifier: Classifier, golden: Golden, got: FloatArray) -> tuple[
         own = golden.own_outputs.get(own_outputs_name(sha256_of(classifier.model_path)))
         if own is not None:
             return dequantize(own, golden.output_spec), "against outputs of this very file"
-    recorded = golden.arithmetics
+    recorded = golden.by_arithmetic
     if len(recorded) == 1:
         return golden.probabilities, ""
     distance = {name: float(np.abs(got - values).mean()) for name, values in recorded.items()}
@@ -314,9 +314,9 @@ def _replay(classifier: Classifier, golden: Golden) -> FloatArray:
     if not spec.is_quantized:
         tensors: npt.NDArray[Any] = to_model_input(golden.faces, spec)
     elif spec.dtype == np.uint8:
-        tensors = (golden.tensors.view(np.uint8) ^ np.uint8(0x80)).astype(np.uint8)
+        tensors = golden.tensors_for(spec).view(np.uint8) ^ np.uint8(0x80)
     else:
-        tensors = golden.tensors
+        tensors = golden.tensors_for(spec)
     rows = [dequantize(classifier.infer(tensors[i : i + 1]), classifier.output_spec) for i in range(len(tensors))]
     return np.concatenate(rows)
 

@@ -7,7 +7,6 @@ a rounding shift (Jacob et al. 2018, arXiv:1712.05877, section 2.2). Both are ri
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,21 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import ModelError
-from fer_edge.inference.classifier import Classifier
-from fer_edge.inference.tflite import TFLiteClassifier
-from fer_edge.system import usable_cpus
 from fer_export.check.gate import Comparison, Limits, Verdict, check_quantized
 from fer_export.file_names import INT8_TFLITE
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
+from fer_train.quantization.reference_kernels import reference_classifier
 
-__all__ = [
-    "MAX_IMAGES",
-    "REFERENCE_NAME",
-    "Arithmetic",
-    "check_arithmetic",
-    "compare_arithmetic",
-    "on_reference_kernels",
-]
+__all__ = ["MAX_IMAGES", "REFERENCE_NAME", "Arithmetic", "check_arithmetic", "compare_arithmetic"]
 
 MAX_IMAGES: Final[int] = 4096
 """The reference kernels take 24 ms per face, 35 times as long as XNNPACK: a minute and a half on one core."""
@@ -81,19 +71,6 @@ class Arithmetic:
         }
 
 
-class _Several:
-    """One classifier per core behind the interface of one: the reference kernels know no threads."""
-
-    def __init__(self, classifiers: list[Classifier], pool: ThreadPoolExecutor) -> None:
-        self._classifiers, self._pool = classifiers, pool
-        self.input_size = classifiers[0].input_size
-
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = np.array_split(faces, len(self._classifiers))
-        jobs = zip(self._classifiers, parts, strict=True)
-        return np.concatenate(list(self._pool.map(lambda job: job[0].predict(job[1]), jobs)))
-
-
 def compare_arithmetic(
     path: Path,
     images: npt.NDArray[np.uint8],
@@ -118,21 +95,13 @@ def compare_arithmetic(
     n = len(images)
     keep = np.arange(n) if n <= max_images else np.linspace(0, n - 1, max_images).astype(np.int64)
     steps.begin(f"accuracy of {REFERENCE_NAME}", len(keep))
-    workers = max(1, min(usable_cpus(), 16, len(keep)))
-    opened: list[Classifier] = []
     try:
-        for _ in range(workers):
-            opened.append(on_reference_kernels(path))
-        with ThreadPoolExecutor(workers) as pool:
-            several = _Several(opened, pool)
+        with reference_classifier(path, workers=len(keep)) as several:
             evaluation = evaluate_classifier(
                 several, images[keep], xnnpack.labels[keep], xnnpack.split, on_progress=steps.advance
             )
     except (ModelError, RuntimeError, ValueError) as error:
         return str(error).strip().splitlines()[0]
-    finally:
-        for classifier in opened:
-            classifier.close()
     return Arithmetic(Comparison(_some(reference, keep), evaluation), Comparison(_some(xnnpack, keep), evaluation))
 
 
@@ -162,34 +131,6 @@ def check_arithmetic(arithmetic: Arithmetic | str, limits: Limits, *, labelled: 
         )
         return Verdict(verdict.failures, (*verdict.remarks, line))
     return verdict
-
-
-def on_reference_kernels(path: Path) -> Classifier:
-    """A TFLite file on TFLite's reference kernels, which round twice.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The open classifier.
-
-    Raises:
-        ModelError: they do not compute this network.
-    """
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError:  # TensorFlow, which exports need anyway, holds the same kernels
-        import tensorflow as tf
-
-        Interpreter, OpResolverType = tf.lite.Interpreter, tf.lite.experimental.OpResolverType
-    return TFLiteClassifier(
-        "reference kernels",
-        path,
-        lambda content: Interpreter(
-            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-        ),
-        lambda: "TFLite reference kernels",
-    )
 
 
 def _some(evaluation: Evaluation, keep: npt.NDArray[np.int64]) -> Evaluation:

@@ -44,6 +44,7 @@ class UserModel:
         path: a ``.keras`` or ``.h5`` file, or a SavedModel folder.
         input_range: a key of :data:`INPUT_RANGES`, what the model was trained on.
         order: the emotion (0..6, our order) that each of its outputs stands for.
+        input_size: side of the input in pixels, for a network that leaves it open.
 
     Raises:
         ModelError: for a file that cannot be read or that carries code, or a network with other inputs or outputs.
@@ -52,9 +53,15 @@ class UserModel:
     config: Final[dict[str, Any]] = {}
     """The recipe: none is known."""
 
-    def __init__(self, path: Path, input_range: str = "ours", order: tuple[int, ...] = ORDERS[OWN_ORDER]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        input_range: str = "ours",
+        order: tuple[int, ...] = ORDERS[OWN_ORDER],
+        input_size: int | None = None,
+    ) -> None:
         self.path, self.input_range, self.order = path, input_range, order
-        self._source = _saved_function(path) if path.is_dir() else _keras_function(path)
+        self._source = (_saved_function if path.is_dir() else _keras_function)(path, input_size)
         self._model = _frozen(self._source, INPUT_RANGES[input_range], order, path)
 
     @property
@@ -120,7 +127,10 @@ def _columns(order: tuple[int, ...]) -> list[int]:
 
 
 def load_weights(
-    path: Path, input_range: str = "ours", order: tuple[int, ...] = ORDERS[OWN_ORDER]
+    path: Path,
+    input_range: str = "ours",
+    order: tuple[int, ...] = ORDERS[OWN_ORDER],
+    input_size: int | None = None,
 ) -> Trained | UserModel:
     """A run or packed folder of ours, or a user's own model.
 
@@ -128,15 +138,20 @@ def load_weights(
         path: a run folder of fer-train, a folder with ``config.json`` and weights, or a Keras model.
         input_range: a key of :data:`INPUT_RANGES`; for a model from elsewhere only.
         order: the emotion (0..6, our order) that each output stands for; for a model from elsewhere only.
+        input_size: side of the input in pixels, for a model from elsewhere that leaves it open.
 
     Returns:
         Something with ``float_model``, ``qat_model`` and ``input_size``.
 
     Raises:
-        ModelError: anything else, and an ``input_range`` or ``order`` given with weights of ours.
+        ModelError: anything else, and an ``input_range``, ``order`` or ``input_size`` given with weights of ours.
     """
     if path.is_dir() and not (path / "saved_model.pb").exists():
-        for option, given in (("--input-range", input_range != "ours"), ("--labels", order != ORDERS[OWN_ORDER])):
+        for option, given in (
+            ("--input-range", input_range != "ours"),
+            ("--labels", order != ORDERS[OWN_ORDER]),
+            ("--input-size", input_size is not None),
+        ):
             if given:
                 raise ModelError(f"{option} is for models from elsewhere; {path} holds weights of fer-train")
         trained = load_trained(path)
@@ -146,7 +161,7 @@ def load_weights(
         return trained
     if not path.exists():
         raise ModelError(f"{path} does not exist; expected a run folder of fer-train or a Keras model file")
-    return UserModel(path, input_range, order)
+    return UserModel(path, input_range, order, input_size)
 
 
 def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...], path: Path) -> Any:
@@ -190,15 +205,29 @@ def _frozen(source: _Source, scaling: tuple[float, float], order: tuple[int, ...
     return Frozen()
 
 
-def _keras_function(path: Path) -> _Source:
-    model = load_keras_file(path)
+def _chosen_size(path: Path, shape: tuple[int | None, ...], chosen: int | None) -> int:
+    """The side of the input: the network's own, or ``--input-size`` where it leaves it open."""
+    own = shape[1]
+    if own is None and chosen is None:
+        raise ModelError(
+            f"{path} leaves the size of its input open, {shape}; say with --input-size on how many pixels it was "
+            "trained (faces of FER-2013 have 48)"
+        )
+    if own is not None and chosen not in (None, own):
+        raise ModelError(f"{path} takes {own}x{own} pixels; leave --input-size {chosen} out")
+    return int(own or chosen or 0)
+
+
+def _keras_function(path: Path, chosen_size: int | None) -> _Source:
+    model = load_keras_file(path, any_size=True)
     rescaling = next((layer.name for layer in _layers(model) if type(layer).__name__ in _RESCALING), None)
     for layer in _layers(model):
         if getattr(layer, "groups", 1) > 1 and hasattr(layer, "dilation_rate"):
             _compute_groups_plainly(layer)
         if hasattr(layer, "generator"):
             layer.generator = 0  # some augmentation layers draw numbers, and count them, even while they do nothing
-    batch, size, _, channels = model.input_shape
+    batch, channels = model.input_shape[0], model.input_shape[3]
+    size = _chosen_size(path, model.input_shape, chosen_size)
     # Saved by tf_keras, the input of some is a list of one: Keras warns when it gets another structure.
     in_list = isinstance(getattr(model, "_inputs_struct", None), list)
 
@@ -206,7 +235,7 @@ def _keras_function(path: Path) -> _Source:
         return model([x] if in_list else x, training=False)
 
     answers = _one_by_one(network) if batch == 1 else network
-    return _Source(answers, int(size), int(channels), rescaling, model)
+    return _Source(answers, size, int(channels), rescaling, model)
 
 
 def _one_by_one(network: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -239,7 +268,7 @@ def _layers(model: Any) -> Iterator[Any]:
             yield from _layers(layer)
 
 
-def _saved_function(path: Path) -> _Source:
+def _saved_function(path: Path, chosen_size: int | None) -> _Source:
     refuse_saved_operations(path)
     import tensorflow as tf
 
@@ -253,7 +282,7 @@ def _saved_function(path: Path) -> _Source:
         raise ModelError(f"{path} is not a SavedModel that can be read: {reason}") from error
     refuse_answering_operations(path, serve.graph.as_graph_def())
     shape = tuple(spec.shape)
-    if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3) or not shape[1]:
+    if more or others or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise ModelError(
             f"{path}: expected one input (None, S, S, 3) and one output (None, {NUM_EMOTIONS}), the model has "
             f"{1 + len(more)} inputs, the first {shape}, and {1 + len(others)} outputs"
@@ -262,7 +291,8 @@ def _saved_function(path: Path) -> _Source:
     def network(x: Any) -> Any:
         return serve(**{name: tf.convert_to_tensor(x)})[result]
 
-    return _Source(_one_by_one(network) if shape[0] == 1 else network, int(shape[1]), int(shape[3]), None, loaded)
+    size = _chosen_size(path, shape, chosen_size)
+    return _Source(_one_by_one(network) if shape[0] == 1 else network, size, int(shape[3]), None, loaded)
 
 
 def _check_output(path: Path, function: Any, size: int) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fer_edge.html import render
 from fer_edge.labels import EMOTIONS
 from fer_export.check.arithmetic import Arithmetic
 from fer_export.check.gate import Comparison, Verdict
 from fer_export.check.layer_error import LayerError
 from fer_export.file_names import FLOAT_TFLITE, INT8_TFLITE, MODEL_FILES
 from fer_export.tflite_file import TFLiteModel
-from fer_train.html import render
 from fer_train.wording import counted, megabytes
 
 __all__ = ["WORST_LAYERS", "ReportData", "drop_text", "markdown", "model_rows", "page"]

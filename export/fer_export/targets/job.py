@@ -31,7 +31,7 @@ class TargetJob:
     out: Path
     """Folder of this target alone, empty; every file left in it is published when all checks have passed."""
     golden: Golden
-    """Golden vectors of the INT8 TFLite file: ``tensors`` int8 ``(n, S, S, 3)``, outputs by both arithmetics."""
+    """Golden vectors of the INT8 TFLite file: ``tensors`` int8 ``(n, S, S, 3)``, outputs by both ways of rounding."""
     split: Split
     """The faces to judge on."""
     labelled: bool
@@ -163,7 +163,7 @@ class TargetResult:
     """Failures forbid writing anything."""
     golden_outputs: npt.NDArray[np.int8] | None = None
     """``(n, 7)`` of its own for the golden tensors, which go into ``golden.npz`` by the checksum of the model file;
-    None where it must repeat one of the two arithmetics."""
+    None where it must repeat one of the two ways of rounding."""
 
     @property
     def largest_difference(self) -> float | None:

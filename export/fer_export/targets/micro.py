@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -14,15 +15,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.errors import CheckFailedError, DeviceError
+from fer_edge.errors import CheckFailedError, DeviceError, FerError
 from fer_edge.files import write_text
-from fer_export.check.arithmetic import on_reference_kernels
 from fer_export.check.gate import Verdict
 from fer_export.log import LOG
 from fer_export.targets.c_array import write_c_array, write_golden_arrays
 from fer_export.targets.job import Conversion, TargetJob, TargetResult
 from fer_export.targets.judging import judge_double_rounding
 from fer_export.tflite_file import read_tflite
+from fer_train.quantization.reference_kernels import on_reference_kernels
 
 __all__ = ["SAMPLE_FACES", "check", "convert", "operator_method", "run_micro"]
 
@@ -81,10 +82,19 @@ def run_micro(model: Path, tensors: npt.NDArray[np.int8]) -> tuple[npt.NDArray[n
         LOG.debug("%s: exit code %d\n%s", " ".join(command), done.returncode, done.stderr[-2000:])
         if done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            reason = lines[0] if lines else f"exit code {done.returncode}"
+            reason = (lines[0] if lines else f"exit code {done.returncode}") + _custom_operators(model)
             raise CheckFailedError(f"tflm: TensorFlow Lite Micro does not run {model.name}: {reason}")
         answers: npt.NDArray[np.int8] = np.load(outputs)
         return answers, int(json.loads(done.stdout.splitlines()[-1])["arena_bytes"])
+
+
+def _custom_operators(model: Path) -> str:
+    """Which operators of the file are not TFLite's own: TFLM itself says only that there is one."""
+    with contextlib.suppress(FerError):  # a file that cannot be parsed has its own reason
+        names = dict.fromkeys(op.name for op in read_tflite(model).operators if op.is_custom)
+        if names:
+            return f" (custom operators: {', '.join(names)})"
+    return ""
 
 
 def convert(job: TargetJob) -> Conversion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -85,29 +86,36 @@ _HEAD: Final[tuple[str, ...]] = (
 )
 
 
+_COMPACT_HEAD: Final[tuple[str, ...]] = (
+    "target",
+    "placed",
+    "agree",
+    "acc. (drop)",
+    "size",
+    "memory",
+    "time",
+)
+"""Fits 80 columns."""
+
+
 def result_rows(results: Sequence[TargetResult], *, labelled: bool, compact: bool = False) -> list[list[str]]:
     """The table of the targets.
 
     Args:
         results: of the targets.
         labelled: whether accuracy means anything.
-        compact: shorter headings, and half the width of the interval instead of its ends, for a terminal.
+        compact: fewer columns and digits, for a terminal.
 
     Returns:
         Header and a row a target.
     """
-    head = list(_HEAD)
-    if compact:
-        head[1:5] = ["on accelerator", "agreement", "accuracy", "drop +-95 %"]
-    return [head, *[_row(result, labelled=labelled, compact=compact) for result in results]]
+    head, row = (_COMPACT_HEAD, _compact_row) if compact else (_HEAD, _row)
+    return [list(head), *[row(result, labelled=labelled) for result in results]]
 
 
-def _row(result: TargetResult, *, labelled: bool, compact: bool) -> list[str]:
+def _row(result: TargetResult, *, labelled: bool) -> list[str]:
     conversion, twin = result.conversion, result.against_int8
-    placed = "-"
-    if conversion.accelerator_operators is not None:
-        total = conversion.accelerator_operators + (conversion.cpu_operators or 0)
-        placed = f"{conversion.accelerator_operators} of {total}"
+    placed = _placed(result, " of ")
     agreement = accuracy = drop = images = largest = "-"
     if twin is not None:
         agreement, images = f"{twin.agreement:.2%}", str(twin.other.n_images)
@@ -115,12 +123,32 @@ def _row(result: TargetResult, *, labelled: bool, compact: bool) -> list[str]:
         if labelled:
             accuracy, interval = f"{twin.other.accuracy:.2%}", twin.drop
             drop = f"{interval.value:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
-            if compact:
-                drop = f"{interval.value:+.2f} +-{interval.half_width:.2f}"
     memory = "-" if conversion.memory_bytes is None else f"{conversion.memory_bytes / 1024:,.1f} KiB"
     time = "-" if conversion.time_ms is None else f"{conversion.time_ms:.2f} ms"
     size = megabytes(conversion.model.stat().st_size)
     return [result.target, placed, agreement, accuracy, drop, images, largest, size, memory, time, result.arithmetic]
+
+
+def _compact_row(result: TargetResult, *, labelled: bool) -> list[str]:
+    conversion, twin = result.conversion, result.against_int8
+    agreement = accuracy = "-"
+    if twin is not None:
+        agreement = f"{twin.agreement:.1%}"
+        if labelled:
+            accuracy = f"{twin.other.accuracy:.1%} ({twin.drop.value:+.1f})"
+    memory = "-" if conversion.memory_bytes is None else f"{math.ceil(conversion.memory_bytes / 1024)} KiB"
+    time = "-" if conversion.time_ms is None else f"{conversion.time_ms:.1f} ms"
+    size = megabytes(conversion.model.stat().st_size)
+    return [result.target, _placed(result, "/"), agreement, accuracy, size, memory, time]
+
+
+def _placed(result: TargetResult, between: str) -> str:
+    """Operators on the accelerator, and all."""
+    conversion = result.conversion
+    if conversion.accelerator_operators is None:
+        return "-"
+    total = conversion.accelerator_operators + (conversion.cpu_operators or 0)
+    return f"{conversion.accelerator_operators}{between}{total}"
 
 
 def manifest_entry(result: TargetResult, folder: Path, *, labelled: bool) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.files import write_text
+from fer_edge.html import render
 from fer_edge.labels import EMOTIONS
 from fer_train.audit.crowd_agreement import VoteAudit
 from fer_train.audit.findings import Audit, Finding, figure_text, in_words
 from fer_train.data.crowd_votes import OTHER_COLUMNS
-from fer_train.html import render
 from fer_train.wording import counted, singular
 
 __all__ = ["GROUPS_SHOWN", "IMAGES_SHOWN", "SKIPPED_SHOWN", "render_report", "write_report"]

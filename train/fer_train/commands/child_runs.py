@@ -21,12 +21,13 @@ from fer_train.runs.run_folder import RunFolder
 _POLL_S: Final[float] = 0.5
 
 
-def run_all(commands: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) -> None:
+def run_all(commands: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1, deadline_s: float | None = None) -> None:
     """Run ``fer-train`` for every folder that is not finished, and go on with those that were interrupted.
 
     Args:
         commands: Folder of each run, and its options without ``--run`` and ``--resume``.
         at_once: How many run side by side.
+        deadline_s: When those that still run are ended, as ``time.monotonic`` counts; they can go on later.
 
     Raises:
         CheckFailedError: For the first one that fails; the others are ended then.
@@ -42,6 +43,9 @@ def run_all(commands: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) ->
                 running[folder] = _start(folder, options)
                 LOG.info(f"{folder}: begun, log in {log_of(folder)}")
             time.sleep(_POLL_S)
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                LOG.info(f"time is up for {', '.join(map(str, [*running, *(folder for folder, _ in waiting)]))}")
+                return
             for folder in [run for run, process in running.items() if process.poll() is not None]:
                 code = running.pop(folder).returncode
                 if code:

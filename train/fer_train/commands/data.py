@@ -138,11 +138,11 @@ def _say_what_is_missing(report: ImportReport) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from fer_edge.html import require_jinja
     from fer_train.audit.checks import audit
     from fer_train.audit.html_report import write_report
     from fer_train.audit.terminal_report import print_summary
     from fer_train.data.dataset import load_dataset
-    from fer_train.html import require_jinja
 
     for path in filter(None, (options.json, options.html)):
         if Path(path).is_dir():

@@ -12,7 +12,7 @@ from fer_edge.command import did_you_mean
 from fer_edge.errors import UsageError
 from fer_edge.option_types import number, whole
 from fer_train.disturbances import FOR_TRAINING, HELD_OUT
-from fer_train.networks.build import NUM_BLOCKS, STUDENT
+from fer_train.networks.build import IMAGENET_WIDTHS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import OptionField
 from fer_train.runs.recipe import FROM_BACKBONE, OPTIONS, WEIGHT_OF_VOTES, Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
@@ -122,6 +122,7 @@ def recipe_from(options: Mapping[str, Any]) -> Recipe:
         problems["epochs"] = f"--epochs must be at least 1 (0 with --start-from: QAT only), got {recipe.epochs}"
     if problems:
         raise UsageError("; ".join(problems.values()))
+    _check_width(recipe)
     _check_disturbances(recipe)
     return recipe
 
@@ -162,6 +163,20 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("backbone") == "none":
         given["backbone"] = None
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def _check_width(recipe: Recipe) -> None:
+    own = (recipe.width, recipe.last_channels) != (DEFAULTS.width, DEFAULTS.last_channels)
+    if own and recipe.network != STUDENT:
+        raise UsageError(
+            f"--width and --last-channels are of MobileNetV2; leave them out with --network {recipe.network}"
+        )
+    if recipe.backbone == "imagenet" and not recipe.start_from and recipe.width not in IMAGENET_WIDTHS:
+        known = ", ".join(f"{width:g}" for width in IMAGENET_WIDTHS)
+        raise UsageError(
+            f"there are no ImageNet weights for --width {recipe.width:g}, only for {known}; begin with "
+            "--start-from RUN (fitted to a wider run) or --backbone none"
+        )
 
 
 def _check_disturbances(recipe: Recipe) -> None:

@@ -57,6 +57,8 @@ class Entry:
     """0..6 in the order of :data:`fer_edge.labels.EMOTIONS`."""
     path: PurePosixPath = field(default=PurePosixPath(), compare=False)
     """Path below the folder or the archive that was given, which may wrap the root."""
+    box: tuple[int, int, int, int] | None = field(default=None, compare=False)
+    """``(x, y, w, h)`` of the face in pixels of the image; None: the image is the face."""
 
 
 @dataclass

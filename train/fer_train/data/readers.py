@@ -19,7 +19,7 @@ from fer_edge.preprocess import GrayImage
 from fer_train.data.decoding import MAX_IMAGE_BYTES, BrokenImageError, decode_image
 from fer_train.data.fer2013_csv import CsvReader
 from fer_train.data.folder_layout import Entry, Layout, LayoutRule, assign, require_classes
-from fer_train.data.records import ImageReader, Record
+from fer_train.data.records import ImageReader, Record, StoredFace, StoredImage
 from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.data.zip_archive import DAMAGED_MEMBER, check_members, directory_digest, open_zip, read_member
 from fer_train.logs import LOG
@@ -139,7 +139,7 @@ class FolderReader(_ListedReader):
             One record per image.
         """
         for position, entry in enumerate(self.layout.entries, start=1):
-            yield Record(entry, _ImageFile(self.path / entry.path), position)
+            yield Record(entry, _face(entry, _ImageFile(self.path / entry.path)), position)
 
     def close(self) -> None:
         """Nothing stays open between files."""
@@ -220,7 +220,7 @@ class ZipReader(_ListedReader):
             One record per image.
         """
         for position, entry in enumerate(self.layout.entries, start=1):
-            yield Record(entry, _ZipMember(self._archive, self._members[entry.path]), position)
+            yield Record(entry, _face(entry, _ZipMember(self._archive, self._members[entry.path])), position)
 
     def close(self) -> None:
         """Close the archive."""
@@ -243,6 +243,10 @@ class _ZipMember:
 
     def decode(self) -> GrayImage:
         return decode_image(self.encoded())
+
+
+def _face(entry: Entry, image: StoredImage) -> StoredImage:
+    return image if entry.box is None else StoredFace(image, entry.box)
 
 
 def _require(entries: list[Entry], path: Path) -> None:

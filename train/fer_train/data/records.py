@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fer_edge.preprocess import GrayImage
+import cv2
+
+from fer_edge.errors import InputError
+from fer_edge.preprocess import GrayImage, crop_square
+from fer_train.data.decoding import BrokenImageError
 from fer_train.data.folder_layout import Entry
 
-__all__ = ["ImageReader", "Record", "StoredImage"]
+__all__ = ["ImageReader", "Record", "StoredFace", "StoredImage"]
 
 
 class StoredImage(Protocol):
@@ -37,6 +41,28 @@ class StoredImage(Protocol):
             BrokenImageError: it cannot be decoded.
         """
         ...
+
+
+@dataclass(frozen=True)
+class StoredFace:
+    """A face in a larger picture, cut out as the device cuts it out."""
+
+    whole: StoredImage
+    """The picture."""
+    box: tuple[int, int, int, int]
+    """``(x, y, w, h)`` in its pixels."""
+
+    def encoded(self) -> bytes:
+        """See :meth:`StoredImage.encoded`; a PNG file."""
+        return cv2.imencode(".png", self.decode())[1].tobytes()
+
+    def decode(self) -> GrayImage:
+        """See :meth:`StoredImage.decode`; square."""
+        image = self.whole.decode()
+        try:
+            return crop_square(image, self.box)
+        except InputError as error:
+            raise BrokenImageError(str(error)) from error
 
 
 @dataclass(frozen=True)

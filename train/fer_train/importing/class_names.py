@@ -26,7 +26,16 @@ from fer_train.data.folder_layout import (
     split_of_file,
 )
 
-__all__ = ["DROPPED_CLASSES", "NUMBERINGS", "better_numbering", "import_rule", "split_folder"]
+__all__ = [
+    "DROPPED_CLASSES",
+    "NUMBERINGS",
+    "better_numbering",
+    "import_rule",
+    "named_split",
+    "names_of_numbers",
+    "note_numbering",
+    "split_folder",
+]
 
 DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
     {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
@@ -134,19 +143,45 @@ def _folder_table(
             f"{where}: unknown folder {shown}; expected class folders named like {', '.join(EMOTIONS)}, or numbers"
         )
     if numbered:
-        taken, names = _names_of_numbers(set(numbered.values()), where, numbering)
+        taken, names = names_of_numbers(set(numbered.values()), where, numbering)
         table.update({folder: names[number] for folder, number in numbered.items()})
         layout.numbering = taken
-        train = Counter(numbered[p.parent] for p in images if p.parent in numbered and split_folder(p) == "train")
-        other = better_numbering(train, taken)
-        pairs = ", ".join(f"{number} {names[number]}" for number in sorted(set(numbered.values())))
-        layout.notes.append(f"class folders are numbers, read as {taken}: {pairs}; --numbering takes another")
-        if other is not None:
-            layout.notes.append(
-                f"the sizes of the classes fit the numbering {other} much better than {taken}; if the folders were "
-                f"numbered that way, import again with --numbering {other}"
-            )
+        train: Counter[int] = Counter(dict.fromkeys(numbered.values(), 0))
+        train.update(numbered[p.parent] for p in images if p.parent in numbered and split_folder(p) == "train")
+        note_numbering(layout, "class folders", train, taken, names)
     return table
+
+
+def note_numbering(
+    layout: Layout,
+    what: str,
+    train: Mapping[int, int],
+    taken: str,
+    names: Mapping[int, str],
+    *,
+    is_known: bool = False,
+) -> None:
+    """Note how numbers were read, and where another numbering fits the sizes of the classes much better.
+
+    Args:
+        layout: gets the notes.
+        what: whose labels are numbers.
+        train: number -> train images with it; all numbers that occur.
+        taken: the numbering that they were read as.
+        names: number -> class.
+        is_known: whether their authors say what they mean, so that there is nothing to choose.
+    """
+    pairs = ", ".join(f"{number} {names[number]}" for number in sorted(train))
+    if is_known:
+        layout.notes.append(f"labels are read from {what}, numbered as {taken}: {pairs}")
+        return
+    layout.notes.append(f"{what} are numbers, read as {taken}: {pairs}; --numbering takes another")
+    other = better_numbering(train, taken)
+    if other is not None:
+        layout.notes.append(
+            f"the sizes of the classes fit the numbering {other} much better than {taken}; if they were "
+            f"numbered that way, import again with --numbering {other}"
+        )
 
 
 _AFFECTNET_TRAIN: Final[dict[str, int]] = {
@@ -207,7 +242,20 @@ def better_numbering(counts: Mapping[int, int], taken: str) -> str | None:
     return best
 
 
-def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> tuple[str, dict[int, str]]:
+def names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> tuple[str, dict[int, str]]:
+    """What numbers stand for.
+
+    Args:
+        numbers: those that occur.
+        where: what they are part of, for messages.
+        numbering: a key of :data:`NUMBERINGS`; None guesses, where that is safe.
+
+    Returns:
+        The numbering, and number -> class.
+
+    Raises:
+        DataError: they could mean several things, or do not fit the numbering.
+    """
     if numbering is None:
         if numbers == set(range(1, 8)):
             numbering = "rafdb"
@@ -215,13 +263,13 @@ def _names_of_numbers(numbers: set[int], where: str, numbering: str | None) -> t
             numbering = "affectnet"
         else:
             raise DataError(
-                f"{where}: class folders are numbers ({', '.join(map(str, sorted(numbers)))}) that could mean several "
+                f"{where}: classes are numbers ({', '.join(map(str, sorted(numbers)))}) that could mean several "
                 f"things; say which with --numbering {'|'.join(NUMBERINGS)}"
             )
     names = {i: name for i, name in enumerate(NUMBERINGS[numbering]) if name}
     strange = sorted(numbers - set(names))
     if strange:
-        raise DataError(f"{where}: class folder {strange[0]} is not a class of the {numbering} numbering")
+        raise DataError(f"{where}: {strange[0]} is not a class of the {numbering} numbering")
     return numbering, names
 
 
@@ -250,3 +298,19 @@ def split_folder(path: PurePosixPath) -> str:
         if split is not None:
             return split
     return SPLITS[0]
+
+
+def named_split(path: PurePosixPath) -> str | None:
+    """Split that a folder, or a word in the name of a file or folder, stands for.
+
+    Args:
+        path: of a file, or of a folder.
+
+    Returns:
+        ``train``, ``validation`` or ``test``; None where no word says so.
+    """
+    for part in path.parts:
+        for word in (plain(part), *re.split(r"[^a-z]+", part.lower())):
+            if word in _SPLIT_OF:
+                return _SPLIT_OF[word]
+    return None

@@ -32,6 +32,7 @@ from fer_train.data.records import ImageReader, Record
 from fer_train.data.staged_folder import MANIFEST, check_destination, staged_folder, write_new
 from fer_train.data.table_text import TABLE_SUFFIXES
 from fer_train.importing.class_names import import_rule
+from fer_train.importing.label_tables import label_tables
 from fer_train.importing.labels_beside import labels_beside
 from fer_train.importing.nested_archives import unwrap
 from fer_train.importing.rafdb_list import list_rule
@@ -199,7 +200,7 @@ def _open_for_import(
     if labels is not None:
         rule = list_rule(labels, numbering)
     elif plain.suffix.lower() not in TABLE_SUFFIXES:
-        rule = labels_beside(plain, numbering) or rule
+        rule = labels_beside(plain, numbering) or label_tables(plain, numbering, rule) or rule
     return stack.enter_context(contextlib.closing(open_reader(plain, rule)))
 
 

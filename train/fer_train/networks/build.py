@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fer_edge.errors import ModelError, UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_train.logs import LOG
-from fer_train.networks.teachers import resnet_features, vgg_features
+from fer_train.networks.teachers import convnext_features, resnet_features, vgg_features
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_BN_MOMENTUM",
+    "IMAGENET_WIDTHS",
     "INPUT_NAME",
     "INPUT_SIZES",
+    "LAST_CHANNELS",
     "NETWORKS",
     "NUM_BLOCKS",
     "OUTPUT_NAME",
@@ -35,9 +37,13 @@ __all__ = [
 INPUT_SIZES: Final[tuple[int, ...]] = (64, 96, 128, 160, 192, 224)
 NUM_BLOCKS: Final[int] = 17
 """Inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2)."""
-NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet")
-"""The one for devices, and two that only teach it (:mod:`fer_train.networks.teachers`)."""
+NETWORKS: Final[tuple[str, ...]] = ("mobilenetv2", "vgg", "resnet", "convnext")
+"""The one for devices, and three that only teach it (:mod:`fer_train.networks.teachers`)."""
 STUDENT: Final[str] = NETWORKS[0]
+IMAGENET_WIDTHS: Final[tuple[float, ...]] = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+"""Widths of MobileNetV2 of which Keras has ImageNet weights."""
+LAST_CHANNELS: Final[int] = 1280
+"""Of the convolution before pooling, at widths up to 1 (Sandler et al. 2018, table 2)."""
 INPUT_NAME: Final[str] = "face"
 OUTPUT_NAME: Final[str] = "emotion"
 STALL_S: Final[float] = 20.0
@@ -51,6 +57,8 @@ def build_network(
     input_size: int,
     *,
     network: str = STUDENT,
+    width: float = 1.0,
+    last_channels: int = LAST_CHANNELS,
     backbone: str | None = None,
     dropout: float = 0.2,
     bn_momentum: float = DEFAULT_BN_MOMENTUM,
@@ -61,6 +69,8 @@ def build_network(
         keras: the module to build with, ``keras`` (3) or ``tf_keras``.
         input_size: side of the square input in pixels, a multiple of 32.
         network: one of :data:`NETWORKS`.
+        width: factor of the channels of MobileNetV2's blocks, above 0; the results are multiples of 8.
+        last_channels: of MobileNetV2's convolution before pooling, at least 1.
         backbone: ``"imagenet"`` (downloaded by Keras), the path of a weights file without top, or None (random);
             networks that teach have none.
         dropout: share that is dropped before the dense layer, 0 to 1.
@@ -79,7 +89,15 @@ def build_network(
     if backbone not in (None, "imagenet") and not Path(str(backbone)).is_file():
         raise ModelError(f"no backbone weights at {backbone}; give a file, 'imagenet' or 'none'")
     inputs = keras.layers.Input((input_size, input_size, 3), name=INPUT_NAME)
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(_body(keras, inputs, network, backbone))
+    if network == "vgg":
+        features = vgg_features(keras, inputs)
+    elif network == "resnet":
+        features = resnet_features(keras, inputs)
+    elif network == "convnext":
+        features = convnext_features(keras, inputs)
+    else:
+        features = _mobilenet_features(keras, inputs, width, last_channels, backbone)
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     if dropout:
         features = keras.layers.Dropout(dropout, name="dropout")(features)
     # float32 also under a mixed-precision policy: probabilities in bfloat16 have three digits.
@@ -91,11 +109,18 @@ def build_network(
     return model
 
 
-def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
-    if network == "vgg":
-        return vgg_features(keras, inputs)
-    if network == "resnet":
-        return resnet_features(keras, inputs)
+def _mobilenet_features(keras: Any, inputs: Any, width: float, last_channels: int, backbone: str | None) -> Any:
+    body = _mobilenet(keras, inputs, width, backbone)
+    if int(body.output.shape[-1]) == last_channels:
+        return body.output
+    # Keras has no option for it. Same names, so that blocks, equalisation and weights are told alike.
+    x = body.get_layer(f"block_{NUM_BLOCKS - 1}_project_BN").output
+    x = keras.layers.Conv2D(last_channels, 1, use_bias=False, name="Conv_1")(x)
+    x = keras.layers.BatchNormalization(epsilon=1e-3, name="Conv_1_bn")(x)
+    return keras.layers.ReLU(6.0, name="out_relu")(x)
+
+
+def _mobilenet(keras: Any, inputs: Any, width: float, backbone: str | None) -> Any:
     size = int(inputs.shape[1])
     LOG.debug(f"backbone weights: {backbone or 'none, random'}")
     waited_s = socket.getdefaulttimeout()
@@ -104,8 +129,8 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
         with warnings.catch_warnings():
             # That weights for 224 pixels are loaded at other sizes: there are none of our smallest, and these serve.
             warnings.filterwarnings("ignore", message=".*input_shape.* is undefined or non-square")
-            body = keras.applications.MobileNetV2(
-                input_shape=(size, size, 3), include_top=False, weights=backbone, input_tensor=inputs
+            return keras.applications.MobileNetV2(
+                input_shape=(size, size, 3), alpha=width, include_top=False, weights=backbone, input_tensor=inputs
             )
     except Exception as error:  # Keras raises a bare Exception where it cannot download
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -122,7 +147,6 @@ def _body(keras: Any, inputs: Any, network: str, backbone: str | None) -> Any:
         ) from error
     finally:
         socket.setdefaulttimeout(waited_s)
-    return body.output
 
 
 def block_of(layer_name: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Final
 _WIDTHS: Final[tuple[int, ...]] = (64, 128, 256, 512)
 _VGG_DEPTHS: Final[tuple[int, ...]] = (2, 2, 3, 3)
 _RESNET_BLOCKS: Final[int] = 2
+_CONVNEXT_DEPTHS: Final[tuple[int, ...]] = (2, 2, 4, 2)
 
 
 def vgg_features(keras: Any, inputs: Any) -> Any:
@@ -44,13 +45,35 @@ def resnet_features(keras: Any, inputs: Any) -> Any:
     return x
 
 
+def convnext_features(keras: Any, inputs: Any) -> Any:
+    """Blocks as ConvNeXt's (Liu et al. 2022, section 2): 7x7 depthwise, then four times as many channels and back.
+
+    BatchNorm and ReLU stand for LayerNorm and GELU, as in everything that our fused operations compute. 7.5 M
+    parameters. ``inputs`` ``(N, S, S, 3)`` to features ``(N, S / 16, S / 16, 512)``.
+    """
+    x = _unit(keras, inputs, _WIDTHS[0], "stem", side=2, stride=2, relu=False)
+    for stage, (width, depth) in enumerate(zip(_WIDTHS, _CONVNEXT_DEPTHS, strict=True)):
+        if stage:
+            x = _unit(keras, x, width, f"down_{stage}", side=2, stride=2, relu=False)
+        for block in range(depth):
+            name = f"stage_{stage}_{block}"
+            y = keras.layers.DepthwiseConv2D(
+                7, padding="same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}_depthwise"
+            )(x)
+            y = keras.layers.BatchNormalization(name=f"{name}_depthwise_BN")(y)
+            y = _unit(keras, y, 4 * width, f"{name}_wide", side=1)
+            y = _unit(keras, y, width, f"{name}_back", side=1, relu=False)
+            x = keras.layers.Add(name=f"{name}_add")([x, y])
+    return x
+
+
 def _unit(keras: Any, x: Any, width: int, name: str, *, side: int = 3, stride: int = 1, relu: bool = True) -> Any:
     """Convolution, BatchNorm and, unless something is added first, ReLU."""
     x = keras.layers.Conv2D(
         width,
         side,
         strides=stride,
-        padding="same" if side > 1 else "valid",
+        padding="same" if side == 3 else "valid",
         use_bias=False,
         kernel_initializer="he_normal",
         name=name,

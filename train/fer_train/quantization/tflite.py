@@ -27,7 +27,7 @@ from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
 
-__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "int8_classifier", "ptq_to_tflite", "qat_to_tflite"]
+__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "int8_classifier", "opened", "ptq_to_tflite", "qat_to_tflite"]
 
 
 def float_to_tflite(model: Any) -> bytes:
@@ -172,10 +172,21 @@ def int8_classifier(qat_network: Any) -> Iterator[Any]:
     Yields:
         The classifier.
     """
+    with as_file(qat_to_tflite(qat_network)) as path, opened(path) as classifier:
+        yield classifier
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A converted model on the runtime that devices use, with a thread per core.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        The classifier.
+    """
     from fer_edge.loading.open import open_classifier
 
-    with (
-        as_file(qat_to_tflite(qat_network)) as path,
-        contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier,
-    ):
+    with contextlib.closing(open_classifier(path, threads=usable_cpus(), trusted=True)) as classifier:
         yield classifier

@@ -46,6 +46,8 @@ def ancestry(run: Path) -> list[Path]:
 def whole_history(chain: list[Path]) -> list[EpochMetrics]:
     """The epochs of all float stages, numbered through, and of the last run's QAT stage with those it went on from.
 
+    A narrower network that was fitted to a wider one begins a history of its own.
+
     Args:
         chain: folders of runs, the oldest first, as :func:`ancestry` gives them.
 
@@ -56,8 +58,10 @@ def whole_history(chain: list[Path]) -> list[EpochMetrics]:
         ModelError: a table cannot be read.
     """
     rows: list[EpochMetrics] = []
+    last = load_recipe(RunFolder(chain[-1]).config)
     for folder in chain:
-        if load_recipe(RunFolder(folder).config).average_of:
+        recipe = load_recipe(RunFolder(folder).config)
+        if recipe.average_of or recipe.width != last.width:
             continue
         done = len(rows)
         own = [row for row in read_metrics(RunFolder(folder).metrics) if row.stage == "float"]

@@ -28,11 +28,11 @@ def average_runs(runs: Sequence[Path]) -> Any:
     """
     import keras
 
-    from fer_train.networks.build import build_network
+    from fer_train.runs.network_of import network_of
     from fer_train.runs.trained import load_float_weights
 
     recipe = load_recipe(RunFolder(runs[-1]).config)
-    network = build_network(keras, recipe.input_size, network=recipe.network, dropout=recipe.dropout)
+    network = network_of(recipe, keras)
     total: list[Any] = []
     for run in runs:
         load_float_weights(run, network)

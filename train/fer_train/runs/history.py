@@ -48,6 +48,10 @@ class EpochMetrics:
     """On disturbed validation images (of the converted model in the QAT stage), by kinds that training may use."""
     val_accuracy_held_out: float | None = None
     """The same by kinds that training never uses."""
+    val_accuracy_int8_reference: float | None = None
+    """Of the converted model on TFLite's reference kernels, on validation (QAT stage only)."""
+    val_agreement_reference: float | None = None
+    """Fraction of those images that the converted model decides alike on XNNPACK and on the reference kernels."""
 
 
 def write_metrics(path: Path, history: list[EpochMetrics]) -> None:
@@ -103,6 +107,8 @@ def _row(record: dict[str, str]) -> EpochMetrics:
         seconds=float(record["seconds"]),
         val_accuracy_disturbed=later("val_accuracy_disturbed"),
         val_accuracy_held_out=later("val_accuracy_held_out"),
+        val_accuracy_int8_reference=later("val_accuracy_int8_reference"),
+        val_agreement_reference=later("val_agreement_reference"),
     )
 
 

@@ -57,11 +57,12 @@ _EXPORT_INSTEAD: Final[str] = (
 MAX_DESCRIPTION_BYTES: Final[int] = 64 * 2**20
 
 
-def load_keras_file(path: Path) -> Any:
+def load_keras_file(path: Path, *, any_size: bool = False) -> Any:
     """A user's model from ``.keras`` or ``.h5``, by Keras 3 or, for files that Keras 3 cannot read, by tf_keras.
 
     Args:
         path: the file.
+        any_size: whether S may be left open.
 
     Returns:
         A Keras model with input ``(N, S, S, 3)`` or ``(N, S, S, 1)`` and output ``(N, 7)``, that computes in float32;
@@ -96,7 +97,7 @@ def load_keras_file(path: Path) -> Any:
     shape_in: Any = getattr(model, "input_shape", None)
     shape_out: Any = getattr(model, "output_shape", None)
     square = isinstance(shape_in, tuple) and len(shape_in) == 4 and shape_in[1] == shape_in[2] and shape_in[3] in (1, 3)
-    if not square or not shape_in[1] or shape_out not in ((None, NUM_EMOTIONS), (1, NUM_EMOTIONS)):
+    if not square or not (shape_in[1] or any_size) or shape_out not in ((None, NUM_EMOTIONS), (1, NUM_EMOTIONS)):
         raise ModelError(
             f"{path}: expected an input (None, S, S, 3) or (None, S, S, 1) and an output (None, {NUM_EMOTIONS}), "
             f"the model has {shape_in} and {shape_out}"

@@ -12,7 +12,7 @@ from fer_edge.errors import ModelError
 from fer_edge.files import write_text
 from fer_edge.labels import EMOTIONS
 from fer_train.disturbances import FOR_TRAINING
-from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, NETWORKS, NUM_BLOCKS, STUDENT
+from fer_train.networks.build import DEFAULT_BN_MOMENTUM, INPUT_SIZES, LAST_CHANNELS, NETWORKS, NUM_BLOCKS, STUDENT
 from fer_train.runs.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, BELOW_1, SHARE, Range, option, options_of
 
 __all__ = [
@@ -105,6 +105,20 @@ class Recipe:
         choices=NETWORKS,
     )
     input_size: int = option(96, "side of the square input in pixels", group=NETWORK, choices=INPUT_SIZES)
+    width: float = option(
+        1.0,
+        "factor of the channels of MobileNetV2's blocks, for example 0.5 for microcontrollers; --start-from then also "
+        "takes a wider run, to which the first weights are fitted layer by layer",
+        group=NETWORK,
+        within=Range(low=0.1, high=1.4),
+    )
+    last_channels: int = option(
+        LAST_CHANNELS,
+        "of MobileNetV2's convolution before pooling; fewer make the file smaller",
+        group=NETWORK,
+        metavar="N",
+        within=Range(low=8, multiple_of=8),
+    )
     backbone: str | None = option("imagenet", "'imagenet' (downloads), 'none', or a weights file", group=NETWORK)
     start_from: str | None = option(
         None,
@@ -143,6 +157,13 @@ class Recipe:
     learning_rate: float = option(1e-3, "peak in fine-tuning", group=FLOAT, within=ABOVE_0)
     warmup_epochs: float = option(0.5, "in which the rate rises to its peak", group=FLOAT, within=AT_LEAST_0)
     weight_decay: float = option(0.05, "of kernels", group=FLOAT, within=AT_LEAST_0)
+    clip_gradients: float = option(
+        0.0,
+        "largest norm of all gradients together, for example 1 (Pascanu et al. 2013)",
+        group=FLOAT,
+        within=AT_LEAST_0,
+        default_text="off",
+    )
     label_smoothing: float = option(0.05, "share of the target spread over all classes", group=FLOAT, within=BELOW_1)
     class_weighting: float = option(0.0, "0 none to 1 balanced", group=FLOAT, within=SHARE)
     ema_decay: float = option(
@@ -183,6 +204,12 @@ class Recipe:
     )
     checkpoint_seconds: float = option(
         0.0, "least time between two checkpoints; 0 leaves none out", group=FLOAT, within=AT_LEAST_0
+    )
+    half_weights: bool = option(
+        False,
+        "also write the weights in half precision, the best ones to best.npz, and with every checkpoint to latest.npz",
+        group=FLOAT,
+        flag="--half-weights",
     )
     flip: float = option(0.5, "probability of mirroring", group=AUGMENTATION, within=SHARE)
     rotation_degrees: float = option(12.0, "rotation", group=AUGMENTATION, within=Range(low=0, high=180))
@@ -256,6 +283,12 @@ class Recipe:
         metavar="SHARE",
         within=SHARE,
     )
+    qat_reference_kernels: bool = option(
+        True,
+        "judge epochs on XNNPACK alone, without TFLite's slow reference kernels, which compute as microcontrollers do",
+        group=QAT,
+        flag="--no-qat-reference-kernels",
+    )
     calibration_images: int = option(1024, "for the ranges of activations", group=QAT, within=AT_LEAST_1)
     temperature_scaling: bool = option(
         True,
@@ -290,7 +323,7 @@ class Recipe:
         Returns:
             Text of ``config.json``.
         """
-        architecture = "mobilenetv2-1.0" if self.network == STUDENT else self.network
+        architecture = f"mobilenetv2-{float(self.width)}" if self.network == STUDENT else self.network
         record = {"format": FORMAT_VERSION, "architecture": architecture, "labels": list(EMOTIONS)}
         return json.dumps(record | dataclasses.asdict(self), indent=2) + "\n"
 

@@ -36,6 +36,16 @@ class RunFolder:
         return self.root / "float.weights.h5"
 
     @property
+    def best_half(self) -> Path:
+        """Best float weights so far, kernels in half precision."""
+        return self.root / "best.npz"
+
+    @property
+    def latest_half(self) -> Path:
+        """Float weights of the last checkpoint, averaged where the run averages, kernels in half precision."""
+        return self.root / "latest.npz"
+
+    @property
     def qat_weights(self) -> Path:
         """Best epoch of the QAT stage, by validation accuracy of the converted INT8 model."""
         return self.root / "qat.h5"

@@ -5,22 +5,27 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import ModelError
+from fer_edge.preprocess import resize_gray, to_float_input
 from fer_train.evaluation.temperature import Temperatures, fold, load_temperatures
 from fer_train.logs import LOG
-from fer_train.networks.build import build_network, copy_weights
+from fer_train.networks.build import copy_weights
+from fer_train.networks.narrowing import narrow_weights
 from fer_train.runs.keras_file import import_tf_keras, load_keras_file
+from fer_train.runs.network_of import network_of
 from fer_train.runs.packed_weights import read_packed
 from fer_train.runs.recipe import Recipe, load_recipe
 from fer_train.runs.run_folder import RunFolder
 
-__all__ = ["PACKED_FLOAT", "PACKED_QAT", "Trained", "load_float_weights", "load_trained"]
+__all__ = ["PACKED_FLOAT", "PACKED_QAT", "Trained", "begin_with", "load_float_weights", "load_trained"]
 
 PACKED_FLOAT, PACKED_QAT = "float.npz", "qat.npz"
+_NARROWING_FACES: Final[int] = 384
 
 
 @dataclass
@@ -88,7 +93,7 @@ class Trained:
 
     def _network(self, keras: Any) -> Any:
         assert self.recipe is not None
-        return build_network(keras, self.recipe.input_size, network=self.recipe.network, dropout=self.recipe.dropout)
+        return network_of(self.recipe, keras)
 
     def _load_float(self) -> Any:
         tf_keras = import_tf_keras()
@@ -155,12 +160,41 @@ def load_float_weights(path: Path, network: Any) -> None:
     if packed.exists():
         _set_weights(network, read_packed(packed), packed)
         return
+    if not weights.exists() and RunFolder(path).best_half.exists():
+        _set_weights(network, read_packed(RunFolder(path).best_half), RunFolder(path).best_half)
+        return
     if not weights.exists():
         raise ModelError(f"no {weights.name} or {PACKED_FLOAT} in {path}; has its float stage finished an epoch?")
     try:
         network.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{weights} cannot be loaded, truncated or damaged? {error}") from error
+
+
+def begin_with(path: Path, recipe: Recipe, network: Any, images: npt.NDArray[np.uint8]) -> None:
+    """Give a network its first weights: those of another run, or what a wider one makes of it (:func:`narrow_weights`).
+
+    Args:
+        path: a run folder or a packed folder.
+        recipe: of ``network``.
+        network: of Keras 3, changed in place.
+        images: ``(N, H, W)`` uint8 faces of the train split, of which some are looked at where the networks differ.
+
+    Raises:
+        ModelError: there are no weights, or those of another network.
+    """
+    earlier = load_recipe(RunFolder(path).config)
+    if (earlier.network, earlier.width, earlier.last_channels) == (recipe.network, recipe.width, recipe.last_channels):
+        load_float_weights(path, network)
+        return
+    import keras
+
+    wide = network_of(earlier, keras, input_size=int(network.input_shape[1]))
+    load_float_weights(path, wide)
+    chosen = np.random.default_rng(recipe.seed).permutation(len(images))[:_NARROWING_FACES]
+    faces = np.stack([resize_gray(images[i], int(network.input_shape[1])) for i in chosen])
+    narrow_weights(wide, network, (to_float_input(faces[i : i + 64]) for i in range(0, len(faces), 64)))
+    LOG.info(f"first weights fitted to those of {path} on {len(faces)} faces")
 
 
 def _set_weights(model: Any, arrays: list[npt.NDArray[Any]], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -21,14 +22,16 @@ from fer_train.inputs.disturbing import Disturbing, disturbed_validation
 from fer_train.inputs.mixing import Mixing
 from fer_train.inputs.training_data import TrainingData
 from fer_train.logs import LOG
-from fer_train.networks.build import build_network, copy_weights
+from fer_train.networks.build import copy_weights
 from fer_train.networks.engine import choose_precision, on_cpu, runner, to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
+from fer_train.runs.network_of import network_of
+from fer_train.runs.packed_weights import write_packed
 from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
-from fer_train.runs.trained import load_float_weights
+from fer_train.runs.trained import begin_with
 from fer_train.runs.weights import save_weights
 from fer_train.training.checkpoint import Checkpoint, assign_all, load_checkpoint, save_checkpoint
 from fer_train.training.devices import Devices
@@ -83,7 +86,7 @@ class FloatStage:
         self.network, self.trainer = self._build(self.size, None if recipe.start_from else recipe.backbone)
         if recipe.start_from and not self._has_checkpoint():
             LOG.debug(f"first weights: {recipe.start_from}")
-            load_float_weights(Path(recipe.start_from), self.network)
+            begin_with(Path(recipe.start_from), recipe, self.network, data.images)
         self.history: list[EpochMetrics] = []
         self.best_score = -1.0
         self.phase = ""
@@ -216,9 +219,7 @@ class FloatStage:
         return [variable for variable in self.trainer.variables if id(variable) not in fixed]
 
     def _network(self, size: int, backbone: str | None) -> Any:
-        recipe = self.recipe
-        rest: dict[str, Any] = {"dropout": recipe.dropout, "bn_momentum": recipe.bn_momentum}
-        return build_network(keras, size, network=recipe.network, backbone=backbone, **rest)
+        return network_of(self.recipe, keras, input_size=size, backbone=backbone)
 
     def _enter_size(self, size: int) -> None:
         """Rebuild for another input size; every weight and all optimizer state fit, since convolutions slide."""
@@ -368,7 +369,15 @@ class FloatStage:
         return done.means()
 
     def _save_best(self) -> None:
-        save_weights(self._on_one_device(), self.folder.float_weights)
+        network = self._on_one_device()
+        save_weights(network, self.folder.float_weights)
+        if self.recipe.half_weights:
+            write_packed(self.folder.best_half, network.get_weights())
+
+    def _save_latest(self) -> None:
+        average = averaged_weights(self.trainer) if self.trainer.optimizer.use_ema else contextlib.nullcontext()
+        with average:
+            write_packed(self.folder.latest_half, self._on_one_device().get_weights())
 
     def _keep(self, row: EpochMetrics) -> None:
         write_metrics(self.folder.metrics, self.history)
@@ -381,6 +390,8 @@ class FloatStage:
         ):
             return
         self._kept_at = now
+        if self.recipe.half_weights:
+            self._save_latest()
         save_checkpoint(
             self.folder.float_checkpoint,
             [to_numpy(variable) for variable in self._state],

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from fer_edge.errors import UsageError
 from fer_edge.labels import NUM_EMOTIONS
 from fer_edge.preprocess import to_float_input
-from fer_train.networks.build import build_network
+from fer_train.networks.engine import to_numpy
+from fer_train.runs.network_of import network_of
 from fer_train.runs.recipe import load_recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.trained import load_float_weights
@@ -35,10 +35,11 @@ class LiveTeachers(keras.layers.Layer):  # type: ignore[misc]
     Each answer is ``softmax(logits / temperature)`` (Hinton et al. 2015, equation 1). No gradient flows back.
     """
 
-    def __init__(self, networks: Sequence[Any], temperature: float, **kwargs: Any) -> None:
+    def __init__(self, networks: Sequence[Any], temperature: float, input_size: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, dtype="float32", autocast=False, name="teachers", **kwargs)
         self.networks = list(networks)
         self.temperature = temperature
+        self.input_size = input_size
         for network in self.networks:
             network.trainable = False
         self.built = True
@@ -47,11 +48,19 @@ class LiveTeachers(keras.layers.Layer):  # type: ignore[misc]
         """Ask every network and average."""
         total: Any = 0.0
         for network in self.networks:
-            answer = ops.cast(network(faces, training=False), "float32")
+            answer = ops.cast(network(self._seen_by(network, faces), training=False), "float32")
             if self.temperature != 1.0:
                 answer = ops.softmax(ops.log(ops.maximum(answer, _LEAST)) / self.temperature)
             total = total + answer
         return ops.stop_gradient(total / len(self.networks))
+
+    @staticmethod
+    def _seen_by(network: Any, faces: Any) -> Any:
+        """The faces in the network's own size, where that is another than the student's."""
+        size = int(network.input_shape[1])
+        if int(faces.shape[1]) == size:
+            return faces
+        return ops.image.resize(faces, (size, size), interpolation="bilinear", data_format="channels_last")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """One row of seven an image."""
@@ -59,13 +68,9 @@ class LiveTeachers(keras.layers.Layer):  # type: ignore[misc]
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Probabilities ``(N, 7)`` of grey faces ``(N, S, S)`` uint8, as any classifier gives them."""
-        answers = [network.predict_on_batch(to_float_input(faces)) for network in self.networks]
+        inputs = to_float_input(faces)
+        answers = [network.predict_on_batch(to_numpy(self._seen_by(network, inputs))) for network in self.networks]
         return np.asarray(np.mean(answers, axis=0), np.float32)
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square input in pixels."""
-        return int(self.networks[0].input_shape[1])
 
 
 def load_teachers(
@@ -73,20 +78,15 @@ def load_teachers(
 ) -> LiveTeachers:
     """The float networks of finished runs or released folders, wrapped in what ``runner`` makes of each.
 
-    Raises :class:`UsageError` for a network of another input size, :class:`ModelError` for one that does not load.
+    ``input_size`` is the student's. Raises :class:`ModelError` for a network that does not load.
     """
     networks: list[Any] = []
     for run in runs:
         recipe = load_recipe(RunFolder(run).config)
-        if recipe.input_size != input_size:
-            raise UsageError(
-                f"the teacher {run} takes {recipe.input_size}x{recipe.input_size} pixels, the student "
-                f"{input_size}x{input_size}; they must see the same faces"
-            )
         # Keras on PyTorch tells variables apart by their paths where it clears gradients: without names of their own,
         # teachers would hide a student of the same architecture, whose gradients would then add up step by step.
         with keras.name_scope(f"teacher_{len(networks)}"):
-            network = build_network(keras, input_size, network=recipe.network)
+            network = network_of(recipe, keras)
         load_float_weights(run, network)
         networks.append(runner(network))
-    return LiveTeachers(networks, temperature)
+    return LiveTeachers(networks, temperature, input_size)

@@ -34,6 +34,7 @@ def make_optimizer(recipe: Recipe, peak: float, steps: int, warmup_steps: int) -
         "weight_decay": recipe.weight_decay,
         "use_ema": recipe.ema_decay > 0,
         "ema_momentum": recipe.ema_decay or 0.99,
+        "global_clipnorm": recipe.clip_gradients or None,
     }
     optimizer = (
         keras.optimizers.AdamW(schedule, **common)

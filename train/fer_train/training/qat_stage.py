@@ -23,7 +23,7 @@ from fer_train.inputs.batches import Batches
 from fer_train.inputs.disturbing import Disturbing, disturbed_validation
 from fer_train.inputs.training_data import TrainingData
 from fer_train.logs import LOG
-from fer_train.networks.build import build_network, copy_weights
+from fer_train.networks.build import copy_weights
 from fer_train.networks.engine import to_numpy
 from fer_train.networks.keras_classifier import KerasClassifier
 from fer_train.quantization.qat_network import (
@@ -33,8 +33,10 @@ from fer_train.quantization.qat_network import (
     seed_dropout,
     wrap_for_qat,
 )
-from fer_train.quantization.tflite import int8_classifier
+from fer_train.quantization.reference_kernels import reference_classifier
+from fer_train.quantization.tflite import as_file, opened, qat_to_tflite
 from fer_train.runs.history import EpochMetrics, rows_from_json, write_metrics
+from fer_train.runs.network_of import network_of
 from fer_train.runs.recipe import Recipe
 from fer_train.runs.run_folder import RunFolder
 from fer_train.runs.tensorboard import TensorBoardLog
@@ -56,9 +58,9 @@ class Quality(NamedTuple):
     """What the best epoch is chosen by, the first field first."""
 
     agrees: bool = False
-    """Whether the INT8 model gives the float model's answer often enough (``qat_min_agreement``)."""
+    """Whether INT8 gives the float model's answer often enough (``qat_min_agreement``), in both arithmetics."""
     score: float = -1.0
-    """Of the INT8 model (:attr:`fer_train.training.judging.Judged.score`)."""
+    """Of the INT8 model, the mean of both arithmetics (:attr:`fer_train.training.judging.Judged.score`)."""
 
 
 class QatStage:
@@ -91,9 +93,9 @@ class QatStage:
         self.disturbed = disturbed_validation(recipe, data)
         self._so_far, self._kept_at = EpochSums(), -math.inf
         tf_keras.utils.set_random_seed(recipe.seed)
-        self.teacher = build_network(tf_keras, recipe.input_size, dropout=recipe.dropout)
+        self.teacher = network_of(recipe, tf_keras)
         copy_weights(float_network, self.teacher)
-        equalized = build_network(tf_keras, recipe.input_size, dropout=recipe.dropout)
+        equalized = network_of(recipe, tf_keras)
         copy_weights(float_network, equalized)
         equalize_depthwise(equalized)
         self._equalized = equalized
@@ -228,7 +230,7 @@ class QatStage:
             batch=EVALUATION_BATCH,
         )
         int8 = self._judge_int8()
-        agreement = float((int8.clean.decisions == self.float_answers).mean())
+        agreement = int8.agreement(self.float_answers)
         quality = Quality(agreement >= self.recipe.qat_min_agreement, int8.score)
         if quality > self.best:
             self.best = quality
@@ -279,8 +281,20 @@ class QatStage:
         )
 
     def _judge_int8(self) -> Judged:
-        with int8_classifier(self.network) as classifier:
-            return judge(classifier, self.data, self.disturbed)
+        """The network as the INT8 model that it converts to, in both arithmetics that devices compute it in."""
+        with as_file(qat_to_tflite(self.network)) as path:
+            with opened(path) as classifier:
+                judged = judge(classifier, self.data, self.disturbed)
+            if not self.recipe.qat_reference_kernels:
+                return judged
+            images, labels = self.data.validation_images, self.data.validation_labels
+            try:
+                with reference_classifier(path, workers=len(images)) as classifier:
+                    reference = evaluate_classifier(classifier, images, labels, "validation", batch=EVALUATION_BATCH)
+            except (ModelError, RuntimeError) as error:
+                LOG.warning(f"judged on XNNPACK alone, the reference kernels do not compute this network: {error}")
+                return judged
+            return dataclasses.replace(judged, reference=reference)
 
     def _restore(self) -> int:
         checkpoint = load_checkpoint(self.folder.qat_checkpoint)

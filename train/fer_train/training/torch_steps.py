@@ -8,7 +8,7 @@ with one call. Variables and optimizer state stay Keras' own tensors, so that ch
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -191,6 +191,8 @@ class TorchSteps:
         losses = self._each_loss(answers, targets)
         loss = (losses * weights).mean()
         gradients = torch.autograd.grad(loss, self._parameters)
+        if self._optimizer.global_clipnorm:
+            gradients = _clipped(gradients, float(self._optimizer.global_clipnorm))
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # fused AdamW takes for granted that it lies as its parameter does
         self._adamw.step()
@@ -255,6 +257,13 @@ class TorchSteps:
         if event is not None:
             event.synchronize()
         return float(sums[0]) / done
+
+
+def _clipped(gradients: Sequence[Any], most: float) -> list[Any]:
+    """Gradients scaled so that the norm of all together is at most ``most``; no value is read, so that it records."""
+    total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    scaled: list[Any] = torch._foreach_mul(gradients, (most / (total + 1e-6)).clamp(max=1.0))
+    return scaled
 
 
 def _chunks(batches: BatchList, longest: int) -> Iterator[Chunk]:

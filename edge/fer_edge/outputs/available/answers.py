@@ -24,12 +24,12 @@ def open_answers(request: OutputRequest) -> Output | None:
 
 
 def _elsewhere(arguments: argparse.Namespace) -> bool:
-    return any((arguments.jsonl, arguments.web, arguments.mqtt, arguments.metrics))
+    return any((arguments.jsonl, arguments.csv, arguments.web, arguments.mqtt, arguments.metrics, arguments.clips))
 
 
 def asked(arguments: argparse.Namespace) -> bool:
-    """Always, but where JSON lines stand on standard output, and with ``--quiet`` where others get the answers."""
-    if arguments.jsonl == STDOUT:
+    """Always, but where standard output is another output's, and with ``--quiet`` where others get the answers."""
+    if STDOUT in (arguments.jsonl, arguments.csv):
         return False
     return not (arguments.quiet and (_elsewhere(arguments) or arguments.save))
 

@@ -49,5 +49,6 @@ OUTPUT = OutputSpec(
     open=open_jsonl,
     writes_file=True,
     refuses=holds_something_else,
+    of_one_camera=True,
     rank=40,
 )

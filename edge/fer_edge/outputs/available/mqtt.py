@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fer_edge.outputs.output import OutputSpec, option
@@ -20,13 +21,16 @@ def camera_name(text: str) -> str:
 
 def open_mqtt(request: OutputRequest) -> Output:
     """The connection; it comes back by itself when it is lost."""
-    from fer_edge.outputs.camera_name import default_name
+    from fer_edge.outputs.camera_name import default_name, plain
     from fer_edge.outputs.mqtt import MqttPublisher, parse_broker
     from fer_edge.outputs.secret import MQTT_PASSWORD, secret
 
     arguments = request.arguments
     password = secret("--mqtt-password-file", arguments.mqtt_password_file, MQTT_PASSWORD)
     broker = parse_broker(arguments.mqtt, password, name=arguments.name or default_name(arguments.source))
+    if request.cameras and broker.own_topic:
+        # A topic of its own for each of several cameras.
+        broker = replace(broker, base=f"{broker.base}/{plain(arguments.name)}")
     return MqttPublisher(broker, request.board, ca_file=arguments.mqtt_ca)
 
 
@@ -50,5 +54,6 @@ OUTPUT = OutputSpec(
         ),
     ),
     open=open_mqtt,
+    of_each_camera=True,
     rank=30,
 )

@@ -68,5 +68,6 @@ OUTPUT = OutputSpec(
     writes_file=True,
     of_each_source=True,
     holds_one=lambda destination: not is_folder(destination),
+    of_one_camera=True,
     rank=50,
 )

@@ -32,13 +32,15 @@ def web_token(arguments: argparse.Namespace) -> str | None:
 def open_web(request: OutputRequest) -> Output:
     """The server; its address is logged."""
     from fer_edge.outputs.address import parse_address, reachable
-    from fer_edge.outputs.web import WebOptions, WebPage
+    from fer_edge.outputs.web import WebPage
+    from fer_edge.outputs.web_state import WebOptions
 
     arguments = request.arguments
     host, port = parse_address(arguments.web, "--web")
     token = web_token(arguments)
     proxies = tuple(arguments.web_host or ())
-    page = WebPage(WebOptions(host, port, token, arguments.video, arguments.blur, proxies), request.board)
+    options = WebOptions(host, port, token, arguments.video, arguments.blur, history=arguments.history, proxies=proxies)
+    page = WebPage(options, request.board, several=bool(request.cameras))
     if proxies and not token:
         LOG.info("--web-host without a token: whom the proxy lets in may watch")
     ending = "?token=..." if token else ""

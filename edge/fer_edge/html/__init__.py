@@ -1,7 +1,7 @@
 """The HTML pages of all commands: one stylesheet, one skeleton, the same tables; everything escaped by Jinja2.
 
 A page is a template beside the module that fills it; templates in the same folder are named without the package. It
-extends ``fer_train.html/base.html`` and takes tables, bars and pictures from ``fer_train.html/parts.html``. Pages are
+extends ``fer_edge.html/base.html`` and takes tables, bars and pictures from ``fer_edge.html/parts.html``. Pages are
 single files without outside resources, and no wider than a phone: what is wide scrolls inside its own box.
 """
 
