@@ -91,11 +91,6 @@ def _parser() -> CommandParser:
         metavar="S",
         help="side of the input in pixels, for a Keras model from elsewhere that leaves it open (None, None, None, 3)",
     )
-    parser.add_argument(
-        "--allow-chance",
-        action="store_true",
-        help="export even a network that is no better than chance, to try the tools with untrained weights",
-    )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on (default: %(default)s)")
     parser.add_argument(
@@ -148,6 +143,11 @@ def _add_targets(parser: CommandParser) -> None:
 
 
 def _add_limits(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--allow-chance",
+        action="store_true",
+        help="export even a network that is no better than chance, to try the tools with untrained weights",
+    )
     parser.add_argument(
         "--max-drop",
         type=number(),
