@@ -10,9 +10,9 @@ import sys
 import cv2
 import openvino
 
-from fer_edge import EMOTIONS, preprocess_face
+from fer_edge import EMOTIONS
 from fer_edge.inference.backends.onnx import has_exact_int8
-from fer_edge.preprocess import to_int8_input
+from fer_edge.preprocess import preprocess_face, to_int8_input
 
 face = preprocess_face(cv2.imread(sys.argv[2]), 96)
 

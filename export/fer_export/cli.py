@@ -91,17 +91,28 @@ def _parser() -> CommandParser:
         metavar="S",
         help="side of the input in pixels, for a Keras model from elsewhere that leaves it open (None, None, None, 3)",
     )
-    parser.add_argument(
-        "--allow-chance",
-        action="store_true",
-        help="export even a network that is no better than chance, to try the tools with untrained weights",
-    )
     parser.add_argument("--data", type=Path, metavar="D", help="folder, zip or fer2013.csv to measure accuracy on")
     parser.add_argument("--split", default="validation", help="split of the data to judge on (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help="where the files go (default: %(default)s)"
     )
     _add_limits(parser)
+    _add_targets(parser)
+    parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
+    parser.add_argument(
+        "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole(1),
+        default=min(4, usable_cpus()),
+        metavar="N",
+        help="CPU threads (default: %(default)s)",
+    )
+    return parser
+
+
+def _add_targets(parser: CommandParser) -> None:
     parser.add_argument(
         "--onnx-target",
         choices=("x86", "arm", "npu"),
@@ -129,21 +140,14 @@ def _parser() -> CommandParser:
         action="store_true",
         help="also write fer_float_nchw.onnx and faces to calibrate on, for tools that quantise by themselves",
     )
-    parser.add_argument("--ptq", action="store_true", help="post-training quantisation even where QAT weights exist")
-    parser.add_argument(
-        "--coral", action="store_true", help="check for the Edge TPU, and compile if its compiler is there"
-    )
-    parser.add_argument(
-        "--threads",
-        type=whole(1),
-        default=min(4, usable_cpus()),
-        metavar="N",
-        help="CPU threads (default: %(default)s)",
-    )
-    return parser
 
 
 def _add_limits(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--allow-chance",
+        action="store_true",
+        help="export even a network that is no better than chance, to try the tools with untrained weights",
+    )
     parser.add_argument(
         "--max-drop",
         type=number(),

@@ -54,7 +54,7 @@ def read_rknn(path: Path) -> RknnFile:
         Its content.
 
     Raises:
-        ModelError: it is no such file, truncated, or its ends are not those of an emotion model.
+        ModelError: it is not such a file, is truncated, or its ends are not those of an emotion model.
     """
     try:
         content = path.read_bytes()
@@ -123,7 +123,7 @@ def _summary(path: Path, content: bytes) -> dict[str, Any]:
     at = content.find(b"{", _HEADER_BYTES + length) if length < len(content) else -1
     try:
         if at < 0 or len(content) - at > _MAX_TEXT_BYTES:
-            raise ValueError("no description behind the network")
+            raise ValueError("no description after the network")
         summary = json.loads(content[at:].rstrip(b"\0").decode())
         if not isinstance(summary, dict):
             raise ValueError("its description is not an object")

@@ -38,7 +38,7 @@ _PROXIES: Final[tuple[str, ...]] = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "N
 def install_environment(name: str) -> Path:
     """Make an environment, or leave it as it is where it is complete.
 
-    What it will download and take is said first; then space is checked, packages are installed, and the tool is
+    What it will download and take is logged first; then space is checked, packages are installed, and the tool is
     started once. Only then it counts as installed.
 
     Args:

@@ -139,7 +139,7 @@ def check(job: TargetJob, conversion: Conversion, chip: str) -> TargetResult:
         target=chip,
         arithmetic="own",
         conversion=conversion,
-        computed_by="the simulator of rknn-toolkit2, which is no exact model of the chip; no device took part",
+        computed_by="the simulator of rknn-toolkit2, which is not an exact model of the chip; no device took part",
         against_int8=against_int8,
         against_float=against_float,
         verdict=merge([Verdict(tuple(failures), ()), placed, quality]),

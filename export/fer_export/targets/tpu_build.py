@@ -23,7 +23,7 @@ from fer_export.targets.judging import TargetLimits, check_placement, check_qual
 __all__ = ["LIMITS", "ComputedConversion", "check", "convert"]
 
 LIMITS: Final = TargetLimits(min_agreement=0.975, max_drop=1.0, max_bytes=3_100_000)
-"""It quantises anew, so more accuracy may be lost than where the INT8 network is taken over."""
+"""It quantises again, so more accuracy may be lost than where the INT8 network is taken over."""
 _CHILD: Final = Limits(seconds=3600, memory_bytes=10 << 30)
 _AT_MOST: Final[int] = 399
 """The chip's model takes 0.2 to 0.3 s a face."""
