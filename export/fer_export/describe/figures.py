@@ -253,7 +253,8 @@ def _confused(released: Released) -> str:
 def _table(released: Released) -> str:
     if released.robustness is None:
         return _NOT_MEASURED
-    return (released.folder / f"{ROBUSTNESS}.md").read_text(encoding="utf-8")
+    picture = f"![Example faces of each disturbance, and accuracy]({ROBUSTNESS}.png)"
+    return (released.folder / f"{ROBUSTNESS}.md").read_text(encoding="utf-8") + f"\n{picture}"
 
 
 def _means(released: Released) -> str:
