@@ -120,7 +120,7 @@ def _bad(tmp_path: Path) -> dict[str, Path]:
         ("--source scene.avi --backend auto --model empty.tflite", 2, "empty.tflite is empty"),
         ("--source scene.avi --backend auto --model text.tflite", 2, "text.tflite is damaged or no such model"),
         ("--source scene.avi --backend auto --model cut.tflite", 2, "cut.tflite is damaged or no such model"),
-        ("--source scene.avi --backend auto --model text.jpg", 2, "ending in .tflite or .onnx"),
+        ("--source scene.avi --backend auto --model text.jpg", 2, "ending in .tflite, .rknn or .onnx"),
         ("--source scene.avi --backend tfite", 2, "unknown backend 'tfite'"),
         ("--source scene.avi --detector yunet --detector-model missing.onnx", 2, "no face detector file"),
         ("--source scene.avi --detector yunet --detector-model text.onnx", 2, "cannot be used as YuNet"),

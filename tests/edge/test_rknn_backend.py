@@ -295,7 +295,7 @@ def test_files_that_are_none_are_refused(board: Path) -> None:
             open_classifier(path)
     for options, words in [
         ({"shape": (1, 3, 96)}, "expected an input of shape"),
-        ({"shape": (1, 1, 96, 96)}, "expected an input of shape"),
+        ({"shape": (1, 5, 96, 96)}, "expected an input of shape"),
         ({"dtype": "int16"}, "its input is int16"),
         ({"mean": 100.0}, "normalises pixels by mean"),
         ({"high": 255.0}, "its quantised input takes -1 to 255"),

@@ -143,7 +143,7 @@ def test_another_input_scale_is_quantisation(folder: Path) -> None:
 
 def test_a_wrong_quantiser_of_the_device(network: Network, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = preprocess.to_int8_input
-    monkeypatch.setattr(tensors, "to_int8_input", lambda faces: right(faces) // 2 * 2)
+    monkeypatch.setattr(tensors, "to_int8_input", lambda *args: right(*args) // 2 * 2)
     stage, cause = diagnosis(replay(network, folder))
     assert stage == "quantisation" and "by up to 1 steps" in cause
 

@@ -80,7 +80,8 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     if not file.is_file():
         raise ModelError(f"{file} is not a file; expected a model file ({', '.join(suffixes)})")
     if not file.name.endswith(suffixes):
-        raise ModelError(f"{file}: expected a model file ending in {' or '.join(suffixes)}")
+        endings = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+        raise ModelError(f"{file}: expected a model file ending in {endings}")
     if file.stat().st_size == 0:
         raise ModelError(f"{file} is empty; expected a model file")
     return file
