@@ -18,7 +18,7 @@ from fer_edge.arrays import Image
 __all__ = ["LeanTurn"]
 
 _STRIP: Final[int] = 64
-"""Rows of a strip: with 3 bytes a pixel, lines of a tile are 192 bytes, three lines of a processor's cache."""
+"""Rows of a strip: with 3 bytes per pixel, lines of a tile are 192 bytes, three lines of a processor's cache."""
 _CHUNK: Final[int] = 256
 """Rows of the result that are put together before the memory of their parts is given back."""
 

@@ -28,7 +28,7 @@ class Written:
 def notice(everything: Iterable[Written]) -> str:
     """One line for all: ``wrote 24 frames to out.mp4, 24 lines to out.jsonl``.
 
-    Files of one unit in one folder are told together, so that a folder of videos is no page of names.
+    Files of one unit in one folder are summed up, so that a folder of videos is no page of names.
 
     Args:
         everything: in the order of the outputs.

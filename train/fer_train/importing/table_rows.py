@@ -90,7 +90,7 @@ def rows_of(kind: str, lines: Iterable[str], where: str) -> Iterator[LabelledRow
         where: the table, for messages.
 
     Yields:
-        One row a face.
+        One row per face.
 
     Raises:
         DataError: a line is not as the table's kind demands.
