@@ -14,7 +14,10 @@ from fer_edge import EMOTIONS
 from fer_edge.inference.backends.onnx import has_exact_int8
 from fer_edge.preprocess import preprocess_face, to_int8_input
 
-face = preprocess_face(cv2.imread(sys.argv[2]), 96)
+picture = cv2.imread(sys.argv[2])
+if picture is None:
+    sys.exit(f"{sys.argv[2]} is not a readable picture")
+face = preprocess_face(picture, 96)
 
 core = openvino.Core()
 settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}

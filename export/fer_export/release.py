@@ -1,7 +1,7 @@
 """Fill ``models/`` from a finished run: ``fer-export release --run runs/NAME --data fer2013.zip``.
 
 After the files, accuracy on disturbed faces is measured (``fer-bench robustness``), and the figures in the documents
-are written anew. A second model has a name of its own, such as ``small``: its device files lie beside those of the
+are rewritten. A second model has a name of its own, such as ``small``: its device files lie beside those of the
 first as ``fer_small_int8.tflite`` and so on, all others in ``models/small/``.
 
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's

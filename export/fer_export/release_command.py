@@ -1,4 +1,4 @@
-"""``fer-export release``: fill ``models/`` from a finished run, and write the figures in the documents anew."""
+"""``fer-export release``: fill ``models/`` from a finished run, and rewrite the figures in the documents."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _release_parser() -> CommandParser:
         prog=_PROG,
         description="Fill models/ of a checkout from a finished run: packed weights, the models exported from them, "
         "golden vectors, reports and figures; all or none. Then measure accuracy on disturbed faces, and write the "
-        "figures in README, model card and guides anew.",
+        "figures in README, model card and guides.",
     )
     parser.add_verbosity()
     parser.add_argument("--run", type=Path, metavar="DIR", help="a finished run of fer-train")
@@ -83,7 +83,7 @@ def _release_parser() -> CommandParser:
     parser.add_argument(
         "--figures-only",
         action="store_true",
-        help="release nothing: measure what is missing, and write the figures in the documents anew",
+        help="release nothing: measure what is missing, and rewrite the figures in the documents",
     )
     parser.add_argument("--split", default="validation", help="split of the data to judge on (default: validation)")
     parser.add_argument(

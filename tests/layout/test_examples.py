@@ -71,9 +71,9 @@ def video(photo: Path) -> Path:
     return path
 
 
-def test_examples_are_seven_short_ones_that_name_their_command() -> None:
+def test_examples_are_eight_short_ones_that_name_their_command() -> None:
     paths = sorted(EXAMPLES.glob("*.py"))
-    assert len(paths) == 7
+    assert len(paths) == 8
     for path in paths:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < 40, path.name

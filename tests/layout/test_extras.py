@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
+    "ethos-u-vela": "ethosu",
     "opencv-python": "cv2",
     "paho-mqtt": "paho",
     "scikit-learn": "sklearn",

@@ -206,7 +206,7 @@ def test_the_camera_without_a_home_folder_and_a_network(home: str, video: Path, 
     assert ended.left == {"cwd/faces.jsonl"}
     assert ended.asked == ["github.com"]
     lines = ended.err.splitlines()
-    assert len(lines) == 2, ended.err
+    assert len(lines) == 3, ended.err
     assert "faces are found by Haar" in lines[0]
     assert "--detector-model" in lines[0]
 

@@ -31,14 +31,14 @@ def float_stage(folder: RunFolder, stop_after: int | None = None, resume: bool =
     folder.root.mkdir(parents=True, exist_ok=True)
     stage = FloatStage(recipe, training_data(), folder)
     if stop_after is not None:
-        keep = stage._keep
+        save = stage._save_checkpoint
 
-        def keep_and_crash(row: Any) -> None:
-            keep(row)
-            if row.epoch == stop_after:
+        def save_and_crash(epoch: int, *within: Any) -> None:
+            save(epoch, *within)
+            if epoch == stop_after:
                 raise CrashError
 
-        stage._keep = keep_and_crash  # type: ignore[method-assign]
+        stage._save_checkpoint = save_and_crash  # type: ignore[method-assign]
         with pytest.raises(CrashError):
             stage.run(resume=resume)
     else:

@@ -112,8 +112,7 @@ def build_networks(
         files[INT8_ONNX] = quantize_with_onnxruntime(files[FLOAT_ONNX], faces, onnx_target)
     for name, content in files.items():
         LOG.debug("%s: %d bytes", name, len(content))
-    method: Method = "QAT" if qat is not None else "PTQ"
-    return Networks({name: files[name] for name in MODEL_FILES}, method, reason)
+    return Networks({name: files[name] for name in MODEL_FILES}, "PTQ" if qat is None else "QAT", reason)
 
 
 def _refuse_recurrence(tflite: bytes) -> None:

@@ -24,7 +24,7 @@ def name_ends(content: bytes) -> bytes:
     """The same TFLite file, its input tensor called ``input`` and its output tensor ``probabilities``.
 
     New names are put at the end of the file and the tensors pointed to them, so that every other byte stays where it
-    is, with its alignment; writing the whole file anew by flatbuffers' Python code would lose the alignment of the
+    is, with its alignment; rewriting the whole file by flatbuffers' Python code would lose the alignment of the
     weights.
 
     Args:

@@ -1,7 +1,7 @@
 """Figures of a released model, from the files beside it, as the documents give them.
 
 A document holds each figure between two marks, ``<!-- figures: NAME of models -->`` and ``<!-- /figures -->``, in a
-paragraph of its own or within a line. ``fer-export release`` writes what is between them anew, and a test fails where
+paragraph of its own or within a line. ``fer-export release`` rewrites what is between them, and a test fails where
 it is out of date.
 """
 
@@ -89,7 +89,7 @@ def read_released(folder: Path) -> Released:
 
 
 def update_documents(root: Path) -> list[Path]:
-    """Write the figures in the documents of a checkout anew.
+    """Rewrite the figures in the documents of a checkout.
 
     Args:
         root: of the checkout.

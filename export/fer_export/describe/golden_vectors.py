@@ -103,20 +103,8 @@ def write_golden(
     frames, boxes, emotions = draw_frames(int8.input_size)
     faces = np.stack([preprocess_face(frame, int8.input_size, box) for frame, box in zip(frames, boxes, strict=True)])
     tensors = to_model_input(faces, int8.input_spec)
-    outputs = np.concatenate([int8.infer(tensors[i : i + 1]) for i in range(len(tensors))])
-    info = {
-        "format": GOLDEN_FORMAT,
-        "emotions": list(EMOTIONS),
-        "input_scale": int8.input_spec.scale,
-        "input_zero_point": int8.input_spec.zero_point,
-        "output_scale": int8.output_spec.scale,
-        "output_zero_point": int8.output_spec.zero_point,
-        "model": Path(int8.model_path).name,
-        "model_sha256": sha256_of(int8.model_path),
-        "backend": int8.backend,
-        "runtime": int8.runtime_version,
-        "versions": versions,
-    }
+    outputs = _answers(int8, tensors)
+    info = _info(int8) | {"versions": versions}
     arrays: dict[str, Any] = {f"frame_{i:02d}": frame for i, frame in enumerate(frames)}
     arrays |= {
         "boxes": boxes,
@@ -128,14 +116,30 @@ def write_golden(
         "info": np.asarray(json.dumps(info, sort_keys=True)),
     }
     if double_rounding is not None:
-        twice = [double_rounding.infer(tensors[i : i + 1]) for i in range(len(tensors))]
-        arrays[DOUBLE_ROUNDING_OUTPUTS] = np.concatenate(twice)
+        arrays[DOUBLE_ROUNDING_OUTPUTS] = _answers(double_rounding, tensors)
     for other in others:
-        own = to_model_input(faces, other.input_spec)
-        answers = np.concatenate([other.infer(own[i : i + 1]) for i in range(len(own))])
-        arrays[own_outputs_name(sha256_of(other.model_path))] = answers
+        arrays[own_outputs_name(sha256_of(other.model_path))] = _answers(other, to_model_input(faces, other.input_spec))
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def _answers(classifier: Classifier, tensors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([classifier.infer(tensors[i : i + 1]) for i in range(len(tensors))])
+
+
+def _info(int8: Classifier) -> dict[str, Any]:
+    return {
+        "format": GOLDEN_FORMAT,
+        "emotions": list(EMOTIONS),
+        "input_scale": int8.input_spec.scale,
+        "input_zero_point": int8.input_spec.zero_point,
+        "output_scale": int8.output_spec.scale,
+        "output_zero_point": int8.output_spec.zero_point,
+        "model": Path(int8.model_path).name,
+        "model_sha256": sha256_of(int8.model_path),
+        "backend": int8.backend,
+        "runtime": int8.runtime_version,
+    }
 
 
 def add_outputs(path: str | os.PathLike[str], outputs: dict[str, npt.NDArray[np.int8]]) -> None:

@@ -153,7 +153,7 @@ class TargetResult:
     conversion: Conversion
     """What the tool made."""
     computed_by: str
-    """What computed the answers: a simulator, or an implementation of the same arithmetic, and why that may stand for
+    """What computed the answers: a simulator, or an implementation of the same arithmetic, and why that represents
     the device."""
     against_int8: Comparison | None
     """Beside the INT8 TFLite file by XNNPACK, on faces of the split; None where nothing can compute it here."""

@@ -157,7 +157,7 @@ def judge_double_rounding(
         job: what the target started from.
         conversion: what its tool made.
         target: name of the target.
-        computed_by: why the reference kernels may stand for it.
+        computed_by: why the reference kernels represent it.
         limits: what is demanded.
         further: of checks of the target's own.
 

@@ -25,7 +25,16 @@ from fer_export.targets.judging import judge_double_rounding
 from fer_export.tflite_file import read_tflite
 from fer_train.quantization.reference_kernels import on_reference_kernels
 
-__all__ = ["SAMPLE_FACES", "check", "convert", "operator_method", "run_micro"]
+__all__ = [
+    "GOLDEN_IN_C",
+    "MAX_DIFFERING_SHARE",
+    "MAX_DIFFERING_VALUES",
+    "SAMPLE_FACES",
+    "check",
+    "convert",
+    "operator_method",
+    "run_micro",
+]
 
 SAMPLE_FACES: Final[int] = 36
 """Faces of the split that TFLM computes beside the golden vectors; its kernels take some 60 ms each."""

@@ -6,6 +6,7 @@ imports neither numpy nor the tools.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -64,7 +65,7 @@ class Target:
         missing = missing_packages(self.extra) if self.extra else ()
         if not missing:
             return None
-        return f"{' '.join(missing)} is not installed; install it with: pip install 'fer-edge-toolkit[{self.extra}]'"
+        return f"{' '.join(missing)} is not installed; install it with: pip install {shlex.join(missing)}"
 
     @property
     def home(self) -> str:

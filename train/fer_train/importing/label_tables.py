@@ -22,7 +22,7 @@ from fer_train.data.zip_archive import DAMAGED_MEMBER, open_zip
 from fer_train.importing.class_names import DROPPED_CLASSES, named_split, names_of_numbers, note_numbering
 from fer_train.importing.table_rows import AFFECTNET, EXPW, TABLE, LabelledRow, kind_of, rows_of
 
-__all__ = ["label_tables"]
+__all__ = ["Open", "label_tables"]
 
 _SUFFIXES: Final[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".lst")
 _HEAD_CHARACTERS: Final[int] = 8192

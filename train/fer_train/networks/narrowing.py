@@ -154,7 +154,7 @@ def _components(statistics: dict[str, _Statistics], source: dict[str, Any], firs
 
 
 def _choose_and_fit(hidden: _Statistics, weights: _Matrix, count: int) -> tuple[npt.NDArray[np.int64], _Matrix]:
-    """Channels ``(count,)`` from which ``hidden @ weights`` can be told best, greedily, and the weights for them.
+    """Channels ``(count,)`` from which ``hidden @ weights`` can be estimated best, greedily, and the weights for them.
 
     Each step takes the channel that explains most of what those before it leave (orthogonal matching pursuit, Pati et
     al. 1993).

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from fer_edge.errors import ModelError
 from fer_edge.files import atomic_path
 
+__all__ = ["read_packed", "write_packed"]
+
 
 def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
     """Arrays in order; those of two axes or more as float16, since range and offset arrays need their precision."""

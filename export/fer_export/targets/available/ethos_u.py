@@ -16,17 +16,17 @@ from fer_export.targets.spec import Target
 if TYPE_CHECKING:
     from fer_export.targets.job import Conversion, TargetJob, TargetResult
 
-__all__ = ["BOARDS", "TARGET", "Board"]
+__all__ = ["BOARDS", "TARGET", "VELA_PIN", "Board"]
 
 VELA_PIN: Final[str] = "5.2.*"
 
 
 @dataclass(frozen=True)
 class Board:
-    """One accelerator in one kind of system: what vela has to be told, all of it, always.
+    """One accelerator in one kind of system: everything that vela needs.
 
     vela takes a system configuration of another NPU without a word and estimates nonsense (1.0 ms instead of 5.2), and
-    without any it chooses one; so every combination that is offered stands here, and its parts are checked against the
+    without any it chooses one; so this table holds every combination that is offered, and its parts are checked against the
     report.
     """
 
