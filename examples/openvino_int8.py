@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 import cv2
+import numpy as np
 import openvino
 
 from fer_edge import EMOTIONS
@@ -17,7 +18,7 @@ from fer_edge.preprocess import preprocess_face, to_int8_input
 picture = cv2.imread(sys.argv[2])
 if picture is None:
     sys.exit(f"{sys.argv[2]} is not a readable picture")
-face = preprocess_face(picture, 96)
+face = preprocess_face(np.asarray(picture, np.uint8), 96)
 
 core = openvino.Core()
 settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}

@@ -33,9 +33,9 @@ def float_stage(folder: RunFolder, stop_after: int | None = None, resume: bool =
     if stop_after is not None:
         save = stage._save_checkpoint
 
-        def save_and_crash(epoch: int, *within: Any) -> None:
-            save(epoch, *within)
-            if epoch == stop_after:
+        def save_and_crash(epochs_done: int) -> None:
+            save(epochs_done)
+            if epochs_done == stop_after:
                 raise CrashError
 
         stage._save_checkpoint = save_and_crash  # type: ignore[method-assign]

@@ -2,7 +2,7 @@
 
 Residual streams of MobileNetV2 are linear (Sandler et al. 2018, section 3.2), so that they can be turned onto their
 principal components, of which the narrow network keeps the first. Of the channels between, which go through ReLU6, some
-are chosen, and what reads them is fitted anew by least squares to give what the wide network gives (He et al. 2017,
+are chosen, and what reads them is fitted again by least squares to give what the wide network gives (He et al. 2017,
 "Channel Pruning for Accelerating Very Deep Neural Networks", arXiv:1707.06168, section 3.1). A short training goes on
 from there.
 """

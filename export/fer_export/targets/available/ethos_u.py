@@ -26,8 +26,8 @@ class Board:
     """One accelerator in one kind of system: everything that vela needs.
 
     vela takes a system configuration of another NPU without a word and estimates nonsense (1.0 ms instead of 5.2), and
-    without any it chooses one; so this table holds every combination that is offered, and its parts are checked against the
-    report.
+    without any it chooses one; so this table holds every combination that is offered, and its parts are checked against
+    the report.
     """
 
     accelerator: str
