@@ -35,7 +35,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Names on PyPI, as in ``pyproject.toml``; repeated here because a copied ``fer_edge`` folder has no metadata."""
 _MODULES: Final[dict[str, str]] = {
-    "ethos-u-vela": "ethosu.vela",
+    "ethos-u-vela": "ethosu",
     "paho-mqtt": "paho.mqtt",
     "pillow-heif": "pillow_heif",
     "scikit-learn": "sklearn",

@@ -33,7 +33,7 @@ def test_the_longest_ending_decides(name: str, fitting: list[str]) -> None:
 
 def test_other_endings_are_refused_with_those_that_work() -> None:
     assert set(model_suffixes()) == {".tflite", ".rknn", ".onnx"}
-    with pytest.raises(ModelError, match=r"m\.pb: expected a model file ending in \.tflite or \.onnx"):
+    with pytest.raises(ModelError, match=r"m\.pb: expected a model file ending in \.tflite, \.rknn or \.onnx"):
         backend_for(Path("m.pb"))
 
 

@@ -175,7 +175,7 @@ def test_time_is_up_for_some(
     assert "time is up for" in capsys.readouterr().err
     assert start.processes["convnext"].poll() is not None and start.processes["resnet"].poll() is not None
     assert taught_by == [str(tmp_path / name) for name in best.TEACHERS if name != "resnet"]
-    monkeypatch.setattr(child_runs, "_start", lambda *_: start(tmp_path / "vgg", []))
+    monkeypatch.setattr(child_runs, "_start", Started(dict.fromkeys(best.TEACHERS, 99)))  # no epoch in that time
     assert best.main(["--data", "d.zip", "--runs", str(tmp_path / "none"), "--minutes", "0.1"]) == 1
 
 

@@ -128,6 +128,7 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
     first = RunFolder(tmp_path / "first")
     float_stage(first, stop_after=1)
+    RECIPE.save(first.config)
     recipe = dataclasses.replace(RECIPE, start_from=str(first.root), epochs=0, head_epochs=0, seed=9)
     second = RunFolder(tmp_path / "second")
     second.root.mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fer_edge.errors import ModelError
-from fer_edge.inference.backends import model_suffixes
+from fer_edge.inference.backends import listed_suffixes, model_suffixes
 from fer_edge.labels import EMOTIONS
 
 __all__ = [
@@ -80,8 +80,7 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     if not file.is_file():
         raise ModelError(f"{file} is not a file; expected a model file ({', '.join(suffixes)})")
     if not file.name.endswith(suffixes):
-        endings = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
-        raise ModelError(f"{file}: expected a model file ending in {endings}")
+        raise ModelError(f"{file}: expected a model file ending in {listed_suffixes(suffixes)}")
     if file.stat().st_size == 0:
         raise ModelError(f"{file} is empty; expected a model file")
     return file

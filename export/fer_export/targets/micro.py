@@ -93,7 +93,7 @@ def run_micro(model: Path, tensors: npt.NDArray[np.int8]) -> tuple[npt.NDArray[n
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             reason = (lines[0] if lines else f"exit code {done.returncode}") + _custom_operators(model)
             raise CheckFailedError(f"tflm: TensorFlow Lite Micro does not run {model.name}: {reason}")
-        answers: npt.NDArray[np.int8] = np.load(outputs)
+        answers: npt.NDArray[np.int8] = np.load(outputs, allow_pickle=False)
         return answers, int(json.loads(done.stdout.splitlines()[-1])["arena_bytes"])
 
 
@@ -151,7 +151,7 @@ def check(job: TargetJob, conversion: Conversion) -> TargetResult:
         The result.
     """
     scratch = job.out / _SCRATCH
-    answers = np.load(scratch)
+    answers = np.load(scratch, allow_pickle=False)
     scratch.unlink()
     n = len(job.golden.tensors)
     failures = _differences("golden vectors", answers[:n], job.golden.double_rounding)

@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     arena = smallest_arena(model)
     interpreter = _open(model, arena)
     answers = []
-    for tensor in np.load(inputs):
+    for tensor in np.load(inputs, allow_pickle=False):
         interpreter.set_input(tensor[None], 0)  # before each invoke, which overwrites it
         interpreter.invoke()
         answers.append(interpreter.get_output(0).copy())

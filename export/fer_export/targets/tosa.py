@@ -58,7 +58,7 @@ def tosa_outputs(model: Path, tensors: npt.NDArray[np.int8]) -> npt.NDArray[np.i
         for tensor in tensors:
             np.save(folder / "x.npy", tensor[None])
             _run(command, folder)
-            answers.append(np.load(folder / "y.npy"))
+            answers.append(np.load(folder / "y.npy", allow_pickle=False))
         return np.concatenate(answers).astype(np.int8)
 
 
@@ -99,6 +99,6 @@ def proof(job: TargetJob) -> dict[str, object]:
 @functools.lru_cache(maxsize=2)
 def _computed(digest: str, model: Path, golden: Path) -> npt.NDArray[np.int8]:  # noqa: ARG001 - the digest is the key
     """Once for all boards of an export."""
-    with np.load(golden) as stored:
+    with np.load(golden, allow_pickle=False) as stored:
         tensors = stored["tensors"][:PROOF_FACES]
     return tosa_outputs(model, tensors)

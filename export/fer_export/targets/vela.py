@@ -60,10 +60,10 @@ def compile_for(board: _Board, job: TargetJob) -> Conversion:
     scratch = job.out / "again"
     text = _run(board, source, job.out)
     compiled = job.out / f"{source.stem}_vela.tflite"
-    row = _summary(board, job.out / f"{source.stem}_summary_{board.system}.csv")
     on_npu, on_cpu = _count(text, "NPU"), _count(text, "CPU")
     if on_cpu or not on_npu:
         raise CheckFailedError(_why_not_all(board, text, on_npu, on_cpu))
+    row = _summary(board, job.out / f"{source.stem}_summary_{board.system}.csv")
     _check_ends(board, source, compiled)
     stream = _run(board, source, scratch, "--verbose-register-command-stream")
     if (scratch / compiled.name).read_bytes() != compiled.read_bytes():

@@ -16,7 +16,12 @@ __all__ = ["read_packed", "write_packed"]
 
 
 def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
-    """Arrays in order; those of two axes or more as float16, since range and offset arrays need their precision."""
+    """Arrays in order; those of two axes or more as float16, since range and offset arrays need their precision.
+
+    Args:
+        path: of the file; written atomically.
+        weights: the arrays, float32.
+    """
     arrays: dict[str, Any] = {
         f"{i:04d}": value.astype(np.float16) if value.ndim >= 2 else np.asarray(value)
         for i, value in enumerate(weights)
@@ -26,7 +31,17 @@ def write_packed(path: Path, weights: list[npt.NDArray[Any]]) -> None:
 
 
 def read_packed(path: Path) -> list[npt.NDArray[Any]]:
-    """What :func:`write_packed` wrote, half precision widened to float32."""
+    """What :func:`write_packed` wrote, half precision widened to float32.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The arrays, in their order.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = [file[name] for name in sorted(file.files)]

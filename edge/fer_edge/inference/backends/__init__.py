@@ -21,7 +21,7 @@ Everything else reads that record: ``open_classifier``, the check of model files
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ __all__ = [
     "backend_spec",
     "backends",
     "backends_for",
+    "listed_suffixes",
     "load_backend",
     "model_suffixes",
     "offered_backends",
@@ -133,7 +134,7 @@ def backends_for(model_path: Path) -> list[BackendSpec]:
         if model_path.name.endswith(ending)
     }
     if not fitting:
-        raise ModelError(f"{model_path}: expected a model file ending in {' or '.join(model_suffixes())}")
+        raise ModelError(f"{model_path}: expected a model file ending in {listed_suffixes(model_suffixes())}")
     return fitting[max(fitting, key=len)]
 
 
@@ -154,6 +155,18 @@ def backend_for(model_path: Path) -> str:
     if len(fitting) == 1:  # of which its runtime itself tells best what is missing
         return fitting[0].name
     return _installed(fitting, "TFLite" if fitting[0].is_tflite else fitting[0].suffixes[0]).name
+
+
+def listed_suffixes(suffixes: Sequence[str]) -> str:
+    """Endings as a message gives them.
+
+    Args:
+        suffixes: at least one.
+
+    Returns:
+        ``.a, .b or .c``.
+    """
+    return " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
 
 
 def model_suffixes(*, special: bool = False) -> tuple[str, ...]:
