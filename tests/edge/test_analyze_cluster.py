@@ -88,6 +88,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(clips: Path, cluster: Clu
     assert "0 files analyzed, 8 unchanged, 1 broken" in again.stderr
 
 
+@pytest.mark.slow
 def test_no_scheduler_is_one_line(clips: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -128,6 +129,7 @@ def _fill(folder: Path) -> None:
         client.upload_file(str(path), "films", f"day 1/{path.name}")
 
 
+@pytest.mark.slow
 def test_files_at_an_address_give_the_rows_of_local_ones(clips: Path, bucket: dict[str, str], tmp_path: Path) -> None:
     import pandas as pd
 

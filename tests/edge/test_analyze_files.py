@@ -228,7 +228,14 @@ def wait_for_first(out: Path, process: subprocess.Popen[Any], seconds: float = 1
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_goes_on_where_it_stopped(slow_clips: Path, home: Path, ending: signal.Signals) -> None:
     arguments = command("clips", "--out", "out", "--workers", "2")
     process = subprocess.Popen(arguments, cwd=slow_clips, env=plain(home), stderr=subprocess.PIPE, text=True)
@@ -259,6 +266,7 @@ def children(process: int) -> list[int]:
     return [number for number in numbers if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc that lists children")
 def test_a_worker_that_is_killed_loses_no_file(slow_clips: Path, home: Path) -> None:
     arguments = command("clips", "--out", "out", "--workers", "2")

@@ -91,6 +91,7 @@ def test_other_pins_are_another_environment(
     assert newer != older and not older.exists()
 
 
+@pytest.mark.slow
 def test_by_venv_where_there_is_no_uv(toy: ToolEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "find_uv", lambda: None)
     folder = install_environment("toy")

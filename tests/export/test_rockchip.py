@@ -131,6 +131,7 @@ def test_what_does_not_map_is_refused_with_the_reason(tool: Path, job: TargetJob
     assert list(job.out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_gate(tool: Path, job: TargetJob) -> None:
     (tool / "mode").write_text("otherwise")
     table = TABLE.read_text()

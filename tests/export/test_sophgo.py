@@ -78,6 +78,7 @@ def job(tmp_path: Path) -> TargetJob:
     return job
 
 
+@pytest.mark.slow
 def test_it_is_quantised_built_computed_and_judged(tool: Path, job: TargetJob) -> None:
     target = targets()["cv181x"]
     assert target.takes_float

@@ -127,6 +127,7 @@ def test_one_new_file_is_a_target(toy: Any, weights: Path, tmp_path: Path, capsy
     assert np.load(out / "calibration" / listed[0])["input"].shape == (1, 3, 32, 32)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_when_a_target_fails(
     toy: Any, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

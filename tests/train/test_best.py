@@ -196,6 +196,7 @@ def test_dry_run_on_a_few_faces(tmp_path: Path) -> None:
     assert "live teachers (5," in (tmp_path / "runs/student.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_fer_train_refuses_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert best.main(["--data", str(tmp_path / "none.zip"), "--runs", str(tmp_path / "runs")]) == 1
     assert "none.zip" in capsys.readouterr().err

@@ -23,6 +23,7 @@ def batches(size: int = 64) -> list[np.ndarray]:
     return [to_float_input(faces)]
 
 
+@pytest.mark.slow
 def test_with_as_many_channels_it_computes_the_same_and_with_fewer_nearly() -> None:
     from fer_train.networks.narrowing import narrow_weights
 

@@ -140,7 +140,7 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: p
         for one, other in zip(network.get_weights(), stage.network.get_weights(), strict=True):
             np.testing.assert_array_equal(other, one)
     recipe = dataclasses.replace(recipe, start_from=str(tmp_path))
-    with pytest.raises(ModelError, match=r"float\.weights"):
+    with pytest.raises(ModelError, match=r"no config\.json .* expected a run folder"):
         fit.FloatStage(recipe, training_data(), RunFolder(tmp_path / "x"))
 
 
