@@ -100,6 +100,7 @@ def job(tmp_path: Path) -> TargetJob:
     return target_job(tmp_path)
 
 
+@pytest.mark.slow
 def test_it_is_built_simulated_and_judged(tool: Path, job: TargetJob) -> None:
     target = targets()["rk3588"]
     result = target.check(job, target.convert(job))
