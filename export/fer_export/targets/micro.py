@@ -43,7 +43,7 @@ GOLDEN_IN_C: Final[int] = 4
 MAX_DIFFERING_SHARE: Final[float] = 0.03
 MAX_DIFFERING_VALUES: Final[int] = 2
 """TFLM's and LiteRT's reference kernels were written apart: with one network one value of 2,793 differed by a step,
-with another 3 of 252. Of many values the share counts, of few the number; larger steps and other decisions never pass."""
+with another 3 of 252. Of many values the share counts, of few the number; larger steps or other decisions fail."""
 _SECONDS: Final[int] = 900
 _SCRATCH: Final[str] = "outputs.npy"
 """From the conversion to the check; not published."""
