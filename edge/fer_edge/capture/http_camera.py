@@ -252,7 +252,8 @@ class SnapshotCapture:
         for _ in range(TRIES):
             if self._stopped.wait(max(0.0, self._due - time.monotonic())):
                 break
-            self._due = max(self._due + 1.0 / self._fps, time.monotonic())
+            # Counted from this question, not from the one before: a late answer must not be followed by two at once.
+            self._due = time.monotonic() + 1.0 / self._fps
             content, self._first = self._first, None
             try:
                 if content is None:
