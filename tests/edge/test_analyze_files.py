@@ -21,6 +21,7 @@ from fer_edge import EMOTIONS
 from fer_edge.app.cli import main as camera
 from fer_edge.arrays import Image
 from fer_edge.errors import DataError, UsageError
+from fer_edge.file_lock import locked
 from fer_edge.rows import COLUMNS
 
 pd = pytest.importorskip("pandas", reason="the extra table is not installed")
@@ -272,6 +273,16 @@ def test_a_worker_that_is_killed_loses_no_file(slow_clips: Path, home: Path) -> 
     assert process.returncode == 0 and "6 files analyzed" in said, said
     analyze(slow_clips, home, "clips", "--out", "whole")
     assert tree(slow_clips / "out") == tree(slow_clips / "whole")
+
+
+def test_two_runs_do_not_write_into_one_folder(clips: Path, home: Path, tmp_path: Path) -> None:
+    shutil.copy(clips / "photo.png", tmp_path / "photo.png")
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out", "busy"):
+        second = analyze(tmp_path, home, "photo.png", "--out", "out")
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert "another fer-analyze writes into out; wait until it has finished" in second.stderr
+    assert analyze(tmp_path, home, "photo.png", "--out", "out").returncode == 0
 
 
 def test_what_cannot_be_is_said_before_anything_is_done(clips: Path, home: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.analysis.combine import Part, combine
-from fer_edge.analysis.inputs import list_inputs, result_folder
+from fer_edge.analysis.inputs import Input, list_inputs, result_folder
 from fer_edge.analysis.one_file import Job, Outcome
 from fer_edge.analysis.progress import FilesProgress
 from fer_edge.analysis.recipe import Recipe, recipe_from
@@ -20,6 +20,7 @@ from fer_edge.analysis.table import require_pyarrow
 from fer_edge.analysis.workers import run_on_processes
 from fer_edge.command import counted
 from fer_edge.errors import CheckFailedError
+from fer_edge.file_lock import locked
 from fer_edge.html import require_jinja
 from fer_edge.logs import LOG, making_room
 from fer_edge.system import usable_cpus
@@ -45,6 +46,11 @@ def analyze_files(arguments: argparse.Namespace) -> int:
     inputs = list_inputs(arguments.inputs, out)
     recipe = recipe_from(arguments)
     store = Store(out)
+    with locked(out, f"another fer-analyze writes into {out}; wait until it has finished, or choose another --out"):
+        return _analyze(inputs, recipe, store, arguments)
+
+
+def _analyze(inputs: list[Input], recipe: Recipe, store: Store, arguments: argparse.Namespace) -> int:
     fingerprint = recipe.fingerprint()
     jobs = []
     for number, item in enumerate(inputs):
@@ -55,12 +61,12 @@ def analyze_files(arguments: argparse.Namespace) -> int:
     errors = _carry_out(jobs, recipe, store, arguments)
     parts = [Part(job, errors.get(job.number, "")) for job in jobs]
     if combine(store, parts):
-        LOG.info(f"wrote {out / 'index.html'}, and the tables beside it")
+        LOG.info(f"wrote {store.folder / 'index.html'}, and the tables beside it")
     _notice_others(store, jobs)
     if errors:
         raise CheckFailedError(
             f"{len(errors)} of {counted(len(jobs), 'file')} could not be read; the column error of "
-            f"{out / 'files.csv'} says why"
+            f"{store.folder / 'files.csv'} says why"
         )
     return 0
 

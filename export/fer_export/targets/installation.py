@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fer_edge.errors import CheckFailedError, FerError, MissingDependencyError, UsageError
+from fer_edge.file_lock import locked
 from fer_edge.system import can_write
 from fer_export.log import LOG
 from fer_export.targets.child import Limits, reason, run_tool
@@ -62,8 +63,9 @@ def install_environment(name: str) -> Path:
         return folder
     LOG.info("%s: %s, into %s", environment.tool, size_of(environment), folder)
     _check_space(environment, folder)
-    lock = folder.with_name(f"{folder.name}.lock")
-    with _only_one(lock, environment):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"another process is installing {environment.tool}; wait until it has finished"
+    with locked(folder.with_name(f"{folder.name}.lock"), busy):
         shutil.rmtree(folder, ignore_errors=True)  # half of one
         try:
             python = _create(environment, folder)
@@ -93,28 +95,6 @@ def _check_space(environment: ToolEnvironment, folder: Path) -> None:
             f"{environment.tool} takes {environment.disk_bytes / GB:.1f} GB, {place} has {free / GB:.1f} GB free; "
             "make room, or set XDG_DATA_HOME to a folder on another disk"
         )
-
-
-class _only_one:  # noqa: N801 - used as a function
-    """A lock file, held while an environment is made; the system gives it up when this process ends, however."""
-
-    def __init__(self, path: Path, environment: ToolEnvironment) -> None:
-        self._path, self._tool = path, environment.tool
-
-    def __enter__(self) -> None:
-        import fcntl  # Linux only, as the tools are
-
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("w")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise UsageError(f"another process is installing {self._tool}; wait until it has finished") from error
-
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
-        self._file.close()
 
 
 def _create(environment: ToolEnvironment, folder: Path) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_edge.errors import UsageError
+from fer_edge.file_lock import locked
 
 __all__ = ["RunFolder"]
 
@@ -93,18 +92,6 @@ class RunFolder:
             UsageError: another process trains in it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        try:
-            import fcntl
-        except ImportError:  # Windows: no advisory locks in the standard library that survive a kill cleanly
-            yield
-            return
-        with (self.root / ".lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UsageError(
-                    f"another process is training in {self.root}; wait for it or choose another --run"
-                ) from None
-            handle.write(f"{os.getpid()}\n")
-            handle.flush()
+        busy = f"another process is training in {self.root}; wait for it or choose another --run"
+        with locked(self.root / ".lock", busy):
             yield
