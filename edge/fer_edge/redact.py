@@ -1,8 +1,9 @@
 """The one place where passwords are taken out of what is shown: messages, log lines, page, ``--print-config``.
 
 Hidden are the password of ``SCHEME://USER:PASSWORD@HOST`` (of any scheme, and where the scheme was forgotten), values
-of secret names in queries (``user=a&password=b``, ``pwd=``, ``token=``, ``auth=``; in any case, percent-encoded, too),
-the value of an ``Authorization`` header, and whatever was registered with :func:`keep_secret`. Host and user stay.
+of secret names in queries (``user=a&password=b``, ``pwd=``, ``token=``, ``auth=``; in any case, percent-encoded, too)
+and in JSON, the password of ``user=a:b``, the value of an ``Authorization`` header, and whatever was registered with
+:func:`keep_secret`. Host and user stay.
 
 A password that somebody typed without percent-encoding may hold ``/``, ``?``, ``#``, ``:`` and ``@``, where RFC 3986
 (3.2) would end it. Then the address has more than one reading, and the one that hides more is taken.
@@ -23,9 +24,14 @@ _PARTS: Final = frozenset(
     {"pw", "auth", "oauth", "authorization", "bearer", "jwt", "sig", "signature", "hmac"}
     | {"key", "credential", "credentials", "cred", "creds", "sid", "session", "sess", "sessid", "sessionid", "ticket"}
     | {"pincode", "otp", "totp", "psk", "cookie", "tok", "stok", "loginpas"}
-    | {"kennwort", "clave", "contrasena", "senha", "mdp", "motdepasse", "parola", "wachtwoord", "haslo"}
+    | {"kennwort", "clave", "contrasena", "contraseña", "senha", "mdp", "motdepasse", "parola", "wachtwoord", "haslo"}
+    | {"hasło", "heslo", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "sifre", "şifre", "пароль"}
+    | {"密码", "密碼", "パスワード", "비밀번호"}
 )
-_INSIDE: Final = re.compile(r"pass(?!ive|enger|age)|pwd|pswd|psw|pword|pwrd|paswd|token|secret|[a-z]key(?![a-z])")
+_INSIDE: Final = re.compile(
+    r"pass(?!ive|enger|age)|pwd|pswd|psw|pword|pwrd|paswd|token|secret|auth(?!or|ent)"
+    r"|[a-z](?<!mon)(?<!tur)(?<!don)(?<!hot)(?<!joc)(?<!hoc)(?<!whis)key(?![a-z])"
+)
 _IN_QUERIES: Final = frozenset({"pin", "code", "hash", "digest", "md5"})
 """Of secrets in an address; elsewhere (``exit code=1``) of anything."""
 _USER: Final = re.compile(r"[?&;](?:u|us|usr|user|username|login)(?:=|%3d)", re.IGNORECASE)
@@ -56,8 +62,15 @@ _INNER: Final = re.compile(
 )
 """Parameters in what looks like the value of another: ``?usr=a;pwd=b``, ``/user=a_password=b_channel=1``."""
 _HEADER: Final = re.compile(
-    r"""\b((?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest)\s+)?)[^\s"']+""",
+    r"""\b((?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=]\s*["']?)"""
+    r"""(?:(digest\s+)[^\r\n]+|((?:basic|bearer)\s+)?[^\s"']+)""",
     re.IGNORECASE,
+)
+_USER_AND_PASSWORD: Final = re.compile(
+    r"([?&;](?:u|us|usr|user|username|login)(?:=|%3d)[^\s&:%]*(?::|%3a))[^\s&\"')]+", re.IGNORECASE
+)
+_IN_JSON: Final = re.compile(
+    r"""(?P<before>(["'])(?P<name>[\w.-]{1,64})\2\s*:\s*)(["'])(?P<value>(?:\\.|(?!\4).)+)\4"""
 )
 _kept: set[str] = set()
 
@@ -139,13 +152,14 @@ def redact(text: str) -> str:
     Returns:
         The text, its secrets replaced by :data:`HIDDEN`.
     """
-    if not _kept and not any(sign in text for sign in "@=%") and "uthoriz" not in text.lower():
+    if not _kept and not any(sign in text for sign in "@=%:"):
         return text
     for secret in sorted(_kept, key=len, reverse=True):
         if secret in text:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
     text = _WORDS.sub(lambda word: _without_userinfo(word.group()), text)
-    text = _INNER.sub(_without_value, _HEADER.sub(rf"\1{HIDDEN}", text))
+    text = _INNER.sub(_without_value, _HEADER.sub(rf"\1\2\3{HIDDEN}", text))
+    text = _IN_JSON.sub(_without_json_value, _USER_AND_PASSWORD.sub(rf"\1{HIDDEN}", text))
     return _PARAMETER.sub(_without_value, text)
 
 
@@ -186,6 +200,10 @@ def _without_value(match: re.Match[str]) -> str:
     return f"{before}{name}{equals}{HIDDEN}"
 
 
+def _without_json_value(match: re.Match[str]) -> str:
+    return f"{match['before']}{match[4]}{HIDDEN}{match[4]}" if _is_secret(match["name"]) else match.group()
+
+
 def _is_secret(name: str) -> bool:
     plain = unquote(unquote(name)).lower()
-    return bool(_INSIDE.search(plain)) or not _PARTS.isdisjoint(re.split(r"[^a-z0-9]+", plain))
+    return bool(_INSIDE.search(plain)) or not _PARTS.isdisjoint(re.split(r"[\W_]+", plain))

@@ -158,6 +158,40 @@ def test_what_holds_no_secret_stays(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://cam/realmonitor?channel=1&authbasic=YWRtaW46SHVu", "rtsp://cam/realmonitor?channel=1&authbasic=***"),
+        ("http://cam/?basicAuth=YWRtaW46SHVu&x=1", "http://cam/?basicAuth=***&x=1"),
+        ("http://cam/video?user=admin:Hunt3r22&size=2", "http://cam/video?user=admin:***&size=2"),
+        ("http://cam/video?login=admin%3AHunt3r22", "http://cam/video?login=admin%3A***"),
+        ('{"host": "cam", "password": "Hunt3r22", "x": 1}', '{"host": "cam", "password": "***", "x": 1}'),
+        ("{'mqtt_pwd': 'Hunt\\'3r22'}", "{'mqtt_pwd': '***'}"),
+        ("http://cam/?usuario=a&contraseña=Hunt3r22", "http://cam/?usuario=a&contraseña=***"),
+        ("http://cam/?密码=Hunt3r22", "http://cam/?密码=***"),
+        ('Authorization: Digest username="a", response="5ccc0690"', "Authorization: Digest ***"),
+        ("http://cam/?secretKey=Hunt3r22", "http://cam/?secretKey=***"),
+    ],
+)
+def test_secrets_of_other_makes(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://cam/?monkey=2&turkey=3",
+        "http://cam/?author=ada&authority=none",
+        "http://cam/?user=admin&size=2",
+        '{"tokens": 5, "name": "value"}',
+        "the password: give it by FER_MQTT_PASSWORD",
+    ],
+)
+def test_what_only_looks_like_a_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
 def test_an_address_that_was_encoded_as_a_whole() -> None:
     """urllib would tell "nonnumeric port: 's3cret@cam'"."""
     assert split_userinfo("http://me:s3cret%40cam/live") == ("http://", "me", "s3cret", "cam/live")

@@ -30,6 +30,11 @@ SEEN: dict[str, tuple[float, float]] = {
 """What undoes each input range: ``x * a + b`` is ours again."""
 
 
+def slow(*values: str) -> Any:
+    """A further case of its kind."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def faces() -> Split:
     split = synthetic_split(30, seed=3)
@@ -75,7 +80,7 @@ def judged(path: Path, split: Split, input_range: str, labels: str) -> tuple[str
     return verdict.failures or verdict.remarks
 
 
-@pytest.mark.parametrize("truth", ["keras", "unit", "pixels"])
+@pytest.mark.parametrize("truth", [slow("keras"), slow("unit"), "pixels"])
 def test_a_wrong_input_range_is_refused_and_the_right_one_named(
     able: Any, faces: Split, tmp_path: Path, truth: str
 ) -> None:
@@ -93,9 +98,9 @@ def test_ours_fed_with_pixels_is_refused(able: Any, faces: Split, tmp_path: Path
 @pytest.mark.parametrize(
     ("labels", "input_range"),
     [
-        ("fer2013", "ours"),
-        ("affectnet", "ours"),
-        ("rafdb", "ours"),
+        slow("fer2013", "ours"),
+        slow("affectnet", "ours"),
+        slow("rafdb", "ours"),
         ("sad,happy,neutral,fear,angry,surprise,disgust", "ours"),
         ("fer2013", "pixels"),
     ],
@@ -109,7 +114,7 @@ def test_another_order_of_classes_is_refused_and_named(
     assert f"--labels {labels}" in line and (f"--input-range {input_range}" in line) == (input_range != "ours")
 
 
-@pytest.mark.parametrize(("truth", "asked"), [("fer2013", "affectnet"), ("rafdb", "ferplus"), ("ours", "fer2013")])
+@pytest.mark.parametrize(("truth", "asked"), [slow("fer2013", "affectnet"), slow("rafdb", "ferplus"), ("ours", "fer2013")])
 def test_the_right_order_is_named_whatever_was_asked_for(
     able: Any, faces: Split, tmp_path: Path, truth: str, asked: str
 ) -> None:
@@ -135,9 +140,9 @@ def test_faces_that_the_network_does_not_know_tell_less(able: Any, faces: Split,
     ("truth", "labels", "asked", "expected"),
     [
         ("pixels", "ours", "ours", "but not with --input-range pixels, and its layer rescaling"),
-        ("pixels", "rafdb", "keras", "but not with --input-range pixels"),
-        ("pixels", "fer2013", "pixels", "synthetic faces fit --labels fer2013 far better"),
-        ("unit", "ours", "ours", "synthetic faces fit --input-range unit far better"),
+        slow("pixels", "rafdb", "keras", "but not with --input-range pixels"),
+        slow("pixels", "fer2013", "pixels", "synthetic faces fit --labels fer2013 far better"),
+        slow("unit", "ours", "ours", "synthetic faces fit --input-range unit far better"),
         ("pixels", "ours", "pixels", ""),
     ],
 )
