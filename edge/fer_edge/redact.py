@@ -201,7 +201,9 @@ def _without_value(match: re.Match[str]) -> str:
 
 
 def _without_json_value(match: re.Match[str]) -> str:
-    return f"{match['before']}{match[4]}{HIDDEN}{match[4]}" if _is_secret(match["name"]) else match.group()
+    if HIDDEN in match["value"] or not _is_secret(match["name"]):
+        return match.group()
+    return f"{match['before']}{match[4]}{HIDDEN}{match[4]}"
 
 
 def _is_secret(name: str) -> bool:
