@@ -22,6 +22,7 @@ def pareto(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_model_beside_itself_is_as_good_and_about_as_fast(tmp_path: Path) -> None:
     picture, record = tmp_path / "p.png", tmp_path / "p.json"
     done = pareto(f"one={MODEL}", f"two={MODEL}", "--rounds", "20", "--png", str(picture), "--json", str(record))

@@ -161,6 +161,7 @@ def stamps(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_is_missing_or_changed(copy: Path, home: Path, make_video: MakeVideo) -> None:
     out = copy / "results"
     whole = tree(out)

@@ -99,6 +99,7 @@ def export(weights: Path, out: Path, *more: str) -> int:
     return main(["--int8", "--weights", str(weights), "--out", str(out), "--target", "toy", *LENIENT, *more])
 
 
+@pytest.mark.slow
 def test_one_new_file_is_a_target(toy: Any, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is converted, judged, described in all three places, and its answers are among the golden vectors."""
     toy()

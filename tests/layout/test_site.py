@@ -51,6 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path) -> None:
     for command in hooks().COMMANDS:
         assert (site / "reference" / "commands" / f"{command}.html").is_file()
@@ -63,6 +64,7 @@ def test_site_builds_strictly_with_every_command_and_the_python_names(site: Path
     assert "--min-confidence" in camera and "--web" in camera
 
 
+@pytest.mark.slow
 def test_every_page_of_the_site_is_in_its_navigation(site: Path) -> None:
     index = (site / "index.html").read_text(encoding="utf-8")
     pages = {str(path.relative_to(site)) for path in site.rglob("*.html")} - {"index.html", "404.html"}
