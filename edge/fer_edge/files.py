@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files written whole or not at all, their checksums, and how a text is encoded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "atomic_path",
     "ffmpeg_name",
     "sha256_of",
+    "text_encoding",
     "unused_path",
     "why_read_only",
     "write_bytes",
@@ -202,3 +203,20 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while chunk := handle.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def text_encoding(head: bytes) -> str:
+    """How a text file is encoded, by its first bytes: spreadsheets and PowerShell's ``>`` write UTF-16.
+
+    Args:
+        head: the beginning of the file, two bytes or more.
+
+    Returns:
+        A name for :meth:`bytes.decode` that takes a byte order mark away: ``utf-16``; ``utf-16-le`` or ``utf-16-be``
+            for ASCII in UTF-16 without a mark; else ``utf-8-sig``.
+    """
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if head[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if head[:1] == b"\0" else "utf-8-sig"

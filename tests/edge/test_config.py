@@ -40,11 +40,36 @@ def test_a_byte_order_mark_is_no_part_of_the_file(config: Path, text: str, newli
     assert arguments.source == ("ü.mp4" if "source" in text else "0")
 
 
-def test_other_encodings_are_refused(config: Path) -> None:
-    for encoding in ("utf-16", "latin-1"):
-        config.write_bytes('source = "ü"\n'.encode(encoding))
-        with pytest.raises(UsageError, match="is not TOML"):
-            parse_arguments(["--config", str(config)])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_read(config: Path, encoding: str) -> None:
+    """``>`` of PowerShell 5 writes it, with a byte order mark."""
+    for text in ('source = "\u00fc.mp4"\r\ndetect-every = 3\r\n', 'detect-every = 3\nsource = "\u00fc.mp4"'):
+        config.write_bytes(text.encode(encoding))
+        arguments = parse_arguments(["--config", str(config)])
+        assert (arguments.source, arguments.detect_every) == ("\u00fc.mp4", 3)
+    config.write_bytes(b"\xfe\xff" + 'source = "1"'.encode("utf-16-be"))
+    assert parse_arguments(["--config", str(config)]).source == "1"
+
+
+def test_other_encodings_are_refused_with_the_remedy(config: Path) -> None:
+    config.write_bytes('headless = true\nsource = "\u00fc"\n'.encode("latin-1"))
+    with pytest.raises(UsageError, match="is not TOML: expected text in UTF-8, got other bytes in line 2; save it as"):
+        parse_arguments(["--config", str(config)])
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\users\film.mp4", r"C:\Users\film.mp4", r"C:\data\film.mp4", r"C:\temp\film.mp4", "C:\\"]
+)
+def test_a_windows_path_belongs_in_single_quotes(config: Path, path: str) -> None:
+    config.write_text(f'headless = true\nsource = "{path}"\n')
+    with pytest.raises(UsageError, match="put a Windows path in single quotes: 'C:") as caught:
+        parse_arguments(["--config", str(config)])
+    assert "\n" not in str(caught.value) and "\t" not in str(caught.value)
+    config.write_text(f"headless = true\nsource = '{path}'\n")
+    assert parse_arguments(["--config", str(config)]).source == path
+    config.write_text(f"headless = true\nsource = '{path}'\nsize = big\n")
+    with pytest.raises(UsageError, match=r"is not TOML: Invalid value \(at line 3, column 8\)$"):
+        parse_arguments(["--config", str(config)])
 
 
 def test_turned_pictures_in_a_file(config: Path) -> None:

@@ -17,12 +17,14 @@ import pytest
 from tests.edge.made_files import box, corners, film, full_box, heif, jpeg, png, set_matrix, tiff, webp
 from tests.reliability.fuzz_mutate import mutate, mutate_gently
 
-from fer_edge.capture.animation import frames_in, is_raw_photo, tiff_pages, tiff_pixels
+from fer_edge.capture.animation import frames_in
 from fer_edge.capture.heif import heif_header
 from fer_edge.capture.iso_boxes import reader
 from fer_edge.capture.mjpeg import JpegSplitter
+from fer_edge.capture.netpbm import decode_netpbm
 from fer_edge.capture.orientation import matrix_orientation, picture_orientation
 from fer_edge.capture.sniff import HEAD_BYTES, sniff
+from fer_edge.capture.tiff import is_raw_photo, tiff_pages, tiff_pixels, why_not_decoded, why_not_shown
 from fer_edge.errors import FerError
 from fer_edge.faces.yunet_weights import read_yunet
 from fer_edge.image_bytes import MAX_IMAGE_PIXELS, declared_pixels, why_refused
@@ -60,7 +62,12 @@ def of_tiff(content: bytes) -> None:
     assert len(tiff_pages(content)) <= len(content)
     assert tiff_pixels(content) >= 0
     is_raw_photo(content)
+    assert all(reason is None or "TIFF" in reason for reason in (why_not_shown(content), why_not_decoded(content)))
     picture_orientation(content)
+
+
+def of_netpbm(content: bytes) -> None:
+    assert decode_netpbm(content, "a").dtype == "uint8"
 
 
 def of_streams(content: bytes) -> None:
@@ -92,6 +99,12 @@ def seeds(kind: str, folder: Path) -> list[bytes]:
         return [jpeg(picture, 6), jpeg(picture, 5, ">"), png(picture, 8), webp(picture, 3), gif, bmp]
     if kind == "tiff":
         return [tiff([picture]), tiff([picture, picture], 6, 1)]
+    if kind == "netpbm":
+        head = b"P7\nWIDTH 32\nHEIGHT 24\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+        text = b"P3\n32 24\n255\n" + b" ".join(b"%d" % value for value in picture.tobytes())
+        bits = b"P4\n# a word\n32 24\n" + bytes(4 * 24)
+        encoded = [cv2.imencode(suffix, picture)[1].tobytes() for suffix in (".ppm", ".pfm")]
+        return [head + picture.tobytes(), text, bits, b"P1" + bits[2:-96] + b"0 1" * 384, *encoded]
     part = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
     content = jpeg(picture, 1)
     return [part % (len(content), content) * 3, content * 3, (content + b"\r\n--b\r\n\r\n") * 2]
@@ -116,7 +129,14 @@ def bombard(parse: Parse, content: list[bytes], name: str, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "parse"),
-    [("films", of_films), ("heif", of_heif), ("pictures", of_pictures), ("tiff", of_tiff), ("streams", of_streams)],
+    [
+        ("films", of_films),
+        ("heif", of_heif),
+        ("pictures", of_pictures),
+        ("tiff", of_tiff),
+        ("netpbm", of_netpbm),
+        ("streams", of_streams),
+    ],
 )
 def test_damaged_bytes(kind: str, parse: Parse, tmp_path: Path) -> None:
     bombard(parse, seeds(kind, tmp_path), kind, 3000)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from fer_edge.command import did_you_mean
 from fer_edge.errors import MissingDependencyError, ModelError, UsageError
 from fer_edge.inference.backend import BackendSpec
 from fer_edge.inference.backends import backend_for, backend_spec, backends, backends_for, model_suffixes
+from fer_edge.inference.classifier import FunctionClassifier
+from fer_edge.inference.input_range import INPUT_RANGES
+from fer_edge.inference.tensors import TensorSpec
 from fer_edge.loading import check
 from fer_edge.loading.open import open_classifier
+from fer_edge.loading.trial import try_model
 from fer_edge.verification.replay import verify
+from fer_export.cli import _parser
 
+Values = npt.NDArray[Any]
 MODELS = Path(__file__).parents[2] / "models"
 
 
@@ -64,6 +74,52 @@ def test_only_files_of_others_are_tried(tmp_path: Path, monkeypatch: pytest.Monk
     assert tried == []
     with open_classifier(tmp_path / "fer_int8.tflite") as classifier:  # type: ignore[attr-defined]
         assert tried == [("fer_int8.tflite", classifier.backend)]
+
+
+def logits(x: Values) -> Values:
+    """Without biases: 0 each for a black picture of ``p`` and for a grey one of ``p - 128``."""
+    values: Values = x.mean() * np.linspace(-1, 1, 7) + x.std() * np.linspace(3, -2, 7)
+    return values
+
+
+def softmax(values: Values) -> Values:
+    powers: Values = np.exp(values - values.max())
+    return np.asarray(powers / powers.sum())
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Values], Values]) -> str | None:
+    float32 = np.dtype(np.float32)
+    ends = TensorSpec("x", (1, 16, 16, 1), float32), TensorSpec("y", (1, 7), float32)
+    made = FunctionClassifier("made", Path("m.onnx"), *ends, "1", lambda x: answer(x)[None].astype(np.float32))
+    monkeypatch.setattr("fer_edge.inference.backends.load_backend", lambda name: lambda path, threads: made)
+    return try_model(Path("m.onnx"), "fake")
+
+
+@pytest.mark.parametrize("gain", [4.0, 8.0])
+def test_raw_pixels_are_preferred_where_several_ranges_wake_a_network(
+    monkeypatch: pytest.MonkeyPatch, gain: float
+) -> None:
+    """It scales by itself; with a gain of 4 ``p - 128`` spreads its answers more than ``p``."""
+    said = tried(monkeypatch, lambda x: softmax(gain * logits(x / 255)))
+    assert said is not None and "it is fed (p - 128) / 128 and gives nearly the same answer to everything" in said
+    assert said.endswith(
+        "but not when fed p (0 to 255): was it trained on that? Then export the Keras model with fer-export "
+        "--input-range pixels, or convert it to INT8 TFLite, which says what it takes"
+    )
+
+
+def test_only_ranges_of_fer_export_are_given_as_its_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tried(monkeypatch, lambda x: softmax(np.arange(7) * (abs(x.mean()) > 8) * (x.min() < -2) * 1.0))
+    assert said is not None and "when fed p - 128 (-128 to 127): was it trained on that? Then convert it to" in said
+    choices = next(action.choices for action in _parser()._actions if action.dest == "input_range")
+    assert set(choices or ()) == {range_.name for range_ in INPUT_RANGES if range_.is_exported}
+
+
+def test_logits_show_numbers_of_a_picture_that_is_not_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match=r"add up to -?[1-9]\S*, the smallest is -\d.*: these look like logits; put a"):
+        tried(monkeypatch, lambda x: 10 * logits(x))
+    with pytest.raises(ModelError, match=r"add up to 0, .* add up to 1: put a softmax at the end of the network$"):
+        tried(monkeypatch, lambda x: np.zeros(7, np.float32))
 
 
 def test_an_evaluated_conversion_is_trusted_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from fer_edge.errors import UsageError
 from fer_edge.outputs import prometheus
 from fer_edge.outputs.address import same
 from fer_edge.outputs.prometheus import MetricsServer
+from fer_edge.outputs.secret import secret
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 from fer_edge.outputs import web_guard
@@ -256,6 +257,12 @@ def test_secrets_on_the_command_line(video: Path, tmp_path: Path, capsys: pytest
         assert "expected a line of text" in capsys.readouterr().err
     assert main([*common, "--mqtt", "mqtt://127.0.0.1", "--mqtt-password-file", str(tmp_path / "none")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_token_file_may_be_written_by_powershell(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "token").write_bytes("s3cret-token\r\n".encode(encoding))
+    assert secret("--web-token-file", tmp_path / "token", "FER_WEB_TOKEN") == "s3cret-token"
 
 
 def test_a_configuration_file_may_hold_the_password(video: Path, tmp_path: Path) -> None:

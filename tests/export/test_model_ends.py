@@ -161,6 +161,8 @@ def test_what_gives_no_probabilities_is_not_opened(no_probabilities: Path, name:
     with pytest.raises(ModelError, match="put a softmax at the end of the network") as caught:
         open_classifier(no_probabilities / name)
     assert "\n" not in str(caught.value)
+    assert ("these look like logits" in str(caught.value)) == (not name.startswith("sigmoid"))
+    assert "add up to 0," not in str(caught.value)
 
 
 def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +176,8 @@ def test_float_models_say_what_they_are_fed(tmp_path: Path, caplog: pytest.LogCa
         (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         said[chosen.name] = line
     assert all("does not say which pixels p it takes; it is fed (p - 128) / 128" in line for line in said.values())
-    assert "when fed p: was it trained on that?" in said["pixels"]
+    assert "when fed p (0 to 255): was it trained on that?" in said["pixels"]
+    assert "fer-export --input-range pixels, or convert it to INT8 TFLite" in said["pixels"]
     assert "when fed" not in said["ours"] + said["keras"] + said["unit"]
 
 

@@ -114,7 +114,9 @@ def test_another_order_of_classes_is_refused_and_named(
     assert f"--labels {labels}" in line and (f"--input-range {input_range}" in line) == (input_range != "ours")
 
 
-@pytest.mark.parametrize(("truth", "asked"), [slow("fer2013", "affectnet"), slow("rafdb", "ferplus"), ("ours", "fer2013")])
+@pytest.mark.parametrize(
+    ("truth", "asked"), [slow("fer2013", "affectnet"), slow("rafdb", "ferplus"), ("ours", "fer2013")]
+)
 def test_the_right_order_is_named_whatever_was_asked_for(
     able: Any, faces: Split, tmp_path: Path, truth: str, asked: str
 ) -> None:

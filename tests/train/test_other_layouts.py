@@ -186,6 +186,91 @@ def test_ferplus_folders(tmp_path: Path, header: str) -> None:
     assert (tmp_path / f"out/validation/{order[3]}/fer0000003.png").is_file()
 
 
+FOLDERS = {"Train": "Training", "Valid": "PublicTest", "Test": "PrivateTest"}
+
+
+def ferplus(with_label_csv: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """FER+ with ``fer2013new.csv`` beside the folders; ``label.csv`` in some. Image 99 is a tie, 98 in no table."""
+    files, table, number = {}, ["Usage,Image name," + HEADER.partition("box,")[2].strip()], 0
+    for part, usage in FOLDERS.items():
+        lines = []
+        for i in (*range(16), 99, 98):
+            name = f"fer{number:07d}.png"
+            votes = ["5", "5", *["0"] * 8] if i == 99 else ["7" if k == i % 8 else "0" for k in range(10)]
+            files[f"data/FER2013{part}/{name}"] = encode(random_image(number))
+            if i != 98:
+                lines.append(f'{name},"(0, 0, 48, 48)",{",".join(votes)}')
+                table.append(f"{usage},{name},{','.join(votes)}")
+            number += 1
+        table.append(f"{usage},,0,0,0,0,0,0,0,0,0,10")  # an image that Microsoft left out
+        if part in with_label_csv:
+            files[f"data/FER2013{part}/label.csv"] = "\n".join(lines).encode()
+    return files | {"data/fer2013new.csv": "\n".join(table).encode()}
+
+
+@pytest.mark.parametrize("form", ["zip", "folder", "above", "utf-16", "semicolons"])
+def test_ferplus_with_its_votes_beside_the_folders(tmp_path: Path, form: str) -> None:
+    files = ferplus()
+    content = files.pop("data/fer2013new.csv")
+    content = {"utf-16": content.decode().encode("utf-16"), "semicolons": content.replace(b",", b";")}.get(
+        form, content
+    )
+    files["fer2013new.csv" if form == "above" else "data/FER2013new.csv"] = content
+    source = write_zip(tmp_path / "f.zip", files) if form == "zip" else write_folder(tmp_path / "f", files)
+    report = import_dataset(source, tmp_path / "out")
+    assert report.notes == ("read as FER+ with fer2013new.csv, the class with most votes",)
+    with_label_csv = ferplus(tuple(FOLDERS))
+    expected = import_dataset(write_zip(tmp_path / "g.zip", with_label_csv), tmp_path / "expected")
+    assert expected.notes == ("read as FER+ with label.csv, the class with most votes",)
+    assert (report.counts, report.dropped, report.skipped) == (expected.counts, expected.dropped, expected.skipped)
+    assert report.counts == {split: dict.fromkeys(EMOTIONS, 2) for split in ("train", "validation", "test")}
+    assert report.dropped == {"contempt": 6} and len(report.skipped) == 6
+    assert (tmp_path / "out/SHA256SUMS").read_bytes() == (tmp_path / "expected/SHA256SUMS").read_bytes()
+
+
+def test_ferplus_where_one_folder_lacks_its_table(tmp_path: Path) -> None:
+    report = import_dataset(write_zip(tmp_path / "f.zip", ferplus(("Train", "Test"))), tmp_path / "out")
+    assert report.notes == ("read as FER+ with label.csv and fer2013new.csv, the class with most votes",)
+    assert report.counts["validation"] == report.counts["train"] == dict.fromkeys(EMOTIONS, 2)
+
+
+def test_ferplus_names_may_repeat_in_each_folder(tmp_path: Path) -> None:
+    names = {f"FER2013{part}/{i}.png": encode(random_image(i)) for part in FOLDERS for i in range(7)}
+    rows = [
+        f"{usage},{i}.png,{','.join('9' if k == (i + shift) % 7 else '0' for k in range(10))}"
+        for shift, usage in enumerate(FOLDERS.values())
+        for i in range(7)
+    ]
+    header = "Usage,Image name," + HEADER.partition("box,")[2]
+    files = names | {"fer2013new.csv": (header + "\n".join(rows)).encode()}
+    import_dataset(write_zip(tmp_path / "f.zip", files), tmp_path / "out")
+    assert (tmp_path / "out/train/neutral/0.png").is_file() and (tmp_path / "out/test/surprise/0.png").is_file()
+
+
+def test_ferplus_without_any_table_is_one_line(tmp_path: Path) -> None:
+    files = ferplus()
+    content = files.pop("data/fer2013new.csv")
+    folders = "data/FER2013Test, data/FER2013Train, data/FER2013Valid"
+    expected = rf"label\.csv is missing in {folders}, or fer2013new\.csv beside them"
+    with pytest.raises(DataError, match=expected) as caught:
+        import_dataset(write_folder(tmp_path / "f", files), tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    for table, message in (
+        (content.replace(b"anger", b"rage"), r"fer2013new.csv is not a FER\+ vote table: missing column anger"),
+        (content.replace(b",7,", b",many,"), r"fer2013new.csv, row \d+: a vote is not a number"),
+        (b"\x89PNG\xff", r"fer2013new.csv is not a FER\+ table"),
+    ):
+        with pytest.raises(DataError, match=message):
+            import_dataset(write_zip(tmp_path / "g.zip", files | {"data/fer2013new.csv": table}), tmp_path / "out")
+
+
+def test_class_folders_in_the_folders_of_ferplus_keep_their_splits(tmp_path: Path) -> None:
+    files = {f"FER2013{part}/{name}/{i}.png": encode(random_image(7 * i + k))
+             for i, part in enumerate(FOLDERS) for k, name in enumerate(EMOTIONS)}  # fmt: skip
+    report = import_dataset(write_folder(tmp_path / "f", files), tmp_path / "out")
+    assert report.counts == {split: dict.fromkeys(EMOTIONS, 1) for split in ("train", "validation", "test")}
+
+
 def table(style: str) -> bytes:
     """Two images of each class in each split, as some program writes them."""
     numbers = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fer_edge.command import did_you_mean
 from fer_edge.errors import UsageError
+from fer_edge.files import text_encoding
 from fer_edge.redact import HIDDEN, redact_address
 
 _NOT_IN_A_FILE = frozenset({"help", "version", "config", "print_config", "list_cameras", "fetch", "verify"})
+_BACKSLASH_IN_QUOTES: Final[re.Pattern[str]] = re.compile(r'"[^"]*\\')
+_ESCAPED_PATH: Final[re.Pattern[str]] = re.compile(r"[A-Za-z]:[^\\/]*[\b\t\n\f\r\x1b]")
+"""What ``"C:\\temp"`` stands for: a drive, and a tab for its ``\\t``. No path of Windows may hold one."""
+_SINGLE_QUOTES: Final[str] = (
+    r"in double quotes a backslash begins an escape; put a Windows path in single quotes: 'C:\folder\film.mp4'"
+)
 
 
 def config_arguments(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -51,13 +59,29 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"--config needs Python 3.11 or newer, this is {sys.version.split()[0]}; give options instead")
     import tomllib  # new in 3.11
 
+    text = ""
     try:
-        # Editors on Windows write a byte order mark, which TOML does not know.
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = path.read_bytes()
+        # On Windows, editors write a byte order mark and PowerShell writes UTF-16: TOML itself knows neither.
+        text = content.decode(text_encoding(content))
+        return tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {path} is not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UsageError(
+            f"--config {path} is not TOML: expected text in UTF-8, got other bytes in line {line}; save it as UTF-8"
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}{_hint(text, str(error))}") from error
+
+
+def _hint(text: str, problem: str) -> str:
+    """The remedy where the line that TOML cannot read has a backslash in double quotes; else nothing."""
+    place = re.search(r"\(at line (\d+)", problem)
+    lines = text.replace("\r\n", "\n").split("\n")
+    line = lines[int(place[1]) - 1] if place else ""
+    return f"; {_SINGLE_QUOTES}" if _BACKSLASH_IN_QUOTES.search(line) else ""
 
 
 def _arguments(place: str, table: dict[str, Any], options: dict[str, argparse.Action]) -> list[str]:
@@ -94,6 +118,8 @@ def _argument(path: str, key: str, action: argparse.Action, value: Any) -> str:
         return f"{option}={','.join(str(item) for item in value)}"
     if not isinstance(value, str | int | float):
         raise UsageError(f"--config {path}: {key} expects a single value, not {value!r}")
+    if isinstance(value, str) and _ESCAPED_PATH.match(value):
+        raise UsageError(f"--config {path}: {key} is {value!r}: {_SINGLE_QUOTES}")
     return f"{option}={value}"
 
 

@@ -1,4 +1,4 @@
-"""Pictures that hold several: animated GIF, PNG, WebP and AVIF, TIFF of several pages.
+"""Pictures that hold several frames: animated GIF, PNG, WebP and AVIF.
 
 GIF and PNG are read by FFmpeg, frame by frame, like a video. WebP and AVIF are read by OpenCV 4.11 or newer, a few
 frames at a time, because a long animation does not fit into a small memory.
@@ -12,7 +12,6 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from fer_edge.arrays import Image
 from fer_edge.capture.orientation import picture_orientation, turn
 from fer_edge.errors import SourceError
 from fer_edge.files import ffmpeg_name
@@ -20,13 +19,6 @@ from fer_edge.image_bytes import MAX_PARTS
 
 BATCH_BYTES: Final[int] = 32 << 20
 """Memory for the frames that are decoded at once; each batch begins by decoding all before it again."""
-_NEW_SUBFILE_TYPE: Final[int] = 254
-_SUB_DIRECTORIES: Final[int] = 330
-_DNG_VERSION: Final[int] = 50706
-_WIDTH, _HEIGHT = 256, 257
-MAX_PAGES: Final[int] = 1000
-MAX_ENTRIES: Final[int] = 100_000
-"""In all directories of a TIFF file together: crafted ones may overlap."""
 
 
 def frames_in(content: bytes) -> int:
@@ -173,67 +165,3 @@ def open_animation(path: Path, content: bytes) -> Any:
     if content[:4] in (b"GIF8", b"\x89PNG"):
         return cv2.VideoCapture(ffmpeg_name(path), cv2.CAP_FFMPEG)
     return AnimationCapture(content, str(path))
-
-
-def tiff_pages(content: bytes) -> list[bool]:
-    """For each directory of a TIFF file whether it is a page, not a thumbnail or a mask (TIFF 6.0, section 8)."""
-    return [not tags.get(_NEW_SUBFILE_TYPE, 0) & 5 for tags in _directories(content)]
-
-
-def tiff_pixels(content: bytes) -> int:
-    """Width times height of all directories of a TIFF file together, as they say; 0 for other files."""
-    return sum(tags.get(_WIDTH, 0) * tags.get(_HEIGHT, 0) for tags in _directories(content))
-
-
-def is_raw_photo(content: bytes) -> bool:
-    """Whether a TIFF file is a camera's raw file: what OpenCV decodes of it is the thumbnail in front."""
-    directories = _directories(content)
-    if not directories:
-        return False
-    first = directories[0]
-    return _DNG_VERSION in first or (bool(first.get(_NEW_SUBFILE_TYPE, 0) & 1) and _SUB_DIRECTORIES in first)
-
-
-def _directories(content: bytes) -> list[dict[int, int]]:
-    """``{tag: value}`` of each directory; a value of several numbers is where they lie."""
-    order = {b"II": "little", b"MM": "big"}.get(content[:2])
-    if order is None:
-        return []
-
-    def number(at: int, n_bytes: int) -> int:
-        return int.from_bytes(content[at : at + n_bytes], order)  # type: ignore[arg-type]
-
-    # Bytes of a count of entries, of an entry, of a place; BigTIFF (libtiff.gitlab.io/libtiff/specification/bigtiff)
-    # numbers in 64 bits.
-    layout = {42: (2, 12, 4), 43: (8, 20, 8)}.get(number(2, 2))
-    if layout is None:
-        return []
-    count_size, entry_size, place_size = layout
-    frames: list[dict[int, int]] = []
-    seen: set[int] = set()
-    left = MAX_ENTRIES
-    at = number(place_size, place_size)
-    while at and at not in seen and at + count_size <= len(content) and len(frames) < MAX_PAGES and left > 0:
-        seen.add(at)
-        behind = at + count_size + entry_size * number(at, count_size)
-        entries = range(at + count_size, min(behind, len(content) + 1 - entry_size), entry_size)[:left]
-        left -= len(entries)
-        # SHORT values stand in the first two of the bytes.
-        size = {3: 2, 4: 4}
-        frames.append(
-            {number(e, 2): number(e + entry_size - place_size, size.get(number(e + 2, 2), place_size)) for e in entries}
-        )
-        at = number(behind, place_size)
-    return frames
-
-
-def decode_pages(content: bytes) -> list[Image]:
-    """The pages of a TIFF file, ``(H, W, 3)`` BGR uint8 each; empty when they cannot be decoded."""
-    try:
-        got, images = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return []
-    pages = tiff_pages(content)
-    if not got or len(images) != len(pages):
-        return []
-    return [np.asarray(image, dtype=np.uint8) for image, kept in zip(images, pages, strict=True) if kept]

@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from fer_edge.arrays import Image
-from fer_edge.capture.animation import decode_pages, frames_in, is_raw_photo, open_animation, tiff_pages, tiff_pixels
+from fer_edge.capture.animation import frames_in, open_animation
+from fer_edge.capture.netpbm import decode_netpbm
 from fer_edge.capture.orientation import UPRIGHT, picture_orientation, turn
-from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff
+from fer_edge.capture.sniff import HEAD_BYTES, Content, Kind, sniff, sniff_file
+from fer_edge.capture.tiff import decode_pages, is_raw_photo, tiff_pages, tiff_pixels, why_not_decoded, why_not_shown
 from fer_edge.errors import SourceError
 from fer_edge.image_bytes import MAX_IMAGE_PIXELS, why_refused
 from fer_edge.logs import LOG
@@ -58,6 +60,9 @@ def read_pictures(path: Path) -> Iterator[Image]:
         MissingDependencyError: HEIC without a package that reads it.
     """
     content = read_content(path)
+    named = sniff_file(path)
+    if named.kind is Kind.OTHER:  # some are recognised by their names
+        raise _not_read(named, str(path))
     name = sniff(content[:HEAD_BYTES]).format
     if name == "GIF" or frames_in(content) > 1:
         yield from _animated(path, content)
@@ -120,7 +125,11 @@ def decode(content: bytes, name: str) -> Image:
         raise SourceError(f"{name} cannot be decoded as an image: {reason}")
     kind = sniff(content[:HEAD_BYTES])
     if kind.kind is Kind.OTHER or (kind.format == "TIFF" and is_raw_photo(content)):
-        raise SourceError(f"{name} is {_format(kind)}, which is not read here; save it as JPEG or PNG")
+        raise _not_read(kind, name)
+    if kind.format == "Netpbm":
+        return decode_netpbm(content, name)
+    if kind.format == "TIFF":
+        _check_tiff(content, name)
     orientation = picture_orientation(content)
     if kind.format == "HEIC":
         return _heic(content, name)[0]
@@ -131,12 +140,7 @@ def decode(content: bytes, name: str) -> Image:
     except cv2.error:  # for example more pixels than OpenCV is ready to decode
         image = None
     if image is None:
-        if kind.kind is Kind.PICTURE:
-            raise SourceError(
-                f"{name} cannot be decoded as an image; a damaged {kind.format}, "
-                f"or OpenCV {cv2.__version__} is built without it"
-            )
-        raise SourceError(f"{name} cannot be decoded as an image; damaged, or another kind of file?")
+        raise _not_decoded(kind, content, name)
     return turn(np.asarray(image, dtype=np.uint8), orientation)
 
 
@@ -156,8 +160,27 @@ def _checked_header(content: bytes, name: str) -> HeifHeader:
     return header
 
 
-def _format(content: Content) -> str:
-    return "a camera's raw file" if content.format == "TIFF" else content.format
+def _not_read(kind: Content, name: str) -> SourceError:
+    shown = "a camera's raw file" if kind.format == "TIFF" else kind.format
+    return SourceError(f"{name} is {shown}, which is not read here; save it as JPEG or PNG")
+
+
+def _check_tiff(content: bytes, name: str) -> None:
+    reason = why_not_shown(content)
+    if reason is not None:
+        raise SourceError(f"{name} is {reason}")
+
+
+def _not_decoded(kind: Content, content: bytes, name: str) -> SourceError:
+    reason = why_not_decoded(content) if kind.format == "TIFF" else None
+    if reason is not None:
+        return SourceError(f"{name} is {reason}")
+    if kind.kind is Kind.PICTURE:
+        return SourceError(
+            f"{name} cannot be decoded as an image; a damaged {kind.format}, "
+            f"or OpenCV {cv2.__version__} is built without it"
+        )
+    return SourceError(f"{name} cannot be decoded as an image; damaged, or another kind of file?")
 
 
 def _animated(path: Path, content: bytes) -> Iterator[Image]:
@@ -181,7 +204,11 @@ def _animated(path: Path, content: bytes) -> Iterator[Image]:
 
 
 def _pages(path: Path, content: bytes) -> Iterator[Image]:
+    _check_tiff(content, str(path))
     pages = decode_pages(content) if tiff_pixels(content) <= MAX_IMAGE_PIXELS else []
     if not pages:
+        reason = why_not_decoded(content)
+        if reason is not None:
+            raise SourceError(f"{path} is {reason}")
         raise SourceError(f"{path} cannot be decoded: {sum(tiff_pages(content))} pages, too large or not all readable")
     yield from pages

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 __all__ = ["HEAD_BYTES", "IMAGE_SUFFIXES", "Content", "Kind", "sniff", "sniff_file"]
 
@@ -38,6 +39,7 @@ class Content:
 
 
 _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (
+    (b"\xff\xd8\xff\xf7", Kind.OTHER, "JPEG-LS"),
     (b"\xff\xd8\xff", Kind.PICTURE, "JPEG"),
     (b"\x89PNG\r\n\x1a\n", Kind.PICTURE, "PNG"),
     (b"GIF87a", Kind.PICTURE, "GIF"),
@@ -47,7 +49,6 @@ _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (
     (b"#?RADIANCE", Kind.PICTURE, "Radiance HDR"),
     (b"#?RGBE", Kind.PICTURE, "Radiance HDR"),
     (b"\x59\xa6\x6a\x95", Kind.PICTURE, "Sun raster"),
-    (b"\x76\x2f\x31\x01", Kind.PICTURE, "OpenEXR"),
     (b"\x1a\x45\xdf\xa3", Kind.VIDEO, "Matroska or WebM"),
     (b"FLV\x01", Kind.VIDEO, "FLV"),
     (b"\0\0\x01\xba", Kind.VIDEO, "MPEG program stream"),
@@ -66,14 +67,47 @@ _PREFIXES: Final[tuple[tuple[bytes, Kind, str], ...]] = (
     (b"IIRO", Kind.OTHER, "camera raw (ORF)"),
     (b"IIRS", Kind.OTHER, "camera raw (ORF)"),
     (b"FOVb", Kind.OTHER, "camera raw (X3F)"),
+    # OpenCV lacks OpenEXR, or (4.14, where the environment asks for it) makes it black.
+    (b"\x76\x2f\x31\x01", Kind.OTHER, "OpenEXR"),
     (b"8BPS", Kind.OTHER, "Photoshop"),
+    (b"gimp xcf", Kind.OTHER, "GIMP"),
+    (b"II\xbc\x01", Kind.OTHER, "JPEG XR"),
+    (b"qoif", Kind.OTHER, "QOI"),
+    (b"DDS \x7c\0\0\0", Kind.OTHER, "DDS"),
+    (b"SDPX", Kind.OTHER, "DPX"),
+    (b"XPDS", Kind.OTHER, "DPX"),
+    (b"\x80\x2a\x5f\xd7", Kind.OTHER, "Cineon"),
+    (b"SIMPLE  =", Kind.OTHER, "FITS"),
+    (b"/* XPM */", Kind.OTHER, "XPM"),
+    (b"icns\0", Kind.OTHER, "ICNS"),
     (b"%PDF", Kind.OTHER, "PDF"),
     (b"PK\x03\x04", Kind.OTHER, "zip"),
     (b"\x1f\x8b", Kind.OTHER, "gzip"),
     (b"SQLite format 3", Kind.OTHER, "SQLite"),
 )
-_RAW_VIDEO: Final = re.compile(rb"\0?\0\0\x01[\x67\x27\x09\x47\x40\x42\x44\x46\x06\x4e]")
-"""Start code and first unit of raw H.264 (SPS, access unit delimiter, SEI) or HEVC (VPS, SPS, PPS, delimiter, SEI)."""
+_PATTERNS: Final[tuple[tuple[bytes, Kind, str], ...]] = (
+    # Start code and first unit of raw H.264 (SPS, access unit delimiter, SEI) or HEVC (VPS, SPS, PPS, delimiter, SEI).
+    (rb"\x00?\x00\x00\x01[\x67\x27\x09\x47\x40\x42\x44\x46\x06\x4e]", Kind.VIDEO, "H.264 or HEVC"),
+    (rb"P[1-7Ff][\s#]", Kind.PICTURE, "Netpbm"),
+    # FFmpeg reads these as films of one frame, of ICO the smallest picture.
+    (rb"\x00\x00\x01\x00[^\x00]\x00", Kind.OTHER, "ICO"),
+    (rb"\x00\x00\x02\x00[^\x00]\x00", Kind.OTHER, "CUR"),
+    (rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", Kind.OTHER, "PCX"),
+    (rb"\x01\xda[\x00\x01][\x01\x02]\x00[\x01-\x03]", Kind.OTHER, "SGI"),
+    (rb"\x00\x00..\x00\x00\x00\x07\x00\x00\x00[\x00-\x02]", Kind.OTHER, "XWD"),
+    (rb"P[Hh]\s\d+\s\d", Kind.OTHER, "PHM"),
+    (rb"PG (ML|LM)", Kind.OTHER, "PGX"),
+    (rb"#define \w+_width\s+\d", Kind.OTHER, "XBM"),
+)
+_OLD_PICTURE_SUFFIXES: Final = {
+    **dict.fromkeys((".tga", ".icb", ".vda", ".vst"), "TGA"),
+    ".pcd": "Photo CD",
+    ".pix": "Alias PIX",
+    ".wbmp": "WBMP",
+    **dict.fromkeys((".pct", ".pict"), "PICT"),
+}
+"""Of those that have nothing at their beginning to know them by."""
+_TGA_FOOTER: Final[bytes] = b"TRUEVISION-XFILE.\0"
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
 _SEQUENCE_BRANDS: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
@@ -98,17 +132,26 @@ def sniff_file(path: Path) -> Content:
             return Content(Kind.UNKNOWN, "no plain file")
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
+            content = sniff(head)
+            is_tga = content.kind is Kind.UNKNOWN and _ends_as_tga(handle)
     except (OSError, ValueError):
         return Content(Kind.UNKNOWN, "unreadable")
-    content = sniff(head)
     suffix = path.suffix.lower()
-    # By name alone, because the first bytes do not tell: a row of JPEG pictures, and raw files, which are TIFF with
-    # a thumbnail in front.
+    # By name alone, because the first bytes do not tell: a row of JPEG pictures, raw files, which are TIFF with a
+    # thumbnail in front, and old pictures.
     if content.format == "JPEG" and suffix in _MJPEG_SUFFIXES:
         return Content(Kind.VIDEO, "MJPEG")
     if content.format == "TIFF" and suffix in _RAW_SUFFIXES:
         return Content(Kind.OTHER, f"camera raw ({suffix[1:].upper()})")
+    if is_tga or (content.kind is Kind.UNKNOWN and head and suffix in _OLD_PICTURE_SUFFIXES):
+        return Content(Kind.OTHER, "TGA" if is_tga else _OLD_PICTURE_SUFFIXES[suffix])
     return content
+
+
+def _ends_as_tga(handle: BinaryIO) -> bool:
+    size = handle.seek(0, os.SEEK_END)
+    handle.seek(max(0, size - len(_TGA_FOOTER)))
+    return handle.read(len(_TGA_FOOTER)) == _TGA_FOOTER
 
 
 def sniff(head: bytes) -> Content:  # noqa: PLR0911 - a table of cases
@@ -136,12 +179,11 @@ def sniff(head: bytes) -> Content:  # noqa: PLR0911 - a table of cases
         return Content(Kind.OTHER, "camera raw (CR2)") if head[8:10] == b"CR" else Content(Kind.PICTURE, "TIFF")
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
         return Content(Kind.PICTURE, "BMP")
-    if re.match(rb"P[1-7Ff][\s#]", head):
-        return Content(Kind.PICTURE, "Netpbm")
     if _is_transport_stream(head):
         return Content(Kind.VIDEO, "MPEG transport stream")
-    if _RAW_VIDEO.match(head):
-        return Content(Kind.VIDEO, "H.264 or HEVC")
+    for pattern, kind, name in _PATTERNS:
+        if re.match(pattern, head, re.DOTALL):
+            return Content(kind, name)
     return Content(Kind.UNKNOWN, _text_or_binary(head))
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = [
     "INPUT_RANGES",
     "OURS",
+    "PIXELS",
     "InputRange",
     "described",
     "find_input_range",
@@ -29,13 +30,15 @@ class InputRange:
     """Real input values as a function of the grey level ``p``: ``(p + offset) / divisor``."""
 
     name: str
-    """As ``fer-export --input-range`` calls it, where it does."""
+    """As ``fer-export --input-range`` calls it, where it takes it."""
     formula: str
     """In ``p``, for messages."""
     divisor: float
     """In grey levels."""
     offset: float
     """In grey levels."""
+    is_exported: bool = True
+    """Whether ``fer-export --input-range`` takes it."""
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -53,12 +56,13 @@ class InputRange:
 
 
 OURS: Final = InputRange("ours", "(p - 128) / 128", 128.0, -128.0)
+PIXELS: Final = InputRange("pixels", "p", 1.0, 0.0)
 INPUT_RANGES: Final[tuple[InputRange, ...]] = (
     OURS,
     InputRange("keras", "p / 127.5 - 1", 127.5, -127.5),
     InputRange("unit", "p / 255", 255.0, 0.0),
-    InputRange("pixels", "p", 1.0, 0.0),
-    InputRange("centred", "p - 128", 1.0, -128.0),
+    PIXELS,
+    InputRange("centred", "p - 128", 1.0, -128.0, is_exported=False),
 )
 _FALLS_SHORT: Final[float] = 0.15
 """Calibration on few or dull faces may miss this share of a range at either end ..."""

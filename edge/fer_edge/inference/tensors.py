@@ -35,6 +35,8 @@ _UINT8, _INT8 = np.dtype(np.uint8), np.dtype(np.int8)
 _MAX_PROBABILITY: Final[float] = 1.05
 """More than this no output of probabilities is quantised for: its range would be wasted."""
 _MAX_SUM_ERROR: Final[float] = 0.05
+_SOFTMAX: Final[str] = "put a softmax at the end of the network"
+_LOGITS: Final[str] = f"these look like logits; {_SOFTMAX}"
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,8 @@ def _check_ranges(model_path: Path, input_spec: TensorSpec, output_spec: TensorS
         low, high = represented(output_spec.scale, output_spec.zero_point, output_spec.dtype)
         if low < 1.0 - _MAX_PROBABILITY or high > _MAX_PROBABILITY:
             raise ModelError(
-                f"{model_path}: its outputs lie between {low:.4g} and {high:.4g}; expected probabilities, 0 to 1: put "
-                "a softmax at the end of the network"
+                f"{model_path}: its outputs lie between {low:.4g} and {high:.4g}; expected probabilities, 0 to 1: "
+                f"{_LOGITS}"
             )
 
 
@@ -229,17 +231,19 @@ def check_probabilities(model_path: Path, answers: npt.NDArray[np.float32]) -> N
 
     Args:
         model_path: the model file, for the message.
-        answers: ``(N, 7)`` float32, the model's outputs for any faces.
+        answers: ``(N, 7)`` float32, the model's outputs for any faces; the worst one is in the message.
 
     Raises:
         ModelError: they are not finite, negative, or do not add up to 1.
     """
     if not np.isfinite(answers).all():
         raise ModelError(f"{model_path}: the network gives values that are not numbers; are its weights damaged?")
-    for sums, smallest in zip(answers.sum(axis=1), answers.min(axis=1), strict=True):
-        if abs(float(sums) - 1.0) > _MAX_SUM_ERROR or float(smallest) < -_MAX_SUM_ERROR:
-            raise ModelError(
-                f"{model_path}: its outputs for one face add up to {float(sums):.4g}, the smallest is "
-                f"{float(smallest):.4g}; expected probabilities, which add up to 1: put a softmax at the end of the "
-                "network"
-            )
+    sums, smallest = answers.sum(axis=1, dtype=np.float64), answers.min(axis=1)
+    wrong = np.maximum(np.abs(sums - 1.0), -smallest)
+    worst = int(wrong.argmax())  # logits of one picture, for example a grey one, may be 0 each or look like a decision
+    if wrong[worst] > _MAX_SUM_ERROR:
+        outside = min(float(answers.min()), 1.0 - float(answers.max())) < -_MAX_SUM_ERROR
+        raise ModelError(
+            f"{model_path}: its outputs for one face add up to {sums[worst]:.4g}, the smallest is "
+            f"{smallest[worst]:.4g}; expected probabilities, which add up to 1: {_LOGITS if outside else _SOFTMAX}"
+        )

@@ -86,7 +86,7 @@ def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint
     """What to say of a float model: its file does not tell which pixels it was trained on, as a quantised one does."""
     import numpy as np
 
-    from fer_edge.inference.input_range import INPUT_RANGES, OURS
+    from fer_edge.inference.input_range import INPUT_RANGES, OURS, PIXELS
     from fer_edge.inference.tensors import to_layout
 
     if classifier.input_spec.is_quantized:
@@ -99,11 +99,15 @@ def _other_pixels(path: Path, classifier: Classifier, faces: npt.NDArray[np.uint
         tensors = to_layout(range_.values().astype(np.float32)[faces], classifier.input_spec)
         answers = np.concatenate([classifier.infer(tensor[None]) for tensor in tensors])
         spread[range_] = float(answers.astype(np.float64).std(axis=0).max())
-    best = max(spread, key=lambda range_: spread[range_])
-    if spread[OURS] < _DULL and spread[best] >= _LIVELY:
+    # Of several that wake it, raw pixels: most often the network scales them itself, and subtracts a mean more rarely.
+    awake = [range_ for range_ in spread if spread[range_] >= _LIVELY]
+    best = max(awake, key=lambda range_: (range_ == PIXELS, spread[range_]), default=None)
+    if spread[OURS] < _DULL and best is not None:
+        fitting = f"fed {best.formula} ({best.ends[0]:.3g} to {best.ends[1]:.3g})"
+        option = f"export the Keras model with fer-export --input-range {best.name}, or " if best.is_exported else ""
         return (
-            f"{fed} and gives nearly the same answer to everything, but not when fed {best.formula}: was it trained on "
-            "that? Then export the Keras model with fer-export --input-range, or convert it to INT8 TFLite"
+            f"{fed} and gives nearly the same answer to everything, but not when {fitting}: was it trained on that? "
+            f"Then {option}convert it to INT8 TFLite, which says what it takes"
         )
     return fed
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from fer_edge.errors import UsageError
+from fer_edge.files import text_encoding
 from fer_edge.redact import keep_secret
 
 __all__ = ["MAX_BYTES", "MQTT_PASSWORD", "WEB_TOKEN", "secret"]
@@ -39,7 +40,7 @@ def secret(option: str, file: str | os.PathLike[str] | None, variable: str) -> s
     except OSError as error:
         raise UsageError(f"{option} {file}: {error.strerror}") from error
     try:
-        line = content.decode().split("\n", 1)[0].strip()
+        line = content.decode(text_encoding(content)).split("\n", 1)[0].strip()
     except UnicodeDecodeError:
         line = ""
     if not line or len(content) > MAX_BYTES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, UsageError
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from fer_train.importing.importer import ImportReport
 
 _SHOWN = 10
+"""Reasons for skipping."""
+_NAMED = 3
+"""What was skipped for one reason."""
+_ROW: Final[re.Pattern[str]] = re.compile(r"row \d+|\w+_row\d+")
+"""What a row of ``fer2013.csv`` is called."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,11 +136,23 @@ def _say_what_is_missing(report: ImportReport) -> None:
     for name, count in report.dropped.items():
         LOG.info(f"dropped {counted(count, 'image')} of class {name}, which is not one of the seven")
     if report.skipped:
-        shown = [f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN]]
-        LOG.warning(f"skipped {counted(len(report.skipped), 'file')} without a readable image: {'; '.join(shown)}")
-        if len(report.skipped) > _SHOWN:
-            more = len(report.skipped) - _SHOWN
-            LOG.warning(f"skipped {more} more, listed in {Path(report.destination) / 'manifest.json'}")
+        names: dict[str, list[str]] = {}
+        for name, reason in report.skipped:
+            names.setdefault(reason, []).append(name)
+        shown = [f"{_listed(those)}: {reason}" for reason, those in list(names.items())[:_SHOWN]]
+        noun = "row" if all(_ROW.fullmatch(name) for name, _ in report.skipped) else "file"
+        more = f"; and {len(names) - _SHOWN} other reasons" if len(names) > _SHOWN else ""
+        LOG.warning(
+            f"skipped {counted(len(report.skipped), noun)} without a readable image: {'; '.join(shown)}{more} "
+            f"(all are listed in {Path(report.destination) / 'manifest.json'})"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """The names, or the first of many and their number: a reason that holds for thousands is worth one line."""
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
 
 
 def _audit(options: argparse.Namespace) -> int:

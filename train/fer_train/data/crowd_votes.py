@@ -8,9 +8,10 @@ that were read or imported from that CSV, which are named after its rows.
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -19,9 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fer_edge.errors import DataError
+from fer_edge.files import text_encoding
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
+from fer_train.data.table_text import DELIMITERS
 
-__all__ = ["OTHER_COLUMNS", "VOTE_COLUMNS", "Votes", "load_vote_counts", "load_votes"]
+__all__ = ["OTHER_COLUMNS", "VOTE_COLUMNS", "VoteRow", "Votes", "load_vote_counts", "load_votes", "vote_rows"]
 
 VOTE_COLUMNS: Final[dict[str, str]] = {
     "angry": "anger",
@@ -35,6 +38,18 @@ VOTE_COLUMNS: Final[dict[str, str]] = {
 """Our class -> FER+ column."""
 OTHER_COLUMNS: Final[tuple[str, ...]] = ("contempt", "unknown", "NF")
 _ROW_NAME: Final[re.Pattern[str]] = re.compile(r"^(?:Training|PublicTest|PrivateTest)_row(\d+)$")
+
+
+@dataclass(frozen=True)
+class VoteRow:
+    """One row of a vote table."""
+
+    name: str
+    """Of the image, as it stands; Microsoft's table leaves it empty where the image was dropped."""
+    usage: str | None
+    """``Training``, ``PublicTest`` or ``PrivateTest`` in Microsoft's table; None in the other layout."""
+    votes: tuple[float, ...]
+    """Ten counts: the emotions in the order of :data:`fer_edge.labels.EMOTIONS`, then :data:`OTHER_COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -108,32 +123,54 @@ def load_vote_counts(csv_path: str | os.PathLike[str], names: Sequence[str]) -> 
     return Votes(emotions, others, known)
 
 
-def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
+def vote_rows(lines: Iterable[str], where: str) -> Iterator[VoteRow]:
+    """The rows of a vote table.
+
+    Args:
+        lines: of the table, from the header.
+        where: the table, for messages.
+
+    Yields:
+        One row per image.
+
+    Raises:
+        DataError: it is not a vote table, or is truncated.
+    """
     columns = [VOTE_COLUMNS[emotion] for emotion in EMOTIONS] + list(OTHER_COLUMNS)
-    table: dict[str, tuple[float, ...]] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            header = reader.fieldnames or []
-            missing = [column for column in columns if column not in header]
-            key = next((column for column in ("image", "Image name") if column in header), None)
-            if missing or key is None:
-                raise DataError(f"{path} is not a FER+ vote table: missing column {(missing or ['image'])[0]}")
-            for number, row in enumerate(reader):
-                values = [row[column] for column in columns]
-                if any(value is None for value in values):
-                    raise DataError(f"{path} is truncated in row {number + 1}")
-                try:
-                    counts = tuple(float(value) for value in values)
-                except ValueError:
-                    raise DataError(f"{path}, row {number + 1}: a vote is not a number") from None
-                # Microsoft's file leaves the name of a dropped image empty; its place in the file still counts.
-                name = f"row {number}" if key == "Image name" else PurePosixPath(row[key]).stem
-                table[name] = counts
+        lines = iter(lines)
+        first = next(lines, "")
+        reader = csv.DictReader(itertools.chain([first], lines), delimiter=max(DELIMITERS, key=first.count))
+        header = reader.fieldnames or []
+        missing = [column for column in columns if column not in header]
+        key = next((column for column in ("image", "Image name") if column in header), None)
+        if missing or key is None:
+            raise DataError(f"{where} is not a FER+ vote table: missing column {(missing or ['image'])[0]}")
+        for number, row in enumerate(reader, start=1):
+            values = [row[column] for column in columns]
+            if any(value is None for value in (row[key], *values)):
+                raise DataError(f"{where} is truncated in row {number}")
+            try:
+                votes = tuple(float(value) for value in values)
+            except ValueError:
+                raise DataError(f"{where}, row {number}: a vote is not a number") from None
+            yield VoteRow(row[key], (row.get("Usage") or "").strip() if key == "Image name" else None, votes)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where} is not a FER+ vote table ({error})") from error
+
+
+def _read_table(path: Path) -> dict[str, tuple[float, ...]]:
+    try:
+        with path.open("rb") as handle:
+            encoding = text_encoding(handle.read(2))
+        with path.open(newline="", encoding=encoding) as handle:
+            # Microsoft's file leaves the name of a dropped image empty; its place in the file still counts.
+            table = {
+                PurePosixPath(row.name).stem if row.usage is None else f"row {number}": row.votes
+                for number, row in enumerate(vote_rows(handle, str(path)))
+            }
     except FileNotFoundError:
         raise DataError(f"no file {path}; expected a FER+ vote table (CSV)") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a FER+ vote table ({error})") from error
     if not table:
         raise DataError(f"{path} holds no votes")
     return table

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fer_edge.errors import DataError
 from fer_edge.labels import EMOTIONS, NUM_EMOTIONS
 from fer_edge.system import cache_folder
-from fer_train.data.decoded_cache import cached
+from fer_train.data.decoded_cache import cached, with_first_reason
 from fer_train.data.folder_layout import SPLITS
 from fer_train.data.readers import open_reader
 from fer_train.on_progress import OnProgress
@@ -91,7 +91,7 @@ class Dataset:
         there = ", ".join(self.splits)
         if name not in SPLITS:
             raise DataError(f"unknown split {name!r}; expected one of {', '.join(SPLITS)}; {self.source} has {there}")
-        raise DataError(f"{self.source} has no split {name!r}; it has {there}")
+        raise with_first_reason(DataError(f"{self.source} has no split {name!r}; it has {there}"), self.skipped)
 
     @property
     def side(self) -> int:

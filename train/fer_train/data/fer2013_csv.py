@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,8 @@ class CsvReader:
         """Bytes, the unit of a record's position."""
         self.skipped: list[tuple[str, str]] = []
         self.dropped: dict[str, int] = {}
+        self.unknown_usages: Counter[str] = Counter()
+        """Words of the Usage column that name no split, and the rows skipped for each."""
         self._text = TableText.of(path)
         self._width = len(self._text.header)
         words = [name.strip().lower() for name in self._text.header]
@@ -108,6 +111,7 @@ class CsvReader:
         """
         self.skipped.clear()
         self.dropped.clear()
+        self.unknown_usages.clear()
         seen_any = False
         for row, (line, position) in enumerate(self._text.lines()):
             if not line.strip():
@@ -141,6 +145,7 @@ class CsvReader:
             word = fields[self._columns["usage"]].decode(errors="replace")
             usage = _USAGES.get(plain(word))
             if usage is None:
+                self.unknown_usages[word[:40]] += 1
                 raise BrokenImageError(f"Usage {word[:40]!r} is none of {', '.join(CSV_SPLITS)}")
         label = self._label(emotion.decode(errors="replace"))
         if label is None:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["TABLE_SUFFIXES", "TableText"]
+from fer_edge.files import text_encoding
+
+__all__ = ["DELIMITERS", "TABLE_SUFFIXES", "TableText"]
 
 TABLE_SUFFIXES: Final[frozenset[str]] = frozenset({".csv", ".tsv", ".txt"})
 """``.txt`` is what spreadsheets call Unicode text."""
-_DELIMITERS: Final[tuple[str, ...]] = (",", ";", "\t", "|")
+DELIMITERS: Final[tuple[str, ...]] = (",", ";", "\t", "|")
+"""Between columns, as programs write tables."""
 _HEAD_BYTES: Final[int] = 1 << 16
 _MOST_BLANK_LINES: Final[int] = 20
 _LINE_END: Final[re.Pattern[str]] = re.compile(r"\r\n|\r|\n")
@@ -50,14 +53,14 @@ class TableText:
         """
         with path.open("rb") as handle:
             head = handle.read(_HEAD_BYTES)
-        encoding = _encoding(head)
+        encoding = text_encoding(head)
         text = head.decode(encoding, errors="replace")
         lines = _LINE_END.split(text, maxsplit=_MOST_BLANK_LINES)
         blank = next((i for i, line in enumerate(lines) if line.strip("\ufeff \t")), 0)
         lines = lines[blank:]
         separator = re.fullmatch(r"\"?sep=(.)\"?", lines[0].strip("\ufeff")) if len(lines) > 1 else None
         line = lines[1] if separator else lines[0]
-        delimiter = separator[1] if separator else max(_DELIMITERS, key=line.count)
+        delimiter = separator[1] if separator else max(DELIMITERS, key=line.count)
         try:
             header = tuple(next(csv.reader([line], delimiter=delimiter), []))
         except csv.Error:  # NUL bytes, a field without end
@@ -85,11 +88,3 @@ class TableText:
         with self.path.open(encoding=self.encoding, errors="replace") as text:  # LF whatever the line ends are
             for line in text:
                 yield line.encode()
-
-
-def _encoding(head: bytes) -> str:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if head[1:2] == b"\0":
-        return "utf-16-le"
-    return "utf-16-be" if head[:1] == b"\0" else "utf-8-sig"

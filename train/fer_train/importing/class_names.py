@@ -28,6 +28,7 @@ from fer_train.data.folder_layout import (
 
 __all__ = [
     "DROPPED_CLASSES",
+    "FERPLUS_FOLDER",
     "NUMBERINGS",
     "better_numbering",
     "import_rule",
@@ -40,11 +41,15 @@ __all__ = [
 DROPPED_CLASSES: Final[frozenset[str]] = frozenset(
     {"contempt", "none", "uncertain", "unknown", "noface", "nonface", "nf"}
 )
+FERPLUS_FOLDER: Final[re.Pattern[str]] = re.compile(r"fer2013(train|valid|test)", re.IGNORECASE)
+"""A folder of FER+ as Microsoft's script names it."""
 _PACKED: Final[tuple[str, ...]] = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
 _SPLIT_OF: Final[dict[str, str]] = {
-    **dict.fromkeys(("train", "training", "trainset", "trainclass", "trainingset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "valclass", "validationset", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset", "testclass"), "test"),
+    **dict.fromkeys(("train", "training", "trainset", "trainclass", "trainingset", "fer2013train"), "train"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "valset", "valclass", "validationset", "dev", "fer2013valid"), "validation"
+    ),
+    **dict.fromkeys(("test", "testing", "testset", "testclass", "fer2013test"), "test"),
 }
 NUMBERINGS: Final[dict[str, tuple[str, ...]]] = {
     # class numbers from `first` on, in each data set's own order
@@ -137,6 +142,11 @@ def _folder_table(
                 break
         else:
             unknown.append(str(folder))
+    if ferplus := [folder for folder in unknown if FERPLUS_FOLDER.fullmatch(PurePosixPath(folder).name)]:
+        raise DataError(
+            f"{where} is FER+ without its labels: label.csv is missing in {', '.join(ferplus)}, or fer2013new.csv "
+            "beside them; copy one or the other from github.com/microsoft/FERPlus"
+        )
     if unknown:
         shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         raise DataError(

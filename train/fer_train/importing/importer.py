@@ -25,7 +25,7 @@ from fer_train.data.crowd_votes import OTHER_COLUMNS, VOTE_COLUMNS, load_vote_co
 from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.decoding import decode_image
 from fer_train.data.duplicates import pixel_digests
-from fer_train.data.fer2013_csv import CsvReader
+from fer_train.data.fer2013_csv import CSV_SPLITS, CsvReader
 from fer_train.data.folder_layout import SPLITS, Entry, LayoutRule, require_classes
 from fer_train.data.readers import open_reader
 from fer_train.data.records import ImageReader, Record
@@ -39,6 +39,7 @@ from fer_train.importing.rafdb_list import list_rule
 from fer_train.logs import LOG
 from fer_train.on_progress import OnProgress
 from fer_train.parallel import ordered_map
+from fer_train.wording import counted
 
 __all__ = ["CHECKSUMS", "DEFAULT_MAX_BYTES", "VOTES_FILE", "ImportReport", "import_dataset"]
 
@@ -122,8 +123,8 @@ def import_dataset(
         What was written, and what was left out and why.
 
     Raises:
-        DataError: the source cannot be used, unpacks to too much, or holds links or paths that climb out; or
-            ``destination`` is not empty and ``force`` is not given.
+        DataError: the source cannot be used, unpacks to too much, holds links or paths that climb out, or has no train
+            but unknown words for Usage; or ``destination`` is not empty and ``force`` is not given.
         UsageError: an unknown numbering, or one that does not fit the source.
     """
     source_path, target_path = Path(source), Path(destination)
@@ -288,7 +289,25 @@ def _counts(items: list[_Written]) -> dict[str, dict[str, int]]:
     }
 
 
+def _require_train(items: list[_Written], source: Path, opened: ImageReader) -> None:
+    """Sets for evaluation need no train split; but rows under words that nobody here knows may have been meant for it.
+
+    Raises :class:`DataError`.
+    """
+    words = opened.unknown_usages if isinstance(opened, CsvReader) else Counter[str]()
+    if not words or any(item.entry.split == SPLITS[0] for item in items):
+        return
+    shown = ", ".join(f"{word!r} in {counted(rows, 'row')}" for word, rows in words.most_common(3))
+    more = f" and {len(words) - 3} other words" if len(words) > 3 else ""
+    there = " and ".join(_counts(items)) or "nothing"
+    raise DataError(
+        f"{source} has no row for train: its Usage column says {shown}{more}, expected {', '.join(CSV_SPLITS)}; write "
+        f"Training there for what to train on, or delete these rows to import {there} alone"
+    )
+
+
 def _require_classes(items: list[_Written], source: Path, opened: ImageReader, written: list[_Written]) -> None:
+    _require_train(items, source, opened)
     counts = {split: list(classes.values()) for split, classes in _counts(items).items()}
     try:
         require_classes(counts, str(source))

@@ -169,7 +169,8 @@ def _write_results(
     """Plots, predictions and the summary of a finished run."""
     from fer_train.runs.plots import draw_confusion, draw_curves
 
-    draw_curves(history, folder.plots)
+    if history:  # --epochs 0 --qat-epochs 0 only judges what --start-from gives
+        draw_curves(history, folder.plots)
     for name, evaluation in evaluations.items():
         draw_confusion(evaluation, folder.plots / f"confusion_{name}.png", name)
     with atomic_path(folder.predictions) as temporary, temporary.open("wb") as handle:
