@@ -349,3 +349,27 @@ def test_reading_needs_no_training_framework(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PAM = b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "samples", "grey"),
+    [
+        (b"P5 2 1 255\n", bytes([10, 200]), [10, 200]),
+        (b"P5 2 1 15\n", bytes([0, 15]), [0, 255]),
+        (b"P2 2 1 15\n", b"0 15", [0, 255]),
+        (b"P6 2 1 255\n", bytes([255, 0, 0, 0, 0, 255]), [76, 29]),
+        (
+            b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n",
+            bytes([255, 0, 0, 0, 0, 255]),
+            [76, 29],
+        ),
+    ],
+    ids=["PGM", "PGM up to 15", "text", "PPM", "PAM"],
+)
+def test_netpbm_is_as_bright_and_coloured_as_its_header_says(header: bytes, samples: bytes, grey: list[int]) -> None:
+    assert decode_image(header + samples).tolist() == [grey]
+    with pytest.raises(BrokenImageError):
+        decode_image(header)
