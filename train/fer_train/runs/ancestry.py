@@ -103,8 +103,8 @@ def recipes(chain: list[Path]) -> list[dict[str, Any]]:
             config.without_paths(),
             start_from=_name_of(Path(config.start_from)) if config.start_from else None,
             qat_start_from=_name_of(Path(config.qat_start_from)) if config.qat_start_from else None,
-            teacher=tuple(Path(name).name for name in config.teacher),
-            average_of=tuple(Path(name).name for name in config.average_of),
+            teacher=tuple(_name_of(Path(name)) for name in config.teacher),
+            average_of=tuple(_name_of(Path(name)) for name in config.average_of),
         )
         records.append({"run": folder.name} | dataclasses.asdict(config))
     return records

@@ -16,6 +16,7 @@ __all__ = ["draw_confusion", "draw_curves"]
 
 _TRAIN, _VALIDATION, _INT8 = "#7a8ca8", "#c2410c", "#0f766e"
 _DISTURBED, _HELD_OUT = "#7c3aed", "#c4a5f7"
+_VALIDATED = ("val_accuracy", "val_accuracy_int8", "val_accuracy_disturbed", "val_accuracy_held_out")
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -73,9 +74,13 @@ def _draw_quantity(axes: Any, history: list[EpochMetrics], quantity: str) -> Non
         note = f"{100 * best:.2f} %"
         near_the_end = index + 1 > 0.95 * len(history)
         side = "right" if near_the_end and index else "center"
-        # Below the last epochs of validation nothing is drawn; above them there is training's curve.
-        beside = (0, -18) if near_the_end else (0, 9)
-        axes.annotate(note, (index + 1, 100 * best), beside, textcoords="offset points", ha=side, fontsize=9)
+        # Above the last epochs there is training's curve, so it stands below all that is drawn there.
+        there = [getattr(history[index], name) for name in _VALIDATED]
+        low = min(value for value in there if value is not None)
+        height, beside = (low, (0, -18)) if near_the_end else (best, (0, 9))
+        colour = _INT8 if key == "val_accuracy_int8" else _VALIDATION
+        place = (index + 1, 100 * height)
+        axes.annotate(note, place, beside, textcoords="offset points", ha=side, fontsize=9, color=colour)
     _mark_stages(axes, history)
     axes.set_xticks(position[:: max(1, len(position) // 16)])
     labels = [str(row.epoch) for row in history]
