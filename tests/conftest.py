@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    import hypothesis
+
+    # On a busy machine an example of milliseconds may take a second; these tests are not about time.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

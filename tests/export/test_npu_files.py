@@ -16,7 +16,7 @@ from fer_edge.verification.golden import DOUBLE_ROUNDING_OUTPUTS, GOLDEN_NAME, r
 from fer_edge.verification.replay import verify, verify_classifier
 from fer_export.convert.onnx_files import int8_onnx
 from fer_export.convert.onnx_layout import fold_pads, int8_as_float_nchw, with_nchw_input
-from fer_export.convert.tensor_names import name_ends
+from fer_export.convert.tensor_names import _with_names, name_ends
 from fer_export.describe.golden_vectors import add_outputs
 from fer_export.file_names import INT8_TFLITE
 from fer_export.targets.job import TargetJob
@@ -29,7 +29,10 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (e
 
 @pytest.fixture(scope="module")
 def committed() -> bytes:
-    return (MODELS / INT8_TFLITE).read_bytes()
+    """The released file with names as TensorFlow's converter gives them."""
+    content = (MODELS / INT8_TFLITE).read_bytes()
+    model = read_tflite(content)
+    return _with_names(content, {model.inputs[0]: "serving_default_input_1:0", model.outputs[0]: "Stateful" * 30})
 
 
 def answers(content: bytes, inputs: np.ndarray) -> np.ndarray:
@@ -67,7 +70,7 @@ def test_an_inner_tensor_of_that_name_is_refused(committed: bytes) -> None:
     assert read_tflite(name_ends(twice)).tensors[read_tflite(twice).outputs[0]].name == "probabilities"
     inner = read_tflite(committed).operators[0].outputs[0]
     name = read_tflite(committed).tensors[inner].name.encode()
-    place = committed.index(name + b"\0")
+    place = committed.index(len(name).to_bytes(4, "little") + name + b"\0") + 4  # not the end of a longer name
     taken = committed[: place - 4] + (5).to_bytes(4, "little") + b"input\0" + committed[place + 6 :]
     with pytest.raises(ModelError, match="an inner tensor of the TFLite model is called input"):
         name_ends(taken)

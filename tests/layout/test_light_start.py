@@ -122,7 +122,7 @@ def cpu_seconds(bytecode: Path, *arguments: str) -> float:
 def test_the_help_of_fer_camera_comes_at_once(tmp_path: Path) -> None:
     # Python alone and the help in turn: other programs that empty the caches then slow both.
     pairs = [(cpu_seconds(tmp_path, "-c", "pass"), cpu_seconds(tmp_path, "-m", "fer_edge", "--help")) for _ in range(7)]
-    assert any(with_help < max(0.15, 5 * bare) for bare, with_help in pairs), pairs
+    assert any(with_help < max(0.2, 8 * bare) for bare, with_help in pairs), pairs
 
 
 def test_every_public_name_resolves_and_is_listed() -> None:

@@ -19,7 +19,9 @@ from fer_edge.errors import SourceError
 from fer_edge.image_bytes import MAX_IMAGE_PIXELS
 from fer_edge.logs import LOG
 
-Samples = npt.NDArray[Any]
+__all__ = ["decode_netpbm"]
+
+_Samples = npt.NDArray[Any]
 """``(H, W, channels)``."""
 
 _NUMBER: Final = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*(\d{1,10})")
@@ -134,7 +136,7 @@ def _pam_header(content: bytes, name: str) -> _Header | None:
     return _Header(width, height, depth, white if white <= 0xFFFF else 0, end.end())
 
 
-def _samples(content: bytes, kind: bytes, header: _Header) -> Samples | None:
+def _samples(content: bytes, kind: bytes, header: _Header) -> _Samples | None:
     """``(H, W, depth)``, the top row first; None where they are not all there."""
     shape = header.height, header.width, header.depth
     count = header.height * header.width * header.depth
@@ -162,7 +164,7 @@ def _samples(content: bytes, kind: bytes, header: _Header) -> Samples | None:
     return flat.reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _of_text(text: bytes, count: int, *, bits: bool) -> Samples | None:
+def _of_text(text: bytes, count: int, *, bits: bool) -> _Samples | None:
     """The first ``count`` numbers of a text; digits of single bits need no blanks between them."""
     text = re.sub(rb"#[^\r\n]*", b"", text)
     digits = re.match(rb"[\s\d]*", text)
@@ -177,7 +179,7 @@ def _of_text(text: bytes, count: int, *, bits: bool) -> Samples | None:
     return np.minimum(numbers, 0xFFFF).astype(np.uint16) if len(numbers) == count else None
 
 
-def _from_zero_to_one(samples: Samples, unit: float, name: str) -> Samples:
+def _from_zero_to_one(samples: _Samples, unit: float, name: str) -> _Samples:
     values = np.nan_to_num(samples.astype(np.float32) / np.float32(unit), nan=0.0, posinf=1.0, neginf=0.0)
     share = float((values > 1.0).any(axis=2).mean())
     if share > 0.5:

@@ -43,11 +43,11 @@ def name_ends(content: bytes) -> bytes:
             f"expected one input and one output, the TFLite model has {len(model.inputs)} and {len(model.outputs)}"
         )
     names = {model.inputs[0]: INPUT_NAME, model.outputs[0]: OUTPUT_NAME}
-    if all(model.tensors[i].name == name for i, name in names.items()):
-        return content
     for tensor in model.tensors:
         if tensor.index not in names and tensor.name in names.values():
             raise ModelError(f"an inner tensor of the TFLite model is called {tensor.name}; rename that layer")
+    if all(model.tensors[i].name == name for i, name in names.items()):
+        return content
     return _with_names(content, names)
 
 

@@ -65,7 +65,8 @@ def install_environment(name: str) -> Path:
     _check_space(environment, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     busy = f"another process is installing {environment.tool}; wait until it has finished"
-    with locked(folder.with_name(f"{folder.name}.lock"), busy):
+    lock = folder.with_name(f"{folder.name}.lock")
+    with locked(lock, busy):
         shutil.rmtree(folder, ignore_errors=True)  # half of one
         try:
             python = _create(environment, folder)
@@ -79,6 +80,8 @@ def install_environment(name: str) -> Path:
             LOG.info("removing what was begun")
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            lock.unlink(missing_ok=True)
         for older in others_of(environment):
             LOG.info("removing the older %s", older)
             shutil.rmtree(older, ignore_errors=True)
