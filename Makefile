@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Two test files at a time where there are two CPUs; more would only get in each other's way (TensorFlow takes all).
-WORKERS := $(if $(filter-out 1,$(shell nproc 2>/dev/null || echo 1)),-n 2 --dist loadfile)
+# Three test files at a time where there are two CPUs or more: a third of the time tests wait, for a camera or a child.
+WORKERS := $(if $(filter-out 1,$(shell nproc 2>/dev/null || echo 1)),-n 3 --dist loadfile)
 
 # Where the system keeps certificates, uv takes them: behind a company's proxy its own list is not enough.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)

@@ -15,6 +15,7 @@ from fer_train.evaluation.evaluate import Evaluation
 from fer_train.synthetic.faces import SYNTHETIC_SPLIT
 
 
+@pytest.mark.slow
 def test_export_and_benchmark_judge_on_the_same_faces() -> None:
     request = _request(_parser().parse_args(["--int8"]), Path("models"), ORDERS[OWN_ORDER])
     faces = load_faces(None, "validation")

@@ -22,6 +22,7 @@ def test_resamples_draw_whole_processes() -> None:
         assert index.max() < 8
 
 
+@pytest.mark.slow
 def test_interval_covers_the_true_median_as_often_as_it_says() -> None:
     """Independent rounds in one process: the 95 % interval must hold the truth in 95 % of 200 trials."""
     rng = np.random.default_rng(1)

@@ -130,6 +130,7 @@ def test_a_stray_module_in_the_current_folder_does_no_harm(tmp_path: Path, monke
         assert remote.opened.backend == "fake"
 
 
+@pytest.mark.slow
 def test_models_take_turns(tiny_onnx: Path, slower_onnx: Path) -> None:
     contenders = [Contender(tiny_onnx, "onnx"), Contender(slower_onnx, "onnx")]
     settings = dataclasses.replace(SETTINGS, seconds_per_model=0.3, n_processes=2, chunk_ms=10.0)

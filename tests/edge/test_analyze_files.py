@@ -200,6 +200,7 @@ def test_a_second_run_does_only_what_is_missing_or_changed(copy: Path, home: Pat
     assert len(fer_edge.read_table(out, "files")) == 2
 
 
+@pytest.mark.slow
 def test_results_among_the_inputs_are_not_analyzed(copy: Path, home: Path) -> None:
     shutil.move(copy / "results", copy / "clips" / "earlier")
     done = analyze(copy, home, "clips", "clips/a/../a/clip.avi", "clips/photo.png", "clips", "--out", "clips/now")

@@ -110,6 +110,7 @@ def test_count_emotions(video: Path, tmp_path: Path) -> None:
     assert [sum(int(row[name]) for name in (*EMOTIONS, "uncertain")) for row in rows] == [10, 2]
 
 
+@pytest.mark.slow
 def test_plot_emotions(video: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="the extra table is not installed")
     if not hasattr(cv2, "CascadeClassifier"):

@@ -262,6 +262,7 @@ def test_label_errors_need_enough_images() -> None:
         find_label_errors([small], np.arange(len(small)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 (path of the Kaggle zip) is not set")
 def test_fer2013_has_the_known_problems(tmp_path: Path) -> None:
     dataset = load_dataset(os.environ["FER2013"], cache_dir=tmp_path)

@@ -154,6 +154,7 @@ def test_command_trains_teachers_before_the_student(
     assert best.main([*command, "--side-by-side", "0"]) == 2
 
 
+@pytest.mark.slow
 def test_time_is_up_for_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -199,6 +199,7 @@ def crash_within(stage: Any, epoch: int) -> None:
         stage.run(resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_killed_within_an_epoch_equals_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from fer_train.data.decoding import decode_image
 from fer_train.importing.importer import import_dataset
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 (path of the Kaggle zip) is not set")
 def test_fer2013_cleans_to_the_known_counts(tmp_path: Path) -> None:
     source = os.environ["FER2013"]

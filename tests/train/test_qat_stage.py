@@ -204,6 +204,7 @@ def test_the_best_qat_epoch_is_good_in_both_arithmetics() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_stage_asks_both_arithmetics(monkeypatch: pytest.MonkeyPatch) -> None:
     import tf_keras
 

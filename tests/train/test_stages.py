@@ -61,6 +61,7 @@ def arrays(stage: Any) -> list[npt.NDArray[Any]]:
     return [np.asarray(variable) for variable in [*stage.trainer.variables, *averages]]
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("fer_train.runs.network_of.build_network", small_network)
@@ -74,6 +75,7 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, monkeypatch: pytes
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fer_train.training import float_stage as fit
 
@@ -88,6 +90,7 @@ def test_checkpoints_can_be_rarer_than_epochs(tmp_path: Path, monkeypatch: pytes
         assert len(folder.metrics.read_text().splitlines()) == 4  # every epoch is told all the same
 
 
+@pytest.mark.slow
 def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_loss_blends_targets_and_teachers() -> None:
     np.testing.assert_array_equal(hits, own.argmax(axis=1) == targets.argmax(axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_networks")
 def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) -> None:
     import keras

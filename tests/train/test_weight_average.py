@@ -86,6 +86,7 @@ def test_after_a_hundred_steps_the_average_has_learnt_what_the_network_has(
     assert left < 0.25 * way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plain_right", "average_right"), [(6, 5), (5, 6)])
 def test_the_better_of_plain_and_averaged_weights_is_saved(
     plain_right: int, average_right: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
