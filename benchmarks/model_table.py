@@ -223,7 +223,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
         label = f"{model['width']:g} at {model['input_size']} px"
         if model["trained"]:
             label += f"\n{_percent(model['accuracy'])} clean, {_percent(model['accuracy_disturbed'])} disturbed"
-        axes.annotate(label, (x, y), xytext=(8, -4), textcoords="offset points", fontsize=9)
+        # Beside a released model stand two lines, so that the names of others stand below them.
+        place, side = ((8, -4), "left") if model["trained"] else ((0, -17), "center")
+        axes.annotate(label, (x, y), xytext=place, textcoords="offset points", ha=side, fontsize=9)
     axes.set_xlabel("INT8 file, MB (filled: trained and released; hollow: architecture only)")
     axes.set_ylabel("tensor arena, KiB")
     axes.margins(0.18)

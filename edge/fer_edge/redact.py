@@ -30,7 +30,7 @@ _PARTS: Final = frozenset(
 )
 _INSIDE: Final = re.compile(
     r"pass(?!ive|enger|age)|pwd|pswd|psw|pword|pwrd|paswd|token|secret|auth(?!or|ent)"
-    r"|[a-z](?<!mon)(?<!tur)(?<!don)(?<!hot)(?<!joc)(?<!hoc)(?<!whis)key(?![a-z])"
+    r"|[a-z](?<!mon)(?<!tur)(?<!don)(?<!hot)(?<!joc)(?<!hoc)(?<!his)key(?![a-z])"
 )
 _IN_QUERIES: Final = frozenset({"pin", "code", "hash", "digest", "md5"})
 """Of secrets in an address; elsewhere (``exit code=1``) of anything."""
