@@ -359,6 +359,7 @@ PAM = b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
     [
         (b"P5 2 1 255\n", bytes([10, 200]), [10, 200]),
         (b"P5 2 1 15\n", bytes([0, 15]), [0, 255]),
+        (b"P5# by a scanner\n2 1 15\n", bytes([0, 15]), [0, 255]),
         (b"P2 2 1 15\n", b"0 15", [0, 255]),
         (b"P6 2 1 255\n", bytes([255, 0, 0, 0, 0, 255]), [76, 29]),
         (
@@ -367,7 +368,7 @@ PAM = b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
             [76, 29],
         ),
     ],
-    ids=["PGM", "PGM up to 15", "text", "PPM", "PAM"],
+    ids=["PGM", "PGM up to 15", "PGM with a comment", "text", "PPM", "PAM"],
 )
 def test_netpbm_is_as_bright_and_coloured_as_its_header_says(header: bytes, samples: bytes, grey: list[int]) -> None:
     assert decode_image(header + samples).tolist() == [grey]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import cv2
 import numpy as np
 
 from fer_edge.capture.netpbm import decode_netpbm
+from fer_edge.capture.sniff import HEAD_BYTES, sniff
 from fer_edge.errors import InputError
 from fer_edge.image_bytes import why_refused
 from fer_edge.preprocess import GrayImage, crop_square, resize_gray, to_gray
@@ -20,7 +20,6 @@ MAX_IMAGE_BYTES: Final[int] = 64 << 20
 """An encoded image larger than this is taken for damage or malice, not for a face."""
 MAX_IMAGE_PIXELS: Final[int] = 1 << 26
 """Nor is one with more pixels decoded: a small file can claim enough of them to fill the memory."""
-_NETPBM: Final = re.compile(rb"P[1-7Ff]\s")
 
 
 class BrokenImageError(InputError):
@@ -51,7 +50,8 @@ def decode_image(content: bytes) -> GrayImage:
         raise BrokenImageError(reason)
     if content[:4] == b"\x89PNG" and b"IEND" not in content[-4096:]:
         raise BrokenImageError("truncated PNG")
-    if _NETPBM.match(content):  # OpenCV leaves those dark whose greatest value is not 255, and takes PAM's red for blue
+    # OpenCV leaves those dark whose greatest value is not 255, and takes PAM's red for blue.
+    if sniff(content[:HEAD_BYTES]).format == "Netpbm":
         try:
             return to_gray(decode_netpbm(content, "image"))
         except InputError as error:
