@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,8 @@ def test_all_of_these_pass_on_pytorch() -> None:
         command, env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "10 passed" in done.stdout
+    # All of them ran: this one alone is left out, or KERAS_BACKEND reached nobody and the rest skipped themselves.
+    assert re.search(r"^[1-9]\d* passed, 1 skipped", done.stdout, re.MULTILINE), done.stdout[-1000:]
 
 
 def network_with_statistics(rng: np.random.Generator) -> Any:
