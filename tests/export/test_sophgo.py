@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.export.jobs import ROOT, target_job
 
 from fer_edge.errors import CheckFailedError
 from fer_edge.preprocess import to_float_input
+from fer_export.cli import main
 from fer_export.targets import targets, tpu_build
 from fer_export.targets.environments import why_not_installed
 from fer_export.targets.job import TargetJob
@@ -117,3 +120,18 @@ def test_the_real_tool(job: TargetJob) -> None:
     assert result.against_int8 is not None and result.against_int8.agreement >= 0.95
     assert result.conversion.model.stat().st_size <= 3_100_000
     assert result.conversion.memory_bytes is not None and result.conversion.memory_bytes < 4 << 20
+
+
+@pytest.mark.slow
+@REAL
+@pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 (path of the Kaggle zip) is not set")
+def test_the_command_passes_its_gate_on_real_faces(tmp_path: Path) -> None:
+    """Calibrated and judged on PublicTest: about ten minutes."""
+    out = tmp_path / "out"
+    command = ["--int8", "--target", "cv181x", "--data", os.environ["FER2013"], "--out", str(out)]
+    assert main(command) == 0
+    entry = json.loads((out / "manifest.json").read_text())["targets"]["cv181x"]
+    print(json.dumps(entry, indent=1))
+    assert entry["n_images"] == 399
+    assert entry["top1_agreement_with_int8"] >= 0.975
+    assert (out / "fer_int8_cv181x.cvimodel").stat().st_size <= 3_100_000
