@@ -62,6 +62,21 @@ def test_affectnet_is_cut_to_its_boxes(tmp_path: Path, form: str, headless: bool
     assert json.loads((tmp_path / "out/manifest.json").read_text())["numbering"] == "affectnet"
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+def test_tables_saved_as_unicode_text(tmp_path: Path, form: str, encoding: str) -> None:
+    """Spreadsheets on Windows save so, PowerShell's ``>`` writes so."""
+    for made, counts in ((affectnet(headless=False), {"train": 2, "validation": 2}), (expw(), {"train": 2})):
+        files = {
+            name: content.decode().encode(encoding) if name.endswith((".csv", ".lst")) else content
+            for name, content in made.items()
+        }
+        folder = tmp_path / str(len(files))
+        folder.mkdir()
+        report = import_dataset(written(folder, files, form), folder / "out")
+        assert {split: report.counts[split]["happy"] for split in counts} == counts
+
+
 def expw() -> dict[str, bytes]:
     files, lines = {}, []
     for i in range(14):

@@ -211,3 +211,12 @@ def test_rafdb_list_and_another_numbering(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--numbering"):
         import_dataset(source, tmp_path / "out", numbering="fer2013")
     import_dataset(source, tmp_path / "out", numbering="rafdb")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_rafdb_list_saved_as_unicode_text(tmp_path: Path, encoding: str) -> None:
+    files, _ = rafdb_files(per_class=1)
+    plain = import_dataset(write_folder(tmp_path / "plain", files), tmp_path / "out")
+    name = "basic/EmoLabel/list_patition_label.txt"
+    files[name] = files[name].decode().encode(encoding)
+    assert import_dataset(write_folder(tmp_path / "src", files), tmp_path / "again").counts == plain.counts

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, TextIO
 
 from fer_edge.errors import DataError, UsageError
+from fer_edge.files import text_encoding
 from fer_edge.labels import EMOTIONS
 from fer_train.data.decoded_cache import with_first_reason
 from fer_train.data.emotion_words import emotion_of, plain
@@ -89,7 +90,9 @@ def label_tables(source: Path, numbering: str | None, otherwise: LayoutRule) -> 
 @contextlib.contextmanager
 def _open_file(path: Path) -> Iterator[TextIO]:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        with path.open("rb") as file:
+            encoding = text_encoding(file.read(4))
+        with path.open(encoding=encoding, errors="replace", newline="") as text:
             yield text
     except OSError as error:
         raise DataError(f"{path} is not readable ({error.strerror})") from error
@@ -100,7 +103,9 @@ def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Te
     if info.file_size > _MAX_BYTES:
         raise DataError(f"{archive.filename}: {info.filename} has {info.file_size >> 20} MiB, too much for labels")
     try:
-        with archive.open(info) as member, io.TextIOWrapper(member, "utf-8-sig", "replace", newline="") as text:
+        with archive.open(info) as member:
+            encoding = text_encoding(member.read(4))
+        with archive.open(info) as member, io.TextIOWrapper(member, encoding, "replace", newline="") as text:
             yield text
     except DAMAGED_MEMBER as error:
         raise DataError(f"{archive.filename}: {info.filename} is damaged ({error}); download it again") from error

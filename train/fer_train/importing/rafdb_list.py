@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from fer_edge.errors import DataError, UsageError
+from fer_edge.files import text_encoding
 from fer_edge.labels import EMOTIONS
 from fer_train.data.folder_layout import IMAGE_SUFFIXES, Entry, Layout, LayoutRule, is_clutter
 from fer_train.importing.class_names import NUMBERINGS
@@ -32,7 +33,7 @@ def parse_list(content: bytes, where: str) -> LabelList:
         raise DataError(f"{where} has more than {megabytes(MAX_LIST_BYTES)}, too much for a list of labels")
     names = NUMBERINGS["rafdb"]
     labels: LabelList = {}
-    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
+    for number, line in enumerate(content.decode(text_encoding(content[:4]), "replace").splitlines(), start=1):
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
