@@ -52,6 +52,7 @@ def metric(port: int, name: str) -> float:
     return float(found[1]) if found else -1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_disk_full(campaign: Campaign, clip: Path, tmp_path: Path, small_disk: Path, suffix: str) -> None:
     """Told once for each output; the rest goes on; whole lines and a video that plays stay behind."""
@@ -117,6 +118,7 @@ def test_broker_down_and_back(
     campaign.record(times=times, back_after_s=figures(seconds))
 
 
+@pytest.mark.slow
 def test_web_clients_that_never_read(campaign: Campaign, clip: Path, tmp_path: Path) -> None:
     """Half of the visitors read, half do not; the pipeline keeps its pace, the readers get pictures."""
     pytest.importorskip("uvicorn", reason="the extra web is not installed")

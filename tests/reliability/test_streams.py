@@ -210,7 +210,10 @@ def faulty(scene: Image) -> Iterator[Callable[[str], FaultyStream]]:
         server.server_close()
 
 
-@pytest.mark.parametrize("fault", ["half-written frames", "changing size", "broken off in a frame", "stalled"])
+@pytest.mark.parametrize(
+    "fault",
+    ["half-written frames", "changing size", "broken off in a frame", pytest.param("stalled", marks=pytest.mark.slow)],
+)
 def test_stream_with(
     campaign: Campaign,
     faulty: Callable[[str], FaultyStream],

@@ -45,6 +45,7 @@ def int8_kernels(file: Path) -> list[npt.NDArray[Any]]:
     return [each.array() for each in sorted(kernels, key=lambda each: each.index)]
 
 
+@pytest.mark.slow
 def test_calibrated_network_converts_to_the_contract(tmp_path: Path) -> None:
     import tf_keras
 

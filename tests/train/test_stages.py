@@ -123,6 +123,7 @@ def test_late_phase_trains_fewer_blocks_and_keeps_the_optimizer(
         np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 

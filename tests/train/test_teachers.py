@@ -120,6 +120,7 @@ def test_a_student_comes_to_answer_like_its_teacher_and_resumes(tmp_path: Path) 
     assert again.history[-1].loss == pytest.approx(again.history[-2].loss, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_networks")
 def test_a_teacher_sees_the_students_face_in_its_own_size(tmp_path: Path) -> None:
     from fer_train.networks.engine import runner
@@ -160,6 +161,7 @@ def test_networks_that_teach_are_trained_from_scratch_in_float_only(tmp_path: Pa
             recipe_from({"network": "resnet"} | option)
 
 
+@pytest.mark.slow
 def test_a_network_that_teaches_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli = pytest.importorskip("fer_export.cli")
     Recipe(network="vgg", backbone=None).save(tmp_path / "config.json")

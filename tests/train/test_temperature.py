@@ -121,6 +121,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @tensorflow_here
 def test_folding_changes_probabilities_and_no_decision(run: Path, tmp_path: Path) -> None:
     from fer_edge.preprocess import to_float_input

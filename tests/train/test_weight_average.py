@@ -70,6 +70,7 @@ def test_keras_averages_by_that_decay(name: str) -> None:
     np.testing.assert_allclose(average, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_after_a_hundred_steps_the_average_has_learnt_what_the_network_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
