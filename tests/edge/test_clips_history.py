@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -79,6 +80,34 @@ def test_one_event_one_clip_and_the_next_is_another(tmp_path: Path, monkeypatch:
     names = [clip.name.rpartition("-")[2].partition(".")[0] for clip in clips(tmp_path / "c")]
     assert len(names) == 3  # the long one is cut, and is not begun again
     assert max(length_s(clip) for clip in clips(tmp_path / "c")) < 5.2
+
+
+def test_old_clips_of_this_camera_are_deleted_and_nothing_else(tmp_path: Path) -> None:
+    now_s, day_s = 20 * 86_400.0, 86_400.0
+    ages_days = {
+        "a-19700110-000000-happy.mp4": 10.0,
+        "a-19700110-000000-happy-1.mp4": 10.0,
+        "a-19700119-000000-sad.mp4": 1.0,
+        "b-19700110-000000-happy.mp4": 10.0,
+        "a-b-19700110-000000-happy.mp4": 10.0,
+        "a-19700110-000000-happy.mkv": 10.0,
+        "holiday.mp4": 10.0,
+    }
+    for name, days in ages_days.items():
+        (tmp_path / name).write_bytes(b"clip")
+        os.utime(tmp_path / name, (now_s - days * day_s,) * 2)
+    ClipRecorder(tmp_path, "a", clock=lambda: now_s).close()
+    assert {path.name for path in tmp_path.iterdir()} == {*ages_days}
+    options = ClipOptions(hold_s=0.5, before_s=0.0, after_s=0.5, keep_days=3)
+    recorder = ClipRecorder(tmp_path, "a", options, clock=lambda: now_s)
+    deleted = {"a-19700110-000000-happy.mp4", "a-19700110-000000-happy-1.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {*ages_days} - deleted
+    (tmp_path / "a-19700110-000001-fear.mp4").write_bytes(b"clip")
+    os.utime(tmp_path / "a-19700110-000001-fear.mp4", (0, 0))
+    play(recorder, [(0, 1, "sad"), (1, 3, "neutral")])
+    recorder.close()
+    assert not (tmp_path / "a-19700110-000001-fear.mp4").exists()  # after the clip
+    assert len(clips(tmp_path)) == 5
 
 
 def test_the_pictures_that_wait_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

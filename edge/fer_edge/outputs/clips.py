@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -50,6 +52,8 @@ class ClipOptions:
     """Of the clip, after it ended, in seconds."""
     blur: bool = False
     """Whether faces are made unrecognisable."""
+    keep_days: float | None = None
+    """Clips of this camera that are older are deleted at the start and after each clip; None keeps all, in days."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class ClipRecorder:
         self._recorder: VideoRecorder | None = None
         self._ends_s = self._began_s = self._last_s = 0.0
         self._title = ""
+        self._delete_old()
 
     def write(self, result: Result) -> None:
         """Take one result.
@@ -179,6 +184,18 @@ class ClipRecorder:
         if recorder is not None:
             recorder.close()
             LOG.info(f"{self._title}: {recorder.path}")
+            self._delete_old()
+
+    def _delete_old(self) -> None:
+        if self._options.keep_days is None:
+            return
+        # Only what bears a name that this class gives: people keep other files in such a folder, too.
+        own = re.compile(rf"{re.escape(self._camera)}-\d{{8}}-\d{{6}}-({'|'.join(EMOTIONS)})(-\d+)?\.mp4")
+        oldest_s = self._clock() - self._options.keep_days * 86_400
+        with contextlib.suppress(OSError):  # of a folder that is out of reach, which a recording will report
+            for path in self.folder.iterdir():
+                if own.fullmatch(path.name) and path.stat().st_mtime < oldest_s:
+                    path.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         self._end()

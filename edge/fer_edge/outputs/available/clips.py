@@ -35,6 +35,7 @@ def open_clips(request: OutputRequest) -> Output | None:
         before_s=arguments.clip_before_s,
         after_s=arguments.clip_after_s,
         blur=arguments.blur,
+        keep_days=arguments.clip_days,
     )
     return ClipRecorder(arguments.clips, arguments.name or source_name(arguments.source), options)
 
@@ -75,6 +76,12 @@ OUTPUT = OutputSpec(
             default=5.0,
             metavar="S",
             help="seconds of a clip after it ended (default: 5)",
+        ),
+        option(
+            "--clip-days",
+            type=number(0.01, 3650),
+            metavar="DAYS",
+            help="delete clips of this camera after DAYS days (default: they are kept)",
         ),
     ),
     open=open_clips,
