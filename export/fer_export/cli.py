@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -355,7 +356,15 @@ def _print_result(console: Any, request: ExportRequest, result: ExportResult) ->
     console.print(
         f"Gate passed. Wrote {counted(len(result.files), 'file')} to {request.out}/: ", end="", soft_wrap=True
     )
-    console.print(", ".join(path.name for path in result.files), soft_wrap=True)
+    console.print(", ".join(_names(request.out, result.files)), soft_wrap=True)
+
+
+def _names(folder: Path, files: Iterable[Path]) -> list[str]:
+    """Names of files in a folder; of a folder in it, its name and how many it holds: 400 names tell nobody anything."""
+    places = [file.relative_to(folder).parts for file in files]
+    inside = Counter(parts[0] for parts in places if len(parts) > 1)
+    alone = [parts[0] for parts in places if len(parts) == 1]
+    return alone + [f"{name}/ ({counted(n, 'file')})" for name, n in inside.items()]
 
 
 def _print_table(console: Any, title: str, rows: list[list[str]]) -> None:

@@ -114,6 +114,7 @@ def test_one_new_file_is_a_target(toy: Any, weights: Path, tmp_path: Path, capsy
     assert entry["top1_agreement_with_int8"] == entry["identical_values"] == 1.0
     shown = capsys.readouterr().out
     assert "63/63" in shown and "100.0%" in shown
+    assert "toy/ (1 file)" in shown and "calibration/ (" in shown and "000.png" not in shown
     for text in ((out / "report.md").read_text(), (out / "report.html").read_text()):
         assert "63 of 63" in text and "toy" in text
     golden = read_golden(out / "golden.npz")
