@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 NOTEBOOK = Path(__file__).parents[2] / "train/walkthrough.ipynb"
-TIMEOUT_S = 1500
+TIMEOUT_S = 2400
 
 EXECUTE = """
 import sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], 4)
 place = {"metadata": {"path": sys.argv[2]}}
-nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
+nbclient.NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=place).execute()
 outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
 print(sum("image/png" in output.get("data", {}) for output in outputs), "pictures")
 """
