@@ -186,14 +186,32 @@ def test_the_real_tool(job: TargetJob, chip: str) -> None:
 @pytest.mark.slow
 @REAL
 @pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 (path of the Kaggle zip) is not set")
-@pytest.mark.parametrize("chip", CHIPS)
-def test_the_gate_passes_on_real_faces(tmp_path: Path, chip: str) -> None:
-    job = job_with_faces(tmp_path, os.environ["FER2013"], 399)
-    target = targets()[chip]
+def test_the_gate_passes_on_real_faces(tmp_path: Path) -> None:
+    """On all of PublicTest, about three minutes: on 399 of them chance decides, the limit being 0.6 points away."""
+    job = job_with_faces(tmp_path, os.environ["FER2013"], 3589)
+    target = targets()["rk3588"]
     result = target.check(job, target.convert(job))
     assert result.against_int8 is not None
-    print(f"{chip}: agreement {result.against_int8.agreement:.2%}, drop {result.against_int8.drop.value:.2f} points")
+    print(f"agreement {result.against_int8.agreement:.2%}, drop {result.against_int8.drop.value:.2f} points")
     assert result.verdict.passed, result.verdict
+
+
+@pytest.mark.slow
+@REAL
+@pytest.mark.skipif("FER2013" not in os.environ, reason="FER2013 (path of the Kaggle zip) is not set")
+def test_all_chips_decide_alike(tmp_path: Path) -> None:
+    """What is said of one on the whole split is so true of the others."""
+    answers = {}
+    for chip in CHIPS:
+        folder = tmp_path / chip
+        folder.mkdir()
+        job = job_with_faces(folder, os.environ["FER2013"], 210)
+        result = targets()[chip].check(job, targets()[chip].convert(job))
+        assert result.against_int8 is not None
+        answers[chip] = result.against_int8.other.probabilities
+    for chip, own in answers.items():
+        assert np.mean(own == answers["rk3588"]) > 0.99, chip
+        assert np.array_equal(own.argmax(axis=1), answers["rk3588"].argmax(axis=1)), chip
 
 
 @pytest.mark.slow
