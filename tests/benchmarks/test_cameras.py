@@ -13,7 +13,7 @@ import pytest
 
 from fer_bench.cameras import run as run_module
 from fer_bench.cameras.disturb import DISTURBANCES, BadCamera
-from fer_bench.cameras.run import Figures, summarise_runs
+from fer_bench.cameras.run import Figures, pass_module, summarise_runs, version_of
 from fer_bench.cli import main
 from fer_train.synthetic.faces import draw_scene
 
@@ -71,6 +71,19 @@ def test_one_process_and_two(
 def test_options_that_do_not_fit(arguments: str, message: str, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(clip) if word == "clip" else word for word in arguments.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_early_build_is_run_by_the_name_that_it_has(tmp_path: Path) -> None:
+    """Before the rooms: no ``__version__``, and the measuring process was ``fer_bench.stream``."""
+    for name in ("fer_edge/__init__.py", "fer_bench/__init__.py", "fer_bench/stream.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    assert version_of(str(python)) == f"early {tmp_path}/fer_edge"
+    assert pass_module(str(python)) == "fer_bench.stream"
+    assert pass_module(sys.executable) == "fer_bench.measure.pipeline_process"
 
 
 def test_medians_over_repeats() -> None:

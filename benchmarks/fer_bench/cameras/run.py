@@ -22,11 +22,22 @@ from fer_bench.measure.end_to_end import Scene
 from fer_bench.measure.worker_client import Contender
 from fer_edge import errors
 
-__all__ = ["WARM_UP_S", "Figures", "Setting", "measure_apart", "measure_together", "summarise_runs", "version_of"]
+__all__ = [
+    "WARM_UP_S",
+    "Figures",
+    "Setting",
+    "measure_apart",
+    "measure_together",
+    "pass_module",
+    "summarise_runs",
+    "version_of",
+]
 
 WARM_UP_S: Final[float] = 8.0
 """From the start of the processes until CPU time counts: models are loaded, every camera is open, in seconds."""
 _AFTER_S: Final[float] = 2.0
+_PASS: Final[str] = "fer_bench.measure.pipeline_process"
+_EARLY: Final[str] = "fer_bench.stream"
 _TICKS: Final[float] = float(os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else 100.0
 
 
@@ -96,6 +107,7 @@ def measure_apart(setting: Setting, python: str) -> Figures:
         FerError: a process ended early.
     """
     commands = []
+    module = pass_module(python)
     for source in setting.sources:
         options = {
             **_options(setting),
@@ -105,7 +117,7 @@ def measure_apart(setting: Setting, python: str) -> Figures:
             "sample_s": None,
             "started_ns": time.monotonic_ns(),
         }
-        commands.append([python, "-m", "fer_bench.measure.pipeline_process", json.dumps(options)])
+        commands.append([python, "-m", module, json.dumps(options)])
     answers, cpus, peak_mib = _run(commands, setting)
     cameras = []
     for answer in answers:
@@ -162,7 +174,8 @@ def version_of(python: str) -> str:
     Raises:
         UsageError: it has none.
     """
-    code = "import fer_edge, fer_bench; print(fer_edge.__version__, fer_edge.__path__[0])"
+    # Early builds have no __version__.
+    code = "import fer_edge, fer_bench; print(getattr(fer_edge, '__version__', 'early'), fer_edge.__path__[0])"
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     except OSError as error:
@@ -170,6 +183,20 @@ def version_of(python: str) -> str:
     if done.returncode:
         raise errors.UsageError(f"--baseline-python {python}: the toolkit is not installed there")
     return done.stdout.strip()
+
+
+def pass_module(python: str) -> str:
+    """The module that runs one pipeline: earlier builds have it under another name, with the same options.
+
+    Args:
+        python: an interpreter that has the toolkit.
+
+    Returns:
+        A name for ``python -m``.
+    """
+    code = f"import importlib.util, fer_bench; print(importlib.util.find_spec({_EARLY!r}) is not None)"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return _EARLY if done.stdout.strip() == "True" else _PASS
 
 
 def _options(setting: Setting) -> dict[str, Any]:
