@@ -5,9 +5,8 @@ are rewritten. A second model has a name of its own, such as ``small``: its devi
 first as ``fer_small_int8.tflite`` and so on, all others in ``models/small/``.
 
 The weights are packed in half precision first, and everything else is exported from the packed form, so that anyone's
-``fer-export --int8`` on the committed weights makes the network that is committed (the same answers; TensorFlow's
-converter does not always write the same bytes). All files are made elsewhere and then written together: a release that
-fails leaves the earlier one as it was.
+``fer-export --int8`` on the committed weights makes the network that is committed: every weight, scale and bias of it.
+All files are made elsewhere and then written together: a release that fails leaves the earlier one as it was.
 """
 
 from __future__ import annotations

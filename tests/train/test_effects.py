@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_edge.errors import ModelError, UsageError
 from fer_train.commands import ablation as effects
 from fer_train.inputs.training_data import share_of_each_class
 
@@ -42,6 +43,27 @@ def test_gain_is_over_the_same_images(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "+10.0" in (tmp_path / "effects.md").read_text()
 
 
+def test_disturbed_faces_have_columns_of_their_own(tmp_path: Path) -> None:
+    for name, disturbed in (("base", 0.6), ("other", 0.5), ("plain", None)):
+        folder = tmp_path / name
+        finished_run(folder, [True] * 7 + [False] * 3)
+        figures = {"accuracy": disturbed, "accuracy_held_out_kinds": 0.4}
+        summary = {"float": {"disturbed": figures}} if disturbed else {"float": {}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    base, other, plain = (
+        effects.measure(name, [], [tmp_path / name], [tmp_path / "base"]) for name in ("base", "other", "plain")
+    )
+    assert (base.disturbed, base.held_out, plain.disturbed) == ([0.6], [0.4], None)
+    table = effects.markdown([base, other, plain]).splitlines()
+    assert table[0].endswith("| disturbed | held-out kinds |")
+    assert table[2].endswith("| 60.0 % | 40.0 % |")
+    assert {line.count("|") for line in table[:5]} == {7}
+    assert "disturbed" not in effects.markdown([plain])
+    (tmp_path / "base" / "summary.json").write_text("{")
+    with pytest.raises(ModelError, match="summary"):
+        effects.measure("base", [], [tmp_path / "base"], [tmp_path / "base"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [(["--only", "no such"], "no such"), (["--variant", "nameless"], "NAME=OPTIONS"), (["--epochs", "0"], "--epochs")],
@@ -52,6 +74,19 @@ def test_mistakes_are_named(
     code = effects.main(["--data", str(tmp_path / "none"), "--run", str(tmp_path), *arguments])
     assert code in (1, 2)
     assert words in capsys.readouterr().err
+
+
+def test_a_variant_may_leave_a_switch_out() -> None:
+    common = ["--epochs", "1", "--freeze-batchnorm"]
+    assert effects._without(common, ["without", "--freeze-batchnorm", "--erase", "0"]) == [
+        "--epochs",
+        "1",
+        "--erase",
+        "0",
+    ]
+    assert effects._without(common, ["--erase", "0"]) == [*common, "--erase", "0"]
+    with pytest.raises(UsageError, match="without --clean, which the runs do not have"):
+        effects._without(common, ["without", "--clean"])
 
 
 def test_a_share_of_every_class_always_the_same() -> None:

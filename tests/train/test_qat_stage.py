@@ -15,6 +15,8 @@ from fer_edge.errors import ModelError
 from fer_train.evaluation.evaluate import evaluate_classifier
 from fer_train.runs.run_folder import RunFolder
 
+MODELS = Path(__file__).parents[2] / "models"
+
 pytest.importorskip("tensorflow_model_optimization", reason="the [train] extra is not installed")
 
 
@@ -235,3 +237,60 @@ def test_the_stage_asks_both_arithmetics(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [len(data.validation_images)]
     stage.recipe = dataclasses.replace(RECIPE, qat_reference_kernels=False)
     assert stage._judge_int8().reference is None
+
+
+@pytest.mark.slow
+def test_the_committed_weights_make_the_committed_network() -> None:
+    """Every weight, bias, scale and zero point, on whatever processor this runs."""
+    from fer_export.tflite_file import read_tflite
+    from fer_train.quantization.tflite import as_file, qat_to_tflite
+    from fer_train.runs.trained import load_trained
+
+    with as_file(qat_to_tflite(load_trained(MODELS).qat_model())) as path:
+        made = read_tflite(path)
+    released = read_tflite(MODELS / "fer_int8.tflite")
+    assert len(made.operators) == len(released.operators) == 65
+    for ours, theirs in zip(made.operators, released.operators, strict=True):
+        assert (ours.name, ours.activation) == (theirs.name, theirs.activation)
+        for mine, other in zip(
+            (made.tensors[i] for i in (*ours.inputs, *ours.outputs)),
+            (released.tensors[i] for i in (*theirs.inputs, *theirs.outputs)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mine.scales, other.scales, err_msg=other.name)
+            np.testing.assert_array_equal(mine.zero_points, other.zero_points, err_msg=other.name)
+            if other.is_constant:
+                np.testing.assert_array_equal(mine.array(), other.array(), err_msg=other.name)
+
+
+@pytest.mark.slow
+def test_no_root_is_left_to_the_processor() -> None:
+    """TensorFlow's rsqrt begins at an estimate of the processor's own (findings/)."""
+    import tensorflow as tf
+    import tf_keras
+
+    from fer_train.quantization.qat_network import wrap_for_qat
+    from fer_train.quantization.tflite import batchnorm_as_line
+
+    network = first_blocks(tf_keras, SIZE)
+    rng = np.random.default_rng(0)
+    norms = [layer for layer in network.layers if type(layer).__name__ == "BatchNormalization"]
+    for layer in norms:
+        n = layer.get_weights()[0].size
+        layer.set_weights(
+            [rng.uniform(0.5, 2, n), rng.normal(0, 0.1, n), rng.normal(0, 0.1, n), rng.uniform(0.5, 2, n)]
+        )
+    qat = wrap_for_qat(network)
+    faces = rng.uniform(-1, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+    before = qat(faces, training=False).numpy()
+
+    def operations() -> set[str]:
+        traced = tf.function(lambda x: qat(x, training=False)).get_concrete_function(tf.TensorSpec(faces.shape))
+        return {each.type for each in traced.graph.get_operations()}
+
+    assert "FusedBatchNormV3" in operations()
+    with batchnorm_as_line(qat):
+        assert not {"FusedBatchNormV3", "Rsqrt"} & operations()
+        np.testing.assert_allclose(qat(faces, training=False).numpy(), before, atol=0.02)
+    assert "FusedBatchNormV3" in operations()
+    np.testing.assert_array_equal(qat(faces, training=False).numpy(), before)

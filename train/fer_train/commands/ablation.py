@@ -8,6 +8,7 @@ interval knows nothing of the luck of one seed, which moves short runs by about 
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import sys
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 PROG: Final[str] = "fer-train ablation"
 BASE: Final[str] = "base"
+WITHOUT: Final[str] = "without"
+"""In a variant: the switch after it, which all runs have, is left out."""
 VARIANTS: Final[dict[str, list[str]]] = {
     "no flips": ["--flip", "0"],
     "no rotation": ["--rotation-degrees", "0"],
@@ -72,6 +75,10 @@ class Effect:
     gain: Interval
     """Points gained against the base runs of the same seeds, mean; the interval is that of the images alone."""
     n_images: int
+    disturbed: list[float] | None = None
+    """Accuracy of each seed on disturbed faces, kinds that training may use; None where a run did not ask about any."""
+    held_out: list[float] | None = None
+    """The same on the kinds that training never uses."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         options, common = _parser().parse_known_args(argv)
         common = [text for text in common if text != "--"]
-        chosen = options.only or list(VARIANTS)
+        chosen = list(VARIANTS) if options.only is None else options.only
         given = dict(_named(text) for text in options.variant or ())
         known = VARIANTS | given
         unknown = [name for name in chosen if name not in known]
@@ -92,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             LOG.info(f"{number}/{len(variants)} {name} {' '.join(extra)}".rstrip())
             folders[name] = [options.run / _slug(f"{name} seed {seed}") for seed in range(options.seeds)]
             fixed = ["--data", options.data, "--qat-epochs", "0"]
-            run_all([(run, [*fixed, "--seed", str(seed), *common, *extra]) for seed, run in enumerate(folders[name])])
+            own = _without(common, extra)
+            run_all([(run, [*fixed, "--seed", str(seed), *own]) for seed, run in enumerate(folders[name])])
             effects = [measure(variant, variants[variant], folders[variant], folders[BASE]) for variant in folders]
             write_text(
                 options.run / "effects.json", json.dumps([_as_json(effect) for effect in effects], indent=2) + "\n"
@@ -113,21 +121,29 @@ def measure(name: str, options: list[str], runs: list[Path], base: list[Path]) -
     gain = -statistics.fmean(drop.value for drop in drops)
     half = statistics.fmean(drop.half_width for drop in drops) / len(drops) ** 0.5
     accuracies = [float(answers.mean()) for answers in right]
-    return Effect(name, options, accuracies, Interval(gain, gain - half, gain + half), len(right[0]))
+    return Effect(
+        name,
+        options,
+        accuracies,
+        Interval(gain, gain - half, gain + half),
+        len(right[0]),
+        _disturbed(runs, "accuracy"),
+        _disturbed(runs, "accuracy_held_out_kinds"),
+    )
 
 
 def markdown(effects: list[Effect]) -> str:
-    """The table, best gain first, the base run on top."""
-    lines = [
-        "| change | options | accuracy | gain in points (95 %) |",
-        "| --- | --- | ---: | ---: |",
-    ]
+    """The table, best gain first, the base run on top; with disturbed faces where any run asked about them."""
+    headings = ["change", "options", "accuracy", "gain in points (95 %)"]
+    if any(effect.disturbed for effect in effects):
+        headings += ["disturbed", "held-out kinds"]
+    lines = [_row(headings), _row(["---", "---", *["---:"] * (len(headings) - 2)])]
     base, *others = effects
     for row in [base, *sorted(others, key=lambda effect: -effect.gain.value)]:
-        accuracy = " ".join(f"{100 * value:.1f} %" for value in row.accuracies)
         gain = f"{row.gain.value:+.1f} ({row.gain.low:+.1f} to {row.gain.high:+.1f})" if row is not base else ""
         text = f"`{' '.join(row.options)}`" if row.options else ""
-        lines.append(f"| {row.name} | {text} | {accuracy} | {gain} |")
+        cells = [row.name, text, _percent(row.accuracies), gain, _percent(row.disturbed), _percent(row.held_out)]
+        lines.append(_row(cells[: len(headings)]))
     return "\n".join(lines) + f"\n\nn = {base.n_images} validation images.\n"
 
 
@@ -140,8 +156,14 @@ def _parser() -> CommandParser:
     parser.add_verbosity()
     parser.add_argument("--data", required=True, help="as for fer-train")
     parser.add_argument("--run", required=True, type=Path, help="folder for all of it, for example runs/effects")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these of the built-in variants")
-    parser.add_argument("--variant", action="append", metavar="NAME=OPTIONS", help="one more: 'erase more=--erase 0.5'")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="these of the built-in variants, or none")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        metavar="NAME=OPTIONS",
+        help="one more: 'erase more=--erase 0.5', or 'BatchNorm learns=without --freeze-batchnorm' for an option that "
+        "all have but this one",
+    )
     parser.add_argument("--seeds", type=whole(1), default=1, help="runs of each (default 1)")
     return parser
 
@@ -151,6 +173,24 @@ def _named(text: str) -> tuple[str, list[str]]:
     if not sign or not name.strip() or not options.strip():
         raise UsageError(f"--variant {text!r}: expected NAME=OPTIONS, such as 'erase more=--erase 0.5'")
     return name.strip(), options.split()
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(values: Sequence[float] | None) -> str:
+    return " ".join(f"{100 * value:.1f} %" for value in values or ())
+
+
+def _without(common: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """The options of a variant: those of all and its own, less the switches that it names after :data:`WITHOUT`."""
+    left_out = {flag for word, flag in itertools.pairwise(extra) if word == WITHOUT}
+    missing = sorted(left_out - set(common))
+    if missing:
+        raise UsageError(f"--variant: without {missing[0]}, which the runs do not have")
+    own = [word for before, word in itertools.pairwise(["", *extra]) if WITHOUT not in (before, word)]
+    return [*(word for word in common if word not in left_out), *own]
 
 
 def _slug(name: str) -> str:
@@ -168,6 +208,20 @@ def _right(folder: Path) -> npt.NDArray[np.bool_]:
         raise ModelError(f"{path} cannot be read ({error}); remove its folder to train it again") from error
 
 
+def _disturbed(folders: Sequence[Path], key: str) -> list[float] | None:
+    """A figure of the float networks on disturbed faces, where every run has it."""
+    found = []
+    for folder in folders:
+        path = RunFolder(folder).summary
+        try:
+            summary = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); remove its folder to train it again") from error
+        found.append(((summary.get("float") or {}).get("disturbed") or {}).get(key))
+    values = [float(value) for value in found if value is not None]
+    return values if len(values) == len(found) else None
+
+
 def _as_json(effect: Effect) -> dict[str, Any]:
     return {
         "name": effect.name,
@@ -176,4 +230,6 @@ def _as_json(effect: Effect) -> dict[str, Any]:
         "gain_points": effect.gain.value,
         "gain_interval_points": [effect.gain.low, effect.gain.high],
         "n_images": effect.n_images,
+        "accuracy_disturbed": effect.disturbed,
+        "accuracy_held_out_kinds": effect.held_out,
     }
