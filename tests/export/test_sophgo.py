@@ -32,7 +32,8 @@ if (folder / "mode").read_text() == name:
     sys.stderr.write("Error: [05:50:34.417] Not Implemented\\n")
     sys.exit(1)
 if name == "model_deploy":
-    Path(arguments[arguments.index("--model") + 1]).write_bytes(b"cvimodel" * 1000)
+    method = arguments[arguments.index("--calibration_table") + 1].partition(".")[0]
+    Path(arguments[arguments.index("--model") + 1]).write_bytes(b"cvimodel" + method.encode() * 1000)
 if name == "model_tool":
     print("CviModel Need ION Memory Size: (3.03 MB)")
 """
@@ -41,13 +42,16 @@ import os
 import numpy as np
 
 def model_inference(inputs, model_file, dump_all=True):
-    assert open(model_file, "rb").read(8) == b"cvimodel" and os.environ["FROM_TPU_MLIR"] == "1"
+    content = open(model_file, "rb").read()
+    assert content[:8] == b"cvimodel" and os.environ["FROM_TPU_MLIR"] == "1"
     face = inputs["input"]
     assert face.shape == (1, 3, 96, 96) and face.dtype == np.float32 and -1.0 <= face.min() and face.max() < 1.0
     with np.load(r"{golden}") as stored:
         tensors = stored["tensors"].transpose(0, 3, 1, 2).astype(np.float32) / 128
         index = int(np.abs(tensors - face).sum(axis=(1, 2, 3)).argmin())
         answer = (stored["outputs"][index].astype(np.float32) + 128) / 256
+        if content.endswith(b"{worse}"):
+            answer = 0.8 * answer + 0.2 / 7
         return {{"probabilities_Softmax": answer.reshape(1, 7, 1, 1)}}
 """
 
@@ -60,7 +64,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tools.mkdir(parents=True)
     (folder / "tpu_mlir" / "__init__.py").write_text("import os\nos.environ['FROM_TPU_MLIR'] = '1'\n")
     golden = ROOT / "models" / "golden.npz"
-    (tools / "model_runner.py").write_text(RUNNER.format(golden=golden))
+    (tools / "model_runner.py").write_text(RUNNER.format(golden=golden, worse="use_mse"))
     (folder / "mode").write_text("")
     for name in ("model_transform", "run_calibration", "model_deploy", "model_tool"):
         (folder / name).write_text(COMMAND.format(python=sys.executable, folder=folder))
@@ -77,7 +81,8 @@ def job(tmp_path: Path) -> TargetJob:
     job = target_job(tmp_path)
     (job.calibration / "npz").mkdir(parents=True)
     for i in range(3):
-        np.savez(job.calibration / "npz" / f"{i:03d}.npz", input=np.zeros((1, 3, 96, 96), np.float32))
+        tensor = job.golden.tensors[i : i + 1].transpose(0, 3, 1, 2).astype(np.float32) / 128
+        np.savez(job.calibration / "npz" / f"{i:03d}.npz", input=tensor)
     return job
 
 
@@ -90,10 +95,19 @@ def test_it_is_quantised_built_computed_and_judged(tool: Path, job: TargetJob) -
     assert [path.name for path in job.out.iterdir()] == ["fer_int8_cv181x.cvimodel"]
     assert result.conversion.memory_bytes == round(3.03 * 2**20)
     assert result.against_int8 is not None and result.against_int8.agreement == 1.0
-    assert result.against_int8.other.n_images == 399
+    assert result.against_int8.other.n_images == 448  # all there are
+    assert result.conversion.facts["calibration"] == "use_kl"
+    tried = result.conversion.facts["divergence_by_calibration"]
+    assert tried["use_kl"] == 0.0 < tried["use_mse"]
     assert result.golden_outputs is not None and np.array_equal(result.golden_outputs, job.golden.outputs)
     log = (tool / "log").read_text()
-    for words in ('"--input_shapes", "[[1,3,96,96]]"', '"--input_num", "3"', '"use_mse"', '"--chip", "cv181x"'):
+    for words in (
+        '"--input_shapes", "[[1,3,96,96]]"',
+        '"--input_num", "3"',
+        '"use_mse"',
+        '"use_kl"',
+        '"--chip", "cv181x"',
+    ):
         assert words in log
 
 
@@ -132,6 +146,6 @@ def test_the_command_passes_its_gate_on_real_faces(tmp_path: Path) -> None:
     assert main(command) == 0
     entry = json.loads((out / "manifest.json").read_text())["targets"]["cv181x"]
     print(json.dumps(entry, indent=1))
-    assert entry["n_images"] == 399
+    assert entry["n_images"] == 1197
     assert entry["top1_agreement_with_int8"] >= 0.975
     assert (out / "fer_int8_cv181x.cvimodel").stat().st_size <= 3_100_000

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fer_edge.errors import CheckFailedError
 from fer_edge.inference.rknn_file import read_rknn
 from fer_edge.inference.tensors import dequantize
+from fer_edge.system import usable_cpus
 from fer_export.check.gate import Verdict, merge
 from fer_export.convert.tensor_names import shorten_names
 from fer_export.targets.child import Limits, run_script
@@ -86,6 +87,7 @@ def convert(job: TargetJob, chip: str) -> SimulatedConversion:
             "model": "network.tflite",
             "result": str(result),
             "optimization_level": _OPTIMIZATION,
+            "processes": usable_cpus(),
         }
         python = environment_python("rknn")
         _, output = run_script(python, "rknn_build.py", request, limits=_CHILD, folder=folder, name=tool)

@@ -1,6 +1,7 @@
 """Runs on the Python of the environment ``rknn``: build for a Rockchip NPU, and compute faces in the simulator.
 
-One process for both, because rknn-toolkit2 simulates only what it has just built. It writes what it finds in the
+One process builds, because rknn-toolkit2 simulates only what it has just built; copies of it, one per processor, share
+the faces. It writes what it finds in the
 folder in which it is started: ``request.json`` and ``faces.npy`` in, ``answer.json`` and ``answers.npy`` out.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,36 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
         if code != 0:
             return {"error": f"{name} fails ({_last_error() or f'code {code}'})"}
     faces = np.load("faces.npy", allow_pickle=False)
-    answers = [rknn.inference([faces[i : i + 1]], data_format=["nhwc"])[0] for i in range(len(faces))]
-    np.save("answers.npy", np.concatenate([np.asarray(one).reshape(1, -1) for one in answers]))
+    processes = min(request["processes"], len(faces))
+    children = [_child(rknn, faces[start::processes], start) for start in range(processes)]
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        return {"error": f"inference fails ({_last_error() or 'see above'})"}
+    parts = [np.load(f"part{start}.npy", allow_pickle=False) for start in range(processes)]
+    answers = np.empty((len(faces), parts[0].shape[1]), parts[0].dtype)
+    for start, part in enumerate(parts):
+        answers[start::processes] = part
+    np.save("answers.npy", answers)
     return {"ok": True}
+
+
+def _child(rknn: Any, faces: Any, start: int) -> int:
+    """A copy of this process that computes these faces; returns its number."""
+    import numpy as np
+
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        answers = [rknn.inference([faces[i : i + 1]], data_format=["nhwc"])[0] for i in range(len(faces))]
+        np.save(f"part{start}.npy", np.concatenate([np.asarray(one).reshape(1, -1) for one in answers]))
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)  # what the parent would do at its end is the parent's
 
 
 def _last_error() -> str:
