@@ -31,7 +31,12 @@ with (folder / "log").open("a") as log:
 if (folder / "mode").read_text() == name:
     sys.stderr.write("Error: [05:50:34.417] Not Implemented\\n")
     sys.exit(1)
+if name == "run_calibration":
+    lines = ["# op_name threshold min max", "input 1 -1 1", "t1_Clip 6 0 6", "t3_Conv 9 -9 9", "t5_Clip 6 0 6"]
+    table = lines + ["t7_Conv 9 -9 9", "t8_Add 9 -9 9", "v9_GlobalAveragePool 1 0 1", ""]
+    Path(arguments[arguments.index("-o") + 1]).write_text("\\n".join(table))
 if name == "model_deploy":
+    assert Path("quantize_table").read_text() == "t1_Clip BF16\\nt3_Conv BF16\\nt8_Add BF16\\n"
     method = arguments[arguments.index("--calibration_table") + 1].partition(".")[0]
     Path(arguments[arguments.index("--model") + 1]).write_bytes(b"cvimodel" + method.encode() * 1000)
 if name == "model_tool":
@@ -95,8 +100,9 @@ def test_it_is_quantised_built_computed_and_judged(tool: Path, job: TargetJob) -
     assert [path.name for path in job.out.iterdir()] == ["fer_int8_cv181x.cvimodel"]
     assert result.conversion.memory_bytes == round(3.03 * 2**20)
     assert result.against_int8 is not None and result.against_int8.agreement == 1.0
-    assert result.against_int8.other.n_images == 448  # all there are
+    assert result.against_int8.other.n_images == 399
     assert result.conversion.facts["calibration"] == "use_kl"
+    assert result.conversion.facts["operators_in_bf16"] == ["t1_Clip", "t3_Conv", "t8_Add"]
     tried = result.conversion.facts["divergence_by_calibration"]
     assert tried["use_kl"] == 0.0 < tried["use_mse"]
     assert result.golden_outputs is not None and np.array_equal(result.golden_outputs, job.golden.outputs)
@@ -146,6 +152,6 @@ def test_the_command_passes_its_gate_on_real_faces(tmp_path: Path) -> None:
     assert main(command) == 0
     entry = json.loads((out / "manifest.json").read_text())["targets"]["cv181x"]
     print(json.dumps(entry, indent=1))
-    assert entry["n_images"] == 1197
-    assert entry["top1_agreement_with_int8"] >= 0.975
+    assert entry["n_images"] == 399
+    assert entry["top1_agreement_with_int8"] >= 0.98
     assert (out / "fer_int8_cv181x.cvimodel").stat().st_size <= 3_100_000

@@ -27,7 +27,16 @@ from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, evaluate_classifier
 from fer_train.networks.build import INPUT_NAME, OUTPUT_NAME
 
-__all__ = ["as_file", "evaluate_int8", "float_to_tflite", "int8_classifier", "opened", "ptq_to_tflite", "qat_to_tflite"]
+__all__ = [
+    "as_file",
+    "batchnorm_as_line",
+    "evaluate_int8",
+    "float_to_tflite",
+    "int8_classifier",
+    "opened",
+    "ptq_to_tflite",
+    "qat_to_tflite",
+]
 
 
 def float_to_tflite(model: Any) -> bytes:

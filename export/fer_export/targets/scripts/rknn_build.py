@@ -47,7 +47,8 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
     faces = np.load("faces.npy", allow_pickle=False)
     processes = min(request["processes"], len(faces))
     children = [_child(rknn, faces[start::processes], start) for start in range(processes)]
-    if any([os.waitpid(child, 0)[1] for child in children]):
+    endings = [os.waitpid(child, 0)[1] for child in children]
+    if any(endings):
         return {"error": f"inference fails ({_last_error() or 'see above'})"}
     parts = [np.load(f"part{start}.npy", allow_pickle=False) for start in range(processes)]
     answers = np.empty((len(faces), parts[0].shape[1]), parts[0].dtype)

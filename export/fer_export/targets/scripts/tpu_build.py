@@ -3,6 +3,9 @@
 In its folder: ``request.json``, ``faces.npy`` and ``trial.npz`` in, ``answer.json`` and ``answers.npy`` out. Each way
 of calibrating is tried; the one whose answers to the trial faces are nearest to those expected is built.
 
+Some operators compute in BF16: sums of residual branches, which the chip's symmetric INT8 rounds coarsest, and the
+first block, whose errors go through the whole network. The calibration table names them, after the ONNX file.
+
 The tool finds its libraries by environment variables that it sets when it is imported, too late for its own process; so
 what computes runs in children, as many as there are processors.
 """
@@ -10,6 +13,7 @@ what computes runs in children, as many as there are processors.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +21,13 @@ from pathlib import Path
 from typing import Any
 
 NETWORK = "network.mlir"
+PRECISIONS = "quantize_table"
+FIRST_OPERATORS = 8
+"""Within so many the first block ends, in a convolution without an activation."""
+
+
+class StepError(Exception):
+    """A command of the tool failed; its name."""
 
 
 def main() -> None:
@@ -25,7 +36,11 @@ def main() -> None:
         _compute(*sys.argv[2:])
         return
     request = json.loads(Path("request.json").read_text())
-    Path("answer.json").write_text(json.dumps(_carry_out(request)))
+    try:
+        answer = _carry_out(request)
+    except StepError as step:
+        answer = {"failed": str(step)}
+    Path("answer.json").write_text(json.dumps(answer))
 
 
 def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
@@ -41,24 +56,42 @@ def _carry_out(request: dict[str, Any]) -> dict[str, Any]:
         np.save("trial.npy", file["faces"])
         expected = file["expected"]
     divergences = {}
-    steps = [("model_transform", transform)]
+    precise: list[str] = []
+
+    def run(name: str, arguments: list[str]) -> None:
+        done = subprocess.run([str(Path(request["tools"]) / name), *arguments], check=False)
+        if done.returncode != 0:
+            raise StepError(name)
+
+    run("model_transform", transform)
     for method in request["methods"]:
-        steps += [
-            ("run_calibration", [NETWORK, *faces, "--cali_method", method, "-o", f"{method}.table"]),
-            ("model_deploy", [*deploy, "--calibration_table", f"{method}.table", "--model", f"{method}.cvimodel"]),
-        ]
-        for name, arguments in steps:
-            done = subprocess.run([str(Path(request["tools"]) / name), *arguments], check=False)
-            if done.returncode != 0:
-                return {"failed": name, "code": done.returncode}
-        steps = []
+        table = Path(f"{method}.table")
+        run("run_calibration", [NETWORK, *faces, "--cali_method", method, "-o", str(table)])
+        precise = _precise(table.read_text())
+        Path(PRECISIONS).write_text("".join(f"{name} BF16\n" for name in precise))
+        given = ["--calibration_table", str(table), *(["--quantize_table", PRECISIONS] if precise else [])]
+        run("model_deploy", [*deploy, *given, "--model", f"{method}.cvimodel"])
         divergences[method] = _divergence(expected, _computed(f"{method}.cvimodel", "trial.npy", processes))
     best = min(divergences, key=divergences.__getitem__)
     shutil.move(f"{best}.cvimodel", request["result"])
     tell = [str(Path(request["tools"]) / "model_tool"), "--info", request["result"]]
     facts = subprocess.run(tell, check=False, capture_output=True)
     np.save("answers.npy", _computed(request["result"], "faces.npy", processes))
-    return {"method": best, "divergences": divergences, "info": facts.stdout.decode(errors="replace")}
+    info = facts.stdout.decode(errors="replace")
+    return {"method": best, "divergences": divergences, "bf16": precise, "info": info}
+
+
+def _precise(table: str) -> list[str]:
+    """The operators of a calibration table that are to compute in BF16.
+
+    Its lines are ``name threshold min max`` in the order of the network, names those of our ONNX file, such as
+    ``t73_Add``.
+    """
+    names = [line.split()[0] for line in table.splitlines() if line.strip() and not line.startswith("#")]
+    operators = [name for name in names if re.fullmatch(r"t\d+_\w+", name)]
+    ends = [i for i, name in enumerate(operators[:FIRST_OPERATORS]) if name.endswith("_Conv")]
+    block = operators[: ends[0] + 1] if ends else []
+    return block + [name for name in operators if name.endswith("_Add")]
 
 
 def _divergence(expected: Any, answers: Any) -> float:
