@@ -144,22 +144,24 @@ def test_the_classifier_costs_at_most_5_percent_around_the_bare_interpreter() ->
     interpreter = classifier._interpreter  # type: ignore[attr-defined]
     classifier.infer(to_model_input(face, classifier.input_spec))
 
-    def fastest_ms(call: Callable[[], object]) -> float:
+    class Idle:
+        """All of the interpreter but the network, so that what is around it is timed by itself."""
+
+        set_tensor, get_tensor = interpreter.set_tensor, interpreter.get_tensor
+
+        def invoke(self) -> None:
+            pass
+
+    def fastest_s(call: Callable[[], object]) -> float:
         """What others on the machine add is left out: it is no cost of the classifier's."""
         times = []
-        for _ in range(40):
+        for _ in range(400):
             begin = time.perf_counter()
             call()
             times.append(time.perf_counter() - begin)
-        return 1000 * min(times)
+        return min(times)
 
-    ratios = []
-    for _ in range(ATTEMPTS):
-        ratios.append(
-            ratio_of_turns(
-                lambda: fastest_ms(lambda: classifier.predict(face)), lambda: fastest_ms(interpreter.invoke), 15
-            )
-        )
-        if ratios[-1] <= 1.05:
-            break
-    assert ratios[-1] <= 1.05, f"Classifier.predict over Interpreter.invoke: {ratios}"
+    network_s = fastest_s(interpreter.invoke)
+    classifier._interpreter = Idle()  # type: ignore[attr-defined]
+    around_s = fastest_s(lambda: classifier.predict(face))
+    assert around_s <= 0.05 * network_s, f"{1e6 * around_s:.0f} us around {1e6 * network_s:.0f} us of the network"
