@@ -218,8 +218,9 @@ def test_results_among_the_inputs_are_not_analyzed(copy: Path, home: Path) -> No
 def slow_clips(tmp_path: Path, make_video: MakeVideo) -> Path:
     (tmp_path / "clips").mkdir()
     for number in range(6):
-        # The first ones are done soon; on any machine, the others then take a second or more.
-        make_video(tmp_path / "clips" / f"{number}.avi", (10 if number < 3 else 80) + number)
+        # The first ones are done soon; on any machine, also where this process has to wait for its turn, the others
+        # then take seconds.
+        make_video(tmp_path / "clips" / f"{number}.avi", (10 if number < 3 else 400) + number)
     return tmp_path
 
 
