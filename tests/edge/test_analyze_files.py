@@ -220,7 +220,7 @@ def slow_clips(tmp_path: Path, make_video: MakeVideo) -> Path:
     for number in range(6):
         # The first ones are done soon; on any machine, also where this process has to wait for its turn, the others
         # then take seconds.
-        make_video(tmp_path / "clips" / f"{number}.avi", (10 if number < 3 else 400) + number)
+        make_video(tmp_path / "clips" / f"{number}.avi", (10 if number < 3 else 200) + number)
     return tmp_path
 
 
