@@ -62,5 +62,4 @@ def test_it_decides_as_litert_on_real_faces() -> None:
         expected = np.concatenate([litert.infer(tensor[None]) for tensor in tensors])
     own = answers(as_in_the_example(), tensors)
     assert len(own) == 399
-    # Measured with VNNI: 98.7 % of all 3,589. No two engines round alike, and this network notices.
-    assert np.mean(own.argmax(axis=1) == expected.argmax(axis=1)) >= 0.98
+    assert np.mean(own.argmax(axis=1) == expected.argmax(axis=1)) >= 0.99

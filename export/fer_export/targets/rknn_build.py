@@ -27,6 +27,8 @@ __all__ = ["LIMITS", "Operator", "SimulatedConversion", "check", "convert", "ope
 LIMITS: Final = TargetLimits(min_agreement=0.975, max_drop=0.5, max_bytes=2_900_000)
 _CHILD: Final = Limits(seconds=3600, memory_bytes=8 << 30)
 _AT_MOST: Final[int] = 4096
+_MOST_PROCESSES: Final[int] = 4
+"""Copies of the simulator. What they share counts for each of them against the limit of memory."""
 _OPTIMIZATION: Final[int] = 3
 """The tool advises 2 for networks that were quantised in training; 3 is as accurate here, its file 3 % smaller."""
 _ENDS: Final[frozenset[str]] = frozenset({"InputOperator", "OutputOperator"})
@@ -87,7 +89,7 @@ def convert(job: TargetJob, chip: str) -> SimulatedConversion:
             "model": "network.tflite",
             "result": str(result),
             "optimization_level": _OPTIMIZATION,
-            "processes": usable_cpus(),
+            "processes": min(usable_cpus(), _MOST_PROCESSES),
         }
         python = environment_python("rknn")
         _, output = run_script(python, "rknn_build.py", request, limits=_CHILD, folder=folder, name=tool)

@@ -31,6 +31,8 @@ LIMITS: Final = TargetLimits(min_agreement=0.98, max_drop=1.0, max_bytes=3_100_0
 _CHILD: Final = Limits(seconds=3600, memory_bytes=10 << 30)
 _AT_MOST: Final[int] = 399
 """The chip's model takes 0.3 to 1 s a face and processor."""
+_MOST_PROCESSES: Final[int] = 16
+"""They count together against the limit of memory, at 0.13 GB each."""
 _METHODS: Final = ("use_mse", "use_kl")
 """Ways of calibrating; which is better differs from one network to another."""
 _TRIAL_FACES: Final[int] = 70
@@ -67,7 +69,6 @@ def convert(job: TargetJob, chip: str) -> ComputedConversion:
     python = environment_python("tpu-mlir")
     n_golden = len(job.golden.tensors)
     tensors = np.concatenate([job.golden.tensors, job.tensors(job.sample(_AT_MOST))])
-    processes = min(usable_cpus(), _TRIAL_FACES)
     with tempfile.TemporaryDirectory(prefix="fer-export-") as name:
         folder = Path(name)
         np.save(folder / "faces.npy", np.ascontiguousarray(dequantize(tensors, job.input_spec).transpose(0, 3, 1, 2)))
@@ -82,7 +83,7 @@ def convert(job: TargetJob, chip: str) -> ComputedConversion:
             "result": str(result),
             "tools": str(python.parent),
             "methods": _METHODS,
-            "processes": processes,
+            "processes": min(usable_cpus(), _MOST_PROCESSES),
         }
         answer, output = run_script(python, "tpu_build.py", request, limits=_CHILD, folder=folder, name=tool)
         if "failed" in answer:
