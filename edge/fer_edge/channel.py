@@ -108,6 +108,19 @@ class Channel(Generic[Item]):
                 raise self._error
             raise ChannelClosed
 
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until nothing waits, and what was taken last is not in use any more (only with ``weigh`` is that known).
+
+        Args:
+            timeout: longest wait in seconds; None waits forever.
+
+        Returns:
+            Whether it is so. Of a closed channel nobody can say.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not (self._items or self._in_use), timeout)
+            return not (self._closed or self._items or self._in_use)
+
     def close(self, error: BaseException | None = None, *, discard: bool = False) -> None:
         """End the channel. Items that wait can still be taken, unless ``discard``; then comes ``error``, if any.
 

@@ -250,6 +250,7 @@ class FacePipeline:
 
     def _capture(self) -> None:
         busy = self.stats.busy_s
+        decode_ahead = getattr(self.source, "decode_ahead", None)
         # Closed here, in the thread that reads: a capture released while another thread reads it would crash.
         with contextlib.closing(_generator(self.source.frames())) as frames:
             began = time.perf_counter()
@@ -259,6 +260,8 @@ class FacePipeline:
                 n_bytes = frame.image.nbytes
                 del frame
                 if not self.source.live:  # of a camera older frames are let go before the detector
+                    if decode_ahead is not None:
+                        decode_ahead()
                     self._room.take(n_bytes)
                 began = time.perf_counter()
 

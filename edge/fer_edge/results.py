@@ -68,6 +68,8 @@ class Result:
     """``time.monotonic()`` when the result was complete."""
     camera: str | None = None
     """Name of the camera, where there are several; see :class:`fer_edge.cameras.group.CameraGroup`."""
+    own: bool = False
+    """Whether nobody else needs the picture any more; see :func:`fer_edge.outputs.base.hand_out`."""
 
     @property
     def index(self) -> int:
@@ -81,7 +83,7 @@ class Result:
 
     @property
     def image(self) -> Image:
-        """The frame, ``(H, W, 3)`` BGR uint8. Shared by all outputs: copy before drawing."""
+        """The frame, ``(H, W, 3)`` BGR uint8. Shared by all outputs: copy before drawing, unless :attr:`own`."""
         return self.frame.image
 
     @property

@@ -29,12 +29,12 @@ from fer_edge.faces.tiles import for_photos
 from fer_edge.inference.classifier import Classifier
 from fer_edge.loading.open import open_classifier
 from fer_edge.logs import LOG, making_room
-from fer_edge.outputs.base import OutputRunner
+from fer_edge.outputs.base import OutputRunner, hand_out
 from fer_edge.outputs.open import check_targets, open_outputs
 from fer_edge.outputs.output import STDOUT, OutputRequest
 from fer_edge.outputs.status import StatusBoard
 from fer_edge.outputs.written import Written, notice
-from fer_edge.pipeline import FacePipeline
+from fer_edge.pipeline import FRAME_BYTES, FacePipeline
 from fer_edge.results import Result
 
 POLL_S: Final[float] = 0.2
@@ -272,8 +272,11 @@ class Session:
         """Every result to every output, and the newest to ``shown``."""
         for result in pipeline.poll(POLL_S, let_go_s=LET_GO_S if shown is None else 0.0):  # a window keeps the last one
             if result is not None:
-                for runner in runners:
-                    runner.put(result)
+                if shown is None and not pipeline.source.live and 2 * result.image.nbytes > FRAME_BYTES:
+                    hand_out(result, runners)
+                else:
+                    for runner in runners:
+                        runner.put(result)
                 if shown is not None:
                     shown.put(result)
                 del result  # or its picture would stay while the next one is waited for

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import cv2
 import numpy as np
 
-from fer_edge.arrays import Image
+from fer_edge.arrays import Image, room_behind
 from fer_edge.capture.folders import MAX_SHOWN
 from fer_edge.capture.frames import Frame
 from fer_edge.capture.orientation import UPRIGHT, combine, turn, video_orientation
@@ -195,6 +195,9 @@ class VideoFile:
         self._capture = self._open()
         if not self._capture.isOpened():
             raise SourceError(f"{self.description} cannot be read as a video; damaged, or another kind of file?")
+        self._large = self._large_shape()
+        self._ahead: bool | None = None
+        """Whether there is a next frame, decoded; None: not asked yet."""
         self._lean = self._lean_turn()
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = fps if 0.0 < fps <= 1000.0 else None
@@ -248,21 +251,35 @@ class VideoFile:
                 f"{self.description} holds no readable video frame; truncated, or a codec that this OpenCV lacks?"
             )
 
+    def decode_ahead(self) -> None:
+        """Decode the next frame, if they are large, without making a picture of it: that is for when there is room."""
+        if self._large is not None and self._ahead is None:
+            self._ahead = self._capture.grab()  # type: ignore[attr-defined]  # of cv2, see _large_shape
+
     def _read(self) -> tuple[bool, Any]:
-        if self._lean is None:
+        if self._large is None:
             return self._capture.read()
-        return self._capture.read(self._lean.picture)  # type: ignore[call-arg]  # of cv2, see _lean_turn
+        capture: Any = self._capture
+        grabbed, self._ahead = capture.grab() if self._ahead is None else self._ahead, None
+        if not grabbed:
+            return False, None
+        got, image = capture.retrieve(room_behind(self._large) if self._lean is None else self._lean.picture)
+        return got, image
+
+    def _large_shape(self) -> tuple[int, int, int] | None:
+        """Of pictures as they are stored, if they are large: then a recording can be made of them without a copy."""
+        if not isinstance(self._capture, cv2.VideoCapture):
+            return None
+        height, width = (round(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        return (height, width, 3) if height * width > _LARGE_PIXELS else None
 
     def _lean_turn(self) -> LeanTurn | None:
         """For large pictures that are to lie on their sides; a capture of somebody's own takes no picture to fill."""
-        if self._orientation < 5 or not isinstance(self._capture, cv2.VideoCapture):
-            return None
-        height, width = (round(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
-        if height * width <= _LARGE_PIXELS:
+        if self._orientation < 5 or self._large is None:
             return None
         from fer_edge.capture.lean_turn import LeanTurn  # late: most films are smaller
 
-        return LeanTurn(height, width) if LeanTurn.works() else None
+        return LeanTurn(*self._large[:2]) if LeanTurn.works() else None
 
     def _again(self) -> bool:
         """Open it again: not every container can be searched (transport streams, raw H.264, motion JPEG)."""

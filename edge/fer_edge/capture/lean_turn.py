@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from fer_edge.arrays import Image
+from fer_edge.arrays import Image, room_behind
 
 __all__ = ["LeanTurn"]
 
@@ -54,7 +54,7 @@ class LeanTurn:
             picture: :attr:`picture`, which is empty afterwards; any other one is left as it is.
 
         Returns:
-            ``(W, H, 3)`` uint8, contiguous, the caller's own.
+            ``(W, H, 3)`` uint8, the caller's own, as :func:`fer_edge.arrays.room_behind` has it.
         """
         if picture.ctypes.data != self.picture.ctypes.data or picture.shape != self._shape:
             return np.asarray(cv2.transpose(picture), dtype=np.uint8)
@@ -68,7 +68,7 @@ class LeanTurn:
             cv2.transpose(strip, dst=tile)
             tiles.append((first, tile))
             _give_back(self._stored, first, first + strip.size, start=0)
-        turned = np.empty((width, height, 3), np.uint8)
+        turned = room_behind((width, height, 3))
         for begin in range(0, width, _CHUNK):
             left = 0
             for first, tile in tiles:

@@ -94,6 +94,7 @@ class Answers:
 
     name = "standard output"
     lossless = True
+    lets_go = True
 
     def __init__(self, *, title: str = "", continuous: bool, follow: bool = False) -> None:
         self._title = title

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from fer_edge.channel import Channel, ChannelClosed
@@ -11,12 +14,14 @@ from fer_edge.errors import FerError
 from fer_edge.logs import LOG
 from fer_edge.results import Result, picture_bytes
 
-__all__ = ["CLOSE_S", "HURRIED_S", "QUEUE_BYTES", "QUEUE_RESULTS", "Output", "OutputRunner"]
+__all__ = ["CLOSE_S", "HURRIED_S", "QUEUE_BYTES", "QUEUE_RESULTS", "SETTLE_S", "Output", "OutputRunner", "hand_out"]
 
 QUEUE_RESULTS: Final[int] = 8
 QUEUE_BYTES: Final[int] = 40 << 20
 """Of the pictures that wait for an output and the one it works on: six of 1920x1080, one of 3840x2160."""
 CLOSE_S: Final[float] = 10.0
+SETTLE_S: Final[float] = 1.0
+"""Longest wait until the other outputs have done with a large picture; they take a hundredth of that."""
 HURRIED_S: Final[float] = 0.5
 """Enough to finish a file; given once more than one signal asked for the end."""
 
@@ -24,7 +29,9 @@ HURRIED_S: Final[float] = 0.5
 class Output(Protocol):
     """Takes results one after the other, on a thread of its own.
 
-    One that writes a file may also have ``written()``, which gives :class:`fer_edge.outputs.written.Written`.
+    One that writes a file may also have ``written()``, which gives :class:`fer_edge.outputs.written.Written`. One that
+    needs no picture longer than :meth:`write` takes may say so by ``lets_go = True``; one that would have to copy large
+    pictures because it changes them says ``wants_own = True``, see :func:`hand_out`.
     """
 
     name: str
@@ -36,7 +43,7 @@ class Output(Protocol):
         """Take one result; may take its time.
 
         Args:
-            result: shared with the other outputs; not to be changed.
+            result: shared with the other outputs; not to be changed, unless it is its ``own``.
         """
         ...
 
@@ -97,6 +104,17 @@ class OutputRunner:
         with contextlib.suppress(ChannelClosed):
             self._queue.put(result)
 
+    def settle(self, timeout_s: float | None) -> bool:
+        """Wait until the output has done with every result that it was given.
+
+        Args:
+            timeout_s: longest wait in seconds; None waits forever.
+
+        Returns:
+            Whether it has; False also after its end.
+        """
+        return self._queue.settle(timeout_s)
+
     def close(self, *, hurried: bool = False) -> None:
         """Let the output finish what waits, then close it.
 
@@ -134,3 +152,34 @@ class OutputRunner:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             kind = "" if isinstance(error, FerError | OSError) else f"{type(error).__name__}: "
             LOG.error("output %s stopped: %s%s", self.output.name, kind, reason)
+
+
+def hand_out(result: Result, runners: Sequence[OutputRunner]) -> None:
+    """Give a result with a large picture to all outputs, so that there is no second such picture in memory.
+
+    Where one output would have to copy the picture (a recording that draws on it), it gets the result last, as its own,
+    once the others have done with it; and it has done with it when this returns. Where the others cannot be sure, or
+    take long, they all share it.
+
+    Args:
+        result: of a source that waits; nobody but the outputs needs its picture.
+        runners: of the outputs.
+    """
+    taker = next((runner for runner in runners if getattr(runner.output, "wants_own", False)), None)
+    others = [runner for runner in runners if runner is not taker]
+    for runner in others:
+        runner.put(result)
+    if taker is None:
+        return
+    end = time.monotonic() + SETTLE_S
+    alone = all(_has_done(runner, end) for runner in others)
+    taker.put(replace(result, own=alone))
+    del result
+    if alone:
+        taker.settle(None)
+
+
+def _has_done(runner: OutputRunner, end: float) -> bool:
+    if not getattr(runner.output, "lets_go", False):
+        return False
+    return runner.settle(max(0.0, end - time.monotonic())) or runner.done

@@ -81,6 +81,7 @@ class ClipRecorder:
 
     name = "clips"
     lossless = True
+    lets_go = True
     finish_s = 60.0
 
     def __init__(

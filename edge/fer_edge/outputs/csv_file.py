@@ -25,6 +25,7 @@ class CsvFile:
 
     name = "CSV"
     lossless = True
+    lets_go = True
 
     def __init__(self, destination: str, source: str) -> None:
         self.path = None if destination == STDOUT else Path(destination)

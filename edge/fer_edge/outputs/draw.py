@@ -37,12 +37,15 @@ def annotate(result: Result, *, blur: bool = False, into: Image | None = None) -
     Args:
         result: the frame and its faces.
         blur: make the faces unrecognisable first.
-        into: an earlier copy, to be written over if its size fits: memory and time of a new one are spared.
+        into: an earlier copy, to be written over if its size fits: memory and time of a new one are spared; or the
+            frame itself, to be drawn on.
 
     Returns:
-        The copy.
+        The copy, or the frame itself.
     """
-    if into is not None and into.shape == result.image.shape:
+    if into is result.image:
+        image = into
+    elif into is not None and into.shape == result.image.shape:
         image = into
         np.copyto(image, result.image)
     else:

@@ -1,9 +1,8 @@
-"""What is to be known of OpenCV's video encoders: how fast they are here, and how they take a picture uncopied."""
+"""What is to be known of OpenCV's video encoders: the rates they take, and how fast they are here."""
 
 from __future__ import annotations
 
 import math
-import mmap
 import statistics
 import tempfile
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import cv2
-import numpy as np
 
 from fer_edge.arrays import Image
 
@@ -20,8 +18,6 @@ SHARE: Final[float] = 0.6
 MAX_RESOLUTION: Final[int] = 65_535
 """Of the fraction that MPEG-4 holds a frame rate as; see :func:`exact_fps`."""
 _TRIES: Final[int] = 3
-_LINE_BYTES: Final[int] = 32
-"""``CV_STEP_ALIGNMENT`` of OpenCV's ``cap_ffmpeg_impl.hpp``."""
 
 
 def exact_fps(fps: float) -> float:
@@ -70,24 +66,3 @@ def sustained_fps(image: Image, codec: str, suffix: str) -> float:
         finally:
             writer.release()
     return SHARE / statistics.median(took_s[1:])  # the first one also allocates
-
-
-def room_behind(shape: tuple[int, ...]) -> Image:
-    """A picture to draw on whose lines are multiples of 32 bytes and whose last one is in the middle of a memory page.
-
-    FFmpeg may read a little beyond a picture. So where that would be another page, and for lines of other lengths (1080
-    and 2160 pixels upright), OpenCV copies every picture first (``CvVideoWriter_FFMPEG::writeFrame``); as 3840x2160x3
-    bytes are a whole number of pages, it always would: 24 MiB.
-
-    Args:
-        shape: ``(H, W, 3)``.
-
-    Returns:
-        uint8, not initialised.
-    """
-    height, width, channels = shape
-    line = -(-width * channels // _LINE_BYTES) * _LINE_BYTES
-    n_bytes = height * line
-    buffer = np.empty(n_bytes + mmap.PAGESIZE, np.uint8)
-    start = (mmap.PAGESIZE // 2 - buffer.ctypes.data - n_bytes) % mmap.PAGESIZE
-    return np.ndarray(shape, np.uint8, buffer, start, (line, channels, 1))

@@ -45,6 +45,7 @@ class History:
 
     name = "history"
     lossless = True
+    lets_go = True
 
     def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = time.time) -> None:
         self.path = Path(path)

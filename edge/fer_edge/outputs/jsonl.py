@@ -35,6 +35,7 @@ class JsonLines:
     """
 
     lossless = True
+    lets_go = True
 
     def __init__(
         self, destination: str | os.PathLike[str], *, max_bytes: int | None = None, keep: bool = False

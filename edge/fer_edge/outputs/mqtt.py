@@ -106,6 +106,7 @@ class MqttPublisher:
 
     name = "MQTT"
     lossless = False
+    lets_go = True
 
     def __init__(
         self,

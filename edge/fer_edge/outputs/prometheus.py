@@ -153,6 +153,7 @@ class MetricsServer:
 
     name = "metrics"
     lossless = False
+    lets_go = True
 
     def __init__(self, address: tuple[str, int], board: StatusBoard, token: str | None = None) -> None:
         if not is_loopback(address[0]) and not token:

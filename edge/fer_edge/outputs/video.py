@@ -11,13 +11,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from fer_edge.arrays import Image
+from fer_edge.arrays import Image, room_behind
 from fer_edge.capture.sniff import IMAGE_SUFFIXES
 from fer_edge.errors import DeviceError, UsageError
 from fer_edge.files import atomic_path, ffmpeg_name
 from fer_edge.logs import LOG
 from fer_edge.outputs.draw import annotate, shrunk
-from fer_edge.outputs.encoder import exact_fps, room_behind, sustained_fps
+from fer_edge.outputs.encoder import exact_fps, sustained_fps
 from fer_edge.outputs.jsonl import make_folder
 from fer_edge.outputs.recording import Recording, can_survive
 from fer_edge.outputs.written import Written
@@ -47,6 +47,7 @@ class VideoRecorder:
 
     name = "video"
     lossless = True
+    wants_own = True
     finish_s = 600.0
     """Copying hours of video into its final container takes longer than the other outputs' end."""
 
@@ -78,17 +79,25 @@ class VideoRecorder:
         if self._widest is not None:
             result = shrunk(result, self._widest)
         if self._writer is None:
-            self._canvas = room_behind(result.image.shape)
-            self._writer = self._open(annotate(result, blur=self._blur, into=self._canvas))
+            self._writer = self._open(result)
             self._start_s = result.time_s
         due = self._fill(result.time_s) if self._live else self._written + 1
         if due <= self._written:
             return
-        self._canvas = annotate(result, blur=self._blur, into=self._canvas)
+        drawn = self._drawn(result)
         del result  # its picture is of no use any more, and encoding takes long
-        self._last = fit(self._canvas, *self._size)
-        self._writer.write(self._last)
+        shown = fit(drawn, *self._size)
+        self._writer.write(shown)
         self._written += 1
+        self._last = shown if self._live else None
+
+    def _drawn(self, result: Result) -> Image:
+        """The picture with what is drawn on it: its own one where that may be, else the copy made for all of them."""
+        if result.own:
+            return annotate(result, blur=self._blur, into=result.image)
+        if self._canvas is None or self._canvas.shape != result.image.shape:
+            self._canvas = room_behind(result.image.shape)
+        return annotate(result, blur=self._blur, into=self._canvas)
 
     def _fill(self, time_s: float) -> int:
         """Repeat the last picture up to ``time_s`` seconds; how many pictures there have to be then."""
@@ -115,12 +124,12 @@ class VideoRecorder:
         )
         return widest
 
-    def _open(self, first: Image) -> Recording | _WholeFile:
+    def _open(self, first: Result) -> Recording | _WholeFile:
         # Codecs halve the colour planes: odd sizes lose a line or fail.
-        height, width = first.shape[:2]
+        height, width = first.image.shape[:2]
         self._size = (width + width % 2, height + height % 2)
         if self._live:
-            can = sustained_fps(fit(first, *self._size), self._codec, self.path.suffix.lower())
+            can = sustained_fps(fit(self._drawn(first), *self._size), self._codec, self.path.suffix.lower())
             if can < self._fps:
                 self._fps = exact_fps(max(1.0, can))
                 LOG.info(f"{self.path.name}: {self._fps:.1f} pictures per second, as many as this machine can encode")

@@ -25,6 +25,7 @@ class WebPage:
 
     name = "web page"
     lossless = False
+    lets_go = True
 
     def __init__(self, options: WebOptions, board: StatusBoard, *, several: bool = False) -> None:
         try:
