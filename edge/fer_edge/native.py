@@ -1,4 +1,4 @@
-"""Silence for the C and C++ libraries, which write to standard error what no user can use."""
+"""The C library's memory, kept or given back, and silence for C and C++ libraries, whose words no user can use."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-__all__ = ["ARENAS", "LARGE_BYTES", "MALLOC_VARIABLES", "give_memory_back", "quiet_native_libraries"]
+__all__ = [
+    "ARENAS",
+    "KEPT_BYTES",
+    "LARGE_BYTES",
+    "MALLOC_VARIABLES",
+    "give_memory_back",
+    "keep_memory",
+    "quiet_native_libraries",
+]
 
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD: Final[int] = -1
+_M_TOP_PAD: Final[int] = -2
 _M_MMAP_THRESHOLD: Final[int] = -3
+_M_MMAP_MAX: Final[int] = -4
 _M_ARENA_MAX: Final[int] = -8
 LARGE_BYTES: Final[int] = 7 << 20
 """More than a picture of 1920x1080 (5.9 MiB), less than the brightness alone of one of 3840x2160 (7.9 MiB)."""
 ARENAS: Final[int] = 2
-MALLOC_VARIABLES: Final = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+KEPT_BYTES: Final[int] = 2**31 - 1
+"""As much unused memory as :func:`keep_memory` can ask for."""
+_STEP_BYTES: Final[int] = 64 << 20
+MALLOC_VARIABLES: Final = (
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "MALLOC_ARENA_MAX",
+    "GLIBC_TUNABLES",
+)
 
 
 def give_memory_back() -> bool:
@@ -31,13 +51,29 @@ def give_memory_back() -> bool:
     Returns:
         Whether it was done.
     """
+    return _set_malloc((_M_MMAP_THRESHOLD, LARGE_BYTES), (_M_TRIM_THRESHOLD, LARGE_BYTES), (_M_ARENA_MAX, ARENAS))
+
+
+def keep_memory() -> bool:
+    """From now on freed memory stays with the process, up to 2 GiB of it, for the next request; glibc only.
+
+    For training: every step asks for the same large buffers and frees them again. By itself glibc has each of more than
+    32 MiB from the system anew, which has to clear it page by page. One arena, or each thread would keep its own.
+    Whoever has set one of :data:`MALLOC_VARIABLES`, or loads another allocator, knows better.
+
+    Returns:
+        Whether it was done; for another allocator it says True, too, and changes nothing.
+    """
+    return _set_malloc((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, KEPT_BYTES), (_M_TOP_PAD, _STEP_BYTES), (_M_ARENA_MAX, 1))
+
+
+def _set_malloc(*settings: tuple[int, int]) -> bool:
     if any(name in os.environ for name in MALLOC_VARIABLES):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or Windows
         return False
-    settings = ((_M_MMAP_THRESHOLD, LARGE_BYTES), (_M_TRIM_THRESHOLD, LARGE_BYTES), (_M_ARENA_MAX, ARENAS))
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 

@@ -26,7 +26,7 @@ __all__ = ["LIMITS", "Operator", "SimulatedConversion", "check", "convert", "ope
 
 LIMITS: Final = TargetLimits(min_agreement=0.975, max_drop=0.5, max_bytes=2_900_000)
 _CHILD: Final = Limits(seconds=3600, memory_bytes=8 << 30)
-_AT_MOST: Final[int] = 4096
+_AT_MOST: Final[int] = 2048
 _MOST_PROCESSES: Final[int] = 4
 """Copies of the simulator. What they share counts for each of them against the limit of memory."""
 _OPTIMIZATION: Final[int] = 3

@@ -24,7 +24,7 @@ from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import CheckFailedError, MissingDependencyError
 from fer_edge.files import write_text
 from fer_edge.labels import NUM_EMOTIONS
-from fer_edge.native import quiet_native_libraries
+from fer_edge.native import keep_memory, quiet_native_libraries
 from fer_edge.option_types import number, whole
 from fer_train.logs import LOG
 from fer_train.networks.build import INPUT_SIZES
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         options = _parser().parse_args(argv)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        keep_memory()  # as fer-train
         with quiet_native_libraries():
             try:
                 record = measure(

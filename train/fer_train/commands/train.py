@@ -12,7 +12,7 @@ from pathlib import Path
 from fer_edge.command import CommandParser, run_command
 from fer_edge.errors import DataError, MissingDependencyError, UsageError
 from fer_edge.extras import missing_packages
-from fer_edge.native import quiet_native_libraries
+from fer_edge.native import keep_memory, quiet_native_libraries
 from fer_edge.option_types import whole
 from fer_train.commands.recipe import QUICK, add_option, recipe_from, resumed_recipe
 from fer_train.commands.subcommands import SUBCOMMANDS
@@ -92,6 +92,7 @@ def _train(argv: Sequence[str] | None) -> int:
     if "keras" in missing_packages("train"):  # before a run folder is made
         raise MissingDependencyError.for_extra("keras", "train")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keep_memory()
     with quiet_native_libraries(), folder.locked() if hosts.is_first else contextlib.nullcontext():
         try:
             devices = open_devices(options.get("devices"), hosts)
