@@ -57,8 +57,8 @@ def give_memory_back() -> bool:
 def keep_memory() -> bool:
     """From now on freed memory stays with the process, up to 2 GiB of it, for the next request; glibc only.
 
-    For training: every step asks for the same large buffers and frees them again. By itself glibc fetches each of more than
-    32 MiB from the system, which has to clear it page by page. One arena, or each thread would keep its own.
+    For training: every step asks for the same large buffers and frees them again. By itself glibc fetches each one of
+    more than 32 MiB from the system, which has to clear it page by page. One arena, or each thread would keep its own.
     Whoever has set one of :data:`MALLOC_VARIABLES`, or loads another allocator, knows better.
 
     Returns:
