@@ -1,8 +1,12 @@
-"""Temperature scaling (Guo et al. 2017, section 4.2): fitting a temperature and folding it into the last layer."""
+"""Temperature scaling (Guo et al. 2017, section 4.2): fitting a temperature and folding it into the last layer.
+
+Biases of single classes (:mod:`fer_train.evaluation.recall_floor`) go the same way.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +16,7 @@ import numpy as np
 from fer_edge.arrays import FloatArray
 from fer_edge.errors import ModelError
 from fer_edge.files import write_text
+from fer_edge.labels import EMOTIONS
 from fer_train.arrays import Labels
 from fer_train.evaluation.evaluate import Evaluation, expected_calibration_error
 from fer_train.networks.build import OUTPUT_NAME
@@ -28,6 +33,7 @@ __all__ = [
     "fold",
     "load_temperatures",
     "save_folded",
+    "shift",
     "summarize",
     "temper",
 ]
@@ -51,6 +57,10 @@ class Temperatures:
     """Whether the weights beside the record have them in them already."""
     record: dict[str, Any]
     """Content of ``temperature.json``."""
+    float_biases: tuple[float, ...] = ()
+    """Added to the float network's logits of each class, after T; empty without any."""
+    qat_biases: tuple[float, ...] = ()
+    """The same of the QAT network."""
 
 
 def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
@@ -68,6 +78,22 @@ def temper(probabilities: FloatArray, temperature: float) -> FloatArray:
     scaled = np.log(np.maximum(probabilities.astype(np.float64), _LEAST_PROBABILITY)) / temperature
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def shift(probabilities: FloatArray, biases: Sequence[float] | FloatArray) -> FloatArray:
+    """Add a constant to the logits of each class.
+
+    Args:
+        probabilities: ``softmax(logits)``, ``(N, 7)`` float32.
+        biases: seven numbers; empty changes nothing.
+
+    Returns:
+        ``softmax(logits + biases)``, ``(N, 7)`` float32.
+    """
+    if len(biases) == 0:
+        return probabilities
+    odds = probabilities.astype(np.float64) * np.exp(np.asarray(biases, np.float64))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def fit_temperature(probabilities: FloatArray, labels: Labels) -> float:
@@ -113,12 +139,13 @@ def cross_fitted_error(probabilities: FloatArray, labels: Labels) -> float:
     return expected_calibration_error(out, labels)
 
 
-def fold(model: Any, temperature: float) -> None:
-    """Divide the logits of ``model`` by ``temperature``, in place.
+def fold(model: Any, temperature: float, biases: Sequence[float] = ()) -> None:
+    """Divide the logits of ``model`` by ``temperature`` and add ``biases``, in place.
 
     Args:
-        model: a float network of any Keras, or one wrapped by tfmot.
+        model: a float network of any Keras, or one wrapped by tfmot. The range of its logits is widened for biases.
         temperature: T, above 0; 1 changes nothing.
+        biases: of each class; empty adds nothing.
 
     Raises:
         ModelError: the last layer is not one of ours.
@@ -135,6 +162,13 @@ def fold(model: Any, temperature: float) -> None:
         raise ModelError(f"the layer {layer.name} has no {', '.join(missing)}; is tfmot newer than tested (0.8)?")
     for name in names:
         by_name[name].assign(np.asarray(by_name[name]) / np.float32(temperature))
+    if not any(biases):
+        return
+    by_name["bias"].assign(np.asarray(by_name["bias"]) + np.asarray(biases, np.float32))
+    if layer.name != OUTPUT_NAME:
+        lowest, highest = by_name["pre_activation_min"], by_name["pre_activation_max"]
+        lowest.assign(np.asarray(lowest) + np.float32(min(0.0, *biases)))
+        highest.assign(np.asarray(highest) + np.float32(max(0.0, *biases)))
 
 
 def load_temperatures(folder: Path) -> Temperatures | None:
@@ -155,7 +189,11 @@ def load_temperatures(folder: Path) -> Temperatures | None:
         describe(record)  # all that it reads is there
         qat = record.get(QAT, {}).get("temperature")
         temperatures = Temperatures(
-            float(record[FLOAT]["temperature"]), None if qat is None else float(qat), bool(record["folded"]), record
+            float(record[FLOAT]["temperature"]),
+            None if qat is None else float(qat),
+            bool(record["folded"]),
+            record,
+            *(_biases(record.get(name, {})) for name in (FLOAT, QAT)),
         )
     except FileNotFoundError:
         return None
@@ -164,6 +202,17 @@ def load_temperatures(folder: Path) -> Temperatures | None:
     if not all(_COLDEST <= t <= _HOTTEST for t in (temperatures.float_, temperatures.qat) if t is not None):
         raise ModelError(f"{path}: a temperature lies outside {_COLDEST} to {_HOTTEST}")
     return temperatures
+
+
+def _biases(part: dict[str, Any]) -> tuple[float, ...]:
+    biases = part.get("biases", {})
+    unknown = sorted(set(biases) - set(EMOTIONS))
+    if unknown:
+        raise ValueError(f"a bias of {unknown[0]!r}, which is no emotion")
+    values = tuple(float(biases.get(name, 0.0)) for name in EMOTIONS)
+    if not np.isfinite(values).all():
+        raise ValueError("a bias that is not finite")
+    return values if any(values) else ()
 
 
 def save_folded(record: Temperatures, folder: Path) -> None:
@@ -177,7 +226,7 @@ def save_folded(record: Temperatures, folder: Path) -> None:
 
 
 def describe(record: dict[str, Any]) -> str:
-    """One line for people: both temperatures, what they were fitted on, ECE before and after.
+    """One line for people: both temperatures and their biases, what they were fitted on, ECE before and after.
 
     Args:
         record: content of ``temperature.json``.
@@ -189,8 +238,9 @@ def describe(record: dict[str, Any]) -> str:
     for key, name in ((FLOAT, "float"), (QAT, "INT8")):
         if key in record:
             part = record[key]
+            biases = ", ".join(f"{emotion} {value:+.2f}" for emotion, value in part.get("biases", {}).items())
             parts.append(
-                f"{name} T = {part['temperature']:.3f}, ECE "
+                f"{name} T = {part['temperature']:.3f}, {f'biases {biases}, ' if biases else ''}ECE "
                 f"{part['expected_calibration_error_before']:.4f} -> {part['expected_calibration_error_after']:.4f}, "
                 f"{part['decisions_changed']} decisions changed"
             )

@@ -68,7 +68,7 @@ class Trained:
             model = self._load_float() if self.recipe else load_keras_file(self.path)
             temperatures = self.temperatures
             if temperatures is not None and self.fold and not temperatures.folded:
-                fold(model, temperatures.float_)
+                fold(model, temperatures.float_, temperatures.float_biases)
             self._cache["float"] = model
         return self._cache["float"]
 
@@ -87,7 +87,7 @@ class Trained:
             model, temperatures = self._load_qat(), self.temperatures
             folds = self.fold and temperatures is not None and not temperatures.folded
             if folds and model is not None and temperatures is not None and temperatures.qat is not None:
-                fold(model, temperatures.qat)
+                fold(model, temperatures.qat, temperatures.qat_biases)
             self._cache["qat"] = model
         return self._cache["qat"]
 
