@@ -210,6 +210,10 @@ def _interval(released: Released) -> str:
         before = qat["expected_calibration_error_before"]
         text += f"; before temperature scaling it was {before:.3f} (T = {qat['temperature']:.2f}, folded into the last "
         text += "layer, fitted on PublicTest)"
+        if qat.get("biases"):
+            biases = ", ".join(f"{name} {value:+.2f}" for name, value in qat["biases"].items())
+            text += f". Added to logits so that every class is found in {_percent(qat['least_recall'], 0)} of its images: "
+            text += biases
     return _wrapped(text + ".")
 
 
