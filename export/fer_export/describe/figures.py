@@ -212,7 +212,8 @@ def _interval(released: Released) -> str:
         text += "layer, fitted on PublicTest)"
         if qat.get("biases"):
             biases = ", ".join(f"{name} {value:+.2f}" for name, value in qat["biases"].items())
-            text += f". Added to logits so that every class is found in {_percent(qat['least_recall'], 0)} of its images: "
+            least = _percent(qat["least_recall"], 0)
+            text += f". Added to logits so that every class is found in at least {least} of its images: "
             text += biases
     return _wrapped(text + ".")
 
