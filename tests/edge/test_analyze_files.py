@@ -237,7 +237,15 @@ def wait_for_first(out: Path, process: subprocess.Popen[Any], seconds: float = 1
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_where_it_stopped(slow_clips: Path, home: Path, ending: signal.Signals) -> None:
     arguments = command("clips", "--out", "out", "--workers", "2")
-    process = subprocess.Popen(arguments, cwd=slow_clips, env=plain(home), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        cwd=slow_clips,
+        env=plain(home),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     wait_for_first(slow_clips / "out", process)
     process.send_signal(ending)
     _, said = process.communicate(timeout=60)
