@@ -14,7 +14,7 @@ from fer_edge.errors import CheckFailedError, ModelError
 from fer_edge.labels import EMOTIONS
 from fer_train.commands.calibrate import main
 from fer_train.evaluation.evaluate import Evaluation
-from fer_train.evaluation.recall_floor import LARGEST_BIAS, fit_biases, recalls
+from fer_train.evaluation.recall_floor import LARGEST_BIAS, fit_biases
 from fer_train.evaluation.temperature import FLOAT, QAT, RECORD, describe, fold, load_temperatures, shift, temper
 
 __all__ = ["run"]  # a fixture
@@ -31,12 +31,20 @@ def shy(n: int = 4000) -> tuple[Any, Any]:
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32), labels
 
 
+def recalls(probabilities: Any, labels: Any) -> Any:
+    return np.array(list(Evaluation("validation", probabilities, labels).recall.values()))
+
+
+def biases_of(probabilities: Any, labels: Any, least: float) -> tuple[float, ...]:
+    return fit_biases(Evaluation("validation", probabilities, labels), least)
+
+
 def test_only_the_class_below_gets_a_bias_and_no_more_than_it_needs() -> None:
     probabilities, labels = shy()
     before = recalls(probabilities, labels)
     least = float(np.delete(before, FEAR).min()) - 0.1
     assert before[FEAR] < least
-    biases = fit_biases(probabilities, labels, least)
+    biases = biases_of(probabilities, labels, least)
     assert [name for name, bias in zip(EMOTIONS, biases, strict=True) if bias] == ["fear"]
     assert recalls(shift(probabilities, biases), labels).min() >= least
     less = np.array(biases) - 0.01 * (np.arange(7) == FEAR)
@@ -45,13 +53,13 @@ def test_only_the_class_below_gets_a_bias_and_no_more_than_it_needs() -> None:
 
 def test_where_nothing_is_missing_nothing_is_added() -> None:
     probabilities, labels = shy()
-    assert fit_biases(probabilities, labels, float(recalls(probabilities, labels).min())) == (0.0,) * 7
+    assert biases_of(probabilities, labels, float(recalls(probabilities, labels).min())) == (0.0,) * 7
 
 
 def test_a_class_without_images_asks_for_nothing() -> None:
     probabilities, labels = shy()
     there = labels != EMOTIONS.index("disgust")
-    biases = fit_biases(probabilities[there], labels[there], 0.3)
+    biases = biases_of(probabilities[there], labels[there], 0.3)
     assert biases[EMOTIONS.index("disgust")] == 0
 
 
@@ -59,7 +67,7 @@ def test_a_class_that_was_not_learned_is_said() -> None:
     probabilities, labels = shy()
     probabilities[:, FEAR] = 1e-6
     with pytest.raises(CheckFailedError, match=f"fear is found in 0.0% .* bias of {LARGEST_BIAS:g}, 30.0% wanted"):
-        fit_biases(probabilities, labels, 0.3)
+        biases_of(probabilities, labels, 0.3)
 
 
 def test_a_shift_is_of_the_logits() -> None:

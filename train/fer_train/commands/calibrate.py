@@ -46,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_verbosity()
         parser.add_argument("--run", type=Path, required=True, help="a finished run of fer-train")
         parser.add_argument("--data", type=Path, help="its data set (default: the one it was trained on)")
-        parser.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
-        parser.add_argument(
+        either = parser.add_mutually_exclusive_group()
+        either.add_argument("--remove", action="store_true", help="restore the probabilities as trained")
+        either.add_argument(
             "--least-recall",
             type=number(0.0, 1.0),
             default=0.0,

@@ -8,17 +8,17 @@ more often, and the others less.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 import numpy as np
 
-from fer_edge.arrays import FloatArray
 from fer_edge.errors import CheckFailedError
 from fer_edge.labels import EMOTIONS
-from fer_train.arrays import Labels
+from fer_train.evaluation.evaluate import Evaluation
 from fer_train.evaluation.temperature import shift
 
-__all__ = ["LARGEST_BIAS", "fit_biases", "recalls"]
+__all__ = ["LARGEST_BIAS", "fit_biases"]
 
 _STEP: Final[float] = 0.01
 """Biases are multiples of it: a hundredth changes the odds by one percent."""
@@ -26,33 +26,13 @@ LARGEST_BIAS: Final[float] = 2.0
 """A class that needs more (odds times 7.4) was not learned."""
 
 
-def recalls(probabilities: FloatArray, labels: Labels) -> FloatArray:
-    """How many images of each class are decided as that class.
-
-    Args:
-        probabilities: ``(N, 7)`` float32.
-        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
-
-    Returns:
-        ``(7,)`` float64, 0 to 1; NaN for a class without images.
-    """
-    decisions = probabilities.argmax(axis=1)
-    return np.array(
-        [
-            float((decisions[labels == index] == index).mean()) if (labels == index).any() else np.nan
-            for index in range(len(EMOTIONS))
-        ]
-    )
-
-
-def fit_biases(probabilities: FloatArray, labels: Labels, least: float) -> tuple[float, ...]:
+def fit_biases(evaluation: Evaluation, least: float) -> tuple[float, ...]:
     """The small biases with which every class has at least a given recall.
 
     The class with the lowest recall gets one step more until none lies below.
 
     Args:
-        probabilities: ``(N, 7)`` float32, after temperature scaling.
-        labels: ``(N,)`` class of each image, 0..6 in the order of :data:`fer_edge.labels.EMOTIONS`.
+        evaluation: after temperature scaling.
         least: the recall that each class with images must have, 0 to 1.
 
     Returns:
@@ -63,7 +43,8 @@ def fit_biases(probabilities: FloatArray, labels: Labels, least: float) -> tuple
     """
     steps = np.zeros(len(EMOTIONS), dtype=np.int64)
     while True:
-        found = recalls(shift(probabilities, _STEP * steps), labels)
+        shifted = dataclasses.replace(evaluation, probabilities=shift(evaluation.probabilities, _STEP * steps))
+        found = list(shifted.recall.values())
         worst = int(np.nanargmin(found))
         if found[worst] >= least:
             return tuple(round(_STEP * int(count), 2) for count in steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,8 @@ def _fitted(evaluation: Evaluation, least_recall: float) -> tuple[dict[str, Any]
     }
     if not least_recall:
         return record, temperature, ()
-    biases = fit_biases(temper(evaluation.probabilities, temperature), evaluation.labels, least_recall)
+    tempered = dataclasses.replace(evaluation, probabilities=temper(evaluation.probabilities, temperature))
+    biases = fit_biases(tempered, least_recall)
     record["least_recall"] = least_recall
     record["biases"] = {name: bias for name, bias in zip(EMOTIONS, biases, strict=True) if bias}
     return record, temperature, biases
